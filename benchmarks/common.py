@@ -1,0 +1,47 @@
+"""What the benchmarks share: the machine, faces set into frames, results kept as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgeinfer.doctor import cpu_name
+from edgeinfer.preprocess import Image
+from edgeinfer.runner import versions
+
+RESULTS = Path(__file__).parent / "results"
+FACE_SIDE, FRAME_SIDE = 120, 240
+
+
+def machine() -> str:
+    """A name for this machine's results: architecture, processor, cores."""
+    words = f"{platform.machine()} {cpu_name()} {os.cpu_count()} cores"
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", words.lower())).strip("-")
+
+
+def keep(name: str, figures: dict[str, Any]) -> None:
+    """Write a benchmark's figures into this machine's results, beside those of the others."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{machine()}.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    results[name] = {"measured": datetime.now(UTC).date().isoformat(), "versions": versions(), **figures}
+    path.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"kept in {path}")
+
+
+def set_into_frame(face: Image) -> Image:
+    """A (240, 240) grey frame with a (48, 48) face enlarged in its middle; the surroundings continue its edge."""
+    grown = cv2.resize(face, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_CUBIC)
+    pad = (FRAME_SIDE - FACE_SIDE) // 2
+    frame = cv2.copyMakeBorder(grown, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    frame = cv2.GaussianBlur(frame, (0, 0), 6)
+    frame[pad : pad + FACE_SIDE, pad : pad + FACE_SIDE] = grown
+    return np.asarray(frame, dtype=np.uint8)

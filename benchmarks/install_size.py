@@ -1,0 +1,49 @@
+"""How many megabytes of wheels the runtime needs, on this platform and on a 64-bit Raspberry Pi.
+
+    python benchmarks/install_size.py
+
+Asks pip to download what `pip install .` would, for each platform, and adds up the files.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+from common import keep
+
+ROOT = Path(__file__).parents[1]
+PLATFORMS = {
+    "aarch64": ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
+    "x86_64": ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+}
+
+
+def wheels(platforms: tuple[str, ...]) -> dict[str, int]:
+    """File name to bytes of every wheel that Python 3.11 installs there."""
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    with tempfile.TemporaryDirectory() as folder:
+        tags = [word for platform in platforms for word in ("--platform", platform)]
+        fixed = ["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--dest", folder]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *fixed, *tags]
+        subprocess.run([*command, *needed], check=True)
+        return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
+
+
+def main() -> None:
+    """Measure and print."""
+    figures = {}
+    for name, platforms in PLATFORMS.items():
+        sizes = wheels(platforms)
+        figures[name] = {"total_mb": sum(sizes.values()) / 1e6, "wheels": sizes}
+        print(f"{name}: {sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} wheels")
+        for wheel, size in sorted(sizes.items(), key=lambda item: -item[1])[:5]:
+            print(f"  {size / 1e6:6.1f} MB  {wheel}")
+    keep("install_size", figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Writes the measured tables of README.md and models/README.md from the kept results.
+
+    python benchmarks/tables.py [--check]
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`. With --check nothing is written and a difference is
+exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "README.md")
+SOURCE = RESULTS / "x86-64-intel-xeon-processor-2-cores.json"
+
+
+def measured(results: dict[str, Any]) -> str:
+    """The table of the README."""
+    model, start, sizes = results["bundled_model"], results["startup"], results["install_size"]
+    int8 = model["forms"]["ONNX int8"]
+    low, high = int8["accuracy_interval"]
+    rows = [
+        ("size of the bundled int8 model", f"{int8['size_bytes'] / 1000:.0f} kB", "`bundled_model.py`"),
+        (
+            f"accuracy on FERPlus validation ({int8['count']:,} faces, seven labels, argmax over ten votes)",
+            f"{int8['accuracy']:.3f} [{low:.3f}, {high:.3f}]",
+            "`bundled_model.py`",
+        ),
+        ("macro-F1 there", f"{int8['macro_f1']:.3f}", "`bundled_model.py`"),
+        (
+            "time of one face, int8 against float32, one thread",
+            f"{model['int8_to_fp32_time']:.2f}",
+            "`bundled_model.py`",
+        ),
+        ("time to a first answer, against importing numpy, OpenCV and onnxruntime", f"{start['ratio']:.2f}", "`startup.py`"),
+        ("peak resident memory of that", f"{start['peak_mb']:.0f} MB", "`startup.py`"),
+        ("wheels to install, 64-bit Raspberry Pi", f"{sizes['aarch64']['total_mb']:.0f} MB", "`install_size.py`"),
+        ("wheels to install, x86-64", f"{sizes['x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
+    ]
+    return table(("what", "figure", "printed by"), rows)
+
+
+def forms(results: dict[str, Any]) -> str:
+    """Accuracy of each form of the bundled model."""
+    rows = []
+    for name, form in results["bundled_model"]["forms"].items():
+        low, high = form["accuracy_interval"]
+        rows.append((name, f"{form['size_bytes'] / 1000:.0f} kB", f"{form['accuracy']:.4f} [{low:.4f}, {high:.4f}]",
+                     f"{form['macro_f1']:.4f}", f"{form['mean_recall']:.4f}"))  # fmt: skip
+    return table(("form", "size", "accuracy, 95 % interval", "macro-F1", "mean recall"), rows)
+
+
+def labels(results: dict[str, Any]) -> str:
+    """Figures of the int8 form by label."""
+    scores = results["bundled_model"]["forms"]["ONNX int8"]["per_class"]
+    rows = [(n, str(s["count"]), f"{s['precision']:.3f}", f"{s['recall']:.3f}") for n, s in scores.items()]
+    return table(("label", "faces", "precision", "recall"), rows)
+
+
+def crops(results: dict[str, Any]) -> str:
+    """Accuracy by crop margin, on faces that the cascade found."""
+    figures = results["crop_margin"]
+    rows = [(f"{float(m):+.2f}", f"{value:.3f}") for m, value in figures["accuracy_by_margin"].items()]
+    return table(("margin", "accuracy"), rows)
+
+
+TABLES = {"measured": measured, "forms": forms, "labels": labels, "crops": crops}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, tuple("---" for _ in head), *rows))
+
+
+def render(text: str, results: dict[str, Any]) -> str:
+    """A document with its tables written anew."""
+    return re.sub(
+        r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}{TABLES[found[2]](results)}\n{found[3]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def main() -> None:
+    """Write or check."""
+    results = json.loads(SOURCE.read_text(encoding="utf-8"))
+    stale = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        if render(text, results) != text:
+            stale.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(render(text, results), encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        raise SystemExit(f"out of date: {', '.join(stale)}; run python benchmarks/tables.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The command line of the runtime: parse, call one function, print."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import cv2
+import typer
+
+from edgeinfer.detector import DetectorName
+from edgeinfer.errors import EdgeInferError
+
+if TYPE_CHECKING:
+    from edgeinfer.model import ModelCard
+    from edgeinfer.results import Result
+    from edgeinfer.sinks import RunSummary, Sink
+    from edgeinfer.sources import Frame, Source
+
+app = typer.Typer(
+    help="Reads perceived facial expressions in video, live, on small computers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Interrupted(BaseException):
+    """A signal asked the program to end.
+
+    Attributes:
+        exit_code: 128 plus the signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="Video, picture, folder, glob, camera number or stream URL. Default: the demo clip.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
+    detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
+    detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
+    cascade: Annotated[
+        str | None, typer.Option(help="Name or XML file of a cascade. Default: the frontal face.")
+    ] = None,
+    out: Annotated[
+        list[str] | None, typer.Option(help="Results: .jsonl, .csv, or - for JSONL on stdout. Repeatable.")
+    ] = None,
+    save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show a window; q ends.")] = False,
+    detect_every: Annotated[int, typer.Option(min=1, help="Look for faces in every n-th frame.")] = 1,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
+) -> None:
+    """Read a source and write what its faces show."""
+    from edgeinfer import runner
+    from edgeinfer.model import asset_path
+    from edgeinfer.pipeline import load_pipeline
+    from edgeinfer.sources import open_source
+
+    outputs = out or []
+    if threads is not None:
+        cv2.setNumThreads(threads)
+    # What may be refused is made before an output file is.
+    with open_source(asset_path("demo.mp4") if source is None else source) as frames:
+        pipeline = load_pipeline(
+            model=model, detector=detector, detector_model=detector_model, cascade=cascade,
+            detect_every=detect_every if frames.continuous else 1, track=frames.continuous, threads=threads or 1,
+        )  # fmt: skip
+        sinks = _sinks(outputs, save_video, show)
+        with _Progress(frames, max_frames, enabled=not quiet) as progress:
+            summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=progress.advance)
+    if not quiet:
+        typer.echo(_summary(summary), err="-" in outputs)
+
+
+@app.command()
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="Model file or name; without it, the bundled models are listed.")
+    ] = None,
+) -> None:
+    """List the bundled models, or show one model's card."""
+    from edgeinfer.model import DEFAULT_MODEL, bundled_models, find_model, read_card
+
+    if model is not None:
+        typer.echo(_card(read_card(find_model(model))))
+        return
+    for path in bundled_models():
+        card = read_card(path)
+        default = "  (default)" if path.name == DEFAULT_MODEL else ""
+        typer.echo(f"{card.name}  {card.size_bytes / 1000:.0f} kB  {len(card.labels)} labels  {card.dataset}{default}")
+
+
+@app.command()
+def doctor() -> None:
+    """Check what this installation can do, and say what to do about the rest."""
+    from edgeinfer.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        typer.echo(f"{finding.state:8}{finding.name:10}{finding.detail}")
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(3)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(metadata.version("edgeinfer"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _sinks(outputs: list[str], save_video: str | None, show: bool) -> list[Sink]:
+    """Open every output, or none."""
+    from edgeinfer.errors import UsageError
+    from edgeinfer.sinks import VideoSink, WindowSink, check_target, open_sink
+
+    for target in outputs:
+        check_target(target)
+    if len({*outputs, *([save_video] if save_video else [])}) < len(outputs) + bool(save_video):
+        raise UsageError("two outputs have the same name")
+    window: list[Sink] = [WindowSink()] if show else []
+    video: list[Sink] = [VideoSink(save_video)] if save_video else []
+    return [*(open_sink(target) for target in outputs), *video, *window]
+
+
+class _Progress:
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, source: Source, max_frames: int | None, *, enabled: bool) -> None:
+        self._bar = None
+        if enabled and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[faces]} faces"),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            counts = [n for n in (source.frame_count, max_frames) if n is not None]
+            self._task = self._bar.add_task("reading", total=min(counts, default=None), faces=0)
+            self._faces = 0
+
+    def __enter__(self) -> _Progress:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def advance(self, frame: Frame, result: Result) -> None:
+        """Count one frame."""
+        if self._bar:
+            self._faces += len(result.faces)
+            self._bar.update(self._task, completed=frame.index + 1, faces=self._faces)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def _summary(summary: RunSummary) -> str:
+    shares = sorted(summary.labels.items(), key=lambda item: -item[1])
+    seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
+    return (
+        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s\n"
+        f"dominant expression: {summary.dominant or 'none'} ({seen})"
+    )
+
+
+def _card(card: ModelCard) -> str:
+    height, width = card.size_hw
+    rows = {
+        "name": card.name,
+        "size": f"{card.size_bytes / 1000:.0f} kB",
+        "sha256": card.sha256,
+        "labels": " ".join(card.labels),
+        "input": f"{width}x{height} {card.colour}, raw uint8",
+        "crop": f"the detector's box and {card.margin:+.0%} on each side",
+        "temperature": f"{card.temperature:g}",
+        "prior": ", ".join(f"{label} {share:.1%}" for label, share in card.prior.items()),
+        "trained on": card.dataset,
+        "figures": ", ".join(
+            f"{key} {value}" for key, value in card.metrics.items() if not isinstance(value, dict | list)
+        ),
+        "exported by": f"edgeinfer {card.version}",
+        "licence": card.license,
+        "meant for": card.intended_use,
+        "not for": card.prohibited_use,
+    }
+    return "\n".join(f"{name:13}{text}" for name, text in rows.items())
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    # Closing the outputs must not be broken off by impatience.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
+def execute(application: Callable[[], None], name: str) -> int:
+    """Run a command line; turn expected errors into one sentence and an exit code.
+
+    Args:
+        application: a typer application; it ends in SystemExit.
+        name: of the program, before the sentence.
+
+    Returns:
+        The exit code.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    # What OpenCV and FFmpeg have to say comes as one of our own sentences.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    warnings.showwarning = lambda message, *_args, **_kwargs: print(f"{name}: warning: {message}", file=sys.stderr)
+    try:
+        application()
+    except EdgeInferError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except Interrupted as interruption:
+        print(f"{name}: interrupted; every output is closed", file=sys.stderr)
+        return interruption.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except Exception as error:
+        print(f"{name}: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main() -> NoReturn:
+    """Entry point of `edgeinfer`."""
+    sys.exit(execute(app, "edgeinfer"))

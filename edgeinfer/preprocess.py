@@ -1,0 +1,65 @@
+"""From a frame and a box to what the model is fed: written once, used by the runtime and by training.
+
+Scaling of pixel values is no part of it: that lives in the model's graph.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""A picture: (H, W) grey or (H, W, 3) BGR, uint8."""
+
+Colour = Literal["grey", "rgb", "bgr"]
+
+
+def crop_face(image: Image, xywh: tuple[int, int, int, int], margin: float) -> Image:
+    """Cut a face out of a frame.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        xywh: the detector's box in pixels of `image`; it may reach over the edge.
+        margin: how far the crop reaches beyond the box on each side, as a share of the box's width and
+            height; negative for a tighter crop.
+
+    Returns:
+        A uint8 array of at least 1x1 pixels with `image`'s number of dimensions. What lies outside the frame
+        repeats its edge.
+    """
+    x, y, w, h = xywh
+    left, top = round(x - margin * w), round(y - margin * h)
+    right, bottom = max(round(x + (1 + margin) * w), left + 1), max(round(y + (1 + margin) * h), top + 1)
+    height, width = image.shape[:2]
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return image[top:bottom, left:right]
+    columns = np.clip(np.arange(left, right), 0, width - 1)
+    rows = np.clip(np.arange(top, bottom), 0, height - 1)
+    return image[rows[:, None], columns[None, :]]
+
+
+def model_input(crop: Image, *, size_hw: tuple[int, int], colour: Colour) -> Image:
+    """Bring a face crop to the colour and size of the model's input.
+
+    Args:
+        crop: (H, W) grey or (H, W, 3) BGR, uint8, any size.
+        size_hw: height and width of the result in pixels.
+        colour: order of the result's channels; "grey" gives one.
+
+    Returns:
+        (height, width, channels) uint8. Shrinking averages areas, enlarging interpolates linearly.
+    """
+    if crop.ndim == 2:
+        picture = crop if colour == "grey" else cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR)
+    elif colour == "grey":
+        picture = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    else:
+        picture = crop if colour == "bgr" else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+    height, width = size_hw
+    if picture.shape[:2] != (height, width):
+        shrinking = picture.shape[0] > height or picture.shape[1] > width
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    return np.asarray(picture if picture.ndim == 3 else picture[:, :, None], dtype=np.uint8)

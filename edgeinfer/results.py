@@ -1,0 +1,92 @@
+"""What the pipeline gives back: plain values that nobody changes in passing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+LABELS: tuple[str, ...] = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
+"""The seven expressions of the bundled model, in the order of its outputs. A model's own list always wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A face in a frame.
+
+    Attributes:
+        x: left edge in pixels of the source frame.
+        y: top edge in pixels.
+        w: width in pixels.
+        h: height in pixels.
+    """
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+    @property
+    def xywh(self) -> tuple[int, int, int, int]:
+        """(x, y, w, h), int pixels."""
+        return self.x, self.y, self.w, self.h
+
+    @property
+    def xyxy(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom), int pixels; right and bottom lie just outside."""
+        return self.x, self.y, self.x + self.w, self.y + self.h
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with another box, 0..1."""
+        wide = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        high = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        if wide <= 0 or high <= 0:
+            return 0.0
+        common = wide * high
+        return common / (self.w * self.h + other.w * other.h - common)
+
+
+@dataclass(frozen=True, slots=True)
+class Emotion:
+    """The expression that the model perceives in one face.
+
+    Attributes:
+        label: the model's name for it.
+        confidence: probability of `label`, 0..1.
+        probabilities: label to probability, in the model's order; they sum to 1.
+    """
+
+    label: str
+    confidence: float
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A tracked face in one frame.
+
+    Attributes:
+        track_id: the same number for the same face while it stays in view.
+        box: where it is, in pixels of the source frame.
+        emotion: smoothed over the track; what a program should act on.
+        raw: this frame alone.
+    """
+
+    track_id: int
+    box: Box
+    emotion: Emotion
+    raw: Emotion
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything seen in one frame.
+
+    Attributes:
+        faces: from the lowest track id to the highest.
+        timestamp_s: presentation time of the frame in its source, in seconds.
+        stages_ms: milliseconds spent in "detect", "track" and "classify".
+    """
+
+    faces: tuple[Face, ...]
+    timestamp_s: float
+    stages_ms: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,123 @@
+"""The loop of `edgeinfer run`: every frame of a source through a pipeline into sinks."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from importlib import metadata
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+
+from edgeinfer.classifier import EmotionClassifier
+from edgeinfer.pipeline import Pipeline
+from edgeinfer.results import Result
+from edgeinfer.sinks import JsonlSink, RunHeader, RunSummary, Sink, Stopped
+from edgeinfer.sources import Frame, Source
+
+STAGES = ("decode", "detect", "track", "classify", "write")
+_REMEMBERED_FRAMES = 10_000
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    try:
+        own = metadata.version("edgeinfer")
+    except metadata.PackageNotFoundError:
+        own = "not installed"
+    return {
+        "edgeinfer": own, "python": platform.python_version(), "onnxruntime": ort.__version__,
+        "opencv": cv2.__version__, "numpy": np.__version__,
+    }  # fmt: skip
+
+
+class _Tally:
+    """Counts and times in bounded memory."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._frames = 0
+        self._labels: Counter[str] = Counter()
+        self._times: dict[str, deque[float]] = {stage: deque(maxlen=_REMEMBERED_FRAMES) for stage in STAGES}
+
+    def add(self, result: Result, *, decode_ms: float, write_ms: float) -> None:
+        self._frames += 1
+        self._labels.update(face.emotion.label for face in result.faces)
+        for stage, value in {"decode": decode_ms, **result.stages_ms, "write": write_ms}.items():
+            self._times[stage].append(value)
+
+    def summary(self) -> RunSummary:
+        stages = {
+            stage: {f"p{q}": round(float(np.percentile(times, q)), 3) for q in (50, 95)} if times else {}
+            for stage, times in self._times.items()
+        }
+        elapsed_s = time.perf_counter() - self._started
+        return RunSummary(self._frames, self._labels.total(), dict(self._labels), elapsed_s, stages)
+
+
+def run(
+    source: Source,
+    pipeline: Pipeline,
+    sinks: Iterable[Sink] = (),
+    *,
+    max_frames: int | None = None,
+    on_result: Callable[[Frame, Result], None] | None = None,
+) -> RunSummary:
+    """Read a source to its end; every sink is closed on the way out, whatever happens.
+
+    Args:
+        source: opened, and entered by the caller.
+        pipeline: what reads the frames.
+        sinks: taken over and closed.
+        max_frames: stop after so many.
+        on_result: called after each frame is written.
+
+    Raises:
+        SourceError: the source gave no frame, or a live one was lost.
+        OutputError: an output cannot be written; what was written before stays.
+    """
+    tally = _Tally()
+    with ExitStack() as stack:
+        # What ends with a summary is entered first, so that it is closed last and its times hold everything.
+        ordered = sorted(sinks, key=lambda sink: not isinstance(sink, JsonlSink))
+        for sink in ordered:
+            stack.enter_context(sink)
+        header = _header(source, pipeline)
+        for sink in ordered:
+            sink.start(header, tally.summary)
+        with suppress(Stopped):
+            for frame, decode_ms in _timed(source, max_frames):
+                result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
+                started = time.perf_counter()
+                for sink in ordered:
+                    sink.write(frame, result)
+                tally.add(result, decode_ms=decode_ms, write_ms=1000 * (time.perf_counter() - started))
+                if on_result:
+                    on_result(frame, result)
+    return tally.summary()
+
+
+def _header(source: Source, pipeline: Pipeline) -> RunHeader:
+    classifier = pipeline.classifier
+    if isinstance(classifier, EmotionClassifier):
+        name, digest = classifier.card.name, classifier.card.sha256
+    else:
+        name, digest = type(classifier).__name__, ""
+    return RunHeader(source.name, source.fps, classifier.labels, name, digest, versions())
+
+
+def _timed(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:
+    """Frames with the milliseconds that reading each one took."""
+    frames = iter(source)
+    given = 0
+    while max_frames is None or given < max_frames:
+        started = time.perf_counter()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame, 1000 * (time.perf_counter() - started)
+        given += 1

@@ -1,0 +1,1 @@
+"""Export of trained expression models: one ONNX file that tells how to use it, checked before it is named."""

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tools.fakes import FakeDetector
+from tools.tiny_model import metadata, write_model
+
+from edgeinfer import Box, EmotionClassifier, Pipeline, UsageError, load_pipeline
+from edgeinfer.preprocess import Image
+
+FRAME = np.full((60, 80, 3), 250, np.uint8)
+
+
+def test_one_still_picture_is_answered_at_once(classifier: EmotionClassifier) -> None:
+    result = Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier)(FRAME)
+    assert len(result.faces) == 1
+    face = result.faces[0]
+    assert (face.track_id, face.box.xywh, face.emotion.label) == (1, (10, 10, 20, 20), "happy")
+    assert face.raw == face.emotion
+    assert set(result.stages_ms) == {"detect", "track", "classify"}
+
+
+def test_no_timestamp_means_the_next_frame_of_a_30_fps_stream(classifier: EmotionClassifier) -> None:
+    pipeline = Pipeline(FakeDetector([]), classifier)
+    times = [
+        pipeline(FRAME).timestamp_s,
+        pipeline(FRAME, timestamp_s=2.0).timestamp_s,
+        pipeline(FRAME).timestamp_s,
+    ]
+    assert times == pytest.approx([0, 2, 2 + 1 / 30])
+
+
+def test_each_face_is_read_from_its_own_place(classifier: EmotionClassifier) -> None:
+    frame = FRAME.copy()
+    frame[:, :40] = 0
+    faces = Pipeline(FakeDetector([Box(50, 10, 20, 20), Box(5, 10, 20, 20)]), classifier)(frame).faces
+    assert [(face.track_id, face.emotion.label) for face in faces] == [(1, "happy"), (2, "neutral")]
+
+
+def test_the_models_margin_is_applied(tmp_path: Path) -> None:
+    wide = EmotionClassifier.load(write_model(tmp_path / "wide.onnx", keys=metadata(crop='{"margin": 1.0}')))
+    frame = np.zeros((60, 60), np.uint8)
+    frame[20:40, 20:40] = 255
+    answer = Pipeline(FakeDetector([Box(20, 20, 20, 20)]), wide)(frame).faces[0]
+    assert answer.emotion.label == "neutral"  # a ninth of the crop is bright
+
+
+def test_looking_less_often_keeps_the_boxes(classifier: EmotionClassifier) -> None:
+    detector = FakeDetector([Box(10, 10, 20, 20)])
+    pipeline = Pipeline(detector, classifier, detect_every=3)
+    assert [len(pipeline(FRAME).faces) for _ in range(7)] == [1] * 7
+    assert detector.calls == 3
+
+
+def test_without_tracking_every_face_is_on_its_own(classifier: EmotionClassifier) -> None:
+    pipeline = Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier, track=False)
+    bright, dark = pipeline(FRAME).faces[0], pipeline(np.zeros_like(FRAME)).faces[0]
+    assert (bright.track_id, dark.track_id) == (1, 2)
+    assert dark.emotion == dark.raw
+    assert dark.emotion.label == "neutral"
+
+
+def test_reset_forgets(classifier: EmotionClassifier) -> None:
+    pipeline = Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier)
+    pipeline(FRAME)
+    pipeline.reset()
+    assert pipeline(FRAME).faces[0].track_id == 1
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), None],
+    ids=["float", "four-channels", "empty", "none"],
+)
+def test_wrong_frames(classifier: EmotionClassifier, image: Any) -> None:
+    with pytest.raises(UsageError, match="a frame"):
+        Pipeline(FakeDetector([]), classifier)(image)
+
+
+def test_frames_are_not_changed(classifier: EmotionClassifier, portrait: Image) -> None:
+    before = portrait.copy()
+    Pipeline(FakeDetector([Box(-5, -5, 300, 300)]), classifier)(portrait)
+    assert (before == portrait).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"detect_every": 0}, {"detect_every": 2, "track": False}], ids=["zero", "no-tracking"]
+)
+def test_options_out_of_bounds(options: dict[str, Any], tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match="detect_every"):
+        load_pipeline(model=tiny_model, **options)
+
+
+def test_the_bundled_model_reads_a_smile(portrait: Image) -> None:
+    faces = load_pipeline()(portrait).faces
+    assert [face.emotion.label for face in faces] == ["happy"]

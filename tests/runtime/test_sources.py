@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeinfer import SourceError, SourceLostError, SourceNotFoundError, open_source
+from edgeinfer.sources import Source, VideoSource, without_credentials
+
+
+def test_a_video_gives_every_frame_with_its_time(clip: Path) -> None:
+    with open_source(clip) as source:
+        assert isinstance(source, Source)
+        assert (source.live, source.continuous, source.frame_count) == (False, True, 25)
+        assert source.fps == pytest.approx(25)
+        frames = list(source)
+    assert [f.index for f in frames] == list(range(25))
+    assert [f.timestamp_s for f in frames] == pytest.approx([n / 25 for n in range(25)], abs=1e-3)
+    assert {f.image.shape for f in frames} == {(240, 320, 3)}
+
+
+def test_a_picture_is_one_frame(face_picture: Path) -> None:
+    with open_source(str(face_picture)) as source:
+        frames = list(source)
+    assert [(f.index, f.timestamp_s, f.image.shape) for f in frames] == [(0, 0.0, (256, 256, 3))]
+    assert not source.continuous
+
+
+@pytest.fixture
+def album(tmp_path: Path, face_picture: Path) -> Path:
+    for name in ("b.jpg", "a.JPG", "c.jpeg"):
+        shutil.copy(face_picture, tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def test_a_folder_gives_its_pictures_in_order(album: Path) -> None:
+    with open_source(album) as source:
+        assert source.frame_count == 3
+        assert len(list(source)) == 3
+
+
+def test_a_glob_gives_what_it_matches(album: Path) -> None:
+    with open_source(str(album / "*.jp*")) as source:
+        assert source.frame_count == 2
+
+
+def test_a_broken_picture_among_good_ones_is_left_out_and_named(album: Path) -> None:
+    (album / "d.png").write_bytes(b"not a picture")
+    with open_source(album) as source, pytest.warns(UserWarning, match=r"d\.png is not a readable picture"):
+        assert [f.index for f in source] == [0, 1, 2]
+
+
+def test_a_grey_picture_becomes_bgr(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((5, 6), 7, np.uint8))
+    with open_source(tmp_path / "grey.png") as source:
+        assert next(iter(source)).image.shape == (5, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.mp4", b""),
+        ("empty.jpg", b""),
+        ("text.mp4", b"hello, this is not a video\n" * 50),
+        ("text.png", b"hello"),
+        ("random.mp4", np.random.default_rng(3).bytes(20_000)),
+        ("random.jpg", np.random.default_rng(4).bytes(20_000)),
+        ("no_suffix", np.random.default_rng(5).bytes(20_000)),
+    ],
+)
+def test_files_that_are_no_source(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=path.name), open_source(path) as source:
+        list(source)
+
+
+@pytest.mark.parametrize("kept", [100, 1000, 20_000], ids=["header", "start", "quarter"])
+def test_a_truncated_video_is_refused_or_read_as_far_as_it_goes(tmp_path: Path, clip: Path, kept: int) -> None:
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(clip.read_bytes()[:kept])
+    with pytest.raises(SourceError, match=r"cut\.mp4"), open_source(path) as source:
+        list(source)
+
+
+def test_a_video_with_a_missing_middle_says_that_it_ended_early(clip: Path) -> None:
+    class Short:
+        def __init__(self) -> None:
+            self.left = 3
+
+        def get(self, key: int) -> float:
+            return {cv2.CAP_PROP_FPS: 25.0, cv2.CAP_PROP_FRAME_COUNT: 25.0}.get(key, 0.0)
+
+        def read(self) -> tuple[bool, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+            self.left -= 1
+            return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
+
+    source = VideoSource(Short(), name="short.mp4", live=False)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="ended after 3 of 25 frames"):
+        assert [f.timestamp_s for f in source] == pytest.approx([0, 1 / 25, 2 / 25])
+
+
+def test_a_live_source_that_ends_is_lost() -> None:
+    class Camera:
+        def __init__(self, frames: int) -> None:
+            self.left = frames
+
+        def get(self, key: int) -> float:
+            return -1.0
+
+        def read(self) -> tuple[bool, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+            self.left -= 1
+            return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
+
+    with pytest.raises(SourceLostError, match="lost after 2 frames"):
+        list(VideoSource(Camera(2), name="cam", live=True))  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match="gave no frame") as error:
+        list(VideoSource(Camera(0), name="cam", live=True))  # type: ignore[arg-type]
+    assert error.value.exit_code == 4
+
+
+@pytest.mark.parametrize("source", ["nowhere.mp4", "nowhere/*.jpg", 987, "987", "/dev/video987"])
+def test_nothing_there(source: str | int) -> None:
+    with pytest.raises(SourceNotFoundError):
+        open_source(source)
+
+
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match="no pictures"):
+        open_source(tmp_path)
+
+
+def test_a_stream_that_is_not_there_hides_its_password() -> None:
+    with pytest.raises(SourceError, match=r"rtsp://127\.0\.0\.1:1/door") as error:
+        open_source("rtsp://me:secret@127.0.0.1:1/door?key=secret")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://u:p@host:554/a", "rtsp://host:554/a"),
+        ("http://host/a?token=x#y", "http://host/a"),
+        ("rtsp://a@b:c@host/", "rtsp://host/"),
+    ],
+)
+def test_credentials_are_taken_out(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown

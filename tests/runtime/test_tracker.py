@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from edgeinfer.classifier import to_emotion
+from edgeinfer.results import Box, Emotion
+from edgeinfer.tracker import OverlapTracker, Smoother
+
+LABELS = ("neutral", "happy")
+
+
+def at(x: float, y: float = 0) -> Box:
+    return Box(round(x), round(y), 40, 40)
+
+
+def emotion(happy: float) -> Emotion:
+    return to_emotion(np.array([1 - happy, happy]), LABELS)
+
+
+def test_a_moving_face_keeps_its_identity() -> None:
+    tracker = OverlapTracker()
+    assert {tracker.update([at(5 * n)], n / 30)[0] for n in range(50)} == {1}
+
+
+def test_order_of_boxes_does_not_matter() -> None:
+    tracker = OverlapTracker()
+    assert tracker.update([at(0), at(200)], 0.0) == [1, 2]
+    assert tracker.update([at(203), at(3)], 0.1) == [2, 1]
+
+
+def test_a_face_hidden_for_less_than_the_limit_comes_back() -> None:
+    tracker = OverlapTracker(keep_s=0.5)
+    tracker.update([at(0)], 0.0)
+    tracker.update([], 0.2)
+    assert tracker.update([at(4)], 0.45) == [1]
+
+
+def test_a_face_hidden_for_longer_is_a_new_one() -> None:
+    tracker = OverlapTracker(keep_s=0.5)
+    tracker.update([at(0)], 0.0)
+    assert tracker.update([at(0)], 0.6) == [2]
+    assert tracker.alive == {2}
+
+
+def test_the_best_overlap_wins() -> None:
+    tracker = OverlapTracker()
+    tracker.update([at(0), at(30)], 0.0)
+    assert tracker.update([at(22)], 0.1) == [2]
+
+
+def test_a_source_that_starts_again_forgets_everyone() -> None:
+    tracker = OverlapTracker()
+    tracker.update([at(0)], 5.0)
+    assert tracker.update([at(0)], 0.0) == [2]
+
+
+def test_smoothing_goes_by_time_and_not_by_frames() -> None:
+    shown = []
+    for fps in (10, 60):
+        smoother = Smoother(LABELS, time_constant_s=0.2)
+        smoother.update(1, emotion(0.0), 0.0)
+        for frame in range(1, fps // 2 + 1):
+            last = smoother.update(1, emotion(1.0), frame / fps)
+        shown.append(last.probabilities["happy"])
+    assert shown[0] == pytest.approx(shown[1])
+    assert shown[0] == pytest.approx(1 - np.exp(-0.5 / 0.2))
+
+
+def test_flicker_is_calmed_and_a_real_change_shows_within_0_4_s() -> None:
+    smoother, random = Smoother(LABELS), np.random.default_rng(0)
+    raw, calm = [], []
+    for frame in range(300):
+        answer = emotion(float(np.clip(0.47 + 0.2 * random.standard_normal(), 0, 1)))
+        raw.append(answer.label)
+        calm.append(smoother.update(1, answer, frame / 30).label)
+    changes = [sum(a != b for a, b in itertools.pairwise(seen)) for seen in (raw, calm)]
+    assert changes[0] >= 30
+    assert changes[1] * 3 <= changes[0]
+    smoother.update(1, emotion(0.02), 10.0)
+    smoother.update(1, emotion(0.02), 12.0)
+    frames = next(n for n in range(1, 30) if smoother.update(1, emotion(0.98), 12 + n / 30).label == "happy")
+    assert frames / 30 <= 0.4
+
+
+def test_tracks_do_not_mix_and_are_forgotten() -> None:
+    smoother = Smoother(LABELS)
+    smoother.update(1, emotion(1.0), 0.0)
+    assert smoother.update(2, emotion(0.0), 0.0).label == "neutral"
+    smoother.keep(frozenset({2}))
+    assert smoother.update(1, emotion(0.0), 0.01).probabilities["happy"] == 0.0

@@ -1,0 +1,43 @@
+"""Fake parts whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from edgeinfer.preprocess import Image
+from edgeinfer.results import Box
+from edgeinfer.sources import Frame
+
+
+class FakeDetector:
+    """Gives prepared boxes, look after look; the last ones for ever."""
+
+    def __init__(self, *looks: Sequence[Box]) -> None:
+        self.looks, self.calls = [list(look) for look in looks], 0
+
+    def detect(self, image: Image) -> list[Box]:
+        self.calls += 1
+        return self.looks[min(self.calls, len(self.looks)) - 1]
+
+
+class FakeSource:
+    """Gives prepared pictures, then ends or raises."""
+
+    def __init__(self, images: Sequence[Image], *, fps: float = 30.0, error: BaseException | None = None) -> None:
+        self.name, self.live, self.continuous = "fake", error is not None, True
+        self.fps: float | None = fps
+        self.frame_count: int | None = len(images)
+        self._images, self._error, self.closed = images, error, False
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, image in enumerate(self._images):
+            yield Frame(image, index, index / (self.fps or 30.0))
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True

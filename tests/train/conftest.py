@@ -1,0 +1,182 @@
+"""Tiny data sets, made anew: FERPlus as it is published, and faces that are easily told apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeinfer_train.config import AugmentConfig, FitConfig
+from edgeinfer_train.data import VOTE_COLUMNS
+from edgeinfer_train.fit import fit
+
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # TensorFlow's variables predate the copy keyword of NumPy 2.
+    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+
+FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+
+
+def png(value: int, *, seed: int = 0, size: int = 48) -> bytes:
+    """A grey picture around a level; another seed gives other pixels."""
+    noise = np.random.default_rng(seed).integers(-20, 21, (size, size))
+    done, data = cv2.imencode(".png", np.clip(value + noise, 0, 255).astype(np.uint8))
+    assert done
+    return data.tobytes()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of fer2013new.csv and the picture that belongs to it; None leaves the picture out."""
+
+    usage: str
+    name: str
+    votes: str
+    picture: bytes | None = b"default"
+
+
+class FerplusMaker:
+    """Writes FERPlus as it is published."""
+
+    def __call__(self, root: Path, rows: Sequence[Row], *, nested: str = "", archive: bool = False) -> Path:
+        files = {"fer2013new.csv": self.table(rows).encode()}
+        for number, row in enumerate(rows):
+            folder = FOLDERS.get(row.usage)
+            if folder is None or not row.name or row.picture is None:
+                continue
+            # The published folders carry other votes in files of this name.
+            files.setdefault(f"{folder}/label.csv", f'{row.name},"(0, 0, 48, 48)",0,0,0,0,0,0,0,0,0,10\n'.encode())
+            path = f"{folder}/{row.name}"
+            files.setdefault(path, png(100, seed=number) if row.picture == b"default" else row.picture)
+        return self._zip(root, files, nested) if archive else self._folder(root, files, nested)
+
+    @staticmethod
+    def table(rows: Sequence[Row]) -> str:
+        """The text of fer2013new.csv."""
+        header = ",".join(["Usage", "Image name", *VOTE_COLUMNS])
+        return "\n".join([header, *(f"{r.usage},{r.name},{r.votes}" for r in rows)]) + "\n"
+
+    @staticmethod
+    def _folder(root: Path, files: dict[str, bytes], nested: str) -> Path:
+        for name, content in files.items():
+            path = root / nested / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return root
+
+    @staticmethod
+    def _zip(root: Path, files: dict[str, bytes], nested: str) -> Path:
+        path = root.with_suffix(".zip")
+        with zipfile.ZipFile(path, "w") as file:
+            for name, content in files.items():
+                file.writestr(f"{nested}/{name}" if nested else name, content)
+        return path
+
+
+@pytest.fixture
+def make_row() -> type[Row]:
+    return Row
+
+
+@pytest.fixture
+def make_ferplus() -> FerplusMaker:
+    return FerplusMaker()
+
+
+@pytest.fixture
+def make_png() -> Callable[..., bytes]:
+    return png
+
+
+def write_toy_data(data: Path, *, train: int = 96, valid: int = 48, labels: tuple[str, ...] = ("neutral", "happy")) -> Path:
+    """Faces that are dark for the first label and bright for the second."""
+    for split, count in {"train": train, "valid": valid}.items():
+        for number in range(count):
+            folder = data / split / labels[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            seed = number + (10_000 if split == "valid" else 0)
+            (folder / f"{number:04d}.png").write_bytes(png(200 if number % 2 else 60, seed=seed))
+    info = {"name": "Toy", "labels": labels, "label_mode": "by brightness", "complete": True}
+    (data / "dataset.json").write_text(json.dumps(info))
+    return data
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_data(tmp_path_factory.mktemp("toy") / "data")
+
+
+@pytest.fixture
+def make_toy_data() -> Callable[..., Path]:
+    return write_toy_data
+
+
+@pytest.fixture(scope="session")
+def toy_config() -> FitConfig:
+    return FitConfig(
+        width=0.25, epochs=4, batch_size=8, learning_rate=0.05, warmup_epochs=0.0, ema_momentum=0.8,
+        precision="float32", augment=AugmentConfig(brightness=0.05, contrast=0.1, rotation=5.0),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_data: Path, toy_config: FitConfig) -> Path:
+    """A finished run; read it, or copy it before you change it."""
+    run = tmp_path_factory.mktemp("toy") / "run"
+    fit(toy_data, run, toy_config)
+    return run
+
+
+@pytest.fixture
+def grey_faces() -> NDArray[np.uint8]:
+    """(6, 48, 48, 1) uint8, smooth and not symmetric."""
+    rows, columns = np.mgrid[0:48, 0:48]
+    pictures = [120 + 60 * np.sin(rows / (5 + i)) + 50 * np.cos(columns / (7 + i) + 1) for i in range(6)]
+    return np.stack(pictures).clip(0, 255).astype(np.uint8)[..., None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """Runs `edgeinfer-train` in this process."""
+    from edgeinfer_train.cli import main
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["edgeinfer-train", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        assert isinstance(end.value.code, int)
+        return Outcome(end.value.code, out, err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

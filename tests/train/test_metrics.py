@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from edgeinfer_train.metrics import bootstrap_interval, score
+
+NAMES = ("a", "b", "c", "d")
+LOGITS = np.log(
+    [
+        [0.7, 0.1, 0.1, 0.1],  # a, called a
+        [0.1, 0.7, 0.1, 0.1],  # a, called b
+        [0.1, 0.7, 0.1, 0.1],  # b, called b
+        [0.1, 0.1, 0.1, 0.7],  # c, called d
+    ]
+)
+LABELS = np.array([0, 0, 1, 2])
+
+
+def test_every_figure_by_hand() -> None:
+    found = score(LOGITS, LABELS, NAMES)
+    assert found.count == 4
+    assert found.accuracy == 0.5
+    assert found.loss == pytest.approx(-(2 * np.log(0.7) + 2 * np.log(0.1)) / 4)
+    assert found.confusion == ((1, 1, 0, 0), (0, 1, 0, 0), (0, 0, 0, 1), (0, 0, 0, 0))
+    assert [(s.count, s.recall, s.precision) for s in found.per_class.values()] == [
+        (2, 0.5, 1.0), (1, 1.0, 0.5), (1, 0.0, 0.0), (0, 0.0, 0.0),
+    ]  # fmt: skip
+    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert found.mean_recall == pytest.approx(0.5)
+    assert found.labels_without_faces == ("d",)
+
+
+def test_adding_a_number_to_the_logits_changes_nothing() -> None:
+    assert score(LOGITS + 1000, LABELS, NAMES).loss == pytest.approx(score(LOGITS, LABELS, NAMES).loss)
+
+
+def test_plain_values() -> None:
+    values = json.loads(json.dumps(score(LOGITS, LABELS, NAMES).to_mapping()))
+    assert values["per_class"]["a"] == {"count": 2, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
+
+
+def test_the_interval_holds_the_mean_and_is_repeatable() -> None:
+    values = np.repeat([0.0, 1.0], [20, 80])
+    low, high = bootstrap_interval(values)
+    assert 0.7 < low < 0.8 < high < 0.9
+    assert bootstrap_interval(values) == (low, high)
+    assert bootstrap_interval(np.ones(10)) == (1.0, 1.0)

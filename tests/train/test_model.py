@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeinfer.errors import ModelError, ModelNotFoundError
+from edgeinfer_train.model import ModelInfo, build_core, load_model, read_model_info, save_model, save_weights
+
+INFO = ModelInfo("edgenet", ("neutral", "happy"), "Toy", "by brightness", {"neutral": 0.5, "happy": 0.5}, {"val_loss": 1.0})
+
+
+@pytest.fixture(scope="module")
+def core() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return build_core("edgenet", 2, width=0.25, dropout=0.3)
+
+
+def test_model_and_info_come_back(tmp_path: Path, core: keras.Model, grey_faces: NDArray[np.uint8]) -> None:
+    save_model(core, INFO, tmp_path / "model.keras")
+    loaded, info = load_model(tmp_path / "model.keras")
+    assert info == INFO
+    assert read_model_info(tmp_path / "model.keras") == INFO
+    np.testing.assert_array_equal(np.asarray(loaded(grey_faces)), np.asarray(core(grey_faces)))
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_weights_alone_come_back(tmp_path: Path, core: keras.Model, grey_faces: NDArray[np.uint8]) -> None:
+    save_weights(core, tmp_path / "model.weights.h5")
+    other = build_core("edgenet", 2, width=0.25)
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(np.asarray(other(grey_faces)), np.asarray(core(grey_faces)))
+    assert [p.name for p in tmp_path.iterdir()] == ["model.weights.h5"]
+
+
+def not_a_zip(path: Path) -> None:
+    path.write_bytes(b"no zip at all")
+
+
+def without_info(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", "{}")
+
+
+def with_broken_info(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("edgeinfer.json", '{"labels": ["a"]}')
+
+
+def without_network(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        values = {"backbone": "edgenet", "dataset": "x", "label_mode": "x", "prior": {}, "validation": {}}
+        file.writestr("edgeinfer.json", json.dumps({**values, "labels": ["a", "b"]}))
+        file.writestr("config.json", "{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (not_a_zip, "is not a .keras file"),
+        (without_info, "does not name its labels"),
+        (with_broken_info, "does not name its labels"),
+        (without_network, "is not a Keras model"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+    path = tmp_path / "model.keras"
+    damage(path)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(path)
+    assert caught.value.exit_code == 5
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path, core: keras.Model) -> None:
+    path = tmp_path / "model.keras"
+    save_model(core, INFO, path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ModelError):
+        load_model(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model at"):
+        load_model(tmp_path / "model.keras")

@@ -1,0 +1,144 @@
+"""Variation of training faces, as Keras layers that stay outside the saved model.
+
+Every layer works on whole batches with `keras.ops` alone, draws anew per image, and does nothing outside
+training. Values are grey levels or channels in 0..255.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from edgeinfer_train.config import AugmentConfig
+
+
+def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
+    """The layers that a config asks for, in the order in which a camera would meet them."""
+    return [
+        RandomAffine(
+            rotation=config.rotation,
+            zoom=config.zoom,
+            shift=config.shift,
+            shear=config.shear,
+            flip=config.flip,
+            seed=seed,
+        ),
+        RandomSoftness(blur=config.blur, noise=config.noise, seed=seed + 1),
+        RandomLight(brightness=config.brightness, contrast=config.contrast, seed=seed + 2),
+        RandomPatch(probability=config.erasing, seed=seed + 3),
+    ]
+
+
+class _Random(keras.layers.Layer):  # type: ignore[misc]
+    """A layer with its own seeded source, in float32 whatever the policy of the model."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(dtype="float32", autocast=False)
+        self.seeds = keras.random.SeedGenerator(seed)
+
+    def uniform(self, shape: tuple[Any, ...], low: float, high: float) -> Any:
+        """Independent draws between two bounds."""
+        return keras.random.uniform(shape, low, high, seed=self.seeds)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Vary (B, H, W, C) images in training; pass them on as float32 otherwise."""
+        images = ops.cast(images, "float32")
+        return self.vary(images) if training else images
+
+    def vary(self, images: Any) -> Any:
+        """The variation itself; (B, H, W, C) float32 in and out."""
+        raise NotImplementedError
+
+
+class RandomAffine(_Random):
+    """Rotation, zoom, shift, shear and mirror in one resampling, so that faces are blurred once only."""
+
+    def __init__(self, *, rotation: float, zoom: float, shift: float, shear: float, flip: bool, seed: int) -> None:
+        super().__init__(seed)
+        self.rotation, self.zoom, self.shift, self.shear, self.flip = (
+            math.radians(rotation),
+            zoom,
+            shift,
+            shear,
+            flip,
+        )
+
+    def vary(self, images: Any) -> Any:
+        """Map every output pixel through the inverse transform about the image centre; edges repeat."""
+        batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
+        draw = (batch,)
+        angle = self.uniform(draw, -self.rotation, self.rotation)
+        scale_x, scale_y = (1.0 + self.uniform(draw, -self.zoom, self.zoom) for _ in range(2))
+        shear = self.uniform(draw, -self.shear, self.shear)
+        move_x = self.uniform(draw, -self.shift, self.shift) * width
+        move_y = self.uniform(draw, -self.shift, self.shift) * height
+        mirror = ops.sign(self.uniform(draw, -1.0, 1.0)) if self.flip else ops.ones(draw)
+        a, b = mirror * ops.cos(angle) / scale_x, mirror * (shear - ops.sin(angle)) / scale_y
+        c, d = ops.sin(angle) / scale_x, ops.cos(angle) / scale_y
+        centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+        offset_x = centre_x + move_x - a * centre_x - b * centre_y
+        offset_y = centre_y + move_y - c * centre_x - d * centre_y
+        zeros = ops.zeros(draw)
+        transform = ops.stack([a, b, offset_x, c, d, offset_y, zeros, zeros], axis=1)
+        return ops.image.affine_transform(images, transform, interpolation="bilinear", fill_mode="nearest")
+
+
+class RandomSoftness(_Random):
+    """A lens slightly out of focus and a sensor short of light."""
+
+    def __init__(self, *, blur: float, noise: float, seed: int) -> None:
+        super().__init__(seed)
+        self.blur, self.noise = blur, noise
+
+    def vary(self, images: Any) -> Any:
+        """Blend with the 3x3 mean by a random share, then add Gaussian noise of a random strength."""
+        each = (ops.shape(images)[0], 1, 1, 1)
+        if self.blur:
+            soft = ops.average_pool(images, 3, strides=1, padding="same")
+            images = images + self.uniform(each, 0.0, self.blur) * (soft - images)
+        if self.noise:
+            strength = self.uniform(each, 0.0, 255.0 * self.noise)
+            images = images + strength * keras.random.normal(ops.shape(images), seed=self.seeds)
+        return images
+
+
+class RandomLight(_Random):
+    """Brightness and contrast."""
+
+    def __init__(self, *, brightness: float, contrast: float, seed: int) -> None:
+        super().__init__(seed)
+        self.brightness, self.contrast = brightness, contrast
+
+    def vary(self, images: Any) -> Any:
+        """Stretch around the image mean, add an offset, clip to 0..255."""
+        each = (ops.shape(images)[0], 1, 1, 1)
+        mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+        gain = self.uniform(each, 1.0 - self.contrast, 1.0 + self.contrast)
+        offset = self.uniform(each, -255.0 * self.brightness, 255.0 * self.brightness)
+        return ops.clip((images - mean) * gain + mean + offset, 0.0, 255.0)
+
+
+class RandomPatch(_Random):
+    """Random erasing (Zhong et al. 2020, arXiv:1708.04896): a rectangle of the face takes one grey level."""
+
+    def __init__(self, *, probability: float, seed: int) -> None:
+        super().__init__(seed)
+        self.probability = probability
+
+    def vary(self, images: Any) -> Any:
+        """Hide a rectangle whose sides are 15 to 45 % of the image's, in a share of the images."""
+        batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
+        each = (batch, 1, 1)
+        half_h, half_w = (self.uniform(each, 0.075, 0.225) for _ in range(2))
+        rows = ops.reshape(ops.arange(height, dtype="float32") / height, (1, height, 1))
+        columns = ops.reshape(ops.arange(width, dtype="float32") / width, (1, 1, width))
+        inside = ops.logical_and(
+            ops.abs(rows - self.uniform(each, 0.0, 1.0)) < half_h,
+            ops.abs(columns - self.uniform(each, 0.0, 1.0)) < half_w,
+        )
+        chosen = ops.logical_and(inside, self.uniform(each, 0.0, 1.0) < self.probability)
+        level = self.uniform((batch, 1, 1, 1), 0.0, 255.0)
+        return ops.where(ops.expand_dims(chosen, -1), level, images)

@@ -1,0 +1,232 @@
+"""A prepared data set: `DATA/<split>/<label>/<image>`, with the votes beside it.
+
+`prepare` writes this layout; `fit`, `evaluate` and the export read it here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.preprocess import Colour, Image, model_input
+from edgeinfer_train.errors import DataError
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+VOTE_COLUMNS = (
+    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
+)  # fmt: skip
+"""The ten columns of FERPlus (Barsoum et al. 2016, arXiv:1608.01041); the first eight are our labels."""
+
+EIGHT_LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+DATASET_FILE = "dataset.json"
+VOTES_FILE = "votes.csv"
+SKIPPED_FILE = "skipped.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """What `DATA/dataset.json` says.
+
+    Attributes:
+        name: for people and for the model's metadata, such as "FERPlus".
+        labels: the class folders, in the order of the model's outputs.
+        label_mode: the rule that chose the folders.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    label_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """One split in memory.
+
+    Attributes:
+        images: (N, H, W, C) uint8.
+        labels: (N,) int64, index into the data set's labels.
+        soft_labels: (N, K) float32, each row a distribution: the votes where there are some, else one-hot.
+        names: N paths below the data folder.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    soft_labels: NDArray[np.float32]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, keep: NDArray[np.int64] | NDArray[np.bool_]) -> Faces:
+        """The faces at some positions, in that order."""
+        positions = np.arange(len(self))[keep]
+        return Faces(
+            self.images[keep],
+            self.labels[keep],
+            self.soft_labels[keep],
+            tuple(self.names[i] for i in positions),
+        )
+
+
+def read_info(data: Path) -> DatasetInfo:
+    """Read what a prepared folder says of itself.
+
+    Raises:
+        DataError: there is no such folder, it was not prepared, or its preparation was interrupted.
+    """
+    path = data / DATASET_FILE
+    if not path.is_file():
+        state = "holds no dataset.json" if data.is_dir() else "does not exist"
+        raise DataError(f"{data} {state}; make a data folder with `edgeinfer-train prepare`")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        complete, info = (
+            values["complete"],
+            DatasetInfo(values["name"], tuple(values["labels"]), values["label_mode"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged; run `edgeinfer-train prepare` again") from error
+    if not complete:
+        raise DataError(f"preparing {data} was interrupted; run the same `edgeinfer-train prepare` again to finish it")
+    return info
+
+
+def load_split(
+    data: Path,
+    split: Split,
+    *,
+    size_hw: tuple[int, int] = (48, 48),
+    colour: Colour = "grey",
+    limit: int | None = None,
+) -> Faces:
+    """Read one split into memory.
+
+    Args:
+        data: a prepared folder.
+        split: which one. Training faces whose pixels also stand in valid or test are left out, since a copy
+            of a face that measures must never be learned from.
+        size_hw: height and width to bring every face to, in pixels.
+        colour: channels of the result.
+        limit: at most so many faces, drawn evenly over the sorted names.
+
+    Raises:
+        DataError: the folder is not prepared, the split is absent or empty, or an image cannot be read.
+    """
+    info = read_info(data)
+    files = split_files(data, split, info.labels)
+    if split == "train":
+        held_out = {
+            pixel_digest(read_image(data / n)) for s in ("valid", "test") for n, _ in _files(data, s, info.labels)
+        }
+    else:
+        held_out = set()
+    if limit is not None and limit < len(files):
+        files = [files[i] for i in np.linspace(0, len(files) - 1, limit).round().astype(int)]
+    images, labels, names = [], [], []
+    for name, label in files:
+        image = read_image(data / name)
+        if held_out and pixel_digest(image) in held_out:
+            continue
+        images.append(model_input(image, size_hw=size_hw, colour=colour))
+        labels.append(label)
+        names.append(name)
+    if not images:
+        raise DataError(f"every {split} face of {data} is a copy of a held-out face; nothing is left to learn from")
+    hard = np.array(labels, dtype=np.int64)
+    return Faces(np.stack(images), hard, _soft_labels(data, tuple(names), hard, info.labels), tuple(names))
+
+
+def split_files(data: Path, split: Split, labels: tuple[str, ...]) -> list[tuple[str, int]]:
+    """The images of a split as (path below `data`, label index), sorted.
+
+    Raises:
+        DataError: the split is absent or empty.
+    """
+    files = _files(data, split, labels)
+    if not files:
+        present = ", ".join(present_splits(data, labels)) or "none"
+        raise DataError(f"{data} has no {split} faces; splits with faces: {present}")
+    return files
+
+
+def present_splits(data: Path, labels: tuple[str, ...]) -> tuple[Split, ...]:
+    """The splits of a prepared folder that hold faces."""
+    return tuple(split for split in SPLITS if _files(data, split, labels))
+
+
+def _files(data: Path, split: str, labels: tuple[str, ...]) -> list[tuple[str, int]]:
+    found = []
+    for index, label in enumerate(labels):
+        folder = data / split / label
+        if folder.is_dir():
+            found += [
+                (f"{split}/{label}/{p.name}", index) for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES
+            ]
+    return sorted(found)
+
+
+def read_image(path: Path) -> Image:
+    """Decode a picture as it is stored, grey or BGR.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    image = decode_image(path.read_bytes()) if path.is_file() else None
+    if image is None:
+        raise DataError(f"{path} is not a readable image; remove it or prepare the data again")
+    return image
+
+
+def decode_image(data: bytes) -> Image | None:
+    """Decode PNG, JPEG and the like to (H, W) or (H, W, 3) uint8; None when the bytes are no image."""
+    if not data:
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+    return None if image is None else np.asarray(image, dtype=np.uint8)
+
+
+def pixel_digest(image: Image) -> bytes:
+    """A digest that two images share only when their pixels are the same."""
+    return hashlib.blake2b(image.tobytes(), digest_size=16, person=str(image.shape).encode()[:16]).digest()
+
+
+def _soft_labels(
+    data: Path, names: tuple[str, ...], hard: NDArray[np.int64], labels: tuple[str, ...]
+) -> NDArray[np.float32]:
+    one_hot = np.eye(len(labels), dtype=np.float32)[hard]
+    if not (data / VOTES_FILE).is_file():
+        return one_hot
+    import pandas as pd  # noqa: PLC0415 - only voted data sets need it
+
+    table = pd.read_csv(data / VOTES_FILE, index_col="file")
+    columns = [VOTE_COLUMNS[EIGHT_LABELS.index(label)] for label in labels]
+    votes = table[columns].reindex(list(names)).fillna(0).to_numpy(np.float32)
+    return vote_distribution(votes, one_hot)
+
+
+def vote_distribution(votes: NDArray[np.float32], fallback: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn counts of votes into soft labels.
+
+    Single votes are taken as slips and zeroed where anything else is left (Barsoum et al. 2016).
+
+    Args:
+        votes: (N, K) counts.
+        fallback: (N, K) rows for faces without any vote.
+
+    Returns:
+        (N, K) float32, every row sums to 1.
+    """
+    trusted = np.where(votes > 1, votes, 0)
+    kept = np.where(trusted.sum(1, keepdims=True) > 0, trusted, votes)
+    total = kept.sum(1, keepdims=True)
+    return np.where(total > 0, kept / np.maximum(total, 1), fallback).astype(np.float32)

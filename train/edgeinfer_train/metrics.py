@@ -1,0 +1,112 @@
+"""Figures of merit from logits and labels; numpy alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One label's figures.
+
+    Attributes:
+        count: faces with this label.
+        precision: share of the faces called so that are so; 0 when none is called so.
+        recall: share of the faces that are so that are called so; 0 when there is none.
+        f1: harmonic mean of the two.
+    """
+
+    count: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How well logits meet labels.
+
+    Attributes:
+        count: faces in all.
+        loss: mean cross-entropy against the label, in nats.
+        accuracy: share of faces whose largest logit is their label.
+        accuracy_interval: 95 % bootstrap interval of the accuracy (1,000 draws, seed 0).
+        macro_f1: mean F1 over the labels that have faces.
+        mean_recall: mean recall over the labels that have faces.
+        per_class: by label, in the model's order.
+        confusion: rows are labels, columns are answers, counts.
+        labels_without_faces: labels that no figure speaks of.
+    """
+
+    count: int
+    loss: float
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_f1: float
+    mean_recall: float
+    per_class: dict[str, ClassScore]
+    confusion: tuple[tuple[int, ...], ...]
+    labels_without_faces: tuple[str, ...]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def score(logits: NDArray[np.floating[Any]], labels: NDArray[np.int64], names: tuple[str, ...]) -> Metrics:
+    """Compare logits with labels.
+
+    Args:
+        logits: (N, K), N at least 1.
+        labels: (N,) index into `names`.
+        names: K labels.
+    """
+    wide = np.asarray(logits, dtype=np.float64)
+    shifted = wide - wide.max(axis=1, keepdims=True)
+    log_likelihood = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    answers = wide.argmax(axis=1)
+    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(confusion, (labels, answers), 1)
+    per_class = {name: _class_score(confusion, index) for index, name in enumerate(names)}
+    present = [s for s in per_class.values() if s.count]
+    right = answers == labels
+    return Metrics(
+        count=len(labels),
+        loss=float(-log_likelihood[np.arange(len(labels)), labels].mean()),
+        accuracy=float(right.mean()),
+        accuracy_interval=bootstrap_interval(right.astype(np.float64)),
+        macro_f1=float(np.mean([s.f1 for s in present])),
+        mean_recall=float(np.mean([s.recall for s in present])),
+        per_class=per_class,
+        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        labels_without_faces=tuple(name for name, s in per_class.items() if not s.count),
+    )
+
+
+def bootstrap_interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean of values (Efron 1979).
+
+    Args:
+        values: (N,) one value a face.
+        draws: resamples with replacement.
+        seed: of the resampling.
+    """
+    random = np.random.default_rng(seed)
+    means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(draws)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _class_score(confusion: NDArray[np.int64], index: int) -> ClassScore:
+    count, called, hit = (
+        int(confusion[index].sum()),
+        int(confusion[:, index].sum()),
+        int(confusion[index, index]),
+    )
+    precision, recall = hit / called if called else 0.0, hit / count if count else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if hit else 0.0
+    return ClassScore(count, precision, recall, f1)

@@ -1,0 +1,135 @@
+"""The model that is saved: raw uint8 faces in, logits out, and what it was trained on in the same file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from edgeinfer.errors import ModelError, ModelNotFoundError
+from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.config import BackboneName, Precision
+
+MODEL_FILE = "model.keras"
+WEIGHTS_FILE = "model.weights.h5"
+INFO_MEMBER = "edgeinfer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a `.keras` file of ours says of itself.
+
+    Attributes:
+        backbone: registry name.
+        labels: names of the logits, in order.
+        dataset: name of the training data.
+        label_mode: the rule that made its labels.
+        prior: share of each label among the training faces, sums to 1.
+        validation: figures of the kept epoch on the validation split.
+    """
+
+    backbone: str
+    labels: tuple[str, ...]
+    dataset: str
+    label_mode: str
+    prior: dict[str, float]
+    validation: dict[str, float]
+
+
+def build_core(
+    backbone: BackboneName,
+    labels: int,
+    *,
+    width: float = 1.0,
+    dropout: float = 0.0,
+    precision: Precision = "float32",
+) -> keras.Model:
+    """Build the network that is saved and exported.
+
+    Args:
+        backbone: registry name.
+        labels: number of logits.
+        width: factor on the channels of an edge network.
+        dropout: share of features dropped before the head while training.
+        precision: dtype policy of its layers; weights and logits are float32 under either.
+
+    Returns:
+        A Functional model from `image` (B, H, W, C) uint8 to `logits` (B, labels) float32.
+    """
+    spec = BACKBONES[backbone]
+    channels = 1 if spec.colour == "grey" else 3
+    with _policy(precision):
+        image = keras.Input((*spec.size_hw, channels), dtype="uint8", name="image")
+        features = spec.build(layers.Rescaling(spec.scale, spec.offset, name="scale")(image), width)
+        if dropout:
+            features = layers.Dropout(dropout)(features)
+        logits = layers.Dense(labels, dtype="float32", name="logits")(features)
+    return keras.Model(image, logits, name=backbone.replace("-", "_"))
+
+
+@contextlib.contextmanager
+def _policy(precision: Precision) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def save_model(model: keras.Model, info: ModelInfo, path: Path) -> None:
+    """Write a `.keras` file with its `ModelInfo` inside; the old file stays until the new one is whole."""
+    partial = path.with_name(f".{path.stem}.partial.keras")
+    model.save(partial)
+    with zipfile.ZipFile(partial, "a") as file:
+        file.writestr(INFO_MEMBER, json.dumps(asdict(info), indent=2))
+    partial.replace(path)
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write the weights alone; the old file stays until the new one is whole."""
+    partial = path.with_name(f".partial.{path.name}")
+    model.save_weights(partial)
+    partial.replace(path)
+
+
+def load_model(path: Path) -> tuple[keras.Model, ModelInfo]:
+    """Read a `.keras` file that `fit` wrote.
+
+    Raises:
+        ModelNotFoundError: no such file.
+        ModelError: it is no Keras model, or not one of ours.
+    """
+    info = read_model_info(path)
+    try:
+        return keras.saving.load_model(path, compile=False), info
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise ModelError(f"{path} is not a Keras model that this Keras {keras.__version__} can load") from error
+
+
+def read_model_info(path: Path) -> ModelInfo:
+    """Read labels, data set and prior from a `.keras` file.
+
+    Raises:
+        ModelNotFoundError: no such file.
+        ModelError: it is no `.keras` file, or not one of ours.
+    """
+    if not path.is_file():
+        raise ModelNotFoundError(f"no model at {path}; expected a .keras file that `edgeinfer-train fit` wrote")
+    try:
+        with zipfile.ZipFile(path) as file:
+            values: dict[str, Any] = json.loads(file.read(INFO_MEMBER))
+        return ModelInfo(**{**values, "labels": tuple(values["labels"])})
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{path} is not a .keras file") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} does not name its labels and data; expected a file that `edgeinfer-train fit` wrote"
+        ) from error
