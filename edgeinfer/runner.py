@@ -86,11 +86,13 @@ def run(
         ordered = sorted(sinks, key=lambda sink: not isinstance(sink, JsonlSink))
         for sink in ordered:
             stack.enter_context(sink)
-        header = _header(source, pipeline)
-        for sink in ordered:
-            sink.start(header, tally.summary)
+        header: RunHeader | None = None
         with suppress(Stopped):
             for frame, decode_ms in _timed(source, max_frames):
+                if header is None:  # only now is it certain that there is something to write
+                    header = _header(source, pipeline)
+                    for sink in ordered:
+                        sink.start(header, tally.summary)
                 result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
                 started = time.perf_counter()
                 for sink in ordered:

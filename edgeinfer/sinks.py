@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -101,10 +102,16 @@ class _Lines:
     def __init__(self, target: str) -> None:
         self._name = "stdout" if target == STDOUT else target
         try:
-            self._file = open(1 if target == STDOUT else target, "wb", buffering=0, closefd=target != STDOUT)  # noqa: SIM115
+            # An older file is emptied by `start` only, so that a source that cannot be read costs nobody his results.
+            handle = 1 if target == STDOUT else os.open(target, os.O_WRONLY | os.O_CREAT, 0o666)
+            self._file = open(handle, "wb", buffering=0, closefd=target != STDOUT)  # noqa: SIM115, PTH123
         except OSError as error:
             raise OutputError(f"cannot write {self._name}: {error.strerror}; does its folder exist?") from error
-        self._seekable = self._file.seekable() and target != STDOUT
+        self._regular = target != STDOUT and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+
+    def start(self) -> None:
+        if self._regular:
+            self._file.truncate(0)
 
     def write(self, line: str) -> None:
         data = line.encode()
@@ -120,7 +127,7 @@ class _Lines:
 
     def _drop(self, written: int) -> None:
         """Take back the part of a line that still went in."""
-        if self._seekable and written:
+        if self._regular and written:
             self._file.truncate(self._file.tell() - written)
 
     def close(self) -> None:
@@ -141,6 +148,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Write the header line."""
+        self._lines.start()
         model = {"name": header.model, "sha256": header.model_sha256, "labels": list(header.labels)}
         self._put(
             {
@@ -198,6 +206,7 @@ class CsvSink(AbstractContextManager["CsvSink"]):
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Write the row of column names."""
+        self._lines.start()
         self._put("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence", *header.labels)
 
     def write(self, frame: Frame, result: Result) -> None:

@@ -106,6 +106,20 @@ def test_a_source_that_is_none_is_4(tmp_path: Path, suffix: str, content: bytes)
     assert "bad" in refused(edgeinfer("run", path, "--out", tmp_path / "x.jsonl"), 4)
 
 
+def test_results_of_an_earlier_run_survive_a_source_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    for name in ("x.jsonl", "x.csv"):
+        (tmp_path / name).write_text("earlier\n")
+        refused(edgeinfer("run", tmp_path / "bad.jpg", "--out", tmp_path / name), 4)
+        assert (tmp_path / name).read_text() == "earlier\n"
+
+
+def test_a_new_run_replaces_a_longer_earlier_one(tmp_path: Path, face_picture: Path) -> None:
+    (tmp_path / "x.csv").write_text("earlier\n" * 1000)
+    assert edgeinfer("run", face_picture, "--out", tmp_path / "x.csv").returncode == 0
+    assert (tmp_path / "x.csv").read_text().count("\n") == 2
+
+
 @pytest.mark.parametrize(("name", "kept"), [("clip.mp4", 0.5), ("face.jpg", 0.02)])
 def test_a_truncated_source_is_4(tmp_path: Path, name: str, kept: float) -> None:
     content = (Path(__file__).parents[1] / "assets" / name).read_bytes()

@@ -1,0 +1,88 @@
+"""Does the input pipeline keep up with the model? Faces a second of the data path alone and of the training step.
+
+    python benchmarks/training_throughput.py DATA [--backbone NAME] [--faces N] [--batches N]
+
+The data path is what `edgeinfer-train fit` does before the network: read and decode the files, draw and mix the
+batches, vary them. `fit` reads the files once a run; here their cost is counted in every pass, so the ratio is a
+lower bound. The step is forward, backward and update on the same batch sizes, variation left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from common import keep
+from edgeinfer_train.augment import augmentation
+from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.data import load_split, read_info
+from edgeinfer_train.fit import FaceBatches
+from edgeinfer_train.model import build_core
+
+
+def rate(faces: int, work: Callable[[], object]) -> float:
+    """Faces a second of a piece of work."""
+    started = time.perf_counter()
+    work()
+    return faces / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--backbone", default="edgenet", choices=list(BACKBONES))
+    parser.add_argument("--faces", type=int, default=4000)
+    parser.add_argument("--batches", type=int, default=40)
+    options = parser.parse_args()
+
+    config, info = FitConfig(backbone=options.backbone), read_info(options.data)
+    spec = BACKBONES[config.backbone]
+    faces = load_split(options.data, "train", size_hw=spec.size_hw, colour=spec.colour, limit=options.faces)
+    reading = rate(
+        len(faces),
+        lambda: load_split(options.data, "train", size_hw=spec.size_hw, colour=spec.colour, limit=options.faces),
+    )
+
+    batches = FaceBatches(faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=0)
+    count = min(options.batches, len(batches) - 1)
+    drawn = [batches[number] for number in range(count + 1)]
+    drawing = rate(count * config.batch_size, lambda: [batches[number] for number in range(count)])
+
+    shape = faces.images.shape[1:]
+    vary = keras.Sequential([keras.Input(shape, dtype="uint8"), *augmentation(config.augment, 0)])
+    vary.compile()
+    # Keras' own loop, as in fit, in training mode: only there do the layers vary anything.
+    stack = keras.Model(vary.inputs, vary(vary.inputs[0], training=True))
+    pictures = np.concatenate([images for images, _ in drawn[:count]])
+    stack.predict(pictures[: config.batch_size], batch_size=config.batch_size, verbose=0)
+    varying = rate(len(pictures), lambda: stack.predict(pictures, batch_size=config.batch_size, verbose=0))
+
+    core = build_core(config.backbone, len(info.labels), width=config.width, precision=config.precision)
+    core.compile(keras.optimizers.SGD(0.01, momentum=0.9), keras.losses.CategoricalCrossentropy(from_logits=True))
+    for images, labels in drawn[:3]:
+        core.train_on_batch(images, labels)
+    step = rate(count * config.batch_size, lambda: [core.train_on_batch(*batch) for batch in drawn[:count]])
+
+    path = 1 / (1 / reading + 1 / drawing + 1 / varying)
+    print(f"read and decode {reading:8.0f} faces/s")
+    print(f"draw and mix    {drawing:8.0f} faces/s")
+    print(f"vary            {varying:8.0f} faces/s")
+    print(f"data path       {path:8.0f} faces/s")
+    print(f"training step   {step:8.0f} faces/s  ({config.backbone}, {config.precision}, {os.cpu_count()} cores)")
+    print(f"the data path is {path / step:.1f} times as fast as the step")
+    figures = {"reading": reading, "drawing": drawing, "varying": varying, "data_path": path, "step": step}
+    keep("training_throughput", {"backbone": config.backbone, "precision": config.precision, "ratio": path / step,
+                                 "faces_per_second": figures})  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
