@@ -20,14 +20,15 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer_train.config import AugmentConfig, FitConfig
-from edgeinfer_train.data import VOTE_COLUMNS
 from edgeinfer_train.fit import fit
-
+from edgeinfer_train.labels import VOTE_COLUMNS
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # TensorFlow's variables predate the copy keyword of NumPy 2.
-    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    )
 
 
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
@@ -104,7 +105,9 @@ def make_png() -> Callable[..., bytes]:
     return png
 
 
-def write_toy_data(data: Path, *, train: int = 96, valid: int = 48, labels: tuple[str, ...] = ("neutral", "happy")) -> Path:
+def write_toy_data(
+    data: Path, *, train: int = 96, valid: int = 48, labels: tuple[str, ...] = ("neutral", "happy")
+) -> Path:
     """Faces that are dark for the first label and bright for the second."""
     for split, count in {"train": train, "valid": valid}.items():
         for number in range(count):

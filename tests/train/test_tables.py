@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeinfer_train.evaluate import evaluate
+from edgeinfer_train.labels import EIGHT_LABELS
+from edgeinfer_train.prepare import PrepareReport, Skipped
+from edgeinfer_train.tables import counts_table, evaluation_table, skipped_table, table
+
+REPORT = PrepareReport(
+    labels=EIGHT_LABELS[:2],
+    counts={"train": {"neutral": 1200, "happy": 30}, "valid": {"neutral": 5, "happy": 0}},
+    skipped=(
+        *(Skipped("train", f"fer{n}.png", "not a face") for n in range(7)),
+        Skipped("valid", "", "no name"),
+    ),
+    absent=("test",),
+    written=1235,
+)
+
+
+def test_columns_line_up() -> None:
+    assert table(["name", "n"], [["a", "1"], ["longer", "1,000"]]).splitlines() == [
+        "name        n", "------  -----", "a           1", "longer  1,000",
+    ]  # fmt: skip
+
+
+def test_counts_have_totals_both_ways() -> None:
+    assert [line.split() for line in counts_table(REPORT).splitlines()][2:] == [
+        ["neutral", "1,200", "5", "1,205"], ["happy", "30", "0", "30"], ["total", "1,230", "5", "1,235"],
+    ]  # fmt: skip
+
+
+def test_reasons_come_with_number_and_five_names() -> None:
+    lines = skipped_table(REPORT).splitlines()[2:]
+    assert lines[0].split() == [
+        "not",
+        "a",
+        "face",
+        "7",
+        "fer0.png",
+        "fer1.png",
+        "fer2.png",
+        "fer3.png",
+        "fer4.png",
+        "…",
+    ]
+    assert lines[1].split() == ["no", "name", "1"]
+
+
+def test_nothing_skipped() -> None:
+    clean = PrepareReport(REPORT.labels, REPORT.counts, (), (), 0)
+    assert skipped_table(clean) == "every row was used"
+
+
+def test_an_evaluation_names_recall_counts_and_warnings(toy_run: Path, toy_data: Path) -> None:
+    values = evaluate(toy_run, toy_data, split="valid").to_mapping()
+    text = evaluation_table({**values, "warnings": ["no face of fear"]})
+    assert "Toy, valid split, 48 faces" in text
+    assert "by brightness, 2 labels" in text
+    assert f"{values['accuracy']:.4f}" in text
+    happy = next(line.split() for line in text.splitlines() if line.startswith("happy"))
+    assert happy[:3] == ["happy", "24", f"{values['per_class']['happy']['recall']:.3f}"]
+    assert text.endswith("warning: no face of fear")
