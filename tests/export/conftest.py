@@ -16,7 +16,7 @@ import keras
 import onnx
 from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.config import BackboneName
-from edgeinfer_train.data import EIGHT_LABELS
+from edgeinfer_train.labels import EIGHT_LABELS
 from edgeinfer_train.model import MODEL_FILE, ModelInfo, build_core, save_model
 
 LABELS = EIGHT_LABELS[:7]
