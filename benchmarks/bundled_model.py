@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from common import keep
+
+from edgeinfer.model import INPUT_NAME, asset_path, load_session, read_card
 from edgeinfer_export.export import ExportOptions, export_model
 from edgeinfer_export.quiet import quiet
 from edgeinfer_train.data import load_split
 from edgeinfer_train.evaluate import evaluate
-
-from edgeinfer.model import INPUT_NAME, asset_path, load_session, read_card
 
 KERAS = Path(__file__).parents[1] / "models" / "edgenet-ferplus.keras"
 BUNDLED = asset_path("edgenet-ferplus-int8.onnx")

@@ -33,7 +33,7 @@ def keep(name: str, figures: dict[str, Any]) -> None:
     path = RESULTS / f"{machine()}.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     results[name] = {"measured": datetime.now(UTC).date().isoformat(), "versions": versions(), **figures}
-    path.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"kept in {path}")
 
 

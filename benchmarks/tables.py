@@ -16,6 +16,8 @@ from typing import Any
 
 from common import RESULTS
 
+from edgeinfer import LABELS
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "README.md")
 SOURCE = RESULTS / "x86-64-intel-xeon-processor-2-cores.json"
@@ -39,7 +41,11 @@ def measured(results: dict[str, Any]) -> str:
             f"{model['int8_to_fp32_time']:.2f}",
             "`bundled_model.py`",
         ),
-        ("time to a first answer, against importing numpy, OpenCV and onnxruntime", f"{start['ratio']:.2f}", "`startup.py`"),
+        (
+            "time to a first answer, against importing numpy, OpenCV and onnxruntime",
+            f"{start['ratio']:.2f}",
+            "`startup.py`",
+        ),
         ("peak resident memory of that", f"{start['peak_mb']:.0f} MB", "`startup.py`"),
         ("wheels to install, 64-bit Raspberry Pi", f"{sizes['aarch64']['total_mb']:.0f} MB", "`install_size.py`"),
         ("wheels to install, x86-64", f"{sizes['x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
@@ -60,14 +66,15 @@ def forms(results: dict[str, Any]) -> str:
 def labels(results: dict[str, Any]) -> str:
     """Figures of the int8 form by label."""
     scores = results["bundled_model"]["forms"]["ONNX int8"]["per_class"]
-    rows = [(n, str(s["count"]), f"{s['precision']:.3f}", f"{s['recall']:.3f}") for n, s in scores.items()]
+    rows = [(n, str(s["count"]), f"{s['precision']:.3f}", f"{s['recall']:.3f}") for n in LABELS for s in [scores[n]]]
     return table(("label", "faces", "precision", "recall"), rows)
 
 
 def crops(results: dict[str, Any]) -> str:
     """Accuracy by crop margin, on faces that the cascade found."""
     figures = results["crop_margin"]
-    rows = [(f"{float(m):+.2f}", f"{value:.3f}") for m, value in figures["accuracy_by_margin"].items()]
+    by_margin = sorted((float(margin), value) for margin, value in figures["accuracy_by_margin"].items())
+    rows = [(f"{margin:+.2f}", f"{value:.3f}") for margin, value in by_margin]
     return table(("margin", "accuracy"), rows)
 
 

@@ -104,7 +104,7 @@ class _Lines:
         try:
             # An older file is emptied by `start` only, so that a source that cannot be read costs nobody his results.
             handle = 1 if target == STDOUT else os.open(target, os.O_WRONLY | os.O_CREAT, 0o666)
-            self._file = open(handle, "wb", buffering=0, closefd=target != STDOUT)  # noqa: SIM115, PTH123
+            self._file = open(handle, "wb", buffering=0, closefd=target != STDOUT)  # noqa: SIM115
         except OSError as error:
             raise OutputError(f"cannot write {self._name}: {error.strerror}; does its folder exist?") from error
         self._regular = target != STDOUT and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)

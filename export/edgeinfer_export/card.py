@@ -6,11 +6,10 @@ import json
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from edgeinfer_train.model import ModelInfo
-
 from edgeinfer.model import REQUIRED_KEYS, SCHEMA
 from edgeinfer.preprocess import Colour
 from edgeinfer_export.options import ExportOptions
+from edgeinfer_train.model import ModelInfo
 
 if TYPE_CHECKING:
     import onnx

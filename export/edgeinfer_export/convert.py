@@ -11,12 +11,12 @@ import onnx
 import onnxruntime as ort
 import tensorflow as tf
 import tf2onnx
-from edgeinfer_train.backbones import BACKBONES
-from edgeinfer_train.model import MODEL_FILE, ModelInfo, load_model
 
 from edgeinfer.errors import CapabilityError, EdgeInferError
 from edgeinfer.model import INPUT_NAME, OUTPUT_NAME
 from edgeinfer_export.errors import ExportError
+from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.model import MODEL_FILE, ModelInfo, load_model
 
 OPSET = 17
 

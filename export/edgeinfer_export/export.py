@@ -16,10 +16,6 @@ from typing import Any
 import keras
 import onnx
 import onnxruntime as ort
-from edgeinfer_train.backbones import BACKBONES
-from edgeinfer_train.data import Faces, load_split
-from edgeinfer_train.metrics import Metrics, score
-from edgeinfer_train.model import ModelInfo
 
 from edgeinfer.errors import OutputError, UsageError
 from edgeinfer.model import load_session
@@ -42,6 +38,10 @@ from edgeinfer_export.validate import (
     random_sample,
     run_logits,
 )
+from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.data import Faces, load_split
+from edgeinfer_train.metrics import Metrics, score
+from edgeinfer_train.model import ModelInfo
 
 ACCURACY_LOSS = 0.02
 """How much accuracy int8 may lose before the report warns."""

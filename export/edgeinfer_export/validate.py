@@ -9,14 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnxruntime as ort
-from edgeinfer_train.data import Split, load_split, read_info, split_files
-from edgeinfer_train.errors import DataError
-from edgeinfer_train.model import ModelInfo
 from numpy.typing import NDArray
 
 from edgeinfer.model import INPUT_NAME
 from edgeinfer.preprocess import Colour
 from edgeinfer_export.errors import ExportError
+from edgeinfer_train.data import Split, load_split, read_info, split_files
+from edgeinfer_train.errors import DataError
+from edgeinfer_train.model import ModelInfo
 
 TOLERANCE = 1e-3
 """Largest difference of two logits, relative to the largest logit or 1."""

@@ -14,6 +14,7 @@ pytest.importorskip("tf2onnx", reason="the export extra is not installed")
 
 import keras
 import onnx
+
 from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.config import BackboneName
 from edgeinfer_train.labels import EIGHT_LABELS

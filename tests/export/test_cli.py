@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from edgeinfer.model import load_session
 from edgeinfer_export.cli import app
 from edgeinfer_export.export import export_model
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_train.model import MODEL_FILE
-from typer.testing import CliRunner
-
-from edgeinfer.model import load_session
 
 BLOCKED = ("tensorflow", "keras", "tf2onnx", "onnx", "pandas")
 

@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+
+from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError
 from edgeinfer_export.convert import OPSET, read_source, tidy, to_onnx
 from edgeinfer_export.errors import ExportError
 from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.model import MODEL_FILE, save_model
-
-from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError
 
 from .conftest import LABELS, Graphs, info, used_core
 

@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import edgeinfer_export.export as module
 import numpy as np
 import onnx
 import pytest
+
+import edgeinfer_export.export as module
+from edgeinfer.classifier import EmotionClassifier
+from edgeinfer.errors import EdgeInferError, ModelError, OutputError, UsageError
+from edgeinfer.model import ModelCard, load_session
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.export import export_model
 from edgeinfer_export.options import ExportOptions
@@ -21,10 +25,6 @@ from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.data import load_split, pixel_digest
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.model import MODEL_FILE, load_model
-
-from edgeinfer.classifier import EmotionClassifier
-from edgeinfer.errors import EdgeInferError, ModelError, OutputError, UsageError
-from edgeinfer.model import ModelCard, load_session
 
 from .conftest import LABELS, DataMaker, Graphs
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.quantize import FaceReader, float_nodes, quantize_int8
 from edgeinfer_train.backbones import BACKBONES

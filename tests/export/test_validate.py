@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.validate import (
     TOLERANCE,

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools.tiny_model import LABELS, metadata, write_model
 
 from edgeinfer import EmotionClassifier, UsageError
+from tools.tiny_model import LABELS, metadata, write_model
 
 DARK, BRIGHT = np.zeros((20, 30), np.uint8), np.full((90, 70, 3), 250, np.uint8)
 

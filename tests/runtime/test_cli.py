@@ -13,9 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tools.tiny_model import write_model
 
 from edgeinfer import SourceLostError, cli, sources
+from tools.tiny_model import write_model
 
 
 def edgeinfer(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:

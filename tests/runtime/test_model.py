@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools.tiny_model import metadata, model_bytes, write_model
 
 from edgeinfer import EmotionClassifier, ModelError, ModelNotFoundError, bundled_models, read_card
 from edgeinfer.model import DEFAULT_MODEL, find_model, load_session
 from edgeinfer.onnx_file import summarize
+from tools.tiny_model import metadata, model_bytes, write_model
 
 
 def _input(**changes: Any) -> str:

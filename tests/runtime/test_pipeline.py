@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools.fakes import FakeDetector
-from tools.tiny_model import metadata, write_model
 
 from edgeinfer import Box, EmotionClassifier, Pipeline, UsageError, load_pipeline
 from edgeinfer.preprocess import Image
+from tools.fakes import FakeDetector
+from tools.tiny_model import metadata, write_model
 
 FRAME = np.full((60, 80, 3), 250, np.uint8)
 

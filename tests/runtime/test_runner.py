@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools.fakes import FakeDetector, FakeSource
 
 from edgeinfer import (
     Box,
@@ -19,6 +18,7 @@ from edgeinfer import (
 )
 from edgeinfer.sinks import Stopped
 from edgeinfer.sources import Frame
+from tools.fakes import FakeDetector, FakeSource
 
 FRAMES = [np.full((60, 80, 3), 250, np.uint8)] * 5
 

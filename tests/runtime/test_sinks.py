@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tools.fakes import FakeDetector, FakeSource
 
 from edgeinfer import (
     Box,
@@ -26,6 +25,7 @@ from edgeinfer import (
     run,
 )  # fmt: skip
 from edgeinfer.sinks import Sink
+from tools.fakes import FakeDetector, FakeSource
 
 FRAMES = [np.full((60, 80, 3), grey, np.uint8) for grey in (0, 0, 250)]
 
