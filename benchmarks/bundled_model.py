@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import keep
 
+from common import keep
 from edgeinfer.model import INPUT_NAME, asset_path, load_session, read_card
-from edgeinfer_export.export import ExportOptions, export_model
+from edgeinfer_export.export import export_model
+from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.quiet import quiet
 from edgeinfer_train.data import load_split
 from edgeinfer_train.evaluate import evaluate

@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from common import FACE_SIDE, keep, set_into_frame
 
+from common import FACE_SIDE, keep, set_into_frame
 from edgeinfer import Box, EmotionClassifier, HaarDetector
 from edgeinfer.preprocess import crop_face
 from edgeinfer_train.data import load_split, read_info

@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 import cv2
-from common import keep
+import numpy as np
 
+from common import keep
 from edgeinfer import EmotionClassifier, JsonlSink, load_pipeline, open_source, run
 from edgeinfer.detector import find_cascade
 from edgeinfer.model import asset_path
@@ -29,10 +30,11 @@ def plain(clip: Path, classifier: EmotionClassifier, cascade: cv2.CascadeClassif
     started, frames = time.perf_counter(), 0
     capture = cv2.VideoCapture(str(clip))
     while True:
-        read, image = capture.read()
+        read, picture = capture.read()
         if not read:
             break
         frames += 1
+        image = np.asarray(picture, dtype=np.uint8)
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         for x, y, w, h in cascade.detectMultiScale(grey, 1.1, 5):
             classifier.classify([crop_face(image, (int(x), int(y), int(w), int(h)), classifier.margin)])

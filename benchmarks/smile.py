@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from common import keep, set_into_frame
 
+from common import keep, set_into_frame
 from edgeinfer import EmotionClassifier, HaarDetector, Pipeline
 from edgeinfer.preprocess import Image
 from edgeinfer_train.data import load_split, read_info

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from common import RESULTS
-
 from edgeinfer import LABELS
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +81,7 @@ def crops(results: dict[str, Any]) -> str:
 TABLES = {"measured": measured, "forms": forms, "labels": labels, "crops": crops}
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Markdown."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, tuple("---" for _ in head), *rows))
 

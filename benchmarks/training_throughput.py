@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from common import keep
 
+from common import keep
 from edgeinfer_train.augment import augmentation
 from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.config import FitConfig

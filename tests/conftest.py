@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tools.tiny_model import write_model
 
 from edgeinfer.classifier import EmotionClassifier
 from edgeinfer.preprocess import Image
+from tools.tiny_model import write_model
 
 ASSETS = Path(__file__).parent / "assets"
 

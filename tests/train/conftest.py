@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -22,14 +23,6 @@ from numpy.typing import NDArray
 from edgeinfer_train.config import AugmentConfig, FitConfig
 from edgeinfer_train.fit import fit
 from edgeinfer_train.labels import VOTE_COLUMNS
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # TensorFlow's variables predate the copy keyword of NumPy 2.
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
-    )
-
 
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 
@@ -123,6 +116,20 @@ def write_toy_data(
 @pytest.fixture(scope="session")
 def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_toy_data(tmp_path_factory.mktemp("toy") / "data")
+
+
+@pytest.fixture
+def voted_data(tmp_path: Path, toy_data: Path) -> Path:
+    """The toy data with votes: every third face of a label has a majority, the others only lean to theirs."""
+    data = tmp_path / "voted"
+    shutil.copytree(toy_data, data)
+    rows = [",".join(["file", *VOTE_COLUMNS])]
+    for path in sorted(data.glob("*/*/*.png")):
+        own, other, unknown = (9, 0, 0) if int(path.stem) % 3 == 0 else (4, 3, 3)
+        first, second = (own, other) if path.parent.name == "neutral" else (other, own)
+        rows.append(f"{path.relative_to(data).as_posix()},{first},{second},0,0,0,0,0,0,{unknown},0")
+    (data / "votes.csv").write_text("\n".join(rows) + "\n")
+    return data
 
 
 @pytest.fixture

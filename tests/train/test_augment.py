@@ -13,15 +13,16 @@ from edgeinfer_train.augment import RandomAffine, RandomLight, RandomPatch, Rand
 from edgeinfer_train.config import AugmentConfig
 
 NONE = AugmentConfig(
-    rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0, blur=0.0, noise=0.0, erasing=0.0,
-    mixup=0.0,
+    rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0,
+    blur=0.0, noise=0.0, erasing=0.0, mixup=0.0,
 )  # fmt: skip
 
 Faces = NDArray[np.uint8]
 LAYERS: dict[str, Callable[[int], keras.layers.Layer]] = {
     "affine": lambda seed: RandomAffine(rotation=20.0, zoom=0.15, shift=0.1, shear=0.05, flip=True, seed=seed),
     "softness": lambda seed: RandomSoftness(blur=0.5, noise=0.02, seed=seed),
-    "light": lambda seed: RandomLight(brightness=0.2, contrast=0.4, seed=seed),
+    "light": lambda seed: RandomLight(brightness=0.2, contrast=0.4, low_light=0.0, seed=seed),
+    "low light": lambda seed: RandomLight(brightness=0.0, contrast=0.0, low_light=2.0, seed=seed),
     "patch": lambda seed: RandomPatch(probability=1.0, seed=seed),
 }
 each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
@@ -131,7 +132,20 @@ def test_a_patch_has_one_level_and_spares_the_rest(grey_faces: Faces) -> None:
 
 
 def test_brightness_alone_adds_one_number_to_a_face(grey_faces: Faces) -> None:
-    found = vary(RandomLight(brightness=0.1, contrast=0.0, seed=0), grey_faces)
-    added = found - grey_faces.astype(np.float32)
+    images = grey_faces // 2 + 64  # far from both ends of the range
+    added = vary(RandomLight(brightness=0.1, contrast=0.0, low_light=0.0, seed=0), images) - images.astype(np.float32)
     assert np.ptp(added, axis=(1, 2, 3)).max() < 1e-3
     assert 5 < np.abs(added).max() <= 25.6
+
+
+def test_low_light_darkens_and_keeps_order_and_ends(grey_faces: Faces) -> None:
+    images = grey_faces.copy()
+    images[:, 0, 0], images[:, 0, 1] = 0, 255
+    layer = augmentation(replace(NONE, low_light=2.0), seed=0)[2]
+    found = vary(layer, images)
+    assert (found <= images + 1e-3).all()
+    assert found.mean() < images.mean() - 5
+    np.testing.assert_allclose(found[:, 0, 0], 0, atol=1e-3)
+    np.testing.assert_allclose(found[:, 0, 1], 255, atol=1e-3)
+    order = images[0].ravel().argsort(kind="stable")
+    assert (np.diff(found[0].ravel()[order]) >= -1e-3).all()

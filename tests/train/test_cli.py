@@ -97,6 +97,22 @@ class TestFit:
         assert (config.width, config.patience, config.precision, config.limit) == (0.5, 2, "float32", 100)
         assert config.momentum == FitConfig().momentum
 
+    def test_options_of_fine_tuning_reach_the_config(
+        self, command: Command, tmp_path: Path, asked: list[FitConfig]
+    ) -> None:
+        done = command(
+            "fit", "DATA", "--run", tmp_path / "run", "--backbone", "mobilenetv2", "--weights", "none", "--image-size",
+            96, "--trainable-layers", 20, "--phases", "two-phase", "--head-epochs", 3, "--optimizer", "adamw",
+            "--schedule", "constant", "--class-weights", "balanced", "--teacher", "a", "--teacher", "b.keras",
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        assert asked == [
+            FitConfig.for_backbone("mobilenetv2").replace(
+                weights="none", image_size=96, trainable_layers=20, phases="two-phase", head_epochs=3,
+                optimizer="adamw", schedule="constant", class_weights="balanced", teachers=("a", "b.keras"),
+            )
+        ]  # fmt: skip
+
     def test_resume_takes_the_settings_of_the_run(
         self, command: Command, tmp_path: Path, asked: list[FitConfig]
     ) -> None:
@@ -184,7 +200,7 @@ def test_expected_errors_are_one_sentence(
     [
         [], ["prepare", "imagenet", "x", "--out", "y"], ["prepare", "ferplus", "x", "--out", "y", "--classes", "9"],
         ["fit", "x"], ["fit", "x", "--run", "y", "--backbone", "vgg99"], ["fit", "x", "--run", "y", "--epochs", "few"],
-        ["evaluate", "x", "y", "--split", "holdout"], ["compare", "x"],
+        ["evaluate", "x", "y", "--split", "holdout"], ["compare"],
     ],
     ids=" ".join,
 )  # fmt: skip

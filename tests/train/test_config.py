@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ BAD = {
     "negative limit": ({"limit": -1}, "0 or more"),
     "dropout of all": ({"dropout": 1.0}, "1 left out"),
     "ema of one": ({"ema_momentum": 1.0}, "1 left out"),
+    "smoothing all": ({"label_smoothing": 1.0}, "1 left out"),
+    "unknown phases": ({"phases": "three"}, "whole, two-phase"),
+    "unknown optimizer": ({"optimizer": "lion"}, "sgd, adamw"),
+    "unknown schedule": ({"schedule": "step"}, "cosine, constant"),
+    "unknown class weights": ({"class_weights": "rare"}, "none, balanced"),
+    "fewer layers than none": ({"trainable_layers": -2}, "-1 for all, 0 or more"),
+    "negative size": ({"image_size": -1}, "0 or more"),
+    "width of a large network": ({"backbone": "vgg16", "width": 0.5}, "vgg16 has one width"),
+    "nothing but the head": ({"phases": "two-phase", "epochs": 2, "head_epochs": 2}, "leave some for the rest"),
+    "a head without epochs": ({"head_epochs": 0}, "more than 0"),
+    "cold distillation": ({"distil_temperature": 0.0}, "more than 0"),
+    "only teachers and more": ({"distil_weight": 1.5}, "in 0..1"),
+    "one teacher, no list": ({"teachers": "run"}, "of type list of text"),
+    "a numbered teacher": ({"teachers": [1]}, "of type list of text"),
+    "negative low light": ({"augment": {"low_light": -0.1}}, "0 or more"),
     "negative rotation": ({"augment": {"rotation": -1.0}}, "0 or more"),
     "zoom to nothing": ({"augment": {"zoom": 1.0}}, "1 left out"),
     "inverting contrast": ({"augment": {"contrast": 1.5}}, "in 0..1"),
@@ -50,7 +66,10 @@ def test_defaults_and_partial_tables() -> None:
 
 
 def test_saved_settings_come_back(tmp_path: Path) -> None:
-    config = FitConfig(epochs=7, backbone="edgenet-sep", augment=AugmentConfig(mixup=0.0, flip=False))
+    teachers = ("runs/a", "runs/b")
+    config = FitConfig(
+        epochs=7, backbone="edgenet-sep", teachers=teachers, augment=AugmentConfig(mixup=0.0, flip=False)
+    )
     save_config(config, tmp_path / "config.toml")
     assert load_config(tmp_path / "config.toml") == config
 
@@ -72,11 +91,14 @@ def test_unreadable_files_are_refused(tmp_path: Path, content: bytes | None, mes
         load_config(path)
 
 
-def test_the_shipped_config_holds_every_setting() -> None:
-    import tomllib
+def test_what_a_table_leaves_out_depends_on_its_backbone() -> None:
+    tuned = FitConfig.from_mapping({"backbone": "vgg16", "augment": {"flip": False}})
+    assert tuned == replace(FitConfig.for_backbone("vgg16"), augment=replace(tuned.augment, flip=False))
+    assert (tuned.learning_rate, tuned.patience, tuned.augment.zoom) == (0.001, 2, 0.05)
+    assert FitConfig.for_backbone("xception").learning_rate == 0.01
+    assert FitConfig.for_backbone("edgenet-sep") == FitConfig(backbone="edgenet-sep")
 
-    path = Path(__file__).parents[2] / "train" / "configs" / "edgenet.toml"
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    complete = load_config(path).to_mapping()
-    assert values.keys() == complete.keys()
-    assert values["augment"].keys() == complete["augment"].keys()
+
+def test_one_phase_needs_no_epochs_for_a_head() -> None:
+    assert FitConfig(epochs=1, head_epochs=2).head_phase == 0
+    assert FitConfig(epochs=3, head_epochs=2, phases="two-phase").head_phase == 2

@@ -1,48 +1,26 @@
 from __future__ import annotations
 
 import json
-import warnings
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.evaluate import evaluate
+from edgeinfer_train.evaluate import MISTAKES, evaluate, measuring_mode
+from edgeinfer_train.labels import LABEL_MODES, LabelMode
 from edgeinfer_train.metrics import Metrics
-from edgeinfer_train.model import load_model
 
 
 @pytest.fixture(scope="module")
 def onnx_model(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy run's model as an ONNX file with our metadata."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import onnx
-        import tensorflow as tf
-        import tf2onnx
-
-        core, info = load_model(toy_run / "model.keras")
-        signature = [tf.TensorSpec((None, 48, 48, 1), tf.uint8, name="image")]
-        model, _ = tf2onnx.convert.from_keras(core, signature, opset=17)
-    old = model.graph.output[0].name
-    for node in model.graph.node:
-        node.output[:] = ["logits" if name == old else name for name in node.output]
-    model.graph.output[0].name = "logits"
-    given = {"height": 48, "width": 48, "channels": 1, "layout": "NHWC", "dtype": "uint8", "colour": "grey"}
-    values = {
-        "schema": "1", "labels": json.dumps(info.labels), "input": json.dumps(given), "crop": '{"margin": 0.0}',
-        "temperature": "1.0", "prior": json.dumps(info.prior), "metrics": "{}", "dataset": "Toy", "version": "0",
-        "license": "x", "intended_use": "x", "prohibited_use": "x",
-    }  # fmt: skip
-    onnx.helper.set_model_props(model, {f"edgeinfer.{k}": v for k, v in values.items()})
-    # Only opsets of ONNX itself; the converter imports others that no node uses.
-    kept = [entry for entry in model.opset_import if entry.domain in {"", "ai.onnx"}]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
+    """The toy run's model as it is exported."""
     path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
-    onnx.save(model, path)
+    pytest.importorskip("edgeinfer_export.export").export_model(toy_run, path)
     return path
 
 
@@ -50,6 +28,7 @@ def close(left: Metrics, right: Metrics) -> None:
     assert left.confusion == right.confusion
     assert left.accuracy == right.accuracy
     assert left.loss == pytest.approx(right.loss, rel=1e-4)
+    assert left.calibration_error == pytest.approx(right.calibration_error, abs=1e-4)
 
 
 def test_a_run_its_keras_file_and_its_onnx_file_agree(toy_run: Path, toy_data: Path, onnx_model: Path) -> None:
@@ -106,3 +85,91 @@ def test_files_that_are_no_models(tmp_path: Path, toy_data: Path, name: str) -> 
     (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(ModelError):
         evaluate(tmp_path / name, toy_data, split="valid")
+
+
+def set_default(data: Path, mode: LabelMode) -> None:
+    values = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**values, "default_label_mode": mode}))
+
+
+def test_label_modes(toy_run: Path, toy_data: Path, voted_data: Path) -> None:
+    argmax, majority, votes = (evaluate(toy_run, voted_data, split="valid", label_mode=mode) for mode in LABEL_MODES)
+    assert argmax.metrics == evaluate(toy_run, toy_data, split="valid").metrics
+    assert (argmax.metrics.count, majority.metrics.count, votes.metrics.count) == (48, 16, 48)
+    assert votes.metrics.accuracy == argmax.metrics.accuracy
+    assert votes.metrics.loss > argmax.metrics.loss + 0.1
+    assert [e.label_mode for e in (argmax, majority, votes)] == [
+        "by brightness", "by brightness, faces with a majority only", "by brightness, votes as soft labels",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="no votes"):
+        evaluate(toy_run, toy_data, split="valid", label_mode="votes")
+
+
+@pytest.mark.parametrize("default", LABEL_MODES)
+def test_the_data_choose_the_faces_and_the_loss_is_against_the_label(
+    toy_run: Path, voted_data: Path, default: LabelMode
+) -> None:
+    set_default(voted_data, default)
+    found = evaluate(toy_run, voted_data, split="valid")
+    asked = evaluate(toy_run, voted_data, split="valid", label_mode=measuring_mode(default))
+    assert found == asked
+    assert found.metrics.count == (16 if default == "majority" else 48)
+
+
+def test_mistakes_are_the_surest_first(tmp_path: Path, toy_run: Path, toy_data: Path) -> None:
+    """Faces in the wrong folder are mistakes of a model that knows better."""
+    data = tmp_path / "data"
+    shutil.copytree(toy_data, data)
+    moved = [f"valid/happy/0{n:02}0.png" for n in range(3)]
+    for name in moved:
+        (data / name.replace("happy", "neutral")).replace(data / name)
+    assert evaluate(toy_run, toy_data, split="valid").mistakes == ()
+    found = evaluate(toy_run, data, split="valid").mistakes
+    assert {m.file for m in found} == set(moved)
+    assert {(m.label, m.answer) for m in found} == {("happy", "neutral")}
+    assert [m.confidence for m in found] == sorted((m.confidence for m in found), reverse=True)
+    assert all(0.5 < m.confidence <= 1 for m in found)
+
+
+def test_no_more_mistakes_than_a_sheet_holds(tmp_path: Path, toy_run: Path, make_toy_data: Callable[..., Path]) -> None:
+    data = make_toy_data(tmp_path / "data", train=2, valid=120)
+    (data / "valid/neutral").rename(data / "valid/other")
+    (data / "valid/happy").rename(data / "valid/neutral")
+    (data / "valid/other").rename(data / "valid/happy")
+    found = evaluate(toy_run, data, split="valid")
+    assert found.metrics.accuracy == 0
+    assert len(found.mistakes) == MISTAKES
+
+
+class TestCommand:
+    def test_the_mode_is_named_and_changes_the_figures(
+        self, command: Any, toy_run: Path, voted_data: Path, tmp_path: Path
+    ) -> None:
+        losses = {}
+        for mode, words in {"majority": "16 faces", "votes": "votes as soft labels"}.items():
+            done = command(
+                "evaluate", toy_run, voted_data, "--split", "valid", "--label-mode", mode, "--json", tmp_path / "f.json"
+            )
+            assert done.code == 0, done.err
+            assert words in done.out
+            losses[mode] = json.loads((tmp_path / "f.json").read_text())["loss"]
+        assert losses["votes"] > losses["majority"] + 0.1
+
+    def test_a_sheet_of_mistakes_on_request(self, command: Any, toy_run: Path, toy_data: Path, tmp_path: Path) -> None:
+        done = command("evaluate", toy_run, toy_data, "--split", "valid", "--mistakes", tmp_path / "m.png")
+        assert done.code == 0, done.err
+        assert cv2.imread(str(tmp_path / "m.png")) is not None
+
+    @pytest.mark.parametrize(
+        ("option", "code"), [("--mistakes={}/m.gif", 2), ("--mistakes={}/none/m.png", 6), ("--json={}/none/m.json", 6)]
+    )
+    def test_what_cannot_be_written_is_said_first(self, command: Any, tmp_path: Path, option: str, code: int) -> None:
+        done = command("evaluate", "RUN", "DATA", option.format(tmp_path))
+        assert done.code == code
+        assert done.err.count("\n") == 1
+
+    def test_a_sheet_that_cannot_be_written(self, command: Any, toy_run: Path, toy_data: Path, tmp_path: Path) -> None:
+        (tmp_path / "m.png").mkdir()
+        done = command("evaluate", toy_run, toy_data, "--split", "valid", "--mistakes", tmp_path / "m.png")
+        assert done.code == 6
+        assert done.err.startswith(f"edgeinfer-train: cannot write {tmp_path / 'm.png'}")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edgeinfer_train.metrics import bootstrap_interval, score
+from edgeinfer_train.metrics import bootstrap_interval, calibration_error, score
 
 NAMES = ("a", "b", "c", "d")
 LOGITS = np.log(
@@ -31,10 +31,27 @@ def test_every_figure_by_hand() -> None:
     assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
     assert found.mean_recall == pytest.approx(0.5)
     assert found.labels_without_faces == ("d",)
+    assert found.calibration_error == pytest.approx(0.2)  # half of them right, at a confidence of 0.7
 
 
 def test_adding_a_number_to_the_logits_changes_nothing() -> None:
     assert score(LOGITS + 1000, LABELS, NAMES).loss == pytest.approx(score(LOGITS, LABELS, NAMES).loss)
+
+
+def test_soft_labels_change_the_loss_alone() -> None:
+    soft = np.full((4, 4), 0.25, dtype=np.float32)
+    hard, found = score(LOGITS, LABELS, NAMES), score(LOGITS, LABELS, NAMES, soft_labels=soft)
+    assert found.loss == pytest.approx(-(np.log(0.7) + 3 * np.log(0.1)) / 4)
+    assert {**found.to_mapping(), "loss": hard.loss} == hard.to_mapping()
+
+
+def test_gaps_are_taken_bin_by_bin() -> None:
+    """Two bins, too sure and not sure enough by the same amount, do not cancel; one bin of both does."""
+    right = np.array([False, True])
+    assert calibration_error(np.array([0.31, 0.71]), right) == pytest.approx((0.31 + 0.29) / 2)
+    assert calibration_error(np.array([0.47, 0.53]), right) == pytest.approx(0)
+    assert calibration_error(np.array([1 / 15, 1 / 15 + 1e-9]), right) == pytest.approx(0.5)
+    assert calibration_error(np.ones(3), np.ones(3, dtype=bool)) == 0
 
 
 def test_plain_values() -> None:

@@ -11,9 +11,20 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
-from edgeinfer_train.model import ModelInfo, build_core, load_model, read_model_info, save_model, save_weights
+from edgeinfer_train.model import (
+    ModelInfo,
+    backbone_of,
+    build_core,
+    freeze,
+    load_model,
+    read_model_info,
+    save_model,
+    save_weights,
+)
 
-INFO = ModelInfo("edgenet", ("neutral", "happy"), "Toy", "by brightness", {"neutral": 0.5, "happy": 0.5}, {"val_loss": 1.0})
+INFO = ModelInfo(
+    "edgenet", ("neutral", "happy"), "Toy", "by brightness", {"neutral": 0.5, "happy": 0.5}, {"val_loss": 1.0}
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +99,42 @@ def test_a_truncated_file_is_refused(tmp_path: Path, core: keras.Model) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no model at"):
         load_model(tmp_path / "model.keras")
+
+
+def learning(core: keras.Model) -> list[str]:
+    return [layer.name for layer in core.layers if layer.trainable and layer.weights]
+
+
+def test_freezing_counts_the_backbones_layers_from_their_end() -> None:
+    core = build_core("edgenet", 2, width=0.25, dropout=0.3)
+    layers = [layer for layer in core.layers if layer.name != "logits"]
+    for count, expected in (
+        (-1, [layer.name for layer in layers if layer.weights]),
+        (0, []),
+        (12, [layer.name for layer in layers if layer.weights and layer in layers[-13:-1]]),  # the last is Dropout
+        (999, [layer.name for layer in layers if layer.weights]),
+    ):
+        freeze(core, count)
+        assert learning(core) == [*expected, "logits"], count
+
+
+def test_frozen_normalization_keeps_its_statistics_in_training(grey_faces: NDArray[np.uint8]) -> None:
+    core = build_core("edgenet", 2, width=0.25)
+    freeze(core, 0)
+    before = [w.numpy() for w in core.non_trainable_variables]
+    trained = np.asarray(core(grey_faces, training=True))
+    np.testing.assert_array_equal(trained, np.asarray(core(grey_faces, training=False)))
+    for variable, old in zip(core.non_trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    freeze(core, -1)
+    assert np.abs(np.asarray(core(grey_faces, training=True)) - trained).max() > 1e-3
+
+
+def test_the_backbone_of_a_core_shares_its_weights(grey_faces: NDArray[np.uint8]) -> None:
+    core = build_core("edgenet", 2, width=0.25, dropout=0.3, image_size=64)
+    backbone = backbone_of(core)
+    assert backbone.input_shape == (None, 64, 64, 1)
+    assert backbone.output_shape == (None, 32)
+    assert {id(w) for w in core.weights} - {id(w) for w in backbone.weights} == {
+        id(w) for w in core.get_layer("logits").weights
+    }

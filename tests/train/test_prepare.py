@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer_train.data import EIGHT_LABELS, load_split, read_info
-from edgeinfer_train.errors import DataError, RunError
-from edgeinfer_train.prepare import prepare_ferplus
+from edgeinfer_train.data import load_split, read_info
+from edgeinfer_train.errors import ConfigError, DataError, RunError
+from edgeinfer_train.labels import EIGHT_LABELS
+from edgeinfer_train.prepare import SourceKind, prepare, prepare_ferplus
 
 
 @pytest.fixture
 def rows(make_row: Any) -> list[Any]:
-    """At least one row for each rule; the votes are neutral, happy, surprise, sad, angry, disgust, fear, contempt, unknown, NF."""
+    """At least one row for each rule; votes are in the order of the published columns, unknown and NF last."""
     return [
         make_row("Training", "happy.png", "0,9,1,0,0,0,0,0,0,0"),
         make_row("Training", "tie.png", "0,0,0,5,5,0,0,0,0,0"),
@@ -229,3 +230,99 @@ def test_votes_become_soft_labels_of_the_prepared_faces(tmp_path: Path, make_fer
     np.testing.assert_allclose(soft["train/neutral/first.png"], [0.5, 0, 0, 0, 0, 0, 0.5])
     np.testing.assert_allclose(soft["train/happy/happy.png"], [0, 1, 0, 0, 0, 0, 0])
     assert json.loads((tmp_path / "data/dataset.json").read_text())["complete"] is True
+
+
+def test_a_folder_of_an_earlier_version_is_read_and_gone_on_with(
+    tmp_path: Path, make_ferplus: Any, rows: list[Any]
+) -> None:
+    source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
+    prepare_ferplus(source, data)
+    values = json.loads((data / "dataset.json").read_text())
+    old = ("name", "labels", "label_mode", "votes_sha256", "complete", "counts")
+    (data / "dataset.json").write_text(json.dumps({key: values[key] for key in old}))
+    assert read_info(data).default_label_mode == "votes"
+    assert load_split(data, "train").soft_labels.max(1).min() == 0.5
+    assert prepare_ferplus(source, data).written == 0
+    assert json.loads((data / "dataset.json").read_text()) == values
+
+
+def test_the_label_mode_is_kept_as_default_and_may_change(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+    source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
+    prepare("ferplus", source, data)
+    assert read_info(data).default_label_mode == "votes"
+    assert len(load_split(data, "train")) == 3
+    assert prepare("ferplus", source, data, label_mode="majority").written == 0
+    assert read_info(data).default_label_mode == "majority"
+    assert load_split(data, "train").names == ("train/happy/happy.png",)
+
+
+NEUTRAL = {
+    "neutral alone": ("9,0,0,0,0,0,0,0,1,0", "neutral", "neutral"),
+    "one vote for another": ("8,0,0,1,0,0,0,0,1,0", "neutral", "sad"),
+    "the strongest of the others": ("5,1,0,0,3,0,1,0,0,0", "neutral", "angry"),
+    "the first of equals": ("6,0,2,2,0,0,0,0,0,0", "neutral", "surprise"),
+    "contempt has no folder": ("6,0,0,0,0,0,0,4,0,0", "neutral", "neutral"),
+    "another wins": ("4,6,0,0,0,0,0,0,0,0", "happy", "happy"),
+}
+
+
+@pytest.mark.parametrize(("votes", "plurality", "others"), NEUTRAL.values(), ids=NEUTRAL.keys())
+def test_the_neutral_rule(
+    tmp_path: Path, make_ferplus: Any, make_row: Any, votes: str, plurality: str, others: str
+) -> None:
+    source = make_ferplus(tmp_path / "source", [make_row("Training", "a.png", votes)])
+    prepare_ferplus(source, tmp_path / "plurality")
+    prepare_ferplus(source, tmp_path / "others", neutral_rule="others")
+    assert images(tmp_path / "plurality") == {f"train/{plurality}/a.png"}
+    assert images(tmp_path / "others") == {f"train/{others}/a.png"}
+    assert read_info(tmp_path / "plurality").label_mode == "argmax over ten votes"
+    assert read_info(tmp_path / "others").label_mode == "argmax over ten votes, neutral yields to others"
+    with pytest.raises(DataError, match="already holds"):
+        prepare_ferplus(source, tmp_path / "others")
+
+
+def test_a_face_taken_from_neutral_loses_its_neutral_votes(tmp_path: Path, make_ferplus: Any, make_row: Any) -> None:
+    row = make_row("Training", "a.png", "5,0,0,3,0,2,0,0,0,0")
+    source, data = make_ferplus(tmp_path / "source", [row]), tmp_path / "data"
+    prepare_ferplus(source, data, neutral_rule="others")
+    np.testing.assert_allclose(load_split(data, "train").soft_labels[0], [0, 0, 0, 0.6, 0, 0.4, 0], rtol=1e-6)
+    assert load_split(data, "train", label_mode="majority").labels.tolist() == [3]
+    assert (data / "votes.csv").read_text().endswith("train/sad/a.png,5,0,0,3,0,2,0,0,0,0\n")
+
+
+def test_copies_across_splits_are_counted(tmp_path: Path, make_ferplus: Any, make_row: Any, make_png: Any) -> None:
+    face, other = make_png(90, seed=50), make_png(90, seed=51)
+    rows = [
+        make_row("Training", "a.png", "9,0,0,0,0,0,0,0,0,0", face),
+        make_row("Training", "b.png", "0,9,0,0,0,0,0,0,0,0", face),
+        make_row("Training", "c.png", "0,9,0,0,0,0,0,0,0,0", other),
+        make_row("Training", "d.png", "0,9,0,0,0,0,0,0,0,0"),
+        make_row("PublicTest", "e.png", "9,0,0,0,0,0,0,0,0,0", face),
+        make_row("PrivateTest", "f.png", "9,0,0,0,0,0,0,0,0,0", other),
+    ]
+    report = prepare_ferplus(make_ferplus(tmp_path / "source", rows), tmp_path / "data")
+    assert report.duplicates == {("train", "valid"): 2, ("train", "test"): 1}
+    assert json.loads((tmp_path / "data/dataset.json").read_text())["duplicates"] == {"train/valid": 2, "train/test": 1}
+    assert load_split(tmp_path / "data", "train").names == ("train/happy/d.png",)
+
+
+MEANINGLESS: dict[str, tuple[SourceKind, dict[str, Any]]] = {
+    "--seed": ("ferplus", {"seed": 0}),
+    "--folds": ("folder", {"folds": 5}),
+    "--fold": ("fer2013", {"fold": 1}),
+    "--neutral-rule": ("ckplus", {"neutral_rule": "others"}),
+}
+
+
+@pytest.mark.parametrize("option", MEANINGLESS)
+def test_options_of_another_layout_are_refused(tmp_path: Path, option: str) -> None:
+    kind, given = MEANINGLESS[option]
+    with pytest.raises(ConfigError, match=f"{option} goes with .*, not with {kind}"):
+        prepare(kind, tmp_path, tmp_path / "data", **given)
+
+
+@pytest.mark.parametrize("kind", ["fer2013", "ckplus", "folder"])
+@pytest.mark.parametrize("mode", ["votes", "majority"])
+def test_modes_that_need_votes_are_refused_without(tmp_path: Path, kind: SourceKind, mode: Any) -> None:
+    with pytest.raises(DataError, match="only --label-mode argmax"):
+        prepare(kind, tmp_path, tmp_path / "data", label_mode=mode)

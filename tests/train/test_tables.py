@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from edgeinfer_train.compare import Entry, Leaderboard
 from edgeinfer_train.evaluate import evaluate
 from edgeinfer_train.labels import EIGHT_LABELS
 from edgeinfer_train.prepare import PrepareReport, Skipped
-from edgeinfer_train.tables import counts_table, evaluation_table, skipped_table, table
+from edgeinfer_train.tables import counts_table, evaluation_table, leaderboard_table, skipped_table, table
 
 REPORT = PrepareReport(
     labels=EIGHT_LABELS[:2],
@@ -61,4 +63,33 @@ def test_an_evaluation_names_recall_counts_and_warnings(toy_run: Path, toy_data:
     assert f"{values['accuracy']:.4f}" in text
     happy = next(line.split() for line in text.splitlines() if line.startswith("happy"))
     assert happy[:3] == ["happy", "24", f"{values['per_class']['happy']['recall']:.3f}"]
+    assert f"calibration  {values['calibration_error']:.4f} expected error" in text
     assert text.endswith("warning: no face of fear")
+
+
+def test_a_leaderboard_says_what_it_is_of() -> None:
+    same: dict[str, Any] = {"macro_f1": 0.5, "parameters": 1234, "size_bytes": 2_500_000}
+    good = Entry(
+        name="good", accuracy=0.8, accuracy_interval=(0.79, 0.81), multiply_adds=30_000_000, latencies_ms={}, **same
+    )
+    timed = Entry(
+        name="timed", accuracy=0.7, accuracy_interval=(0.69, 0.71), multiply_adds=40_000_000,
+        latencies_ms={"a.onnx": 2.5, "b.onnx": 1.25}, **same,
+    )  # fmt: skip
+    told: dict[str, Any] = {
+        "dataset": "Toy",
+        "split": "valid",
+        "label_mode": "brightness",
+        "count": 3529,
+        "machine": "Pi",
+    }
+    lines = leaderboard_table(Leaderboard(entries=(good, timed), **told)).splitlines()
+    assert lines[0] == "Toy, valid split, 3,529 faces, labels by brightness"
+    first, second = (next(line for line in lines if line.startswith(name)) for name in ("good", "timed"))
+    assert " ".join(first.split()) == "good 0.8000 0.7900 to 0.8100 0.5000 1,234 30.00 M 2.50 MB not exported *"
+    assert second.endswith("1.250 ms")
+    assert "as good on both accuracy and multiply-adds" in lines[-2]
+    assert "one thread of Pi" in lines[-1]
+    board = leaderboard_table(Leaderboard(entries=(timed,), **told))
+    assert "as good on both accuracy and latency" in board
+    assert "one thread" not in leaderboard_table(Leaderboard(entries=(good,), **told))

@@ -27,7 +27,7 @@ def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
             seed=seed,
         ),
         RandomSoftness(blur=config.blur, noise=config.noise, seed=seed + 1),
-        RandomLight(brightness=config.brightness, contrast=config.contrast, seed=seed + 2),
+        RandomLight(brightness=config.brightness, contrast=config.contrast, low_light=config.low_light, seed=seed + 2),
         RandomPatch(probability=config.erasing, seed=seed + 3),
     ]
 
@@ -106,15 +106,18 @@ class RandomSoftness(_Random):
 
 
 class RandomLight(_Random):
-    """Brightness and contrast."""
+    """Brightness, contrast and too little light."""
 
-    def __init__(self, *, brightness: float, contrast: float, seed: int) -> None:
+    def __init__(self, *, brightness: float, contrast: float, low_light: float, seed: int) -> None:
         super().__init__(seed)
-        self.brightness, self.contrast = brightness, contrast
+        self.brightness, self.contrast, self.low_light = brightness, contrast, low_light
 
     def vary(self, images: Any) -> Any:
-        """Stretch around the image mean, add an offset, clip to 0..255."""
+        """Darken by a gamma curve, stretch around the image mean, add an offset, clip to 0..255."""
         each = (ops.shape(images)[0], 1, 1, 1)
+        if self.low_light:
+            gamma = self.uniform(each, 1.0, 1.0 + self.low_light)
+            images = 255.0 * (ops.clip(images, 0.0, 255.0) / 255.0) ** gamma
         mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
         gain = self.uniform(each, 1.0 - self.contrast, 1.0 + self.contrast)
         offset = self.uniform(each, -255.0 * self.brightness, 255.0 * self.brightness)

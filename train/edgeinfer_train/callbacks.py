@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,11 @@ class Validate(keras.callbacks.Callback):  # type: ignore[misc]
             DivergedError: a figure is not finite.
         """
         figures = {} if logs is None else logs
+        optimizer = self.model.optimizer  # on JAX, asking for the model also brings its variables up to date
         self._kept.set_weights(self._core.get_weights())
-        if self.model.optimizer.use_ema:
-            self.model.optimizer.finalize_variable_values(self._kept.trainable_variables)
+        if optimizer.use_ema:
+            optimizer.finalize_variable_values(self._kept.trainable_variables)
+            self._kept.set_weights(self._kept.get_weights())  # on JAX, the average's own arrays would be used up
             self._renew_statistics()
         logits = self._kept.predict(self._valid.images, batch_size=256, verbose=0).astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
@@ -139,7 +142,7 @@ class Remember(keras.callbacks.Callback):  # type: ignore[misc]
         history, patience = self.history, self._config.patience
         if not history:
             return False
-        waited = len(history) - 1 - best_epoch(history, self._config.monitor)
+        waited = len(history) - max(best_epoch(history, self._config.monitor) + 1, self._config.head_phase)
         return len(history) >= self._config.epochs or waited >= max(patience, 1)
 
     def restore(self, model: keras.Model) -> None:
@@ -151,8 +154,11 @@ class Remember(keras.callbacks.Callback):  # type: ignore[misc]
         if self._weights is None:
             return
         try:
-            model.load_weights(self._folder / self._weights)
-        except (ValueError, OSError, KeyError) as error:
+            with warnings.catch_warnings():
+                # Keras only warns of some layers that keep their first weights.
+                warnings.simplefilter("error", UserWarning)
+                model.load_weights(self._folder / self._weights)
+        except (ValueError, OSError, KeyError, UserWarning) as error:
             raise RunError(f"the training state in {self._folder} does not fit this model; start a new run") from error
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

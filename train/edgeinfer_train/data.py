@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 
 from edgeinfer.preprocess import Colour, Image, model_input
 from edgeinfer_train.errors import DataError
+from edgeinfer_train.labels import (
+    EIGHT_LABELS,
+    LABEL_MODES,
+    VOTE_COLUMNS,
+    LabelMode,
+    has_majority,
+    vote_distribution,
+)
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-VOTE_COLUMNS = (
-    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
-)  # fmt: skip
-"""The ten columns of FERPlus (Barsoum et al. 2016, arXiv:1608.01041); the first eight are our labels."""
-
-EIGHT_LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 DATASET_FILE = "dataset.json"
 VOTES_FILE = "votes.csv"
@@ -40,12 +42,19 @@ class DatasetInfo:
     Attributes:
         name: for people and for the model's metadata, such as "FERPlus".
         labels: the class folders, in the order of the model's outputs.
-        label_mode: the rule that chose the folders.
+        label_mode: the rule that chose the folders, in words.
+        default_label_mode: what `load_split` does unless told otherwise.
     """
 
     name: str
     labels: tuple[str, ...]
     label_mode: str
+    default_label_mode: LabelMode = "argmax"
+
+    def protocol(self, mode: LabelMode | None = None) -> str:
+        """Name the rule behind the labels of a mode, by default the data set's own, for a report."""
+        extra = {"argmax": "", "majority": ", faces with a majority only", "votes": ", votes as soft labels"}
+        return self.label_mode + extra[mode or self.default_label_mode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +99,12 @@ def read_info(data: Path) -> DatasetInfo:
         raise DataError(f"{data} {state}; make a data folder with `edgeinfer-train prepare`")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        complete, info = (
-            values["complete"],
-            DatasetInfo(values["name"], tuple(values["labels"]), values["label_mode"]),
-        )
+        complete = values["complete"]
+        # Folders prepared before there was a choice do not name their mode.
+        mode = values.get("default_label_mode", "votes" if (data / VOTES_FILE).is_file() else "argmax")
+        if mode not in LABEL_MODES:
+            raise ValueError(mode)
+        info = DatasetInfo(values["name"], tuple(values["labels"]), values["label_mode"], mode)
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged; run `edgeinfer-train prepare` again") from error
     if not complete:
@@ -108,6 +119,7 @@ def load_split(
     size_hw: tuple[int, int] = (48, 48),
     colour: Colour = "grey",
     limit: int | None = None,
+    label_mode: LabelMode | None = None,
 ) -> Faces:
     """Read one split into memory.
 
@@ -118,12 +130,21 @@ def load_split(
         size_hw: height and width to bring every face to, in pixels.
         colour: channels of the result.
         limit: at most so many faces, drawn evenly over the sorted names.
+        label_mode: how votes become labels; by default as the data set was prepared, which is "votes" where there
+            are votes, else "argmax". "argmax" takes the folder's label, one-hot; "votes" keeps it as the label and
+            gives the shares of the votes as soft labels, single votes zeroed; "majority" leaves out faces whose
+            winner has no more than half of those votes, counted over all ten columns, and is one-hot.
 
     Raises:
-        DataError: the folder is not prepared, the split is absent or empty, or an image cannot be read.
+        DataError: the folder is not prepared, the split is absent or empty, an image cannot be read, or the mode
+            needs votes that the data set does not have.
     """
     info = read_info(data)
+    mode = label_mode or info.default_label_mode
+    votes = read_votes(data) if mode != "argmax" else {}
     files = split_files(data, split, info.labels)
+    if mode == "majority":
+        files = _with_majority(files, votes, data, split)
     if split == "train":
         held_out = {
             pixel_digest(read_image(data / n)) for s in ("valid", "test") for n, _ in _files(data, s, info.labels)
@@ -143,7 +164,11 @@ def load_split(
     if not images:
         raise DataError(f"every {split} face of {data} is a copy of a held-out face; nothing is left to learn from")
     hard = np.array(labels, dtype=np.int64)
-    return Faces(np.stack(images), hard, _soft_labels(data, tuple(names), hard, info.labels), tuple(names))
+    soft = np.eye(len(info.labels), dtype=np.float32)[hard]
+    if mode == "votes":
+        columns = [EIGHT_LABELS.index(label) for label in info.labels]
+        soft = vote_distribution(_counts(names, votes)[:, columns], soft)
+    return Faces(np.stack(images), hard, soft, tuple(names))
 
 
 def split_files(data: Path, split: Split, labels: tuple[str, ...]) -> list[tuple[str, int]]:
@@ -200,33 +225,35 @@ def pixel_digest(image: Image) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=16, person=str(image.shape).encode()[:16]).digest()
 
 
-def _soft_labels(
-    data: Path, names: tuple[str, ...], hard: NDArray[np.int64], labels: tuple[str, ...]
-) -> NDArray[np.float32]:
-    one_hot = np.eye(len(labels), dtype=np.float32)[hard]
+def read_votes(data: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the votes beside a prepared data set: path below `data` to (10,) float32 in `VOTE_COLUMNS`' order.
+
+    Where the neutral rule gave a face to another emotion, neutral's votes are zero.
+
+    Raises:
+        DataError: the data set has none.
+    """
     if not (data / VOTES_FILE).is_file():
-        return one_hot
+        raise DataError(f"{data} has one label a face and no votes; only --label-mode argmax goes with it")
     import pandas as pd  # noqa: PLC0415 - only voted data sets need it
 
     table = pd.read_csv(data / VOTES_FILE, index_col="file")
-    columns = [VOTE_COLUMNS[EIGHT_LABELS.index(label)] for label in labels]
-    votes = table[columns].reindex(list(names)).fillna(0).to_numpy(np.float32)
-    return vote_distribution(votes, one_hot)
+    votes = table[list(VOTE_COLUMNS)].to_numpy(np.float32)
+    folders = np.array([name.split("/")[1] for name in table.index], dtype=str)
+    votes[(folders != EIGHT_LABELS[0]) & (votes.argmax(1) == 0), 0] = 0
+    return dict(zip(map(str, table.index), votes, strict=True))
 
 
-def vote_distribution(votes: NDArray[np.float32], fallback: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn counts of votes into soft labels.
+def _with_majority(
+    files: list[tuple[str, int]], votes: dict[str, NDArray[np.float32]], data: Path, split: Split
+) -> list[tuple[str, int]]:
+    agreed = has_majority(_counts([name for name, _ in files], votes))
+    kept = [file for file, keep in zip(files, agreed, strict=True) if keep]
+    if not kept:
+        raise DataError(f"no {split} face of {data} has a majority of its votes; choose another --label-mode")
+    return kept
 
-    Single votes are taken as slips and zeroed where anything else is left (Barsoum et al. 2016).
 
-    Args:
-        votes: (N, K) counts.
-        fallback: (N, K) rows for faces without any vote.
-
-    Returns:
-        (N, K) float32, every row sums to 1.
-    """
-    trusted = np.where(votes > 1, votes, 0)
-    kept = np.where(trusted.sum(1, keepdims=True) > 0, trusted, votes)
-    total = kept.sum(1, keepdims=True)
-    return np.where(total > 0, kept / np.maximum(total, 1), fallback).astype(np.float32)
+def _counts(names: list[str], votes: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    none = np.zeros(len(VOTE_COLUMNS), np.float32)
+    return np.stack([votes.get(name, none) for name in names])

@@ -14,10 +14,13 @@ from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer.preprocess import Colour
 from edgeinfer_train.data import DatasetInfo, Faces, Split, load_split, read_info
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.metrics import Metrics, score
+from edgeinfer_train.labels import LabelMode
+from edgeinfer_train.metrics import Metrics, log_softmax, score
 
 BATCH_SIZE = 256
-RUN_MODEL = "model.keras"
+RUN_MODEL, RUN_METRICS = "model.keras", "metrics.json"
+MISTAKES = 40
+"""How many of the most confident mistakes an evaluation names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,23 @@ class Network:
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A face that is called what it is not.
+
+    Attributes:
+        file: path below the data folder.
+        label: what it is.
+        answer: what it is called.
+        confidence: probability of the answer, 0..1.
+    """
+
+    file: str
+    label: str
+    answer: str
+    confidence: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """Figures with what they were measured on.
@@ -50,6 +70,7 @@ class Evaluation:
         label_mode: the rule that made its labels; figures under another rule do not compare.
         labels: in the model's order.
         metrics: the figures.
+        mistakes: the most confident first, at most `MISTAKES`.
     """
 
     model: str
@@ -58,6 +79,7 @@ class Evaluation:
     label_mode: str
     labels: tuple[str, ...]
     metrics: Metrics
+    mistakes: tuple[Mistake, ...]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -68,13 +90,13 @@ class Evaluation:
         return (f"the {self.split} split has no face of {', '.join(empty)}; no figure speaks of these labels",)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON: this object's with those of the metrics beside them."""
+        """Plain values for JSON: every attribute of this and of its `Metrics`, and the `warnings`."""
         values = asdict(self)
         metrics = values.pop("metrics")
         return {**values, "labels": list(self.labels), "warnings": list(self.warnings), **metrics}
 
 
-def evaluate(model: Path, data: Path, *, split: Split = "test") -> Evaluation:
+def evaluate(model: Path, data: Path, *, split: Split = "test", label_mode: LabelMode | None = None) -> Evaluation:
     """Measure a model on one split.
 
     Training faces that are copies of held-out ones are left out of "train", as in training.
@@ -83,16 +105,30 @@ def evaluate(model: Path, data: Path, *, split: Split = "test") -> Evaluation:
         model: a run folder, a `.keras` file or an `.onnx` file.
         data: a prepared folder.
         split: which faces.
+        label_mode: how votes become labels. Accuracy is always against the winning label. "argmax" takes every
+            face, "majority" only those with a majority, "votes" every face with the loss against the soft
+            labels. By default "majority" where that is the data's own mode, else "argmax".
 
     Raises:
         ModelNotFoundError: there is no such model.
         ModelError: it is none of ours, or cannot be loaded.
-        DataError: the data cannot be used, or have other labels than the model.
+        DataError: the data cannot be used, have other labels than the model, or no votes for this mode.
     """
     info = read_info(data)
     network = load_network(model)
     check_labels(network, info)
-    return measure(network, load_split(data, split, size_hw=network.size_hw, colour=network.colour), info, split)
+    mode = label_mode or measuring_mode(info.default_label_mode)
+    faces = load_split(data, split, size_hw=network.size_hw, colour=network.colour, label_mode=mode)
+    return measure(network, faces, info, split, label_mode=mode)
+
+
+def measuring_mode(mode: LabelMode) -> LabelMode:
+    """The mode that measures a model where none is asked for: the faces of `mode`, the loss against the label.
+
+    Args:
+        mode: of the training, or the data set's own.
+    """
+    return "majority" if mode == "majority" else "argmax"
 
 
 def check_labels(network: Network, info: DatasetInfo) -> None:
@@ -108,16 +144,29 @@ def check_labels(network: Network, info: DatasetInfo) -> None:
         )
 
 
-def measure(network: Network, faces: Faces, info: DatasetInfo, split: Split) -> Evaluation:
-    """Measure a model on faces in memory, brought to its size and colour."""
+def measure(network: Network, faces: Faces, info: DatasetInfo, split: Split, *, label_mode: LabelMode) -> Evaluation:
+    """Measure a model on faces in memory, brought to its size and colour and labelled by a mode."""
     parts = [network.logits(faces.images[i : i + BATCH_SIZE]) for i in range(0, len(faces), BATCH_SIZE)]
+    logits = np.concatenate(parts)
     return Evaluation(
         model=str(network.path),
         dataset=info.name,
         split=split,
-        label_mode=info.label_mode,
+        label_mode=info.protocol(label_mode),
         labels=network.labels,
-        metrics=score(np.concatenate(parts), faces.labels, network.labels),
+        metrics=score(
+            logits, faces.labels, network.labels, soft_labels=faces.soft_labels if label_mode == "votes" else None
+        ),
+        mistakes=_mistakes(logits, faces, network.labels),
+    )
+
+
+def _mistakes(logits: NDArray[np.float32], faces: Faces, names: tuple[str, ...]) -> tuple[Mistake, ...]:
+    answers, confidence = logits.argmax(axis=1), np.exp(log_softmax(logits).max(axis=1))
+    wrong = np.flatnonzero(answers != faces.labels)
+    first = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    return tuple(
+        Mistake(faces.names[i], names[faces.labels[i]], names[answers[i]], float(confidence[i])) for i in first
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,38 +12,46 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import EdgeInferError
+from edgeinfer.errors import CapabilityError, EdgeInferError
 from edgeinfer_train.augment import augmentation
-from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.backbones import BACKBONES, resolve
 from edgeinfer_train.callbacks import History, Remember, Reseed, Validate, write_history
-from edgeinfer_train.config import FitConfig, load_config, save_config
+from edgeinfer_train.config import FitConfig, Precision, load_config, save_config
 from edgeinfer_train.data import DatasetInfo, Faces, load_split, read_info
-from edgeinfer_train.errors import DataError, RunError
-from edgeinfer_train.model import MODEL_FILE, WEIGHTS_FILE, ModelInfo, build_core, save_model, save_weights
+from edgeinfer_train.devices import spread
+from edgeinfer_train.distil import Taught, Teachers
+from edgeinfer_train.errors import ConfigError, DataError, RunError
+from edgeinfer_train.labels import LabelMode
+from edgeinfer_train.model import MODEL_FILE, WEIGHTS_FILE, ModelInfo, build_core, freeze, save_model, save_weights
+from edgeinfer_train.optimize import Phase, optimizer, phases
 from edgeinfer_train.report import HISTORY_FILE, finish_run, missing_files
+from edgeinfer_train.weights import initialize
 
 CONFIG_FILE = "config.toml"
 STATE_FOLDER = "state"
+TENSORBOARD_FOLDER = "tensorboard"
 
 
 class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """Shuffled training batches with mixup, the same for the same seed and epoch.
 
-    Gives (B, H, W, C) uint8 faces and (B, K) float32 soft labels.
+    Gives (B, H, W, C) uint8 faces and (B, K) float32 soft labels. Several devices take equal parts of whole
+    batches, so the few faces over are left to another epoch.
     """
 
-    def __init__(self, faces: Faces, *, batch_size: int, mixup: float, seed: int) -> None:
+    def __init__(self, faces: Faces, *, batch_size: int, mixup: float, seed: int, devices: int = 1) -> None:
         super().__init__()
         self._faces, self._batch_size, self._mixup, self._seed = faces, batch_size, mixup, seed
+        self._count = len(faces) if devices == 1 else len(faces) // batch_size * batch_size
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch, counted from 0."""
         self._epoch = epoch
-        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._faces))
+        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._faces))[: self._count]
 
     def __len__(self) -> int:
-        return math.ceil(len(self._faces) / self._batch_size)
+        return math.ceil(self._count / self._batch_size)
 
     def __getitem__(self, batch: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Batch number `batch` of this epoch."""
@@ -70,8 +80,8 @@ def fit(
     Args:
         data: a prepared folder with train and valid splits.
         run: folder for `model.keras model.weights.h5 config.toml history.csv metrics.json curves.png
-            confusion.png` and the training state.
-        config: every setting.
+            confusion.png mistakes.png` and the training state.
+        config: every setting. What it leaves to the backbone is filled in and saved with the run.
         resume: go on where an interrupted run of the same config stopped, losing at most one epoch. A run
             that has finished only gets the files that are missing.
         verbose: Keras' progress output.
@@ -83,25 +93,41 @@ def fit(
     Raises:
         DataError: the data cannot be used.
         RunError: the folder holds another run or cannot be written.
-        ModelNotFoundError: a run that has finished has lost its model.
+        ConfigError: the backbone does not go with the other settings.
+        ModelNotFoundError: initial weights or a teacher are missing, or a run that has finished lost its model.
+        ModelError: initial weights or a teacher are of another kind.
         DivergedError: the loss is no longer finite.
+        CapabilityError: TensorBoard logs are asked for, but TensorBoard is not installed.
     """
     info = read_info(data)
-    spec = BACKBONES[config.backbone]
-    _check(run, config, resume)
+    mode, config = _label_mode(config, info), _resolve(config, info)
+    colour, size_hw = BACKBONES[config.backbone].colour, (config.image_size, config.image_size)
+    _check(run, config, info, resume)
     done = Remember(run / STATE_FOLDER, config, _nothing, _nothing)
     if done.finished and not missing_files(run):
         return done.history
-    faces = load_split(data, "train", size_hw=spec.size_hw, colour=spec.colour, limit=config.limit or None)
-    valid = load_split(data, "valid", size_hw=spec.size_hw, colour=spec.colour)
+    faces = load_split(data, "train", size_hw=size_hw, colour=colour, limit=config.limit or None, label_mode=mode)
+    valid = load_split(data, "valid", size_hw=size_hw, colour=colour, label_mode=mode)
     if len(set(faces.labels.tolist())) < 2:
         raise DataError(f"{data} has training faces for fewer than two labels; nothing can be told apart")
+    history = done.history
     try:
-        _claim(run, config)
-        history = done.history
         if not done.finished:
-            history = _train(run, config, info, faces=faces, valid=valid, verbose=verbose, on_epoch=on_epoch)
-        finish_run(run, config, info, history, faces=faces, valid=valid, keep=done.finished)
+            with spread(config.devices) as devices:
+                if config.batch_size % devices or (devices > 1 and len(faces) < config.batch_size):
+                    raise ConfigError(
+                        f"batch_size is {config.batch_size}; {devices} devices need a multiple of {devices}, "
+                        f"and no more than the {len(faces)} training faces"
+                    )
+                student = _Student(config, info.labels, fresh=not history)
+                _claim(run, config)
+                batches = FaceBatches(
+                    faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed, devices=devices
+                )
+                history = _train(
+                    run, config, info, student, batches, faces=faces, valid=valid, verbose=verbose, on_epoch=on_epoch
+                )
+        finish_run(run, data, config, history, label_mode=mode, faces=faces, valid=valid, keep=done.finished)
     except EdgeInferError:
         raise
     except OSError as error:
@@ -109,10 +135,59 @@ def fit(
     return history
 
 
+class _Student:
+    """The networks of a run, made before its folder is claimed, since weights and teachers may be missing.
+
+    Attributes:
+        core: what learns.
+        model: the core behind augmentation, and beside its teachers if there are some.
+        kept: the core's float32 twin, which is measured and saved.
+    """
+
+    def __init__(self, config: FitConfig, labels: tuple[str, ...], *, fresh: bool) -> None:
+        def build(precision: Precision) -> keras.Model:
+            return build_core(
+                config.backbone, len(labels), image_size=config.image_size, width=config.width,
+                dropout=config.dropout, precision=precision,
+            )  # fmt: skip
+
+        keras.utils.set_random_seed(config.seed)
+        self.core = build(config.precision)
+        if fresh:
+            initialize(self.core, config.backbone, config.weights)
+        last: keras.layers.Layer = self.core
+        if config.teachers:
+            teachers = Teachers(config.teachers, labels)
+            last = Taught(self.core, teachers, temperature=config.distil_temperature, weight=config.distil_weight)
+        layers = augmentation(config.augment, config.seed)
+        self.model = keras.Sequential([keras.Input(self.core.input_shape[1:], dtype="uint8"), *layers, last])
+        self.kept = build("float32")
+
+    def enter(self, phase: Phase, config: FitConfig, steps: int) -> None:
+        """Choose what learns and how; the optimizer starts anew.
+
+        Args:
+            phase: which.
+            config: of the run.
+            steps: of an epoch.
+        """
+        for network in (self.core, self.kept):
+            freeze(network, phase.trainable_layers)
+        self.model.compile(
+            optimizer(config, phase, self.core, steps),
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
+            loss_weights=1.0 - config.distil_weight if config.teachers else None,
+            metrics=["accuracy"],
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+
+
 def _train(
     run: Path,
     config: FitConfig,
     info: DatasetInfo,
+    student: _Student,
+    batches: FaceBatches,
     *,
     faces: Faces,
     valid: Faces,
@@ -120,42 +195,45 @@ def _train(
     on_epoch: Callable[[History], None] | None,
 ) -> History:
     """Train from the last whole epoch to the end."""
-    keras.utils.set_random_seed(config.seed)
-    core = _core(config, len(info.labels))
-    layers = augmentation(config.augment, config.seed)
-    model = keras.Sequential([keras.Input(core.input_shape[1:], dtype="uint8"), *layers, core])
-    model.compile(
-        _optimizer(config, core, len(faces)),
-        keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    model.optimizer.build(model.trainable_variables)
-    kept = build_core(config.backbone, len(info.labels), width=config.width, dropout=config.dropout)
+    model, prior, rule = student.model, _shares(faces, info.labels), info.protocol(_label_mode(config, info))
 
     def save(history: History) -> None:
         figures = {k: round(history[-1][k], 6) for k in ("val_accuracy", "val_loss")}
-        prior = _shares(faces, info.labels)
-        save_model(
-            kept,
-            ModelInfo(config.backbone, info.labels, info.name, info.label_mode, prior, figures),
-            run / MODEL_FILE,
-        )
-        save_weights(kept, run / WEIGHTS_FILE)
+        described = ModelInfo(config.backbone, info.labels, info.name, rule, prior, figures)
+        save_model(student.kept, described, run / MODEL_FILE)
+        save_weights(student.kept, run / WEIGHTS_FILE)
 
     def report(history: History) -> None:
         write_history(history, run / HISTORY_FILE)
         if on_epoch:
             on_epoch(history)
 
-    batches = FaceBatches(faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed)
     remember = Remember(run / STATE_FOLDER, config, save, report)
-    remember.restore(model)
-    validate = Validate(core, kept, faces=faces, valid=valid)
-    model.fit(
-        batches, epochs=config.epochs, initial_epoch=len(remember.history), shuffle=False, verbose=verbose,
-        callbacks=[Reseed(batches.start_epoch), validate, remember],
-    )  # fmt: skip
+    validate = Validate(student.core, student.kept, faces=faces, valid=valid)
+    logs = [keras.callbacks.TensorBoard(run / TENSORBOARD_FOLDER, write_graph=False)] if config.tensorboard else []
+    for phase in phases(config):
+        if len(remember.history) > phase.end:
+            continue
+        student.enter(phase, config, len(batches))
+        if len(remember.history) > phase.begin:
+            remember.restore(model)
+        if len(remember.history) == phase.end:  # interrupted between phases
+            model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does when it ends
+            continue
+        model.fit(
+            batches, initial_epoch=len(remember.history), epochs=phase.end, shuffle=False, verbose=verbose,
+            class_weight=_class_weights(config, faces),
+            callbacks=[Reseed(batches.start_epoch), validate, *logs, remember],
+        )  # fmt: skip
     return remember.history
+
+
+def _class_weights(config: FitConfig, faces: Faces) -> dict[int, float] | None:
+    """Keras' `class_weight`; None weighs all alike."""
+    if config.class_weights == "none":
+        return None
+    labels, counts = np.unique(faces.labels, return_counts=True)
+    return {int(n): len(faces) / (len(labels) * int(count)) for n, count in zip(labels, counts, strict=True)}
 
 
 def _shares(faces: Faces, labels: tuple[str, ...]) -> dict[str, float]:
@@ -163,38 +241,24 @@ def _shares(faces: Faces, labels: tuple[str, ...]) -> dict[str, float]:
     return {label: round(float(share), 6) for label, share in zip(labels, shares, strict=True)}
 
 
-def _core(config: FitConfig, labels: int) -> keras.Model:
-    return build_core(config.backbone, labels, width=config.width, dropout=config.dropout, precision=config.precision)
+def _label_mode(config: FitConfig, info: DatasetInfo) -> LabelMode:
+    return info.default_label_mode if config.label_mode == "data" else config.label_mode
 
 
-def _optimizer(config: FitConfig, core: keras.Model, faces: int) -> keras.optimizers.Optimizer:
-    steps = -(-faces // config.batch_size)
-    warmup = round(config.warmup_epochs * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / 25 if warmup else config.learning_rate,
-        decay_steps=max(1, config.epochs * steps - warmup),
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.SGD(
-        schedule,
-        momentum=config.momentum,
-        nesterov=config.momentum > 0,
-        weight_decay=config.weight_decay or None,
-        use_ema=config.ema_momentum > 0,
-        ema_momentum=config.ema_momentum or 0.99,
-    )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in core.trainable_variables if v.name != "kernel"])
-    return optimizer
+def _resolve(config: FitConfig, info: DatasetInfo) -> FitConfig:
+    """Replace what a config leaves to the backbone or to the data."""
+    return dataclasses.replace(resolve(config), label_mode=_label_mode(config, info))
 
 
-def _check(run: Path, config: FitConfig, resume: bool) -> None:
-    """Refuse a folder that this run may not write to."""
+def _check(run: Path, config: FitConfig, info: DatasetInfo, resume: bool) -> None:
+    """Refuse logs that nothing can write, and a folder that this run may not write to."""
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise CapabilityError("logs for TensorBoard need TensorBoard, which is not installed; pip install tensorboard")
     path = run / CONFIG_FILE
     if path.is_file():
         if not resume:
             raise RunError(f"{run} already holds a run; choose another folder, or go on with it by --resume")
-        if load_config(path) != config:
+        if _resolve(load_config(path), info) != config:
             raise RunError(f"{run} was started with other settings than these; resume with those of its {CONFIG_FILE}")
     elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise RunError(f"{run} is not an empty folder and holds no run; choose another one")

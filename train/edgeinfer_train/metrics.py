@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+CALIBRATION_BINS = 15
+
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
@@ -32,11 +34,12 @@ class Metrics:
 
     Attributes:
         count: faces in all.
-        loss: mean cross-entropy against the label, in nats.
+        loss: mean cross-entropy against the label, or against the soft labels where they were given, in nats.
         accuracy: share of faces whose largest logit is their label.
         accuracy_interval: 95 % bootstrap interval of the accuracy (1,000 draws, seed 0).
         macro_f1: mean F1 over the labels that have faces.
         mean_recall: mean recall over the labels that have faces.
+        calibration_error: expected gap between confidence and accuracy, 0..1; see `calibration_error`.
         per_class: by label, in the model's order.
         confusion: rows are labels, columns are answers, counts.
         labels_without_faces: labels that no figure speaks of.
@@ -48,6 +51,7 @@ class Metrics:
     accuracy_interval: tuple[float, float]
     macro_f1: float
     mean_recall: float
+    calibration_error: float
     per_class: dict[str, ClassScore]
     confusion: tuple[tuple[int, ...], ...]
     labels_without_faces: tuple[str, ...]
@@ -57,18 +61,24 @@ class Metrics:
         return asdict(self)
 
 
-def score(logits: NDArray[np.floating[Any]], labels: NDArray[np.int64], names: tuple[str, ...]) -> Metrics:
+def score(
+    logits: NDArray[np.floating[Any]],
+    labels: NDArray[np.int64],
+    names: tuple[str, ...],
+    *,
+    soft_labels: NDArray[np.float32] | None = None,
+) -> Metrics:
     """Compare logits with labels.
 
     Args:
         logits: (N, K), N at least 1.
         labels: (N,) index into `names`.
         names: K labels.
+        soft_labels: (N, K) distributions for the loss; by default all of the weight lies on the label.
     """
-    wide = np.asarray(logits, dtype=np.float64)
-    shifted = wide - wide.max(axis=1, keepdims=True)
-    log_likelihood = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    answers = wide.argmax(axis=1)
+    log_likelihood = log_softmax(logits)
+    targets = np.eye(len(names))[labels] if soft_labels is None else soft_labels
+    answers = np.asarray(logits).argmax(axis=1)
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, answers), 1)
     per_class = {name: _class_score(confusion, index) for index, name in enumerate(names)}
@@ -76,15 +86,39 @@ def score(logits: NDArray[np.floating[Any]], labels: NDArray[np.int64], names: t
     right = answers == labels
     return Metrics(
         count=len(labels),
-        loss=float(-log_likelihood[np.arange(len(labels)), labels].mean()),
+        loss=float(-(targets * log_likelihood).sum(axis=1).mean()),
         accuracy=float(right.mean()),
         accuracy_interval=bootstrap_interval(right.astype(np.float64)),
         macro_f1=float(np.mean([s.f1 for s in present])),
         mean_recall=float(np.mean([s.recall for s in present])),
+        calibration_error=calibration_error(np.exp(log_likelihood.max(axis=1)), right),
         per_class=per_class,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
         labels_without_faces=tuple(name for name, s in per_class.items() if not s.count),
     )
+
+
+def log_softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(N, K) logits to (N, K) logarithms of probabilities, in nats."""
+    wide = np.asarray(logits, dtype=np.float64)
+    shifted = wide - wide.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+
+    Args:
+        confidence: (N,) probability of each answer, 0..1.
+        right: (N,) whether it is the label.
+
+    Returns:
+        Mean distance of confidence and accuracy over the bins, weighted by their faces, 0..1.
+    """
+    # A bin holds its upper bound, as in the paper.
+    bins = np.ceil(confidence * CALIBRATION_BINS).astype(np.int64)
+    gaps = np.bincount(bins, weights=confidence - right)
+    return float(np.abs(gaps).sum() / len(bins))
 
 
 def bootstrap_interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:

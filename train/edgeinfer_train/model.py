@@ -47,6 +47,7 @@ def build_core(
     backbone: BackboneName,
     labels: int,
     *,
+    image_size: int = 0,
     width: float = 1.0,
     dropout: float = 0.0,
     precision: Precision = "float32",
@@ -56,22 +57,45 @@ def build_core(
     Args:
         backbone: registry name.
         labels: number of logits.
+        image_size: side of the square input in pixels; 0 takes the backbone's own.
         width: factor on the channels of an edge network.
         dropout: share of features dropped before the head while training.
         precision: dtype policy of its layers; weights and logits are float32 under either.
 
     Returns:
-        A Functional model from `image` (B, H, W, C) uint8 to `logits` (B, labels) float32.
+        A Functional model from `image` (B, S, S, 1) uint8 to `logits` (B, labels) float32.
     """
     spec = BACKBONES[backbone]
-    channels = 1 if spec.colour == "grey" else 3
+    side = image_size or spec.size
     with _policy(precision):
-        image = keras.Input((*spec.size_hw, channels), dtype="uint8", name="image")
-        features = spec.build(layers.Rescaling(spec.scale, spec.offset, name="scale")(image), width)
+        image = keras.Input((side, side, 1), dtype="uint8", name="image")
+        features = spec.features(image, width)
         if dropout:
             features = layers.Dropout(dropout)(features)
         logits = layers.Dense(labels, dtype="float32", name="logits")(features)
     return keras.Model(image, logits, name=backbone.replace("-", "_"))
+
+
+def backbone_of(core: keras.Model) -> keras.Model:
+    """The part of a core before its head and dropout, from `image` to feature vectors; it shares the weights."""
+    last = core.layers[-2]
+    return keras.Model(core.input, last.input if isinstance(last, layers.Dropout) else last.output)
+
+
+def freeze(core: keras.Model, trainable_layers: int) -> None:
+    """Let only the head and the last layers of the backbone learn.
+
+    Batch normalization in a frozen layer keeps its statistics and uses them in training, too.
+
+    Args:
+        core: a network that `build_core` made.
+        trainable_layers: how many of the backbone's Keras layers learn, counted from its end, those without
+            weights included, as `model.layers[-N:]` does; 0 is none, -1 all.
+    """
+    backbone = backbone_of(core).layers
+    frozen = 0 if trainable_layers < 0 else max(0, len(backbone) - trainable_layers)
+    for position, layer in enumerate(backbone):
+        layer.trainable = position >= frozen
 
 
 @contextlib.contextmanager

@@ -1,17 +1,23 @@
-"""Two pictures of a run. Matplotlib is imported when one is drawn, and needs no screen."""
+"""The pictures of a run, and the one of several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeinfer_train.callbacks import History
+from edgeinfer.preprocess import model_input
+from edgeinfer_train.data import read_image
 from edgeinfer_train.evaluate import Evaluation
+from edgeinfer_train.figures import save_figure
+
+if TYPE_CHECKING:
+    from edgeinfer_train.callbacks import History
+    from edgeinfer_train.compare import Leaderboard
 
 _TRAINING, _VALIDATION, _QUIET = "#7a8fa6", "#c8553d", "#555555"
+_MISTAKES_A_ROW, _SIDE = 8, 96
 
 
 def curves(history: History, best: int, path: Path) -> None:
@@ -47,7 +53,7 @@ def curves(history: History, best: int, path: Path) -> None:
                 label=f"kept: epoch {kept['epoch']:.0f}, {kept[f'val_{name}']:.3f}",
             )
             axes.set_xlabel("epoch")
-            axes.set_title("loss (nats, soft labels)" if name == "loss" else name)
+            axes.set_title("loss (nats)" if name == "loss" else name)
             axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(color="#e4e4e4", linewidth=0.8)
@@ -55,7 +61,7 @@ def curves(history: History, best: int, path: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
             axes.legend(edgecolor="none", framealpha=0.95, fontsize=9)
 
-    _save(path, (11, 4.4), draw)
+    save_figure(path, (11, 4.4), draw)
 
 
 def confusion(evaluation: Evaluation, path: Path) -> None:
@@ -110,14 +116,84 @@ def confusion(evaluation: Evaluation, path: Path) -> None:
             label="share of the row",
         )
 
-    _save(path, (7.6, 6.4), draw)
+    save_figure(path, (7.6, 6.4), draw)
 
 
-def _save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to load, and only drawing needs it
-    from matplotlib.figure import Figure  # noqa: PLC0415
+def mistakes(evaluation: Evaluation, data: Path, path: Path) -> None:
+    """Draw the most confident mistakes, each with its label, the answer, the confidence and the file's name.
 
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
-    draw(figure)
-    figure.savefig(path, dpi=130, bbox_inches="tight", pad_inches=0.2)
+    Args:
+        evaluation: what to draw.
+        data: the prepared folder that it was measured on.
+        path: the .png file.
+
+    Raises:
+        DataError: a face cannot be read.
+        OSError: the picture cannot be written.
+    """
+    found, metrics = evaluation.mistakes, evaluation.metrics
+    wrong = metrics.count - sum(metrics.confusion[i][i] for i in range(len(evaluation.labels)))
+    faces = [model_input(read_image(data / m.file), size_hw=(_SIDE, _SIDE), colour="rgb") for m in found]
+    rows = max(1, -(-len(found) // _MISTAKES_A_ROW))
+
+    def draw(figure: Any) -> None:
+        grid = figure.subplots(rows, _MISTAKES_A_ROW, squeeze=False, gridspec_kw={"wspace": 0.25, "hspace": 0.6})
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, face, mistake in zip(grid.flat, faces, found, strict=False):
+            axes.imshow(face)
+            axes.text(
+                0.5, -0.04,
+                f"label {mistake.label}\nanswer {mistake.answer} {mistake.confidence:.3f}",
+                transform=axes.transAxes, ha="center", va="top", fontsize=7.5,
+            )  # fmt: skip
+            axes.set_title(Path(mistake.file).name, fontsize=5.5, color=_QUIET, pad=2)
+        shown = f"the {len(found)} most confident of {wrong:,} mistakes" if found else "no mistake"
+        figure.suptitle(
+            f"{evaluation.dataset} {evaluation.split}: {shown} in {metrics.count:,} faces\n"
+            f"labels by {evaluation.label_mode}; behind each answer its confidence",
+            fontsize=11, x=0.125, ha="left", y=0.88 + 0.35 / rows,
+        )  # fmt: skip
+
+    save_figure(path, (12, 1.9 * rows), draw)
+
+
+def accuracy_against_cost(leaderboard: Leaderboard, path: Path) -> None:
+    """Draw accuracy, with its interval, against cost on a logarithmic scale, and the front of the best.
+
+    Args:
+        leaderboard: what to draw.
+        path: the .png file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    kind, front = leaderboard.cost, leaderboard.front[::-1]
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        costs, accuracies = [e.cost(kind) for e in front], [e.accuracy for e in front]
+        axes.plot(costs, accuracies, color=_VALIDATION, drawstyle="steps-post", label="no run beats these on both")
+        for entry in leaderboard.entries:
+            colour, (low, high) = _VALIDATION if entry in front else _TRAINING, entry.accuracy_interval
+            cost = entry.cost(kind)
+            axes.vlines(cost, low, high, color=colour, linewidth=1, alpha=0.6)
+            axes.scatter([cost], [entry.accuracy], color=colour, zorder=3)
+            # Above and to the left of the front there is no run, so its names find room there.
+            place, side, edge = ((-6, 5), "right", "bottom") if entry in front else ((6, -5), "left", "top")
+            axes.annotate(
+                entry.name, (cost, entry.accuracy), xytext=place, textcoords="offset points", ha=side, va=edge,
+                fontsize=9, color=colour, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.margins(x=0.2, y=0.12)
+        axes.set_xlabel("multiply-adds of one face" if kind == "multiply_adds" else "ms for one face on one thread")
+        axes.set_ylabel("accuracy, with 95 % interval")
+        measured = f"{leaderboard.dataset} {leaderboard.split}, {leaderboard.count:,} faces"
+        axes.set_title(f"{measured}, labels by {leaderboard.label_mode}", loc="left", fontsize=11)
+        axes.grid(color="#e4e4e4", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(edgecolor="none", loc="lower right")
+
+    save_figure(path, (8.4, 5.2), draw)

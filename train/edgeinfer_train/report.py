@@ -1,8 +1,25 @@
-"""What a finished run says of itself: `metrics.json` and two pictures."""
+"""What a finished run says of itself: `metrics.json` and three pictures.
+
+The keys of `metrics.json`:
+
+* `dataset`: name of the data set.
+* `label_mode`: the rule behind the labels that were learned, in words.
+* `faces`: number of faces by split, `train` without copies of held-out faces.
+* `epochs`, `best_epoch`: how many were trained, and which of them, from 1, was kept.
+* `labels`: names of the logits, in order.
+* `backbone`, `seed`: from the settings, all of which are in `config.toml`.
+* `parameters`: of the saved network, those that are not trained included.
+* `multiply_adds`: of one face, see `multiply_adds`.
+* `validation`: the kept model on the validation split; its keys are the attributes of `Evaluation` and `Metrics`,
+  with `warnings`, one sentence each.
+* `versions`: of Python and of the packages that trained, and the name of Keras' `backend`.
+* `git_commit`: of this code, with "-dirty" behind it where files were changed; absent outside a repository.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shutil
 import subprocess
@@ -15,15 +32,19 @@ import keras
 from edgeinfer_train import plots
 from edgeinfer_train.callbacks import History, best_epoch, write_history, write_whole
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.data import DatasetInfo, Faces
-from edgeinfer_train.evaluate import Evaluation, load_network, measure
+from edgeinfer_train.data import Faces, read_info
+from edgeinfer_train.evaluate import RUN_METRICS, Evaluation, load_network, measure, measuring_mode
+from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights
 
 HISTORY_FILE = "history.csv"
-METRICS_FILE = "metrics.json"
 CURVES_FILE = "curves.png"
 CONFUSION_FILE = "confusion.png"
-RUN_FILES = (MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, METRICS_FILE, CURVES_FILE, CONFUSION_FILE)
+MISTAKES_FILE = "mistakes.png"
+COUNTED_LAYERS = (
+    keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Dense,
+)  # fmt: skip
+RUN_FILES = (MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, RUN_METRICS, CURVES_FILE, CONFUSION_FILE, MISTAKES_FILE)
 
 
 def missing_files(run: Path) -> tuple[str, ...]:
@@ -33,10 +54,11 @@ def missing_files(run: Path) -> tuple[str, ...]:
 
 def finish_run(
     run: Path,
+    data: Path,
     config: FitConfig,
-    info: DatasetInfo,
     history: History,
     *,
+    label_mode: LabelMode,
     faces: Faces,
     valid: Faces,
     keep: bool,
@@ -45,48 +67,71 @@ def finish_run(
 
     Args:
         run: the folder, with its model in it.
+        data: the prepared folder.
         config: the settings of the run.
-        info: of the data.
         history: one row an epoch.
+        label_mode: that of the training.
         faces: what was trained on.
         valid: what chose the kept epoch.
         keep: leave files alone that are there already.
 
     Raises:
         ModelNotFoundError: the folder holds no model.
+        DataError: a face cannot be read.
         OSError: a file cannot be written.
     """
-    wanted = missing_files(run) if keep else (METRICS_FILE, CURVES_FILE, CONFUSION_FILE)
-    best = best_epoch(history, config.monitor)
-    evaluation = measure(load_network(run), valid, info, "valid")
+    wanted = missing_files(run) if keep else (RUN_METRICS, CURVES_FILE, CONFUSION_FILE, MISTAKES_FILE)
+    best, info = best_epoch(history, config.monitor), read_info(data)
+    evaluation = measure(load_network(run), valid, info, "valid", label_mode=measuring_mode(label_mode))
     if WEIGHTS_FILE in wanted:
         save_weights(load_model(run / MODEL_FILE)[0], run / WEIGHTS_FILE)
     if HISTORY_FILE in wanted:
         write_history(history, run / HISTORY_FILE)
-    if METRICS_FILE in wanted:
-        counts = {"train": len(faces), "valid": len(valid)}
-        values = _metrics(run, config, evaluation, counts=counts, epochs=len(history), best=best + 1)
-        write_whole(run / METRICS_FILE, json.dumps(values, indent=2) + "\n")
+    if RUN_METRICS in wanted:
+        told = {
+            "dataset": info.name,
+            "label_mode": info.protocol(label_mode),
+            "faces": {"train": len(faces), "valid": len(valid)},
+            "epochs": len(history),
+            "best_epoch": best + 1,
+        }
+        values = told | _metrics(load_model(run / MODEL_FILE)[0], config, evaluation)
+        write_whole(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
     if CURVES_FILE in wanted:
         plots.curves(history, best, run / CURVES_FILE)
     if CONFUSION_FILE in wanted:
         plots.confusion(evaluation, run / CONFUSION_FILE)
+    if MISTAKES_FILE in wanted:
+        plots.mistakes(evaluation, data, run / MISTAKES_FILE)
 
 
-def _metrics(
-    run: Path, config: FitConfig, evaluation: Evaluation, *, counts: dict[str, int], epochs: int, best: int
-) -> dict[str, Any]:
+def multiply_adds(model: keras.Model) -> int:
+    """Multiplications of one face that are followed by an addition.
+
+    Counted are Conv2D, DepthwiseConv2D, SeparableConv2D and Dense, which is where the time goes; biases, batch
+    normalization and activations are not.
+
+    Args:
+        model: a Functional model, with fixed sides of the input and channels last.
+    """
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, COUNTED_LAYERS):
+            # Every weight of a kernel is used once at each position of the output.
+            kernels = (weight for weight in layer.weights if weight.name.endswith("kernel"))
+            total += math.prod(layer.output.shape[1:-1]) * sum(math.prod(kernel.shape) for kernel in kernels)
+    return total
+
+
+def _metrics(core: keras.Model, config: FitConfig, evaluation: Evaluation) -> dict[str, Any]:
+    """See the head of this file for the keys."""
     commit = _commit()
     return {
-        "dataset": evaluation.dataset,
-        "label_mode": evaluation.label_mode,
         "labels": list(evaluation.labels),
-        "faces": counts,
         "backbone": config.backbone,
-        "parameters": load_model(run / MODEL_FILE)[0].count_params(),
         "seed": config.seed,
-        "epochs": epochs,
-        "best_epoch": best,
+        "parameters": core.count_params(),
+        "multiply_adds": multiply_adds(core),
         "validation": {**evaluation.to_mapping(), "model": MODEL_FILE},
         "versions": _versions(),
         **({"git_commit": commit} if commit else {}),

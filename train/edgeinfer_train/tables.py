@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeinfer_train.compare import Leaderboard
 from edgeinfer_train.data import SPLITS
 from edgeinfer_train.prepare import PrepareReport
 
@@ -68,6 +69,7 @@ def evaluation_table(values: Mapping[str, Any]) -> str:
         "accuracy": f"{values['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f})",
         "macro-F1": f"{values['macro_f1']:.4f}",
         "mean recall": f"{values['mean_recall']:.4f}",
+        "calibration": f"{values['calibration_error']:.4f} expected error",
     }
     rows = [
         [
@@ -80,3 +82,35 @@ def evaluation_table(values: Mapping[str, Any]) -> str:
     lines = [f"{name:13}{text}" for name, text in head.items()]
     lines += ["", table(["label", "faces", "recall", "precision", "F1"], rows)]
     return "\n".join([*lines, *(f"\nwarning: {warning}" for warning in values["warnings"])])
+
+
+def leaderboard_table(leaderboard: Leaderboard) -> str:
+    """The runs, the most accurate first, with what they were measured on above and what the marks mean below."""
+    front = leaderboard.front
+    rows = [
+        [
+            entry.name,
+            f"{entry.accuracy:.4f}",
+            "{:.4f} to {:.4f}".format(*entry.accuracy_interval),
+            f"{entry.macro_f1:.4f}",
+            f"{entry.parameters:,}",
+            f"{entry.multiply_adds / 1e6:,.2f} M",
+            f"{entry.size_bytes / 1e6:,.2f} MB",
+            "not exported" if entry.latency_ms is None else f"{entry.latency_ms:,.3f} ms",
+            "*" if entry in front else "",
+        ]
+        for entry in leaderboard.entries
+    ]
+    header = ["run", "accuracy", "95 % interval", "macro-F1", "parameters", "multiply-adds", ".keras", "ONNX", "front"]
+    cost = "multiply-adds" if leaderboard.cost == "multiply_adds" else "latency"
+    lines = [
+        f"{leaderboard.dataset}, {leaderboard.split} split, {leaderboard.count:,} faces, "
+        f"labels by {leaderboard.label_mode}",
+        "",
+        table(header, rows),
+        "",
+        f"*: no other run is as good on both accuracy and {cost}, and better on one",
+    ]
+    if any(entry.latencies_ms for entry in leaderboard.entries):
+        lines.append(f"ONNX: median of one face on one thread of {leaderboard.machine}; of several files the fastest")
+    return "\n".join(lines)

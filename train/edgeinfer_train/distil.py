@@ -1,0 +1,85 @@
+"""Learning from the answers of other networks (Hinton et al. 2015, arXiv:1503.02531)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import ops
+
+from edgeinfer.errors import ModelError
+from edgeinfer_train.errors import DataError
+from edgeinfer_train.model import MODEL_FILE, load_model
+
+
+class Teachers:
+    """Trained networks whose averaged answers are taught.
+
+    It is no Keras layer on purpose: what a layer holds would be saved with every epoch's state.
+    """
+
+    def __init__(self, paths: Sequence[str], labels: tuple[str, ...]) -> None:
+        """Load every teacher.
+
+        Args:
+            paths: run folders or `.keras` files.
+            labels: those of the data.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+            ModelError: it is none of ours, or an `.onnx` file.
+            DataError: it has other labels than the data.
+        """
+        self._networks = [_load(Path(path), labels) for path in paths]
+
+    def __call__(self, images: Any, temperature: float) -> Any:
+        """Averaged probabilities at a temperature, each network asked at its own image size.
+
+        Args:
+            images: (B, H, W, 1) float32 in 0..255.
+            temperature: divides the logits.
+
+        Returns:
+            (B, K) float32, out of reach of any gradient.
+        """
+        answers = []
+        for network in self._networks:
+            size = network.input_shape[1:3]
+            fitting = images if images.shape[1:3] == size else ops.image.resize(images, size, antialias=True)
+            answers.append(ops.softmax(network(fitting, training=False) / temperature))
+        return ops.stop_gradient(sum(answers) / len(answers))
+
+
+class Taught(keras.layers.Layer):  # type: ignore[misc]
+    """A network that meets its teachers in training: the same logits, and one more loss.
+
+    The loss is `weight * temperature**2 * KL(teachers || network)`, both softened; that on the labels is
+    weighted by what compiles the model.
+    """
+
+    def __init__(self, core: keras.Model, teachers: Teachers, *, temperature: float, weight: float) -> None:
+        super().__init__(dtype="float32", autocast=False)
+        self.core = core
+        self._teachers, self._temperature, self._weight = teachers, temperature, weight
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """(B, H, W, 1) faces, varied already, to (B, K) logits."""
+        logits = self.core(images, training=training)
+        if training:
+            taught = self._teachers(images, self._temperature)
+            learned = ops.log_softmax(logits / self._temperature)
+            divergence = ops.sum(taught * (ops.log(ops.maximum(taught, 1e-7)) - learned), axis=-1)
+            self.add_loss(self._weight * self._temperature**2 * ops.mean(divergence))
+        return logits
+
+
+def _load(path: Path, labels: tuple[str, ...]) -> keras.Model:
+    if path.suffix.lower() == ".onnx":
+        raise ModelError(f"{path} cannot teach: teachers run inside the training step; give the run or its .keras file")
+    network, info = load_model(path / MODEL_FILE if path.is_dir() else path)
+    if info.labels != labels:
+        raise DataError(f"the teacher {path} tells apart {' '.join(info.labels)}, but the data hold {' '.join(labels)}")
+    network.trainable = False
+    return network

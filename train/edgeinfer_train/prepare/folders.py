@@ -1,0 +1,188 @@
+"""Pictures in class folders, with or without splits: any such folder, and what published sets share with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from edgeinfer_train.data import IMAGE_SUFFIXES, SPLITS, Split, decode_image
+from edgeinfer_train.errors import DataError
+from edgeinfer_train.labels import EIGHT_LABELS, SYNONYMS, label_of
+from edgeinfer_train.prepare.splitting import with_validation
+from edgeinfer_train.prepare.tree import FileTree, open_tree, read
+from edgeinfer_train.prepare.writing import (
+    DataWriter,
+    Identity,
+    PrepareReport,
+    Progress,
+    Reason,
+    Skipped,
+    check_classes,
+    one_label_identity,
+    open_writer,
+)
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture in a class folder.
+
+    Attributes:
+        path: inside the source.
+        size: in bytes.
+        split: named by the folder above the class folder, if it names one.
+        label: ours.
+    """
+
+    path: str
+    size: int
+    split: Split | None
+    label: str
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return PurePosixPath(self.path).name
+
+
+def prepare_folder(
+    source: Path, out: Path, *, classes: Literal[7, 8] = 7, seed: int = 0, progress: Progress | None = None
+) -> PrepareReport:
+    """Bring class folders of pictures of any size into our layout.
+
+    Without a validation split, 20 % of the training faces are taken for it, the same share of every label. A
+    second run over the same folder finishes what the first began and writes nothing twice.
+
+    Args:
+        source: a folder or .zip with `<class>/<picture>`, or `<split>/<class>/<picture>`, at any depth.
+        out: the data folder to fill.
+        classes: 8 keeps contempt.
+        seed: of the draw for validation.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        DataError: the source is missing, laid out differently, has an unknown class or training faces of fewer
+            than two, or `out` holds another data set.
+        RunError: `out` cannot be written.
+    """
+    name = source.resolve().stem
+    with open_tree(source) as tree:
+        return prepare_tree(tree, source, out, name=name, classes=classes, seed=seed, progress=progress)
+
+
+def prepare_tree(
+    tree: FileTree,
+    source: Path,
+    out: Path,
+    *,
+    name: str,
+    classes: Literal[7, 8],
+    seed: int,
+    progress: Progress | None,
+) -> PrepareReport:
+    """Do what `prepare_folder` does on an open tree, under a name."""
+    labels = EIGHT_LABELS[:classes]
+    found, skipped = find_pictures(tree.files(), labels, source)
+    if any(picture.split for picture in found):
+        skipped += [Skipped("", p.path, "unknown split") for p in found if p.split is None]
+        found = [p for p in found if p.split is not None]
+    splits, split_rule = with_validation([p.split or "train" for p in found], [p.label for p in found], seed=seed)
+    pictures = [replace(p, split=split) for p, split in zip(found, splits, strict=True)]
+    check_classes([p.label for p in pictures if p.split == "train"], source)
+    with open_writer(out, tree_identity(name, labels, pictures), "argmax") as writer:
+        write_pictures(tree, pictures, skipped, writer, progress)
+        return writer.finish([split for split in SPLITS if split not in splits], split_rule=split_rule)
+
+
+def find_pictures(files: Mapping[str, int], labels: Sequence[str], source: Path) -> tuple[list[Picture], list[Skipped]]:
+    """Find every picture in a class folder, and what is to be left out.
+
+    Args:
+        files: paths inside the source and their sizes in bytes.
+        labels: those to keep.
+        source: for messages.
+
+    Raises:
+        DataError: a class folder has an unknown name, or there is no picture in any.
+    """
+    found: dict[tuple[Split | None, str, str], Picture] = {}
+    skipped: list[Skipped] = []
+    unknown: set[str] = set()
+    for path in sorted(filter(_is_visible, files), key=lambda p: (p.count("/"), p)):
+        *_, above, folder, name = ("", "", *PurePosixPath(path).parts)
+        label, split = label_of(folder), SPLIT_NAMES.get(above.lower())
+        reason: Reason | None = None
+        if label is None:
+            if not _is_picture(name):
+                continue
+            if folder and folder.lower() not in SPLIT_NAMES:
+                unknown.add(folder)
+            reason = "no class"
+        elif label not in labels:
+            reason = "contempt"
+        elif not _is_picture(name):
+            reason = "not an image"
+        elif (split, label, name) in found:
+            reason = "duplicate name"
+        else:
+            found[split, label, name] = Picture(path, files[path], split, label)
+        if reason:
+            skipped.append(Skipped(split or "", path, reason))
+    if unknown:
+        known = ", ".join(name for names in SYNONYMS.values() for name in names)
+        raise DataError(f"{source} has folders of unknown classes: {', '.join(sorted(unknown))}; known are {known}")
+    if not found:
+        raise DataError(f"{source} holds no pictures in class folders such as happy/ or train/happy/")
+    return list(found.values()), skipped
+
+
+def _is_visible(path: str) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def tree_identity(name: str, labels: tuple[str, ...], pictures: Sequence[Picture]) -> Identity:
+    """Identity of a data set of pictures, by their splits, labels, names and sizes."""
+    return one_label_identity(name, labels, (f"{p.split}/{p.label}/{p.name} {p.size}" for p in pictures))
+
+
+def write_pictures(
+    tree: FileTree,
+    pictures: Sequence[Picture],
+    skipped: Sequence[Skipped],
+    writer: DataWriter,
+    progress: Progress | None,
+) -> dict[str, Picture]:
+    """Copy pictures byte by byte, each to its split and label.
+
+    Args:
+        tree: where they are.
+        pictures: with splits.
+        skipped: what is left out already.
+        writer: of the data folder.
+        progress: called with (pictures done, pictures in all).
+
+    Returns:
+        Those that are readable, by their path below the data folder.
+    """
+    writer.skipped.extend(skipped)
+    written: dict[str, Picture] = {}
+    for done, picture in enumerate(pictures, start=1):
+        content = read(tree, picture.path)
+        image = decode_image(content)
+        if image is None:
+            writer.skipped.append(Skipped(picture.split or "", picture.path, "unreadable image"))
+        elif picture.split is not None:
+            written[writer.add(picture.split, picture.label, picture.name, content, image)] = picture
+        if progress:
+            progress(done, len(pictures))
+    return written
