@@ -16,6 +16,7 @@ from edgeinfer.preprocess import Colour
 from edgeinfer_export.errors import ExportError
 from edgeinfer_train.data import Split, load_split, read_info, split_files
 from edgeinfer_train.errors import DataError
+from edgeinfer_train.evaluate import measuring_mode
 from edgeinfer_train.model import ModelInfo
 
 TOLERANCE = 1e-3
@@ -84,8 +85,9 @@ def face_sample(data: Path, info: ModelInfo, *, size_hw: tuple[int, int], colour
         raise DataError(f"{data} has the labels {' '.join(described.labels)}; the model has {' '.join(info.labels)}")
     present: list[Split] = [s for s in PREFERRED_SPLITS if _has_faces(data, s, info.labels)]
     split = present[0] if present else PREFERRED_SPLITS[0]
-    faces = load_split(data, split, size_hw=size_hw, colour=colour)
-    protocol = f"{described.label_mode}, {len(info.labels)} labels"
+    mode = measuring_mode(described.default_label_mode)
+    faces = load_split(data, split, size_hw=size_hw, colour=colour, label_mode=mode)
+    protocol = f"{described.protocol(mode)}, {len(info.labels)} labels"
     return Sample(faces.images, faces.labels, split, described.name, protocol)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -15,8 +16,7 @@ pytest.importorskip("tf2onnx", reason="the export extra is not installed")
 import keras
 import onnx
 
-from edgeinfer_train.backbones import BACKBONES
-from edgeinfer_train.config import BackboneName
+from edgeinfer_train.config import BackboneName, EdgeName
 from edgeinfer_train.labels import EIGHT_LABELS
 from edgeinfer_train.model import MODEL_FILE, ModelInfo, build_core, save_model
 
@@ -54,7 +54,7 @@ def info(backbone: str = "edgenet", **changes: object) -> ModelInfo:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run folder for each backbone."""
     folders: dict[str, Path] = {}
-    for name in BACKBONES:
+    for name in get_args(EdgeName):
         folders[name] = tmp_path_factory.mktemp(name)
         save_model(used_core(name), info(name), folders[name] / MODEL_FILE)
     return folders

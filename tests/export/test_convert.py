@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError
 from edgeinfer_export.convert import OPSET, read_source, tidy, to_onnx
 from edgeinfer_export.errors import ExportError
-from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.config import EdgeName
 from edgeinfer_train.model import MODEL_FILE, save_model
 
 from .conftest import LABELS, Graphs, info, used_core
@@ -28,7 +29,7 @@ def answers(graph: onnx.ModelProto, pictures: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(["logits"], {"image": pictures})[0])
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", get_args(EdgeName))
 def test_the_graph_takes_raw_pixels_and_gives_logits(graphs: Graphs, name: str) -> None:
     graph = graphs[name][1]
     (given,), (made,) = graph.graph.input, graph.graph.output
@@ -39,7 +40,7 @@ def test_the_graph_takes_raw_pixels_and_gives_logits(graphs: Graphs, name: str) 
     assert [(o.domain, o.version) for o in graph.opset_import] == [("", OPSET)]
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", get_args(EdgeName))
 def test_the_graph_answers_as_keras_does_on_the_same_raw_pixels(graphs: Graphs, name: str) -> None:
     model, graph = graphs[name]
     expected = np.asarray(model.predict_on_batch(PICTURES))
@@ -47,7 +48,7 @@ def test_the_graph_answers_as_keras_does_on_the_same_raw_pixels(graphs: Graphs, 
     np.testing.assert_allclose(answers(graph, PICTURES), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", get_args(EdgeName))
 def test_normalization_is_folded_and_nothing_is_transposed(graphs: Graphs, name: str) -> None:
     model, graph = graphs[name]
     kinds = Counter(node.op_type for node in graph.graph.node)

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -21,7 +21,7 @@ from edgeinfer_export.export import export_model
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.quantize import quantize_int8
 from edgeinfer_export.report import ExportReport
-from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.config import EdgeName
 from edgeinfer_train.data import load_split, pixel_digest
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.model import MODEL_FILE, load_model
@@ -60,7 +60,7 @@ def card_of(path: Path) -> ModelCard:
     return load_session(path)[1]
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", get_args(EdgeName))
 def test_an_int8_export_tells_how_to_use_it(exported: Exported, name: str) -> None:
     out, report = exported[name]
     card = card_of(out)
@@ -84,7 +84,7 @@ def test_an_int8_export_tells_how_to_use_it(exported: Exported, name: str) -> No
     assert card.metrics["fp32"]["accuracy"] == pytest.approx(report.variants[0].accuracy, abs=5e-5)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", get_args(EdgeName))
 def test_int8_stays_close_to_float32(exported: Exported, name: str) -> None:
     before, after = exported[name][1].variants
     assert (before.name, after.name) == ("fp32", "int8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import pytest
 
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.quantize import FaceReader, float_nodes, quantize_int8
-from edgeinfer_train.backbones import BACKBONES
+from edgeinfer_train.config import EdgeName
 
 from .conftest import Graphs
 
@@ -22,7 +23,7 @@ def quantized(graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return {name: quantize_int8(graph, PICTURES, tmp_path_factory.mktemp(name)) for name, (_, graph) in graphs.items()}
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", get_args(EdgeName))
 def test_convolutions_become_int8_with_one_scale_a_channel(
     graphs: Graphs, quantized: dict[str, onnx.ModelProto], name: str
 ) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgeinfer_train import fit as training
+from edgeinfer_train.callbacks import Remember
 from edgeinfer_train.config import AugmentConfig, FitConfig
 from edgeinfer_train.data import load_split
 from edgeinfer_train.errors import ConfigError
@@ -90,35 +91,41 @@ def test_two_phases_move_the_head_first_then_the_rest(tmp_path: Path, toy_data: 
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("stop", [1, 2, 3], ids=["in the head", "between phases", "in the rest"])
-def test_two_phases_go_on_where_they_were_interrupted(
-    tmp_path: Path, toy_data: Path, toy_config: FitConfig, stop: int
-) -> None:
-    config = replace(toy_config, phases="two-phase", head_epochs=2, limit=24)
-
-    def interrupt(rows: list[dict[str, float]]) -> None:
-        if len(rows) == stop:
-            raise KeyboardInterrupt
-
+def test_two_phases_go_on_where_they_were_interrupted(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    """Between the phases and in the second one."""
+    config = replace(toy_config, phases="two-phase", head_epochs=2, limit=8)
     whole = fit(toy_data, tmp_path / "whole", config)
-    with pytest.raises(KeyboardInterrupt):
-        fit(toy_data, tmp_path / "run", config, on_epoch=interrupt)
-    resumed = fit(toy_data, tmp_path / "run", config, resume=True)
-    assert [row["epoch"] for row in resumed] == [1, 2, 3, 4]
-    for left, right in zip(resumed, whole, strict=True):
-        assert left == pytest.approx(right, rel=2e-3, abs=2e-3)
+    for stop in (2, 3):
+        run = tmp_path / str(stop)
+
+        def interrupt(rows: list[dict[str, float]], stop: int = stop) -> None:
+            if len(rows) == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(toy_data, run, config, on_epoch=interrupt)
+        resumed = fit(toy_data, run, config, resume=True)
+        assert [row["epoch"] for row in resumed] == [1, 2, 3, 4]
+        for left, right in zip(resumed, whole, strict=True):
+            assert left == pytest.approx(right, rel=2e-3, abs=2e-3), stop
 
 
-@pytest.mark.usefixtures("quick")
-def test_patience_does_not_run_out_before_the_second_phase(
-    tmp_path: Path, toy_data: Path, toy_config: FitConfig
+@pytest.mark.parametrize(
+    ("phases", "accuracies", "finished"),
+    [
+        ("whole", [0.9, 0.5, 0.5], True),
+        ("two-phase", [0.9, 0.5, 0.5], False),
+        ("two-phase", [0.9, 0.5, 0.5, 0.5], False),
+        ("two-phase", [0.9, 0.5, 0.5, 0.5, 0.5], True),
+    ],
+)
+def test_patience_waits_for_the_second_phase(
+    tmp_path: Path, phases: Any, accuracies: list[float], finished: bool
 ) -> None:
-    """Rates too small to change anything: the first epoch stays the best."""
-    config = replace(
-        toy_config, phases="two-phase", head_epochs=3, epochs=30, patience=2, limit=16, learning_rate=1e-12,
-        head_learning_rate=1e-12, augment=STILL,
-    )  # fmt: skip
-    assert len(fit(toy_data, tmp_path / "run", config)) == 5
+    config = FitConfig(phases=phases, head_epochs=3, epochs=30, patience=2)
+    remember = Remember(tmp_path, config, lambda _: None, lambda _: None)
+    remember.history = [{"val_accuracy": value} for value in accuracies]
+    assert remember.finished == finished
 
 
 @pytest.mark.usefixtures("quick")
