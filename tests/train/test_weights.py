@@ -115,7 +115,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("form", ["imagenet", "notop.h5", "notop.weights.h5", "notop.keras"])
 def test_raw_grey_faces_meet_published_weights_as_keras_means_them(
-    published: Path, grey_faces: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, form: str
+    tmp_path: Path, published: Path, grey_faces: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(published / "notop.h5"))
     theirs = keras.applications.EfficientNetB0(
@@ -124,9 +124,12 @@ def test_raw_grey_faces_meet_published_weights_as_keras_means_them(
     core = build_core("efficientnetb0", 2, image_size=48)
     initialize(core, "efficientnetb0", form if form == "imagenet" else str(published / form))
     expected = np.asarray(theirs(grey_faces.repeat(3, axis=-1).astype(np.float32)))
+    core.save(tmp_path / "core.keras")
+    saved = keras.saving.load_model(tmp_path / "core.keras", compile=False)
     spread = np.ptp(expected)
     assert spread > 0
-    np.testing.assert_allclose(np.asarray(backbone_of(core)(grey_faces)), expected, rtol=0, atol=1e-3 * spread)
+    for found in (core, saved):
+        np.testing.assert_allclose(np.asarray(backbone_of(found)(grey_faces)), expected, rtol=0, atol=1e-3 * spread)
 
 
 def test_converted_weights_answer_as_the_published_ones(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
