@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from importlib import metadata
+from itertools import chain, islice
 
 import cv2
 import numpy as np
@@ -86,13 +87,13 @@ def run(
         ordered = sorted(sinks, key=lambda sink: not isinstance(sink, JsonlSink))
         for sink in ordered:
             stack.enter_context(sink)
-        header: RunHeader | None = None
+        frames = _timed(source, max_frames)
+        first = list(islice(frames, 1))  # a source that cannot be read fails here, before an output is begun
+        header = _header(source, pipeline)
+        for sink in ordered:
+            sink.start(header, tally.summary)
         with suppress(Stopped):
-            for frame, decode_ms in _timed(source, max_frames):
-                if header is None:  # only now is it certain that there is something to write
-                    header = _header(source, pipeline)
-                    for sink in ordered:
-                        sink.start(header, tally.summary)
+            for frame, decode_ms in chain(first, frames):
                 result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
                 started = time.perf_counter()
                 for sink in ordered:

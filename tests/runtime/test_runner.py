@@ -51,6 +51,13 @@ def test_a_lost_source_closes_every_output(pipeline: Pipeline, tmp_path: Path) -
     assert (tmp_path / "x.mp4").stat().st_size > 0
 
 
+def test_a_source_without_frames_still_makes_a_whole_output(pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("of an earlier run\n" * 100)
+    assert run(FakeSource([]), pipeline, [JsonlSink(str(tmp_path / "x.jsonl"))]).frames == 0
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert [line["type"] for line in lines] == ["header", "summary"]
+
+
 class Breaking(JsonlSink):
     """Fails or stops at the third frame."""
 
