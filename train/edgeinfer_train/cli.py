@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from edgeinfer.cli import execute
-from edgeinfer.errors import CapabilityError, OutputError, UsageError
+from edgeinfer.errors import OutputError, UsageError
 from edgeinfer_train.config import (
     BackboneName,
     ClassWeights,
@@ -31,6 +28,7 @@ from edgeinfer_train.config import (
 from edgeinfer_train.data import Split
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.prepare import NeutralRule, SourceKind
+from edgeinfer_train.terminal import native_stderr_hidden, progress_bar, require, say, write_json, writing
 
 if TYPE_CHECKING:
     from edgeinfer_train.callbacks import History
@@ -71,13 +69,13 @@ def prepare(
 ) -> None:
     """Bring a data set into class folders, with its votes, if any, beside them."""
     _check_outputs(None, summary)
-    _require("pandas", *(() if summary is None else ("matplotlib",)))
+    require("pandas", *(() if summary is None else ("matplotlib",)))
     from edgeinfer_train.prepare import prepare as prepare_data
     from edgeinfer_train.summary import save_summary
 
     count: Literal[7, 8] = 8 if classes == "8" else 7
     # libpng writes to file descriptor 2 about each broken picture; a live bar needs that descriptor.
-    with _progress("preparing") as progress, contextlib.nullcontext() if progress else _native_stderr_hidden():
+    with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else native_stderr_hidden():
         report = prepare_data(
             kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,
             folds=folds, fold=fold, seed=seed, progress=progress,
@@ -147,7 +145,7 @@ def fit(
         precision=precision, limit=limit, label_mode=label_mode, tensorboard=tensorboard or None,
         devices=devices,
     )  # fmt: skip
-    _require("pandas", "keras", "matplotlib", "tomli_w")
+    require("pandas", "keras", "matplotlib", "tomli_w")
     from edgeinfer_train import fit as training
     from edgeinfer_train.evaluate import RUN_METRICS
 
@@ -186,7 +184,7 @@ def evaluate(
 ) -> None:
     """Measure a model: loss, accuracy, macro-F1, calibration, and recall with counts for each label."""
     _check_outputs(json_file, mistakes)
-    _require(
+    require(
         "pandas",
         *(() if model.suffix.lower() == ".onnx" else ("keras",)),
         *(() if mistakes is None else ("matplotlib",)),
@@ -199,9 +197,9 @@ def evaluate(
     evaluation = measure(model, data, split=chosen, label_mode=label_mode)
     typer.echo(evaluation_table(evaluation.to_mapping()))
     if json_file is not None:
-        _write_json(evaluation.to_mapping(), json_file)
+        write_json(evaluation.to_mapping(), json_file)
     if mistakes is not None:
-        with _writing(mistakes):
+        with writing(mistakes):
             plots.mistakes(evaluation, data, mistakes)
 
 
@@ -220,7 +218,7 @@ def compare(
     """Rank runs by accuracy, beside what they cost, and mark those that no other beats on both."""
     _check_outputs(json_file, picture)
     if picture is not None:
-        _require("matplotlib")
+        require("matplotlib")
     from edgeinfer_train import plots
     from edgeinfer_train.compare import compare as rank
     from edgeinfer_train.tables import leaderboard_table
@@ -228,9 +226,9 @@ def compare(
     leaderboard = rank(runs, onnx=onnx or ())
     typer.echo(leaderboard_table(leaderboard))
     if json_file is not None:
-        _write_json(leaderboard.to_mapping(), json_file)
+        write_json(leaderboard.to_mapping(), json_file)
     if picture is not None:
-        with _writing(picture):
+        with writing(picture):
             plots.accuracy_against_cost(leaderboard, picture)
 
 
@@ -248,7 +246,7 @@ def _default_split(data: Path) -> Split:
 
     if "test" in present_splits(data, read_info(data).labels):
         return "test"
-    _say(f"{data} has no test split; measuring on valid, which may have chosen the model")
+    say(f"{data} has no test split; measuring on valid, which may have chosen the model")
     return "valid"
 
 
@@ -285,14 +283,14 @@ def _show_prepared(report: PrepareReport, out: Path) -> None:
         f"{report.written:,} new files in {out}" if report.written else f"{out} was complete already; nothing written"
     )
     if report.absent:
-        _say(f"the source holds no {' and no '.join(report.absent)} images; {out} goes without")
+        say(f"the source holds no {' and no '.join(report.absent)} images; {out} goes without")
     for split, counts in report.counts.items():
         empty = [label for label, count in counts.items() if not count]
         if empty:
-            _say(f"warning: the {split} split has no face of {', '.join(empty)}")
+            say(f"warning: the {split} split has no face of {', '.join(empty)}")
     for (one, other), number in report.duplicates.items():
         left_out = "; training leaves them out" if one == "train" else ""
-        _say(f"warning: {number:,} {one} faces have the same pixels as a {other} face{left_out}")
+        say(f"warning: {number:,} {one} faces have the same pixels as a {other} face{left_out}")
 
 
 def _check_outputs(json_file: Path | None, picture: Path | None) -> None:
@@ -310,72 +308,6 @@ def _show_run(metrics: Path) -> None:
     values = json.loads(metrics.read_text(encoding="utf-8"))
     typer.echo(evaluation_table({**values["validation"], "model": str(metrics.parent / values["validation"]["model"])}))
     typer.echo(f"\nepoch {values['best_epoch']} of {values['epochs']} was kept; everything is in {metrics.parent}")
-
-
-def _write_json(values: dict[str, Any], path: Path) -> None:
-    with _writing(path):
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _say(sentence: str) -> None:
-    print(f"edgeinfer-train: {sentence}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _require(*modules: str) -> None:
-    """Import what a command needs, without the chatter of native code.
-
-    Raises:
-        CapabilityError: a module is not installed.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _native_stderr_hidden():
-        for module in modules:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                missing = error.name or module
-                raise CapabilityError(
-                    f"this needs {missing}, which is not installed; get it: pip install 'edgeinfer[train]'"
-                ) from error
-
-
-@contextlib.contextmanager
-def _native_stderr_hidden() -> Iterator[None]:
-    """TensorFlow writes to file descriptor 2 while it loads, before it reads any setting."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as sink:
-            os.dup2(sink.fileno(), 2)
-            try:
-                yield
-            finally:
-                sys.stderr.flush()
-                os.dup2(before, 2)
-    finally:
-        os.close(before)
 
 
 def main() -> NoReturn:
