@@ -18,7 +18,6 @@ from edgeinfer.detector import DetectorName
 from edgeinfer.errors import EdgeInferError
 
 if TYPE_CHECKING:
-    from edgeinfer.model import ModelCard
     from edgeinfer.results import Result
     from edgeinfer.sinks import RunSummary, Sink
     from edgeinfer.sources import Frame, Source
@@ -100,10 +99,11 @@ def models(
     ] = None,
 ) -> None:
     """List the bundled models, or show one model's card."""
+    from edgeinfer.card import markdown
     from edgeinfer.model import DEFAULT_MODEL, bundled_models, find_model, read_card
 
     if model is not None:
-        typer.echo(_card(read_card(find_model(model))))
+        typer.echo(markdown(read_card(find_model(model))), nl=False)
         return
     for path in bundled_models():
         card = read_card(path)
@@ -197,29 +197,6 @@ def _summary(summary: RunSummary) -> str:
         f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s\n"
         f"dominant expression: {summary.dominant or 'none'} ({seen})"
     )
-
-
-def _card(card: ModelCard) -> str:
-    height, width = card.size_hw
-    rows = {
-        "name": card.name,
-        "size": f"{card.size_bytes / 1000:.0f} kB",
-        "sha256": card.sha256,
-        "labels": " ".join(card.labels),
-        "input": f"{width}x{height} {card.colour}, raw uint8",
-        "crop": f"the detector's box and {card.margin:+.0%} on each side",
-        "temperature": f"{card.temperature:g}",
-        "prior": ", ".join(f"{label} {share:.1%}" for label, share in card.prior.items()),
-        "trained on": card.dataset,
-        "figures": ", ".join(
-            f"{key} {value}" for key, value in card.metrics.items() if not isinstance(value, dict | list)
-        ),
-        "exported by": f"edgeinfer {card.version}",
-        "licence": card.license,
-        "meant for": card.intended_use,
-        "not for": card.prohibited_use,
-    }
-    return "\n".join(f"{name:13}{text}" for name, text in rows.items())
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:

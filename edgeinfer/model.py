@@ -51,6 +51,7 @@ class ModelCard:
         license: of the weights.
         intended_use: what it is for.
         prohibited_use: what it must not be used for.
+        report: everything that its export measured; empty for a file of an earlier version.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ModelCard:
     license: str
     intended_use: str
     prohibited_use: str
+    report: dict[str, Any]
 
 
 def bundled_models() -> tuple[Path, ...]:
@@ -182,6 +184,7 @@ def _card(metadata: dict[str, str], path: Path, data: bytes) -> ModelCard:
             colour=given["colour"], margin=float(crop["margin"]), temperature=float(text["temperature"]),
             prior=dict(prior), metrics=dict(metrics), dataset=text["dataset"], version=text["version"],
             license=text["license"], intended_use=text["intended_use"], prohibited_use=text["prohibited_use"],
+            report=dict(json.loads(metadata.get("edgeinfer.report", "{}"))),
         )  # fmt: skip
         problem = _problem(text["schema"], given, card)
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -1,82 +1,113 @@
-"""From a `.keras` file to a float32 ONNX model: raw uint8 faces in, logits out, scaling in the graph."""
+"""From a Keras model to a float32 ONNX graph: raw uint8 faces in, logits out, scaling in the graph."""
 
 from __future__ import annotations
 
 import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import onnx
 import onnxruntime as ort
 import tensorflow as tf
 import tf2onnx
 
-from edgeinfer.errors import CapabilityError, EdgeInferError
+from edgeinfer.errors import CapabilityError
 from edgeinfer.model import INPUT_NAME, OUTPUT_NAME
+from edgeinfer.verify import sample_pictures
 from edgeinfer_export.errors import ExportError
-from edgeinfer_train.backbones import BACKBONES
-from edgeinfer_train.model import MODEL_FILE, ModelInfo, load_model
+from edgeinfer_export.validate import TOLERANCE, relative_difference, run_logits
 
 OPSET = 17
+PROBES = 4
+"""Generated pictures that each converter's graph has to answer as Keras does."""
 
 
-def read_source(source: Path) -> tuple[keras.Model, ModelInfo]:
-    """Read the model of a run folder, or a `.keras` file that `edgeinfer-train fit` wrote.
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A float32 graph and how it came about.
 
-    Raises:
-        ModelNotFoundError: there is no such file.
-        ModelError: it is not one of ours.
-        ExportError: it is damaged, or has another form than `fit` gives it.
+    Attributes:
+        graph: `image` (batch, H, W, C) uint8 to `logits` (batch, K) float32, opset 17.
+        converter: the name in `CONVERTERS` of what made it.
+        failed: what kept the converters before it from it, a sentence each.
     """
-    path = source / MODEL_FILE if source.is_dir() else source
-    try:
-        model, info = load_model(path)
-    except EdgeInferError:
-        raise
-    except Exception as error:  # a damaged archive makes Keras raise almost anything
-        raise ExportError(f"{path} is damaged: {first_line(error)}") from error
-    if info.backbone not in BACKBONES:
-        raise ExportError(f"{path} has the backbone {info.backbone}; this version knows {', '.join(BACKBONES)}")
-    if len(model.inputs) != 1 or len(model.input_shape) != 4 or model.output_shape != (None, len(info.labels)):
-        raise ExportError(
-            f"{path} maps {model.input_shape} to {model.output_shape}; "
-            f"expected one batch of faces and one logit for each of {len(info.labels)} labels"
-        )
-    return model, info
+
+    graph: onnx.ModelProto
+    converter: str
+    failed: tuple[str, ...]
 
 
-def to_onnx(model: keras.Model) -> onnx.ModelProto:
-    """Convert a Functional model to float32 ONNX.
+def to_onnx(model: keras.Model) -> Conversion:
+    """Convert a model by the first of `CONVERTERS` whose graph answers as the model does.
 
     Batch normalization and constant factors are folded into the convolutions, names and order depend on the
     graph alone, and only standard operators remain.
 
     Args:
-        model: (B, H, W, C) uint8 to (B, K) float32.
-
-    Returns:
-        A model from `image` (batch, H, W, C) uint8 to `logits` (batch, K) float32, opset 17.
+        model: Functional, (B, H, W, C) uint8 to (B, K) float32.
 
     Raises:
         CapabilityError: Keras does not run on TensorFlow.
-        ExportError: the model cannot be converted, or the result is not of that form.
+        ExportError: no converter gives a right graph of that form.
     """
     if keras.backend.backend() != "tensorflow":
         raise CapabilityError(
             f"Keras runs on {keras.backend.backend()}, the conversion needs TensorFlow; set KERAS_BACKEND=tensorflow"
         )
+    failed = []
+    for name, convert in CONVERTERS.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the converters use what NumPy is about to drop
+                graph = tidy(_fold(convert(model)))
+            onnx.checker.check_model(graph, full_check=True)
+            _check_form(graph)
+            _probe(model, graph)
+        except Exception as error:  # converters raise KeyError, AttributeError and others for what they do not know
+            failed.append(f"{name}: {_reason(error)}")
+        else:
+            return Conversion(graph, name, tuple(failed))
+    raise ExportError(f"the model cannot be converted to ONNX; {'; '.join(failed)}")
+
+
+def _from_functional(model: keras.Model) -> onnx.ModelProto:
     signature = [tf.TensorSpec(model.input_shape, tf.uint8, name=INPUT_NAME)]
-    try:
-        raw, _ = tf2onnx.convert.from_keras(model, signature, opset=OPSET)
-        converted = tidy(_fold(raw))
-        onnx.checker.check_model(converted, full_check=True)
-    except Exception as error:  # tf2onnx raises KeyError, AttributeError and others for what it does not know
-        raise ExportError(
-            f"the model cannot be converted to ONNX: {type(error).__name__}, {first_line(error)}"
-        ) from error
-    _check_form(converted)
-    return converted
+    return tf2onnx.convert.from_keras(model, signature, opset=OPSET)[0]
+
+
+def _from_function(model: keras.Model) -> onnx.ModelProto:
+    signature = [tf.TensorSpec(model.input_shape, tf.uint8, name=INPUT_NAME)]
+    function = tf.function(lambda image: model(image, training=False), input_signature=signature)
+    return tf2onnx.convert.from_function(function, signature, opset=OPSET)[0]
+
+
+def _from_export(model: keras.Model) -> onnx.ModelProto:
+    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras wants one call first
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-export-") as folder:
+        path = Path(folder) / "exported.onnx"
+        model.export(path, format="onnx", opset_version=OPSET, verbose=False)
+        return onnx.load(path)
+
+
+CONVERTERS: dict[str, Callable[[keras.Model], onnx.ModelProto]] = {
+    "tf2onnx from the layers": _from_functional,
+    "tf2onnx from the traced function": _from_function,
+    "Keras' own export": _from_export,
+}
+
+
+def _probe(model: keras.Model, graph: onnx.ModelProto) -> None:
+    pictures = sample_pictures(PROBES, model.input_shape[1:], seed=0)
+    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = np.asarray(model.predict_on_batch(pictures), dtype=np.float32)
+    difference = relative_difference(expected, run_logits(session, pictures))
+    if not difference <= TOLERANCE:
+        raise ExportError(f"its graph differs from Keras by {difference:.2g} relative on generated pictures")
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -84,10 +115,13 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Nodes are sorted from the outputs backwards and named after their operator, tensors after the node that
     makes or first uses them; what no output needs is dropped, and so are operator domains that no node uses.
+    One input and one output get our names.
     """
     graph = model.graph
     nodes = _sorted_nodes(graph)
     names = {"": "", **{value.name: value.name for value in (*graph.input, *graph.output)}}
+    if len(graph.input) == len(graph.output) == 1:
+        names |= {graph.input[0].name: INPUT_NAME, graph.output[0].name: OUTPUT_NAME}
     stored = {tensor.name: tensor for tensor in graph.initializer}
     tensors = []
     for position, node in enumerate(nodes):
@@ -104,6 +138,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     for tensor in tensors:
         tensor.name = names[tensor.name]
     for value in (*graph.input, *graph.output):
+        value.name = names[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     body = onnx.helper.make_graph(nodes, "edgeinfer", list(graph.input), list(graph.output), tensors)
     used = {node.domain for node in nodes}
@@ -147,6 +182,10 @@ def _check_form(model: onnx.ModelProto) -> None:
             f"the model maps {', '.join(inputs)} to {', '.join(outputs)}; "
             f"expected one input {INPUT_NAME} and one output {OUTPUT_NAME}"
         )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ExportError) else f"{type(error).__name__}, {first_line(error)}"
 
 
 def first_line(error: Exception) -> str:

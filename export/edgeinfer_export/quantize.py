@@ -1,79 +1,179 @@
-"""Static int8: ranges measured on training faces, weights per channel, the last layer in float32."""
+"""Smaller forms of a float32 model: static int8 in several kinds, dynamic int8, float16."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
     QuantFormat,
     QuantType,
+    create_calibrator,
+    quantize_dynamic,
     quantize_static,
 )
+from onnxruntime.quantization.calibrate import save_tensors_data
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from edgeinfer.model import INPUT_NAME, OUTPUT_NAME
 from edgeinfer_export.convert import first_line, tidy
 from edgeinfer_export.errors import ExportError
+from edgeinfer_export.options import Calibration, VariantName
+from edgeinfer_export.validate import BATCH_PIXELS, run_logits
 
-BATCH = 64
+SENSITIVITY_FACES = 128
+METHODS: dict[Calibration, CalibrationMethod] = {
+    "minmax": CalibrationMethod.MinMax,
+    "entropy": CalibrationMethod.Entropy,
+    "percentile": CalibrationMethod.Percentile,
+}
 
 
 class FaceReader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds calibration faces in batches.
+    """Feeds one batch of calibration faces.
 
     Args:
         faces: (N, H, W, C) uint8.
     """
 
     def __init__(self, faces: NDArray[np.uint8]) -> None:
-        self._batches: Iterator[NDArray[np.uint8]] = (faces[i : i + BATCH] for i in range(0, len(faces), BATCH))
+        self._batches: Iterator[NDArray[np.uint8]] = iter([faces])
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """The next batch, None after the last one."""
+        """The batch, then None."""
         batch = next(self._batches, None)
         return None if batch is None else {INPUT_NAME: batch}
 
 
-def quantize_int8(model: onnx.ModelProto, faces: NDArray[np.uint8], folder: Path) -> onnx.ModelProto:
-    """Turn a tidy float32 model into int8.
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a static form stores its numbers."""
 
-    Activations are uint8 and weights int8, one scale a channel: onnxruntime's fastest form on the CPU. The
-    scaling of raw pixels and the layer that makes the logits stay float32, which costs nothing and keeps the
-    logits from being rounded to 256 steps.
+    activations: QuantType = QuantType.QUInt8
+    seven_bits: bool = False
+
+
+STATIC: dict[VariantName, _Kind] = {
+    "int8": _Kind(),
+    "int8-signed": _Kind(activations=QuantType.QInt8),
+    "int8-reduced": _Kind(seven_bits=True),
+    "int8-mixed": _Kind(),
+}
+
+
+class Quantizer:
+    """Makes the quantized forms of one model; the calibration faces are run once for all static ones.
 
     Args:
-        model: from `edgeinfer_export.convert.to_onnx`; not changed.
-        faces: (N, H, W, C) uint8 training faces whose smallest and largest activations set the ranges.
+        model: tidy float32 model from `edgeinfer_export.convert.to_onnx`; not changed.
+        faces: (N, H, W, C) uint8 training faces that set the ranges of activations.
         folder: for scratch files.
-
-    Returns:
-        A model with the same input and output.
-
-    Raises:
-        ExportError: onnxruntime cannot quantize it.
+        calibration: how ranges follow from what these faces cause.
     """
-    given, target = folder / "to-quantize.onnx", folder / "quantized.onnx"
-    try:
-        onnx.save(model, given)  # a model given as an object loses its weights to a file of theirs
+
+    def __init__(
+        self, model: onnx.ModelProto, faces: NDArray[np.uint8], folder: Path, *, calibration: Calibration = "minmax"
+    ) -> None:
+        self._model, self._faces, self._method = model, faces, METHODS[calibration]
+        self._given, self._target = folder / "to-quantize.onnx", folder / "quantized.onnx"
+        self._folder, self._ranges = folder, folder / "ranges.json"
+        onnx.save(model, self._given)  # a model given as an object loses its weights to a file of theirs
+        self._float = float_nodes(model)
+
+    def make(self, name: VariantName, *, keep_float: tuple[str, ...] = ()) -> onnx.ModelProto:
+        """Make one form.
+
+        In the static forms weights are int8, one scale a channel. The scaling of raw pixels and the layer that makes
+        the logits stay float32, which costs nothing and keeps the logits from being rounded to 256 steps.
+
+        Args:
+            name: which.
+            keep_float: names of more nodes that stay float32, for a static form.
+
+        Returns:
+            A model with the same input and output.
+
+        Raises:
+            ExportError: onnxruntime cannot make it.
+        """
+        try:
+            if name == "float16":
+                made = convert_float_to_float16(onnx.load(self._given), keep_io_types=True)
+            elif name == "int8-dynamic":
+                # onnxruntime's integer convolution takes unsigned weights only.
+                quantize_dynamic(
+                    self._given, self._target, per_channel=True, weight_type=QuantType.QUInt8,
+                    nodes_to_exclude=self._float,
+                )  # fmt: skip
+                made = onnx.load(self._target)
+            else:
+                self._static(STATIC[name], keep_float)
+                made = onnx.load(self._target)
+            return tidy(made)
+        except Exception as error:  # onnxruntime's own exceptions share no other base
+            raise ExportError(
+                f"the model cannot be quantized as {name}: {type(error).__name__}, {first_line(error)}"
+            ) from error
+
+    def sensitive_nodes(self) -> tuple[str, ...]:
+        """Nodes of the model, most harmful first: how much closer to float32 the logits come without each.
+
+        Each node in turn is left in float32 while all others are int8; the squared error of the logits on
+        calibration faces ranks them.
+
+        Raises:
+            ExportError: onnxruntime cannot make a form.
+        """
+        faces = self._faces[:SENSITIVITY_FACES]
+        expected = self._answers(self._model, faces)
+        errors = {}
+        for node in self._model.graph.node:
+            if node.op_type in ("Conv", "MatMul", "Gemm") and node.name not in self._float:
+                answers = self._answers(self.make("int8", keep_float=(node.name,)), faces)
+                errors[node.name] = float(np.square(answers - expected).mean())
+        return tuple(sorted(errors, key=lambda name: (errors[name], name)))
+
+    def _static(self, kind: _Kind, keep_float: tuple[str, ...]) -> None:
+        if not self._ranges.is_file():
+            save_tensors_data(self._calibrate(), self._ranges)
         quantize_static(
-            given,
-            target,
-            FaceReader(faces),
+            self._given,
+            self._target,
             quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
+            activation_type=kind.activations,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=float_nodes(model),
+            reduce_range=kind.seven_bits,
+            calibrate_method=self._method,
+            nodes_to_exclude=[*self._float, *keep_float],
+            calibration_cache_path=self._ranges,
         )
-        return tidy(onnx.load(target))
-    except Exception as error:  # onnxruntime's own exceptions share no other base
-        raise ExportError(f"the model cannot be quantized: {type(error).__name__}, {first_line(error)}") from error
+
+    def _calibrate(self) -> Any:
+        """The ranges of all activations, batch by batch, since a histogram wants batches of one size."""
+        inferred = self._folder / "inferred.onnx"
+        onnx.save(onnx.shape_inference.infer_shapes(self._model), inferred)
+        calibrator = create_calibrator(
+            inferred, augmented_model_path=str(self._folder / "augmented.onnx"), calibrate_method=self._method
+        )
+        height, width = self._faces.shape[1:3]
+        size = max(1, BATCH_PIXELS // (height * width))
+        for start in range(0, len(self._faces), size):
+            calibrator.collect_data(FaceReader(self._faces[start : start + size]))
+        return calibrator.compute_data()
+
+    @staticmethod
+    def _answers(model: onnx.ModelProto, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return run_logits(session, faces)
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:

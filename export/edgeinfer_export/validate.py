@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +12,17 @@ from numpy.typing import NDArray
 
 from edgeinfer.model import INPUT_NAME
 from edgeinfer.preprocess import Colour
+from edgeinfer.verify import sample_pictures
 from edgeinfer_export.errors import ExportError
 from edgeinfer_train.data import Split, load_split, read_info, split_files
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluate import measuring_mode
-from edgeinfer_train.model import ModelInfo
 
 TOLERANCE = 1e-3
 """Largest difference of two logits, relative to the largest logit or 1."""
 VERDICT_FACES = 256
+BATCH_PIXELS = 2**18
+"""Pixels that go through a network at once: what they cause inside of it is held in memory."""
 PREFERRED_SPLITS: tuple[Split, ...] = ("valid", "test", "train")
 SPLIT_NAMES: dict[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -34,14 +35,16 @@ class Sample:
 
     Attributes:
         images: (N, H, W, C) uint8.
-        labels: (N,) index into the model's labels; None for random pictures.
-        split: where the faces come from; None for random pictures.
-        dataset: name of the data set; empty for random pictures.
+        labels: (N,) index into the model's labels; None for generated pictures.
+        names: of the faces, below the data folder; empty for generated pictures.
+        split: where the faces come from; None for generated pictures.
+        dataset: name of the data set; empty for generated pictures.
         protocol: the rule that made the labels.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64] | None = None
+    names: tuple[str, ...] = ()
     split: Split | None = None
     dataset: str = ""
     protocol: str = ""
@@ -49,7 +52,7 @@ class Sample:
     @property
     def kind(self) -> str:
         """What the pictures are, for a sentence: "validation faces"."""
-        return f"{SPLIT_NAMES[self.split]} faces" if self.split else "random pictures"
+        return f"{SPLIT_NAMES[self.split]} faces" if self.split else "generated pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Verdict:
 
     Attributes:
         count: pictures compared.
-        verified: "on 256 validation faces", or "not verified on faces" after random pictures.
+        verified: "on 256 validation faces", or "not verified on faces" after generated pictures.
         max_relative_difference: of two logits, relative to the largest logit or 1.
         tolerance: what that may be.
         decided: pictures whose first two logits lie further apart than the largest difference; all of them
@@ -74,32 +77,35 @@ class Verdict:
     batch_difference: float
 
 
-def face_sample(data: Path, info: ModelInfo, *, size_hw: tuple[int, int], colour: Colour) -> Sample:
+def face_sample(data: Path, labels: tuple[str, ...], *, size_hw: tuple[int, int], colour: Colour) -> Sample:
     """Load the faces of the validation split, else of test, else of train.
 
+    Args:
+        data: a prepared folder; faces of other labels are left out.
+        labels: the model's.
+        size_hw: height and width of its input in pixels.
+        colour: of its channels.
+
     Raises:
-        DataError: the folder is not prepared, has other labels than the model, or no faces.
+        DataError: the folder is not prepared, lacks a label of the model, or has no faces.
     """
     described = read_info(data)
-    if described.labels != info.labels:
-        raise DataError(f"{data} has the labels {' '.join(described.labels)}; the model has {' '.join(info.labels)}")
-    present: list[Split] = [s for s in PREFERRED_SPLITS if _has_faces(data, s, info.labels)]
+    present: list[Split] = [s for s in PREFERRED_SPLITS if _has_faces(data, s, labels)]
     split = present[0] if present else PREFERRED_SPLITS[0]
     mode = measuring_mode(described.default_label_mode)
-    faces = load_split(data, split, size_hw=size_hw, colour=colour, label_mode=mode)
-    protocol = f"{described.protocol(mode)}, {len(info.labels)} labels"
-    return Sample(faces.images, faces.labels, split, described.name, protocol)
+    faces = load_split(data, split, size_hw=size_hw, colour=colour, label_mode=mode, labels=labels)
+    protocol = f"{described.protocol(mode)}, {len(labels)} labels"
+    return Sample(faces.images, faces.labels, faces.names, split, described.name, protocol)
 
 
-def random_sample(shape: tuple[int, int, int], seed: int) -> Sample:
-    """Random pictures, for a model that is exported without data.
+def generated_sample(shape: tuple[int, int, int], seed: int) -> Sample:
+    """Generated pictures, for a model that is exported without data.
 
     Args:
         shape: height, width and channels.
         seed: of the generator.
     """
-    pictures = np.random.default_rng(seed).integers(0, 256, (VERDICT_FACES, *shape), dtype=np.uint8)
-    return Sample(pictures)
+    return Sample(sample_pictures(VERDICT_FACES, shape, seed=seed))
 
 
 def judge(model: keras.Model, session: ort.InferenceSession, sample: Sample) -> Verdict:
@@ -127,34 +133,30 @@ def judge(model: keras.Model, session: ort.InferenceSession, sample: Sample) -> 
             f"refused: the ONNX model names another label than Keras for {flipped} of {count} {sample.kind}; "
             "nothing was written"
         )
+    apart = batch_difference(session, images)
+    if not apart <= TOLERANCE:
+        raise ExportError(
+            f"refused: faces in one batch differ from the same alone by {apart:g} relative, "
+            f"at most {TOLERANCE:g} is allowed; nothing was written"
+        )
     return Verdict(
         count=count,
         verified=f"on {count} {sample.kind}" if sample.split else "not verified on faces",
         max_relative_difference=float(f"{relative:.2g}"),
         tolerance=TOLERANCE,
         decided=int(clear.sum()),
-        batch_difference=check_batch(session, images),
+        batch_difference=apart,
     )
 
 
-def check_batch(session: ort.InferenceSession, images: NDArray[np.uint8]) -> float:
-    """Compare a batch of eight with the same faces one by one.
+def batch_difference(session: ort.InferenceSession, images: NDArray[np.uint8]) -> float:
+    """Relative difference between a batch of eight and the same faces one by one, two digits.
 
-    Returns:
-        The relative difference.
-
-    Raises:
-        ExportError: it exceeds the tolerance, so an answer would depend on the other faces in the picture.
+    Above the tolerance an answer depends on the other faces in the picture.
     """
     batch = images[:8]
     alone = np.concatenate([run_logits(session, batch[i : i + 1]) for i in range(len(batch))])
-    relative = relative_difference(alone, run_logits(session, batch))
-    if not relative <= TOLERANCE:
-        raise ExportError(
-            f"refused: {len(batch)} faces in one batch differ from the same alone by {relative:.2g} relative, "
-            f"at most {TOLERANCE:g} is allowed; nothing was written"
-        )
-    return float(f"{relative:.2g}")
+    return float(f"{relative_difference(alone, run_logits(session, batch)):.2g}")
 
 
 def relative_difference(expected: Logits, answers: Logits) -> float:
@@ -164,27 +166,11 @@ def relative_difference(expected: Logits, answers: Logits) -> float:
     return float(np.abs(expected - answers).max() / max(1.0, float(np.abs(expected).max())))
 
 
-def run_logits(session: ort.InferenceSession, images: NDArray[np.uint8], *, batch: int = 64) -> Logits:
-    """Logits of (N, H, W, C) uint8 pictures, (N, K) float32."""
+def run_logits(session: ort.InferenceSession, images: NDArray[np.uint8]) -> Logits:
+    """Logits of (N, H, W, C) uint8 pictures, (N, K) float32, in batches that fit the memory of the runtime."""
+    batch = max(1, min(64, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
     parts = [session.run(None, {INPUT_NAME: images[i : i + batch]})[0] for i in range(0, len(images), batch)]
     return np.concatenate(parts)
-
-
-def latency_ms(session: ort.InferenceSession, image: NDArray[np.uint8], *, warm_up: int = 10, runs: int = 100) -> float:
-    """Median time of one face in milliseconds, after some runs that do not count.
-
-    Args:
-        session: on one thread, for figures that compare.
-        image: (H, W, C) uint8.
-        warm_up: runs before the clock starts.
-        runs: runs that count.
-    """
-    times = []
-    for _ in range(warm_up + runs):
-        start = time.perf_counter_ns()
-        session.run(None, {INPUT_NAME: image[None]})
-        times.append(time.perf_counter_ns() - start)
-    return float(np.median(times[warm_up:])) / 1e6
 
 
 def _has_faces(data: Path, split: Split, labels: tuple[str, ...]) -> bool:

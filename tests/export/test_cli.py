@@ -11,10 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from edgeinfer.model import load_session
+from edgeinfer.onnx_file import graph_digest, summarize
 from edgeinfer_export.cli import app
 from edgeinfer_export.export import export_model
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_train.model import MODEL_FILE
+
+from .conftest import LABELS
 
 BLOCKED = ("tensorflow", "keras", "tf2onnx", "onnx", "pandas")
 
@@ -40,26 +43,46 @@ def test_an_export_prints_its_table_and_nothing_that_is_not_ours_and_repeats_its
     run: Path, small_data: Path, out: Path
 ) -> None:
     options = ["--data", str(small_data), "--quantize", "int8", "--calibration-faces", "9", "--margin", "0.1"]
-    done = command("convert", run, "--out", out, *options)
+    done = command("convert", run, "--out", out, *options, "--max-drop", "1")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
         f"reading {run} …",
         "converting to ONNX …",
         "comparing with Keras on 14 validation faces …",
         "quantizing on 9 training faces …",
+        "timing fp32 int8 …",
         "edgeinfer-export: warning: compared on 14 validation faces only; 256 are wanted",
+        "edgeinfer-export: warning: too few validation faces to calibrate the confidence; the temperature stays 1",
     ]
     head, before, after, verdict, published = done.stdout.splitlines()
-    assert head.split() == ["variant", "size", "kB", "accuracy", "macro-F1", "agreement", "p50", "ms"]
-    assert (before.split()[0], after.split()[0]) == ("fp32", "int8")
+    assert head.split("outcome")[0].split() == [
+        "form", "size", "kB", "accuracy", "macro-F1", "agreement", "p50", "ms", "p95", "ms", "time"
+    ]  # fmt: skip
+    assert (before.split()[0], after.split()[0], after.split()[-1]) == ("fp32", "int8", "published")
     assert verdict.endswith("(on 14 validation faces)")
-    assert published == f"{out} is the int8 one"
-    assert load_session(out)[1].metrics["precision"] == "int8"
-    # The same model exported by another process is the same file.
+    assert published == f"{out} is the int8 form of {run / MODEL_FILE}: int8 was asked for"
+    # The same model exported by another process is the same graph with the same answers.
     again = out.with_name("again.onnx")
-    chosen = ExportOptions(quantize="int8", calibration_faces=9, margin=0.1)
+    chosen = ExportOptions(quantize="int8", calibration_faces=9, margin=0.1, max_drop=1.0)
     export_model(run, again, data=small_data, options=chosen)
-    assert again.read_bytes() == out.read_bytes()
+    first, second = (summarize(path.read_bytes()).metadata for path in (out, again))
+    varying = {"edgeinfer.report"}
+    assert {k: v for k, v in first.items() if k not in varying} == {k: v for k, v in second.items() if k not in varying}
+    assert first["edgeinfer.digest"] == graph_digest(out.read_bytes())
+
+
+def test_best_says_what_it_passed_over(runs: dict[str, Path], small_data: Path, out: Path) -> None:
+    done = command(
+        "best", *runs.values(), out.parent / "none", "--out", out, "--data", small_data, "--quantize", "none"
+    )
+    assert done.returncode == 0, done.stderr
+    passed = [line for line in done.stdout.splitlines() if line.startswith("passed over: ")]
+    assert len(passed) == 2
+    assert passed[0] == f"passed over: {out.parent / 'none'}: " + (
+        f"no model at {out.parent / 'none'}; expected a .keras file that `edgeinfer-train fit` wrote"
+    )
+    assert "less accurate" in passed[1]
+    assert load_session(out)[1].labels == LABELS
 
 
 @pytest.mark.parametrize("block", [BLOCKED, ("keras",)], ids=["runtime only", "no keras"])
@@ -83,12 +106,14 @@ def test_help_needs_no_extra(arguments: list[str]) -> None:
     ("arguments", "code"),
     [
         (["convert", "{run}"], 2),
-        (["convert", "{run}", "--out", "{out}", "--quantize", "auto"], 2),
+        (["convert", "{run}", "--out", "{out}", "--quantize", "int4"], 2),
+        (["convert", "{run}", "--out", "{out}", "--target", "abacus"], 2),
         (["convert", "{run}", "--out", "{out}", "--quantize", "int8", "--calibration-faces", "0"], 2),
         (["convert", "{run}", "--out", "{out}", "--margin", "3"], 2),
-        (["best"], 2),
+        (["best", "{run}"], 2),
+        (["worst"], 2),
     ],
-    ids=["no output", "unknown form", "no calibration", "margin", "unknown command"],
+    ids=["no output", "unknown form", "unknown target", "no calibration", "margin", "best of what", "unknown command"],
 )
 def test_wrong_usage_is_exit_code_2(run: Path, out: Path, arguments: list[str], code: int) -> None:
     filled = [argument.format(run=run, out=out) for argument in arguments]
@@ -101,10 +126,21 @@ def test_wrong_usage_is_exit_code_2(run: Path, out: Path, arguments: list[str], 
     [
         (["--out", "{folder}/model.bin"], 2),
         (["--out", "{folder}/model.onnx", "--quantize", "int8"], 2),
+        (["--out", "{folder}/model.onnx", "--quantize", "auto"], 2),
+        (["--out", "{folder}/model.onnx", "--max-drop", "0.1"], 2),
+        (["--out", "{folder}/model.onnx", "--labels", "happy,joy"], 2),
         (["--out", "{folder}/model.onnx", "--data", "{folder}/none"], 4),
         (["--out", "{folder}/none/model.onnx"], 6),
     ],
-    ids=["suffix", "int8 without data", "no such data", "no such folder"],
+    ids=[
+        "suffix",
+        "int8 without data",
+        "auto without data",
+        "no form to drop",
+        "unknown label",
+        "no such data",
+        "no such folder",
+    ],
 )
 def test_expected_errors_keep_their_exit_codes(run: Path, out: Path, options: list[str], code: int) -> None:
     filled = [option.format(folder=out.parent) for option in options]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -13,13 +13,13 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError
-from edgeinfer_export.convert import OPSET, read_source, tidy, to_onnx
+from edgeinfer.errors import CapabilityError
+from edgeinfer_export.convert import CONVERTERS, OPSET, tidy, to_onnx
 from edgeinfer_export.errors import ExportError
 from edgeinfer_train.config import EdgeName
-from edgeinfer_train.model import MODEL_FILE, save_model
+from edgeinfer_train.model import MODEL_FILE, load_model
 
-from .conftest import LABELS, Graphs, info, used_core
+from .conftest import Graphs, used_core
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (5, 48, 48, 1), dtype=np.uint8)
 
@@ -59,7 +59,7 @@ def test_normalization_is_folded_and_nothing_is_transposed(graphs: Graphs, name:
 
 
 def test_converting_twice_gives_the_same_bytes(graphs: Graphs, run: Path) -> None:
-    again = to_onnx(read_source(run)[0])
+    again = to_onnx(load_model(run / MODEL_FILE)[0]).graph
     assert again.SerializeToString(deterministic=True) == graphs["edgenet"][1].SerializeToString(deterministic=True)
 
 
@@ -76,70 +76,55 @@ def test_tidy_ignores_the_order_of_nodes_and_drops_what_no_output_needs(
     assert tidy(shuffled).SerializeToString(deterministic=True) == graph.SerializeToString(deterministic=True)
 
 
-def test_a_model_whose_output_has_another_name_is_refused() -> None:
-    image = keras.Input((48, 48, 1), dtype="uint8", name="image")
+def test_input_and_output_get_our_names() -> None:
+    image = keras.Input((48, 48, 1), dtype="uint8", name="face")
     features = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
-    with pytest.raises(ExportError, match="expected one input image and one output logits"):
-        to_onnx(keras.Model(image, keras.layers.Dense(7, name="answer")(features)))
+    graph = to_onnx(keras.Model(image, keras.layers.Dense(7, name="answer")(features))).graph
+    assert ([v.name for v in graph.graph.input], [v.name for v in graph.graph.output]) == (["image"], ["logits"])
 
 
-def test_a_model_that_cannot_be_converted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise KeyError("sequential")
+def broken(*_: object, **__: object) -> None:
+    raise KeyError("sequential\nand more")
 
-    monkeypatch.setattr("tf2onnx.convert.from_keras", fail)
-    with pytest.raises(ExportError, match="cannot be converted to ONNX: KeyError, 'sequential'"):
-        to_onnx(used_core("edgenet"))
+
+def wrong(graphs: Graphs) -> Callable[[keras.Model], onnx.ModelProto]:
+    """A converter that forgets a bias."""
+
+    def convert(_: keras.Model) -> onnx.ModelProto:
+        graph = onnx.ModelProto.FromString(graphs["edgenet"][1].SerializeToString())
+        last = next(node for node in graph.graph.node if "logits" in node.output)
+        weight = next(tensor for tensor in graph.graph.initializer if tensor.name == last.input[1])
+        weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * 2, weight.name))
+        return graph
+
+    return convert
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["traced function", "Keras' export"])
+def test_the_next_converter_takes_over(graphs: Graphs, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    names = list(CONVERTERS)
+    monkeypatch.setitem(CONVERTERS, names[0], broken)
+    if number == 2:
+        monkeypatch.setitem(CONVERTERS, names[1], wrong(graphs))
+    model = graphs["edgenet"][0]
+    found = to_onnx(model)
+    assert found.converter == names[number]
+    assert found.failed[0] == f"{names[0]}: KeyError, 'sequential\\nand more'"
+    if number == 2:
+        assert "its graph differs from Keras" in found.failed[1]
+    expected = np.asarray(model.predict_on_batch(PICTURES))
+    np.testing.assert_allclose(answers(found.graph, PICTURES), expected, rtol=0, atol=1e-4)
+    assert not {"Transpose", "BatchNormalization"} & {node.op_type for node in found.graph.graph.node}
+
+
+def test_a_model_that_no_converter_takes_is_refused(monkeypatch: pytest.MonkeyPatch, graphs: Graphs) -> None:
+    for name in CONVERTERS:
+        monkeypatch.setitem(CONVERTERS, name, broken)
+    with pytest.raises(ExportError, match="cannot be converted to ONNX; tf2onnx from the layers: KeyError"):
+        to_onnx(graphs["edgenet"][0])
 
 
 def test_another_keras_backend_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     with pytest.raises(CapabilityError, match="KERAS_BACKEND=tensorflow"):
         to_onnx(used_core("edgenet"))
-
-
-def test_a_run_folder_and_its_file_are_the_same_source(run: Path) -> None:
-    assert read_source(run)[1] == read_source(run / MODEL_FILE)[1] == info("edgenet")
-
-
-@pytest.mark.parametrize(
-    ("content", "error"),
-    [(None, ModelNotFoundError), (b"", ModelError), (b"\x00" * 5000, ModelError), ("truncated", ModelError)],
-    ids=["missing", "empty", "random", "truncated"],
-)
-def test_a_bad_source_has_exit_code_5(
-    tmp_path: Path, run: Path, content: bytes | str | None, error: type[ModelError]
-) -> None:
-    path = tmp_path / "bad.keras"
-    if content is not None:
-        path.write_bytes(content if isinstance(content, bytes) else (run / MODEL_FILE).read_bytes()[:-2000])
-    with pytest.raises(error) as caught:
-        read_source(path)
-    assert caught.value.exit_code == 5
-
-
-def test_a_source_with_damaged_weights_is_refused(tmp_path: Path, run: Path) -> None:
-    path = tmp_path / "damaged.keras"
-    with zipfile.ZipFile(run / MODEL_FILE) as old:
-        offset = old.getinfo("model.weights.h5").header_offset
-    content = bytearray((run / MODEL_FILE).read_bytes())
-    content[offset + 200 : offset + 1200] = b"\xff" * 1000
-    path.write_bytes(content)
-    with pytest.raises((ExportError, ModelError)) as caught:
-        read_source(path)
-    assert caught.value.exit_code == 5
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"backbone": "vgg99"}, "has the backbone vgg99"),
-        ({"labels": LABELS[:5]}, "one logit for each of 5 labels"),
-    ],
-    ids=["unknown backbone", "too few labels"],
-)
-def test_a_source_that_contradicts_itself_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
-    path = tmp_path / "odd.keras"
-    save_model(used_core("edgenet"), info(**changes), path)  # type: ignore[arg-type]
-    with pytest.raises(ExportError, match=message):
-        read_source(path)

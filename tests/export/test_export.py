@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import keras
 import numpy as np
 import onnx
 import pytest
 
-import edgeinfer_export.export as module
+import edgeinfer_export.export as publishing
+import edgeinfer_export.study as module
+from edgeinfer.card import markdown
 from edgeinfer.classifier import EmotionClassifier
 from edgeinfer.errors import EdgeInferError, ModelError, OutputError, UsageError
 from edgeinfer.model import ModelCard, load_session
+from edgeinfer.verify import verify
+from edgeinfer_export.convert import Conversion
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.export import export_model
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.quantize import quantize_int8
+from edgeinfer_export.quantize import Quantizer
 from edgeinfer_export.report import ExportReport
 from edgeinfer_train.config import EdgeName
 from edgeinfer_train.data import load_split, pixel_digest
 from edgeinfer_train.errors import DataError
+from edgeinfer_train.metrics import Change
 from edgeinfer_train.model import MODEL_FILE, load_model
 
 from .conftest import LABELS, DataMaker, Graphs
@@ -36,7 +43,7 @@ Exported = dict[str, tuple[Path, ExportReport]]
 def converted(graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves the time of a conversion where the test is about what comes after it."""
     content = graphs["edgenet"][1].SerializeToString()
-    monkeypatch.setattr(module, "to_onnx", lambda _: onnx.ModelProto.FromString(content))
+    monkeypatch.setattr(module, "to_onnx", lambda _: Conversion(onnx.ModelProto.FromString(content), "kept", ()))
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +68,11 @@ def card_of(path: Path) -> ModelCard:
 
 
 @pytest.mark.parametrize("name", get_args(EdgeName))
-def test_an_int8_export_tells_how_to_use_it(exported: Exported, name: str) -> None:
+def test_an_int8_export_tells_how_to_use_it(exported: Exported, runs: dict[str, Path], name: str) -> None:
     out, report = exported[name]
     card = card_of(out)
     assert (card.labels, card.size_hw, card.channels, card.colour) == (LABELS, (48, 48), 1, "grey")
-    assert (card.margin, card.temperature, card.license, card.dataset) == (0.1, 1.0, "CC0-1.0", "blobs")
+    assert (card.margin, card.license, card.dataset) == (0.1, "CC0-1.0", "blobs")
     assert card.prior == pytest.approx(dict.fromkeys(LABELS, 1 / 7))
     assert "workplace or in education" in card.prohibited_use
     assert "not what a person feels" in card.intended_use
@@ -78,10 +85,14 @@ def test_an_int8_export_tells_how_to_use_it(exported: Exported, name: str) -> No
         "count": 280,
         "verified": "on 256 validation faces",
     }
-    assert card.metrics["calibration"] == {"method": "MinMax", "split": "train", "count": 20}
-    assert card.metrics["verdict"]["max_relative_difference"] <= card.metrics["verdict"]["tolerance"] == 1e-3
-    assert card.metrics["accuracy"] == pytest.approx(report.variants[-1].accuracy, abs=5e-5)
-    assert card.metrics["fp32"]["accuracy"] == pytest.approx(report.variants[0].accuracy, abs=5e-5)
+    told = card.report
+    assert told == {**json.loads(json.dumps(report.to_mapping())), "source": runs[name].name}
+    assert told["calibration"] == {"method": "minmax", "faces": 20, "seed": 0, "split": "train"}
+    assert told["verdict"]["max_relative_difference"] <= told["verdict"]["tolerance"] == 1e-3
+    assert card.metrics["accuracy"] == pytest.approx(report.chosen.accuracy, abs=5e-5)
+    assert report.confidence is not None
+    assert card.temperature == report.confidence.temperature != 1.0
+    assert {Path(entry).suffix for entry in json.loads((out.with_suffix(".json")).read_text())["versions"]} == {""}
 
 
 @pytest.mark.parametrize("name", get_args(EdgeName))
@@ -89,18 +100,19 @@ def test_int8_stays_close_to_float32(exported: Exported, name: str) -> None:
     before, after = exported[name][1].variants
     assert (before.name, after.name) == ("fp32", "int8")
     assert before.agreement == 1.0
+    assert (before.outcome, after.outcome) == ("int8 was asked for", "published")
+    assert after.change is not None
     assert after.agreement > 0.8, "an untrained network decides by small margins, but mostly the same"
     assert exported[name][1].operators["QuantizeLinear"] > 0
 
 
 def test_the_report_lies_beside_the_model(exported: Exported) -> None:
     out, report = exported["edgenet"]
-    assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.onnx"]
-    assert json.loads((out.parent / "model.json").read_text()) == json.loads(json.dumps(report.to_mapping()))
-    card = card_of(out)
-    assert (report.sha256, report.variants[-1].size_bytes) == (card.sha256, card.size_bytes)
-    assert report.calibration_faces == 20
-    assert report.warnings == ()
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.md", "model.onnx"]
+    told, card = json.loads((out.parent / "model.json").read_text()), card_of(out)
+    assert told == {"model": "model.onnx", "sha256": card.sha256, **json.loads(json.dumps(report.to_mapping()))}
+    assert (out.parent / "model.md").read_text() == markdown(card)
+    assert [check.name for check in verify(out)]
 
 
 def test_the_runtime_answers_with_the_published_file_as_keras_does(
@@ -111,14 +123,18 @@ def test_the_runtime_answers_with_the_published_file_as_keras_does(
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
     classifier = EmotionClassifier.load(fp32[0])
+    assert classifier.card.temperature == 1.0, "14 faces teach no temperature"
     for emotion, expected in zip(classifier.classify(list(faces.images[..., 0])), shares, strict=True):
         assert list(emotion.probabilities.values()) == pytest.approx(expected, abs=1e-4)
 
 
 def test_few_faces_are_a_warning_and_recorded(fp32: tuple[Path, ExportReport]) -> None:
     out, report = fp32
-    assert report.warnings == ("compared on 14 validation faces only; 256 are wanted",)
-    assert report.verdict.count == card_of(out).metrics["verdict"]["count"] == 14
+    assert report.warnings == (
+        "compared on 14 validation faces only; 256 are wanted",
+        "too few validation faces to calibrate the confidence; the temperature stays 1",
+    )
+    assert report.verdict.count == card_of(out).report["verdict"]["count"] == 14
     assert card_of(out).metrics["verified"] == "on 14 validation faces"
     assert card_of(out).metrics["precision"] == "fp32"
     assert [v.name for v in report.variants] == ["fp32"]
@@ -143,16 +159,17 @@ def test_validation_faces_never_calibrate(
         shutil.copy(face, data / "train" / "happy" / f"copy-{face.name}")
     held_out = {pixel_digest(image) for image in load_split(data, "valid").images}
     seen: list[Any] = []
-    quantize = quantize_int8
 
-    def spy(graph: onnx.ModelProto, faces: np.ndarray, folder: Path) -> onnx.ModelProto:
-        seen.extend(pixel_digest(face) for face in faces)
-        return quantize(graph, faces, folder)
+    class Spy(Quantizer):
+        def __init__(self, model: onnx.ModelProto, faces: np.ndarray, folder: Path, **options: Any) -> None:
+            seen.extend(pixel_digest(face) for face in faces)
+            super().__init__(model, faces, folder, **options)
 
-    monkeypatch.setattr(module, "quantize_int8", spy)
+    monkeypatch.setattr(module, "Quantizer", Spy)
     report = export_model(run, out, data=data, options=INT8)
     training = {pixel_digest(image) for image in load_split(data, "train").images}
-    assert 15 <= len(seen) == report.calibration_faces <= 20
+    assert report.calibration is not None
+    assert 15 <= len(seen) == report.calibration["faces"] <= 20
     assert set(seen) <= training
     assert not set(seen) & held_out
 
@@ -163,16 +180,16 @@ def test_a_short_calibration_is_a_warning(run: Path, small_data: Path, out: Path
     assert "calibrated on 28 training faces; 512 were asked for" in report.warnings
 
 
-def perturb(graphs: Graphs, change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., onnx.ModelProto]:
+def perturb(graphs: Graphs, change: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Conversion]:
     """A converter whose model has other weights in its last layer."""
 
-    def wrong(_: Any) -> onnx.ModelProto:
+    def wrong(_: Any) -> Conversion:
         graph = onnx.ModelProto.FromString(graphs["edgenet"][1].SerializeToString())
         last = next(node for node in graph.graph.node if "logits" in node.output)
         weight = next(tensor for tensor in graph.graph.initializer if tensor.name == last.input[1])
         changed = change(onnx.numpy_helper.to_array(weight)).astype(np.float32)
         weight.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
-        return graph
+        return Conversion(graph, "wrong", ())
 
     return wrong
 
@@ -197,6 +214,90 @@ def test_a_wrong_conversion_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.usefixtures("converted")
+def test_auto_measures_every_form_and_publishes_the_fastest_that_keeps_its_accuracy(
+    run: Path, data: Path, out: Path
+) -> None:
+    options = ExportOptions(quantize="auto", calibration_faces=20, max_drop=1.0)
+    report = export_model(run, out, data=data, options=options)
+    assert [v.name for v in report.variants] == ["fp32", "int8", "int8-signed", "int8-dynamic", "float16"]
+    dynamic = next(v for v in report.variants if v.name == "int8-dynamic")
+    assert "depend on the other faces in a batch" in dynamic.outcome
+    fit = [v for v in report.variants if v.outcome == "published" or v.outcome.startswith("slower")]
+    assert report.chosen == min(fit, key=lambda v: v.p50_ms)
+    assert card_of(out).metrics["precision"] == report.published
+    assert report.variants[0].ratio == 1.0
+
+
+@pytest.mark.usefixtures("converted")
+def test_where_int8_loses_too_much_its_most_harmful_layers_stay_float32(
+    run: Path, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = module.loss
+    monkeypatch.setattr(module, "loss", lambda c, limit: "too much" if c.name == "int8" else before(c, 1.0))
+    monkeypatch.setattr(Quantizer, "sensitive_nodes", lambda self: ("conv_4", "conv_6"))
+    scores = module.measure
+
+    def rigged(name: str, *arguments: Any, **options: Any) -> Any:
+        made = scores(name, *arguments, **options)  # type: ignore[arg-type]
+        worse = dataclasses.replace(made.scores, accuracy=0.0) if name == "int8" else made.scores  # type: ignore[type-var]
+        return dataclasses.replace(made, scores=worse)
+
+    monkeypatch.setattr(module, "measure", rigged)
+    report = export_model(run, out, data=data, options=INT8)
+    assert report.published == "int8-mixed"
+    assert report.chosen.float_nodes == ("conv_4",)
+    assert report.variants[1].outcome == "less accurate than the mixed form"
+    kept = [t for t in onnx.load(out).graph.initializer if len(t.dims) == 4 and t.data_type == onnx.TensorProto.FLOAT]
+    assert len(kept) == 1
+    assert EmotionClassifier.load(out).labels == LABELS
+
+
+@pytest.mark.usefixtures("converted")
+def test_int8_that_loses_more_than_it_may_is_refused(
+    run: Path, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Change(-0.02, (-0.03, -0.01), 0.0, (0.0, 0.0))
+    measured = module.measure
+    monkeypatch.setattr(
+        module,
+        "measure",
+        lambda *a, **k: dataclasses.replace(measured(*a, **k), change=lost) if k.get("fp32") else measured(*a, **k),
+    )
+    monkeypatch.setattr(Quantizer, "sensitive_nodes", lambda self: ())
+    allowed = export_model(run, out, data=data, options=INT8)
+    assert any("int8 loses accuracy: -0.0200 [-0.0300, -0.0100]" in warning for warning in allowed.warnings)
+    before = out.read_bytes()
+    with pytest.raises(ExportError, match=r"refused: int8 changes accuracy by -0\.0200 .* --max-drop 0\.005") as caught:
+        export_model(run, out, data=data, options=dataclasses.replace(INT8, max_drop=0.005))
+    assert caught.value.exit_code == 5
+    assert out.read_bytes() == before
+
+
+def test_a_part_of_the_labels_becomes_a_model_of_its_own(run: Path, data: Path, out: Path) -> None:
+    labels = ("happy", "neutral", "angry")
+    report = export_model(run, out, data=data, options=ExportOptions(labels=labels))
+    card = card_of(out)
+    assert card.labels == labels
+    assert card.metrics["count"] == report.count == 120
+    assert sum(card.prior.values()) == pytest.approx(1.0, abs=1e-4)
+    faces = load_split(data, "valid", labels=labels).images
+    logits = np.asarray(load_model(run / MODEL_FILE)[0].predict_on_batch(faces))[:, [1, 0, 4]]
+    answers = EmotionClassifier.load(out).classify(list(faces[..., 0]))
+    assert [answer.label for answer in answers] == [labels[i] for i in logits.argmax(1)]
+
+
+def test_a_model_of_another_origin_is_exported_with_what_it_is_told(data: Path, out: Path) -> None:
+    keras.utils.set_random_seed(3)
+    image = keras.Input((48, 48, 1), dtype="uint8", name="picture")
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 5)(keras.layers.Rescaling(1 / 99)(image)))
+    model = keras.Model(image, keras.layers.Dense(7)(features), name="mine")
+    report = export_model(model, out, data=data, options=ExportOptions(labels=LABELS))
+    card = card_of(out)
+    assert (card.labels, card.dataset, report.source) == (LABELS, "blobs", "mine")
+    assert report.training.backbone == "unnamed"
+
+
+@pytest.mark.usefixtures("converted")
 def test_a_failure_leaves_the_old_file_untouched(
     run: Path, small_data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +306,7 @@ def test_a_failure_leaves_the_old_file_untouched(
     def fail(*_: object) -> None:
         raise ExportError("no int8 today")
 
-    monkeypatch.setattr(module, "quantize_int8", fail)
+    monkeypatch.setattr(Quantizer, "make", fail)
     with pytest.raises(ExportError, match="no int8 today"):
         export_model(run, out, data=small_data, options=INT8)
     assert [(path.name, path.read_bytes()) for path in out.parent.iterdir()] == [("model.onnx", b"the old model")]
@@ -227,7 +328,7 @@ def test_what_the_runtime_does_not_take_is_not_published(run: Path, out: Path, m
     def forget(graph: onnx.ModelProto, *_: object, **__: object) -> None:
         del graph.metadata_props[:]
 
-    monkeypatch.setattr(module, "write_card", forget)
+    monkeypatch.setattr(publishing, "final_card", forget)
     with pytest.raises(ModelError, match="does not say how to use it"):
         export_model(run, out)
     assert list(out.parent.iterdir()) == []
@@ -288,6 +389,7 @@ def test_progress_names_each_step(run: Path, small_data: Path, out: Path) -> Non
         "converting to ONNX",
         "comparing with Keras on 14 validation faces",
         "quantizing on 20 training faces",
+        "timing fp32 int8",
     ]
 
 
@@ -297,6 +399,13 @@ def test_progress_names_each_step(run: Path, small_data: Path, out: Path) -> Non
         {"quantize": "int4"},
         {"calibration_faces": 0},
         {"seed": -1},
+        {"max_drop": -0.1, "quantize": "int8"},
+        {"max_drop": 0.1},
+        {"target": "cortex-a72"},
+        {"target": "abacus", "quantize": "auto"},
+        {"labels": ("happy",)},
+        {"labels": ("happy", "happy")},
+        {"calibration": "guess"},
         {"margin": -0.5},
         {"margin": float("nan")},
         {"license": " "},

@@ -209,6 +209,11 @@ class FitConfig:
         """The settings as plain values, ready for TOML or JSON."""
         return {**dataclasses.asdict(self), "teachers": list(self.teachers)}
 
+    def published(self) -> dict[str, Any]:
+        """The settings for a file that others read: of a path, the name alone."""
+        weights = Path(self.weights).name
+        return {**self.to_mapping(), "weights": weights, "teachers": [Path(teacher).name for teacher in self.teachers]}
+
     def replace(self, **changes: Any) -> FitConfig:
         """A copy with some settings changed; None means unchanged."""
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})

@@ -119,7 +119,9 @@ def load_split(
     size_hw: tuple[int, int] = (48, 48),
     colour: Colour = "grey",
     limit: int | None = None,
+    seed: int | None = None,
     label_mode: LabelMode | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> Faces:
     """Read one split into memory.
 
@@ -130,19 +132,23 @@ def load_split(
         size_hw: height and width to bring every face to, in pixels.
         colour: channels of the result.
         limit: at most so many faces, drawn evenly over the sorted names.
+        seed: draws them at random instead.
         label_mode: how votes become labels; by default as the data set was prepared, which is "votes" where there
             are votes, else "argmax". "argmax" takes the folder's label, one-hot; "votes" keeps it as the label and
             gives the shares of the votes as soft labels, single votes zeroed; "majority" leaves out faces whose
             winner has no more than half of those votes, counted over all ten columns, and is one-hot.
+        labels: take the faces of these alone, in this order; by default all of the data set's.
 
     Raises:
-        DataError: the folder is not prepared, the split is absent or empty, an image cannot be read, or the mode
-            needs votes that the data set does not have.
+        DataError: the folder is not prepared, the split is absent or empty, an image cannot be read, the mode
+            needs votes that the data set does not have, or it has no such label.
     """
     info = read_info(data)
+    wanted = labels or info.labels
+    _check_labels(wanted, info, data)
     mode = label_mode or info.default_label_mode
     votes = read_votes(data) if mode != "argmax" else {}
-    files = split_files(data, split, info.labels)
+    files = split_files(data, split, wanted)
     if mode == "majority":
         files = _with_majority(files, votes, data, split)
     if split == "train":
@@ -152,23 +158,38 @@ def load_split(
     else:
         held_out = set()
     if limit is not None and limit < len(files):
-        files = [files[i] for i in np.linspace(0, len(files) - 1, limit).round().astype(int)]
-    images, labels, names = [], [], []
+        files = [files[i] for i in _draw(len(files), limit, seed)]
+    images, targets, names = [], [], []
     for name, label in files:
         image = read_image(data / name)
         if held_out and pixel_digest(image) in held_out:
             continue
         images.append(model_input(image, size_hw=size_hw, colour=colour))
-        labels.append(label)
+        targets.append(label)
         names.append(name)
     if not images:
         raise DataError(f"every {split} face of {data} is a copy of a held-out face; nothing is left to learn from")
-    hard = np.array(labels, dtype=np.int64)
-    soft = np.eye(len(info.labels), dtype=np.float32)[hard]
+    hard = np.array(targets, dtype=np.int64)
+    soft = np.eye(len(wanted), dtype=np.float32)[hard]
     if mode == "votes":
-        columns = [EIGHT_LABELS.index(label) for label in info.labels]
+        columns = [EIGHT_LABELS.index(label) for label in wanted]
         soft = vote_distribution(_counts(names, votes)[:, columns], soft)
     return Faces(np.stack(images), hard, soft, tuple(names))
+
+
+def _check_labels(labels: tuple[str, ...], info: DatasetInfo, data: Path) -> None:
+    missing = [label for label in labels if label not in info.labels]
+    if missing:
+        raise DataError(
+            f"{data} has the labels {' '.join(info.labels)} and not {' '.join(missing)}; "
+            "prepare the data with the same classes as the model"
+        )
+
+
+def _draw(count: int, limit: int, seed: int | None) -> NDArray[np.int64]:
+    if seed is None:
+        return np.linspace(0, count - 1, limit).round().astype(np.int64)
+    return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
 
 
 def split_files(data: Path, split: Split, labels: tuple[str, ...]) -> list[tuple[str, int]]:

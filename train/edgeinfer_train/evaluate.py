@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer.preprocess import Colour
 from edgeinfer_train.data import DatasetInfo, Faces, Split, load_split, read_info
-from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.metrics import Metrics, log_softmax, score
 
@@ -103,7 +102,7 @@ def evaluate(model: Path, data: Path, *, split: Split = "test", label_mode: Labe
 
     Args:
         model: a run folder, a `.keras` file or an `.onnx` file.
-        data: a prepared folder.
+        data: a prepared folder; faces of labels that the model does not know are left out.
         split: which faces.
         label_mode: how votes become labels. Accuracy is always against the winning label. "argmax" takes every
             face, "majority" only those with a majority, "votes" every face with the loss against the soft
@@ -112,13 +111,14 @@ def evaluate(model: Path, data: Path, *, split: Split = "test", label_mode: Labe
     Raises:
         ModelNotFoundError: there is no such model.
         ModelError: it is none of ours, or cannot be loaded.
-        DataError: the data cannot be used, have other labels than the model, or no votes for this mode.
+        DataError: the data cannot be used, lack a label of the model, or have no votes for this mode.
     """
     info = read_info(data)
     network = load_network(model)
-    check_labels(network, info)
     mode = label_mode or measuring_mode(info.default_label_mode)
-    faces = load_split(data, split, size_hw=network.size_hw, colour=network.colour, label_mode=mode)
+    faces = load_split(
+        data, split, size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=network.labels
+    )
     return measure(network, faces, info, split, label_mode=mode)
 
 
@@ -129,19 +129,6 @@ def measuring_mode(mode: LabelMode) -> LabelMode:
         mode: of the training, or the data set's own.
     """
     return "majority" if mode == "majority" else "argmax"
-
-
-def check_labels(network: Network, info: DatasetInfo) -> None:
-    """Refuse data whose labels are not those of the model.
-
-    Raises:
-        DataError: they differ.
-    """
-    if network.labels != info.labels:
-        raise DataError(
-            f"{network.path} tells apart {' '.join(network.labels)}, but the data hold "
-            f"{' '.join(info.labels)}; prepare the data with the same classes"
-        )
 
 
 def measure(network: Network, faces: Faces, info: DatasetInfo, split: Split, *, label_mode: LabelMode) -> Evaluation:

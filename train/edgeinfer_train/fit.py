@@ -22,7 +22,16 @@ from edgeinfer_train.devices import spread
 from edgeinfer_train.distil import Taught, Teachers
 from edgeinfer_train.errors import ConfigError, DataError, RunError
 from edgeinfer_train.labels import LabelMode
-from edgeinfer_train.model import MODEL_FILE, WEIGHTS_FILE, ModelInfo, build_core, freeze, save_model, save_weights
+from edgeinfer_train.model import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    ModelInfo,
+    build_core,
+    freeze,
+    save_model,
+    save_weights,
+    source_commit,
+)
 from edgeinfer_train.optimize import Phase, optimizer, phases
 from edgeinfer_train.report import HISTORY_FILE, finish_run, missing_files
 from edgeinfer_train.weights import initialize
@@ -195,12 +204,15 @@ def _train(
     on_epoch: Callable[[History], None] | None,
 ) -> History:
     """Train from the last whole epoch to the end."""
-    model, prior, rule = student.model, _shares(faces, info.labels), info.protocol(_label_mode(config, info))
+    model = student.model
+    described = ModelInfo(
+        config.backbone, info.labels, info.name, info.protocol(_label_mode(config, info)), _shares(faces, info.labels),
+        {}, settings=config.published(), commit=source_commit(),
+    )  # fmt: skip
 
     def save(history: History) -> None:
         figures = {k: round(history[-1][k], 6) for k in ("val_accuracy", "val_loss")}
-        described = ModelInfo(config.backbone, info.labels, info.name, rule, prior, figures)
-        save_model(student.kept, described, run / MODEL_FILE)
+        save_model(student.kept, dataclasses.replace(described, validation=figures), run / MODEL_FILE)
         save_weights(student.kept, run / WEIGHTS_FILE)
 
     def report(history: History) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class ModelInfo:
         label_mode: the rule that made its labels.
         prior: share of each label among the training faces, sums to 1.
         validation: figures of the kept epoch on the validation split.
+        settings: of the run, as its `config.toml` holds them; empty in files of earlier versions.
+        commit: of the code that trained it, see `source_commit`; "" where that is not known.
     """
 
     backbone: str
@@ -41,6 +44,8 @@ class ModelInfo:
     label_mode: str
     prior: dict[str, float]
     validation: dict[str, float]
+    settings: dict[str, Any] = field(default_factory=dict)
+    commit: str = ""
 
 
 def build_core(
@@ -115,6 +120,25 @@ def save_model(model: keras.Model, info: ModelInfo, path: Path) -> None:
     with zipfile.ZipFile(partial, "a") as file:
         file.writestr(INFO_MEMBER, json.dumps(asdict(info), indent=2))
     partial.replace(path)
+
+
+def source_commit() -> str:
+    """The commit of the checkout that this code runs from, "-dirty" behind it where files were changed.
+
+    Returns:
+        40 hexadecimal digits, or "" for an installed package or a machine without git.
+    """
+    here = Path(__file__)
+    try:
+        for arguments in (["ls-files", "--error-unmatch", here.name],
+                          ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]):  # fmt: skip
+            done = subprocess.run(  # noqa: S603 - arguments of our own
+                ["git", *arguments],  # noqa: S607
+                cwd=here.parent, capture_output=True, text=True, check=True, timeout=10,
+            )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
