@@ -98,10 +98,21 @@ def models(
     model: Annotated[
         str | None, typer.Argument(help="Model file or name; without it, the bundled models are listed.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check structure, digest and stored answers of the model, or of all bundled."),
+    ] = False,
 ) -> None:
     """List the bundled models, or show one model's card."""
     from edgeinfer.model import DEFAULT_MODEL, bundled_models, find_model, read_card
 
+    if verify:
+        from edgeinfer.verify import verify as verified
+
+        for path in bundled_models() if model is None else (find_model(model),):
+            for check in verified(path):
+                typer.echo(f"{_one_line(path.stem)}  {check.name:11}{check.detail}")
+        return
     if model is not None:
         typer.echo(_card(read_card(find_model(model))))
         return
@@ -219,7 +230,12 @@ def _card(card: ModelCard) -> str:
         "meant for": card.intended_use,
         "not for": card.prohibited_use,
     }
-    return "\n".join(f"{name:13}{text}" for name, text in rows.items())
+    return "\n".join(f"{name:13}{_one_line(text)}" for name, text in rows.items())
+
+
+def _one_line(text: str) -> str:
+    """Text from a stranger, safe to print: no line ends, no control sequences of a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
@@ -248,7 +264,7 @@ def execute(application: Callable[[], None], name: str) -> int:
     try:
         application()
     except EdgeInferError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {_one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except Interrupted as interruption:
         print(f"{name}: interrupted; every output is closed", file=sys.stderr)
@@ -256,7 +272,7 @@ def execute(application: Callable[[], None], name: str) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except Exception as error:
-        print(f"{name}: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{name}: unexpected {type(error).__name__}: {_one_line(str(error))}", file=sys.stderr)
         return 1
     return 0
 
