@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from edgeinfer.errors import ModelError
+from edgeinfer.errors import ModelError, one_line
 from edgeinfer.model import ModelCard
 
 WHAT_IT_DOES = (
@@ -36,7 +36,7 @@ def markdown(card: ModelCard, *, name: str | None = None) -> str:
         f"## Prohibited use\n\n{card.prohibited_use}",
         f"## Licence\n\n{card.license} for the weights. Exported by edgeinfer {card.version}.",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n".join(map(one_line, "\n\n".join(part for part in parts if part).split("\n"))) + "\n"
 
 
 def _use(card: ModelCard) -> str:
@@ -155,4 +155,5 @@ def _text(value: Any) -> str:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, tuple("---" for _ in head), *rows))
+    cells = [[one_line(cell).replace("|", "/") for cell in row] for row in (head, ("---",) * len(head), *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import UsageError
-from edgeinfer.model import INPUT_NAME, OUTPUT_NAME, ModelCard, find_model, load_session
+from edgeinfer.model import ModelCard, find_model, infer, load_session
 from edgeinfer.preprocess import Image, model_input
 from edgeinfer.results import Emotion
 
@@ -79,6 +79,7 @@ class EmotionClassifier:
 
         Raises:
             UsageError: a crop is empty or not such an array.
+            ModelError: the model is damaged: it cannot be run, or an answer is not finite.
         """
         if not crops:
             return []
@@ -86,7 +87,7 @@ class EmotionClassifier:
             _check(crop)
         card = self.card
         batch = np.stack([model_input(crop, size_hw=card.size_hw, colour=card.colour) for crop in crops])
-        logits = self._session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0]
+        logits = infer(self._session, batch, len(card.labels))
         return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature)]
 
 

@@ -15,7 +15,7 @@ import cv2
 import typer
 
 from edgeinfer.detector import DetectorName
-from edgeinfer.errors import EdgeInferError
+from edgeinfer.errors import EdgeInferError, one_line
 
 if TYPE_CHECKING:
     from edgeinfer.results import Result
@@ -97,11 +97,22 @@ def models(
     model: Annotated[
         str | None, typer.Argument(help="Model file or name; without it, the bundled models are listed.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check structure, digest and stored answers of the model, or of all bundled."),
+    ] = False,
 ) -> None:
     """List the bundled models, or show one model's card."""
     from edgeinfer.card import markdown
     from edgeinfer.model import DEFAULT_MODEL, bundled_models, find_model, read_card
 
+    if verify:
+        from edgeinfer.verify import verify as verified
+
+        for path in bundled_models() if model is None else (find_model(model),):
+            for check in verified(path):
+                typer.echo(f"{one_line(path.stem)}  {check.name:11}{check.detail}")
+        return
     if model is not None:
         typer.echo(markdown(read_card(find_model(model))), nl=False)
         return
@@ -225,7 +236,7 @@ def execute(application: Callable[[], None], name: str) -> int:
     try:
         application()
     except EdgeInferError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except Interrupted as interruption:
         print(f"{name}: interrupted; every output is closed", file=sys.stderr)
@@ -233,7 +244,7 @@ def execute(application: Callable[[], None], name: str) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except Exception as error:
-        print(f"{name}: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{name}: unexpected {type(error).__name__}: {one_line(str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -73,3 +73,8 @@ class OutputError(EdgeInferError, OSError):
     """An output cannot be created or written."""
 
     exit_code = 6
+
+
+def one_line(text: str) -> str:
+    """Text from a stranger, safe to print: no line ends, no control sequences of a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)

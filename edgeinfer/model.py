@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
-from edgeinfer.onnx_file import OnnxSummary, summarize
+from edgeinfer.onnx_file import summarize
 from edgeinfer.preprocess import Colour
+from edgeinfer.trust import refusal
 
 SCHEMA = 1
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 MAX_BYTES = 512 * 2**20
 MAX_SIDE = 1024
+MAX_WORKING_BYTES = 2**30
+"""Of weights and intermediate results together, for all models of a process."""
 DEFAULT_MODEL = "edgenet-ferplus-int8.onnx"
 REQUIRED_KEYS = (
     "schema", "labels", "input", "crop", "temperature", "prior", "metrics", "dataset", "version", "license",
@@ -27,7 +32,12 @@ REQUIRED_KEYS = (
 )  # fmt: skip
 """The keys that `metadata_props` must hold, each behind "edgeinfer."."""
 
-_TRUSTED_DOMAINS = frozenset({"", "ai.onnx"})
+_SESSION_ENTRIES = {
+    "session.intra_op.allow_spinning": "0",
+    "session.use_env_allocators": "1",
+    # Versions that do not know it ignore it.
+    "optimization.constant_folding_max_output_size_in_bytes": str(MAX_WORKING_BYTES // 16),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +130,54 @@ def load_session(path: Path, *, threads: int = 1) -> tuple[ort.InferenceSession,
         ModelError: it is no ONNX model, does not say how to use it, or may not be loaded.
     """
     card, data = _read(path)
+    _limit_memory()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for key, value in _SESSION_ENTRIES.items():
+        options.add_session_config_entry(key, value)
     try:
-        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Its fallback would print the error and try the same again.
+        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         given, made = session.get_inputs()[0], session.get_outputs()[0]
         shapes = given.type, list(given.shape), list(made.shape)
     except Exception as error:  # onnxruntime's own exceptions share no other base
         raise ModelError(f"{path} cannot be run by onnxruntime {ort.__version__}: {_first_line(error)}") from error
     _check_shapes(*shapes, card, path)
     return session, card
+
+
+def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
+    """The logits of a batch.
+
+    Args:
+        session: from `load_session`.
+        batch: (N, H, W, C) uint8.
+        classes: number of logits that the model promises for each picture.
+
+    Returns:
+        (N, classes), all finite.
+
+    Raises:
+        ModelError: the model cannot be run, or gives something else.
+    """
+    try:
+        logits = np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0], dtype=np.float64)
+    except Exception as error:  # onnxruntime's own exceptions share no other base
+        raise ModelError(f"the model fails while it runs: {_first_line(error)}; export it again") from error
+    if logits.shape != (len(batch), classes) or not np.isfinite(logits).all():
+        raise ModelError(
+            f"the model does not give {classes} finite numbers for each of {len(batch)} faces; export it again"
+        )
+    return logits
+
+
+@cache
+def _limit_memory() -> None:
+    """Let all sessions with `session.use_env_allocators` share one bounded pool."""
+    cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(cpu, ort.OrtArenaCfg(MAX_WORKING_BYTES, -1, -1, -1))
 
 
 def _read(path: Path) -> tuple[ModelCard, bytes]:
@@ -148,23 +193,10 @@ def _read(path: Path) -> tuple[ModelCard, bytes]:
         summary = summarize(data)
     except ModelError as error:
         raise ModelError(f"{path} is {error}") from error
-    _check_trust(summary, path)
+    reason = refusal(summary, (INPUT_NAME,), (OUTPUT_NAME,))
+    if reason:
+        raise ModelError(f"{path} {reason}")
     return _card(summary.metadata, path, data), data
-
-
-def _check_trust(summary: OnnxSummary, path: Path) -> None:
-    if summary.external_data:
-        raise ModelError(f"{path} keeps tensors in another file; only self-contained models are loaded")
-    foreign = summary.domains - _TRUSTED_DOMAINS
-    if foreign:
-        raise ModelError(
-            f"{path} uses operators from {', '.join(sorted(foreign))}; only standard ONNX operators are loaded"
-        )
-    if summary.inputs != (INPUT_NAME,) or summary.outputs != (OUTPUT_NAME,):
-        raise ModelError(
-            f"{path} maps {', '.join(summary.inputs) or 'nothing'} to {', '.join(summary.outputs) or 'nothing'}; "
-            f"expected one input {INPUT_NAME} and one output {OUTPUT_NAME}"
-        )
 
 
 def _card(metadata: dict[str, str], path: Path, data: bytes) -> ModelCard:
@@ -187,7 +219,7 @@ def _card(metadata: dict[str, str], path: Path, data: bytes) -> ModelCard:
             report=dict(json.loads(metadata.get("edgeinfer.report", "{}"))),
         )  # fmt: skip
         problem = _problem(text["schema"], given, card)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{path} has damaged metadata ({error}); export it again") from error
     if problem:
         raise ModelError(f"{path} {problem}")
@@ -202,15 +234,17 @@ def _problem(schema: str, given: dict[str, Any], card: ModelCard) -> str | None:
     if (
         len(card.labels) < 2
         or len(set(card.labels)) != len(card.labels)
-        or not all(isinstance(n, str) for n in card.labels)
+        or not all(isinstance(n, str) and n.isprintable() for n in card.labels)
     ):
         return "does not name two or more different labels"
     if not all(isinstance(side, int) and 8 <= side <= MAX_SIDE for side in card.size_hw):
         return f"wants faces of {card.size_hw} pixels; expected sides of 8 to {MAX_SIDE}"
     if card.colour not in get_args(Colour) or card.channels != (1 if card.colour == "grey" else 3):
         return f"wants {card.channels} channels of {card.colour}; expected 1 of grey or 3 of rgb or bgr"
-    if not (math.isfinite(card.temperature) and card.temperature > 0 and -0.4 <= card.margin <= 2):
+    if not (1e-3 <= card.temperature <= 1e3 and -0.4 <= card.margin <= 2):
         return "has a temperature or crop margin out of range"
+    if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in card.prior.values()):
+        return "has a prior that is no share of the labels"
     return None
 
 

@@ -125,7 +125,9 @@ def test_summary_of_the_wire_format() -> None:
     assert summary.outputs == ("logits",)
     assert summary.domains == {"", "com.example"}
     assert summary.metadata["edgeinfer.schema"] == "1"
-    assert not summary.external_data
+    assert [node.kind for node in summary.nodes] == ["Cast", "ReduceMean", "MatMul", "Add"]
+    assert summary.nodes[1].integers == (("axes", (1, 2)), ("keepdims", (0,)))
+    assert [(t.dims, t.raw_bytes, t.external) for t in summary.tensors] == [((1, 7), 28, False), ((7,), 28, False)]
 
 
 def test_session_takes_any_batch(tiny_model: Path) -> None:
