@@ -15,6 +15,7 @@ from edgeinfer.errors import UsageError
 from edgeinfer_export.best import Budget, export_best
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import ExportOptions
+from edgeinfer_export.study import study
 from edgeinfer_train.model import MODEL_FILE, save_model
 
 from .conftest import LABELS, info, used_core
@@ -26,7 +27,6 @@ PLAIN = ExportOptions()
 def ranked(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Accuracy by backbone, in place of what the untrained networks measure, and one millisecond for all."""
     accuracies = {"edgenet": 0.8, "edgenet-sep": 0.9}
-    study = module.study
 
     def rigged(source: Any, *arguments: Any, **options: Any) -> Any:
         found = study(source, *arguments, **options)

@@ -21,9 +21,11 @@ from edgeinfer.classifier import EmotionClassifier
 from edgeinfer.errors import EdgeInferError, ModelError, OutputError, UsageError
 from edgeinfer.model import ModelCard, load_session
 from edgeinfer.verify import verify
+from edgeinfer_export.choose import loss
 from edgeinfer_export.convert import Conversion
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.export import export_model
+from edgeinfer_export.measure import measure
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.quantize import Quantizer
 from edgeinfer_export.report import ExportReport
@@ -232,10 +234,10 @@ def test_auto_measures_every_form_and_publishes_the_fastest_that_keeps_its_accur
 def test_where_int8_loses_too_much_its_most_harmful_layers_stay_float32(
     run: Path, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = module.loss
+    before = loss
     monkeypatch.setattr(module, "loss", lambda c, limit: "too much" if c.name == "int8" else before(c, 1.0))
     monkeypatch.setattr(Quantizer, "sensitive_nodes", lambda self: ("conv_4", "conv_6"))
-    scores = module.measure
+    scores = measure
 
     def rigged(name: str, *arguments: Any, **options: Any) -> Any:
         made = scores(name, *arguments, **options)  # type: ignore[arg-type]
@@ -257,7 +259,7 @@ def test_int8_that_loses_more_than_it_may_is_refused(
     run: Path, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = Change(-0.02, (-0.03, -0.01), 0.0, (0.0, 0.0))
-    measured = module.measure
+    measured = measure
     monkeypatch.setattr(
         module,
         "measure",

@@ -92,7 +92,7 @@ def test_a_batch_that_answers_otherwise_than_its_faces_is_refused() -> None:
     session: Any = Recorded(ANSWERS, batch_error=0.1)
     alone = np.abs(ANSWERS[:8]).max()
     assert batch_difference(session, IMAGES) == pytest.approx(0.1 / alone, rel=0.05)
-    assert batch_difference(Recorded(ANSWERS), IMAGES) == 0.0  # type: ignore[arg-type]
+    assert batch_difference(Recorded(ANSWERS), IMAGES) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_models_lists_and_shows_cards(tiny_model: Path) -> None:
     assert "edgenet" in listed.stdout
     assert "(default)" in listed.stdout
     shown = edgeinfer("models", tiny_model).stdout
-    for text in ("neutral happy", "8x8 grey", "Apache-2.0", "anything else"):
+    for text in ("neutral, happy", "8x8 grey", "Apache-2.0", "anything else"):
         assert text in shown
     refused(edgeinfer("models", "nobody"), 5)
     assert "carries no digest to verify" in refused(edgeinfer("models", tiny_model, "--verify"), 5)
