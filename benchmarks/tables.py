@@ -78,7 +78,27 @@ def crops(results: dict[str, Any]) -> str:
     return table(("margin", "accuracy"), rows)
 
 
-TABLES = {"measured": measured, "forms": forms, "labels": labels, "crops": crops}
+def quantization(results: dict[str, Any]) -> str:
+    """Every form of the bundled network by way of calibrating."""
+    rows = []
+    for calibration, forms in results["quantization"]["forms"].items():
+        for form in forms:
+            if form["name"] in ("fp32", "int8-dynamic", "float16") and calibration != "minmax":
+                continue  # these are not calibrated
+            change = form["change"]
+            rows.append((
+                form["name"], calibration if form["name"] in ("int8", "int8-signed") else "",
+                f"{form['size_bytes'] / 1000:.0f} kB",
+                f"{form['accuracy']:.4f}", f"{change['accuracy']:+.4f} [{change['accuracy_interval'][0]:+.4f}, "
+                f"{change['accuracy_interval'][1]:+.4f}]" if change else "", f"{form['macro_f1']:.4f}",
+                f"{form['ratio']:.2f}", f"{form['p95_ms'] / form['p50_ms']:.2f}",
+            ))  # fmt: skip
+    return table(
+        ("form", "calibration", "size", "accuracy", "against float32", "macro-F1", "time (p50)", "p95 / p50"), rows
+    )
+
+
+TABLES = {"measured": measured, "forms": forms, "labels": labels, "crops": crops, "quantization": quantization}
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
