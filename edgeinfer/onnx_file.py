@@ -68,7 +68,7 @@ class OnnxSummary:
         outputs: names of the graph's outputs.
         domains: every operator domain that a node or an opset import names; "" is ONNX itself.
         nodes: of the graph.
-        tensors: of the graph and its nodes' attributes.
+        tensors: of the graph and of attributes.
         dims: every fixed dimension that the graph declares for a value.
         extras: what it holds beyond a flat graph of plain tensors, such as "functions".
     """
@@ -166,10 +166,10 @@ class _Reader:
     def _node(self, data: memoryview) -> Node:
         fields = self._fields(data)
         integers = tuple(self._attribute(_message(value)) for number, value in fields if number == 5)
-        for number in (1, 2, 3):  # onnxruntime trips over names that are no text
-            _text(fields, number)
-        self._domains.add(_text(fields, 7))
-        return Node(_text(fields, 4), tuple(pair for pair in integers if pair[1]))
+        # Input, output, name, op_type, domain: onnxruntime trips over names that are no text.
+        texts = {n: bytes(_message(value)).decode("utf-8") for n, value in fields if n in (1, 2, 3, 4, 7)}
+        self._domains.add(texts.get(7, ""))
+        return Node(texts.get(4, ""), tuple(pair for pair in integers if pair[1]))
 
     def _attribute(self, data: memoryview) -> tuple[str, tuple[int, ...]]:
         fields = self._fields(data)
@@ -219,7 +219,8 @@ def _spans(data: memoryview) -> Iterator[tuple[int, memoryview | int, int, int]]
     position, size = 0, len(data)
     while position < size:
         start = position
-        key, position = _varint(data, position)
+        # Most keys and lengths fill one byte, not worth a call.
+        key, position = (data[position], position + 1) if data[position] < 0x80 else _varint(data, position)
         number, kind = key >> 3, key & 7
         if not 0 < number < 2**29:
             raise ValueError("its encoding is damaged")
@@ -228,7 +229,7 @@ def _spans(data: memoryview) -> Iterator[tuple[int, memoryview | int, int, int]]
             value, position = _varint(data, position)
         elif kind in (_FIXED64, _FIXED32, _BYTES):
             if kind == _BYTES:
-                length, position = _varint(data, position)
+                length, position = (data[position], position + 1) if data[position] < 0x80 else _varint(data, position)
             else:
                 length = 8 if kind == _FIXED64 else 4
             if position + length > size:
@@ -242,15 +243,13 @@ def _spans(data: memoryview) -> Iterator[tuple[int, memoryview | int, int, int]]
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 64:
         byte = data[position]
         value |= (byte & 0x7F) << shift
-        position += 1
+        position, shift = position + 1, shift + 7
         if byte < 0x80:
             return value, position
-        shift += 7
-        if shift > 63:
-            raise ValueError("its encoding is damaged")
+    raise ValueError("its encoding is damaged")
 
 
 def _integers(fields: Fields, *numbers: int) -> Iterator[int]:

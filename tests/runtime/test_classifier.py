@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeinfer import EmotionClassifier, UsageError
-from tools.tiny_model import LABELS, metadata, write_model
+from edgeinfer import EmotionClassifier, ModelError, UsageError
+from edgeinfer.model import MAX_BATCH
+from tools.tiny_model import BIAS, LABELS, metadata, model_bytes, put, write_model
 
 DARK, BRIGHT = np.zeros((20, 30), np.uint8), np.full((90, 70, 3), 250, np.uint8)
 
@@ -16,6 +18,11 @@ def test_answers_in_order_for_any_size_and_colour(classifier: EmotionClassifier)
     answers = classifier.classify([DARK, BRIGHT, DARK])
     assert [a.label for a in answers] == ["neutral", "happy", "neutral"]
     assert classifier.labels == LABELS
+
+
+def test_a_crowd_is_read_in_parts_and_in_order(classifier: EmotionClassifier) -> None:
+    answers = classifier.classify([DARK, BRIGHT, BRIGHT] * MAX_BATCH)
+    assert [a.label for a in answers] == ["neutral", "happy", "happy"] * MAX_BATCH
 
 
 def test_probabilities_sum_to_one_and_confidence_is_the_largest(classifier: EmotionClassifier) -> None:
@@ -54,3 +61,19 @@ def test_wrong_crops(classifier: EmotionClassifier, crop: Any, says: str) -> Non
 def test_threads_below_one_are_refused(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="threads"):
         EmotionClassifier.load(tiny_model, threads=0)
+
+
+@pytest.mark.parametrize("number", [pytest.param(float("nan"), id="nan"), pytest.param(float("inf"), id="infinite")])
+def test_answers_that_are_no_numbers(tmp_path: Path, number: float) -> None:
+    path, right = tmp_path / "damaged.onnx", struct.pack("<7f", *BIAS)
+    path.write_bytes(model_bytes().replace(right, struct.pack("<7f", number, *BIAS[1:])))
+    with pytest.raises(ModelError, match="finite"):
+        EmotionClassifier.load(path).classify([BRIGHT])
+
+
+def test_a_model_that_fails_while_it_runs(tmp_path: Path) -> None:
+    path, right, wrong = tmp_path / "failing.onnx", put(1, "mean") + put(1, "slope"), put(1, "slope") + put(1, "mean")
+    path.write_bytes(model_bytes().replace(right, wrong))
+    classifier = EmotionClassifier.load(path)  # 7 columns by as many rows as the batch has: wrong for one face
+    with pytest.raises(ModelError, match="fails while it runs"):
+        classifier.classify([BRIGHT])

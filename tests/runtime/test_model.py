@@ -10,7 +10,7 @@ import pytest
 from edgeinfer import EmotionClassifier, ModelError, ModelNotFoundError, bundled_models, read_card
 from edgeinfer.model import DEFAULT_MODEL, find_model, load_session
 from edgeinfer.onnx_file import summarize
-from tools.tiny_model import metadata, model_bytes, write_model
+from tools.tiny_model import metadata, model_bytes, node, put, tensor, value_info, write_model
 
 
 def _input(**changes: Any) -> str:
@@ -64,6 +64,10 @@ def test_card_holds_what_the_file_says(tiny_model: Path) -> None:
         pytest.param({"inputs": ("picture",)}, "maps picture", id="input-name"),
         pytest.param({"output": "probabilities"}, "to probabilities", id="output-name"),
         pytest.param({"logits": 3}, "promise 7 logits", id="fewer-logits"),
+        pytest.param({"keys": metadata(labels='["a\\n","b"]')}, "two or more different labels", id="control-character"),
+        pytest.param({"keys": metadata(prior='{"happy": "often"}')}, "prior", id="prior-no-number"),
+        pytest.param({"keys": metadata(crop=f'{{"margin": 1{400 * "0"}}}')}, "damaged metadata", id="margin-huge"),
+        pytest.param({"keys": metadata(dataset="x" * 2**20)}, "metadata of more than 1 MB", id="metadata-size"),
     ],
 )
 def test_refused_models(tmp_path: Path, options: dict[str, Any], says: str) -> None:
@@ -89,6 +93,76 @@ def test_files_that_are_no_model(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"bad\.onnx"):
         EmotionClassifier.load(path)
+
+
+def _stored(*dims: int, kind: int = 1, content: bytes = put(9, bytes(8))) -> bytes:
+    """A field of a graph: a stored tensor."""
+    return put(5, b"".join(put(1, dim) for dim in dims) + put(2, kind) + put(8, "more") + content)
+
+
+def _used(kind: str, attribute: bytes = b"") -> bytes:
+    """A field of a graph: a node."""
+    return put(1, node(kind, ("grey",), "more", attributes=put(5, attribute) if attribute else b""))
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        pytest.param(_used("Loop"), "uses the operator Loop", id="control-flow"),
+        pytest.param(_used("Slice"), "uses the operator Slice", id="operator-that-aborts"),
+        pytest.param(_used("Relu", put(1, "body") + put(6, b"")), "holds subgraphs", id="subgraph"),
+        pytest.param(_used("Conv", put(1, "strides") + put(8, 0)), "strides out of range", id="stride-zero"),
+        pytest.param(_used("Conv", put(1, "group") + put(3, 2**64 - 1)), "group out of range", id="group-negative"),
+        pytest.param(_used("MaxPool", put(1, "kernel_shape") + put(8, 2**40)), "kernel_shape out of", id="kernel-huge"),
+        pytest.param(_used("MaxPool", put(1, "pads") + put(8, b"\x01\x80\x80\x80\x01")), "pads out of", id="packed"),
+        pytest.param(_used("Relu", put(1, "axis") + put(3, 2**62)), "axis out of range", id="integer-huge"),
+        pytest.param(_stored(3), "another number of elements", id="tensor-short"),
+        pytest.param(_stored(2, content=put(9, bytes(8)) + put(4, bytes(8))), "another number", id="stored-twice"),
+        pytest.param(_stored(2**62, 2**62), "expected at most", id="tensor-huge"),
+        pytest.param(_stored(2**64 - 2, 2**64 - 1), "expected at most", id="tensor-negative"),
+        pytest.param(_stored(2, kind=8), "only plain numbers", id="texts"),
+        pytest.param(_stored(*[1] * 9), "9 dimensions", id="rank"),
+        pytest.param(_stored(2, content=put(9, bytes(8)) + put(9, b"")), "encoding is damaged", id="content-twice"),
+        pytest.param(put(13, value_info("grey", 1, (2**40,))), "absurd size", id="declared-size"),
+        pytest.param(put(13, put(1, "grey") + put(2, put(4, b""))), "values that are no tensors", id="sequence"),
+        pytest.param(put(15, b""), "sparse tensors", id="sparse"),
+        pytest.param(put(1, b"") * 20_001, "absurd size", id="nodes"),
+        pytest.param(put(3, 0) * 1_000_001, "more than 1000000 fields", id="fields"),
+    ],
+)
+def test_graphs_that_are_refused_before_a_session_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: bytes, says: str
+) -> None:
+    monkeypatch.delattr("onnxruntime.InferenceSession")
+    path = write_model(tmp_path / "bad.onnx", extra=extra)
+    with pytest.raises(ModelError, match=says):
+        load_session(path)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        pytest.param(put(25, b""), "holds functions", id="functions"),
+        pytest.param(put(20, b""), "holds training steps", id="training"),
+        pytest.param(put(7, b""), "holds no graph", id="second-graph"),
+    ],
+)
+def test_models_that_are_more_than_a_graph(tmp_path: Path, more: bytes, says: str) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(model_bytes() + more)
+    with pytest.raises(ModelError, match=says):
+        load_session(path)
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    side = 2**15  # an intermediate result of 4 GB from 256 kB of weights
+    stored = put(5, tensor("tall", (side, 1), (1.0,) * side)) + put(5, tensor("wide", (1, side), (1.0,) * side))
+    made = put(1, node("Add", ("tall", "mean"), "high")) + put(1, node("MatMul", ("high", "wide"), "huge"))
+    path = tmp_path / "huge.onnx"
+    data = model_bytes(extra=stored + made + put(1, node("ReduceMax", ("huge",), "most")))
+    path.write_bytes(data.replace(put(1, "mean") + put(1, "slope"), put(1, "most") + put(1, "slope")))
+    with pytest.raises(ModelError, match="fails while it runs"):
+        EmotionClassifier.load(path).classify([np.zeros((8, 8), np.uint8)])
 
 
 def test_single_byte_damage_is_refused_or_harmless(tmp_path: Path) -> None:

@@ -95,8 +95,9 @@ def model_bytes(
     domain: str = "",
     external: bool = False,
     logits: int = len(LABELS),
+    extra: bytes = b"",
 ) -> bytes:
-    """A serialized ModelProto; the options make it one that must be refused."""
+    """A serialized ModelProto; the options, such as extra fields of its graph, make it one that must be refused."""
     cast = put(5, put(1, "to") + put(3, _FLOAT) + put(20, 2))
     axes = put(5, put(1, "axes") + put(8, 1) + put(8, 2) + put(20, 7))
     keep = put(5, put(1, "keepdims") + put(3, 0) + put(20, 2))
@@ -111,6 +112,7 @@ def model_bytes(
             put(5, tensor("bias", (logits,), BIAS[:logits])),
             *(put(11, value_info(name, _UINT8, ("batch", SIDE, SIDE, 1))) for name in inputs),
             put(12, value_info(output, _FLOAT, ("batch", logits))),
+            extra,
         ]
     )
     opsets = put(8, put(1, "") + put(2, 13)) + (put(8, put(1, domain) + put(2, 1)) if domain else b"")
