@@ -27,7 +27,8 @@ from edgeinfer.model import INPUT_NAME, OUTPUT_NAME
 from edgeinfer_export.convert import first_line, tidy
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import Calibration, VariantName
-from edgeinfer_export.validate import BATCH_PIXELS, run_logits
+from edgeinfer_export.validate import run_logits
+from edgeinfer_train.evaluate import batches
 
 SENSITIVITY_FACES = 128
 METHODS: dict[Calibration, CalibrationMethod] = {
@@ -164,10 +165,8 @@ class Quantizer:
         calibrator = create_calibrator(
             inferred, augmented_model_path=str(self._folder / "augmented.onnx"), calibrate_method=self._method
         )
-        height, width = self._faces.shape[1:3]
-        size = max(1, BATCH_PIXELS // (height * width))
-        for start in range(0, len(self._faces), size):
-            calibrator.collect_data(FaceReader(self._faces[start : start + size]))
+        for batch in batches(self._faces):
+            calibrator.collect_data(FaceReader(batch))
         return calibrator.compute_data()
 
     @staticmethod

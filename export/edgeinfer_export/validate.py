@@ -16,13 +16,11 @@ from edgeinfer.verify import sample_pictures
 from edgeinfer_export.errors import ExportError
 from edgeinfer_train.data import Split, load_split, read_info, split_files
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.evaluate import measuring_mode
+from edgeinfer_train.evaluate import batches, measuring_mode
 
 TOLERANCE = 1e-3
 """Largest difference of two logits, relative to the largest logit or 1."""
 VERDICT_FACES = 256
-BATCH_PIXELS = 2**18
-"""Pixels that go through a network at once: what they cause inside of it is held in memory."""
 PREFERRED_SPLITS: tuple[Split, ...] = ("valid", "test", "train")
 SPLIT_NAMES: dict[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -117,7 +115,7 @@ def judge(model: keras.Model, session: ort.InferenceSession, sample: Sample) -> 
     """
     count = min(VERDICT_FACES, len(sample.images))
     images = sample.images[np.linspace(0, len(sample.images) - 1, count).round().astype(int)]
-    expected = np.asarray(model.predict_on_batch(images), dtype=np.float32)
+    expected = np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in batches(images)])
     answers = run_logits(session, images)
     relative = relative_difference(expected, answers)
     if not relative <= TOLERANCE:
@@ -168,9 +166,7 @@ def relative_difference(expected: Logits, answers: Logits) -> float:
 
 def run_logits(session: ort.InferenceSession, images: NDArray[np.uint8]) -> Logits:
     """Logits of (N, H, W, C) uint8 pictures, (N, K) float32, in batches that fit the memory of the runtime."""
-    batch = max(1, min(64, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
-    parts = [session.run(None, {INPUT_NAME: images[i : i + batch]})[0] for i in range(0, len(images), batch)]
-    return np.concatenate(parts)
+    return np.concatenate([session.run(None, {INPUT_NAME: batch})[0] for batch in batches(images)])
 
 
 def _has_faces(data: Path, split: Split, labels: tuple[str, ...]) -> bool:

@@ -136,7 +136,7 @@ def test_the_calibration_faces_run_once_for_all_static_forms(
         return batch
 
     monkeypatch.setattr(FaceReader, "get_next", count)
-    monkeypatch.setattr("edgeinfer_export.quantize.BATCH_PIXELS", 32 * 48 * 48)
+    monkeypatch.setattr("edgeinfer_train.evaluate.BATCH_PIXELS", 32 * 48 * 48)
     quantizer = Quantizer(graphs["edgenet"][1], PICTURES, tmp_path, calibration=calibration)
     for name in STATIC:
         quantizer.make(name)

@@ -37,6 +37,25 @@ def test_limit_draws_evenly_over_the_labels(data: Path) -> None:
     assert np.bincount(load_split(data, "train", limit=4).labels).tolist() == [2, 2]
 
 
+def test_a_seed_draws_other_faces(data: Path) -> None:
+    first, again, other = (load_split(data, "train", limit=3, seed=seed).names for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert len(set(other)) == 3
+
+
+def test_some_labels_in_another_order(data: Path) -> None:
+    faces = load_split(data, "train", labels=("happy",))
+    assert len(faces) == 4
+    assert {name.split("/")[1] for name in faces.names} == {"happy"}
+    assert faces.soft_labels.shape == (4, 1)
+    swapped, plain = load_split(data, "train", labels=("happy", "neutral")), load_split(data, "train")
+    assert swapped.names == plain.names
+    np.testing.assert_array_equal(swapped.labels, 1 - plain.labels)
+    with pytest.raises(DataError, match="has the labels neutral happy and not fear"):
+        load_split(data, "train", labels=("happy", "fear"))
+
+
 def test_copies_of_held_out_pixels_are_not_trained_on(data: Path) -> None:
     """A copy under another name, another label and another encoding."""
     held_out = sorted((data / "valid/happy").iterdir())[0]

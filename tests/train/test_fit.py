@@ -22,7 +22,7 @@ from edgeinfer_train.data import Faces
 from edgeinfer_train.errors import DataError, DivergedError, RunError
 from edgeinfer_train.evaluate import evaluate
 from edgeinfer_train.fit import FaceBatches, fit
-from edgeinfer_train.model import load_model
+from edgeinfer_train.model import load_model, source_commit
 
 RUN_FILES = {
     "model.keras", "model.weights.h5", "config.toml", "history.csv", "metrics.json", "curves.png",
@@ -95,10 +95,13 @@ def test_the_kept_model_is_the_one_that_was_judged(toy_run: Path, toy_data: Path
     metrics = evaluate(toy_run, toy_data, split="valid").metrics
     assert metrics.accuracy == pytest.approx(best["val_accuracy"], abs=1e-5)
     assert metrics.loss == pytest.approx(best["val_loss"], rel=1e-3)  # one-hot labels: hard and soft agree
-    assert load_model(toy_run / "model.keras")[1].validation == {
+    info = load_model(toy_run / "model.keras")[1]
+    assert info.validation == {
         "val_accuracy": pytest.approx(best["val_accuracy"], abs=1e-5),
         "val_loss": pytest.approx(best["val_loss"], abs=1e-5),
     }
+    assert info.settings == load_config(toy_run / "config.toml").published()
+    assert info.commit == source_commit()
 
 
 def test_a_short_run_in_mixed_precision(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer_train.model import (
+    INFO_MEMBER,
     ModelInfo,
     backbone_of,
     build_core,
@@ -20,6 +23,7 @@ from edgeinfer_train.model import (
     read_model_info,
     save_model,
     save_weights,
+    source_commit,
 )
 
 INFO = ModelInfo(
@@ -40,6 +44,40 @@ def test_model_and_info_come_back(tmp_path: Path, core: keras.Model, grey_faces:
     assert read_model_info(tmp_path / "model.keras") == INFO
     np.testing.assert_array_equal(np.asarray(loaded(grey_faces)), np.asarray(core(grey_faces)))
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_file_of_an_earlier_version_comes_back(tmp_path: Path, core: keras.Model) -> None:
+    path, older = tmp_path / "model.keras", tmp_path / "older.keras"
+    save_model(core, INFO, path)
+    with zipfile.ZipFile(path) as new, zipfile.ZipFile(older, "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            if name == INFO_MEMBER:
+                told = json.loads(content)
+                del told["settings"], told["commit"]
+                content = json.dumps(told).encode()
+            old.writestr(name, content)
+    assert read_model_info(older) == INFO
+
+
+def test_the_commit_is_that_of_a_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "train" / "model.py"
+    copy.parent.mkdir()
+    copy.write_text("")
+    monkeypatch.setattr("edgeinfer_train.model.__file__", str(copy))
+    assert source_commit() == ""
+
+    def git(*arguments: str) -> None:
+        name = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.com"]
+        subprocess.run(["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    assert source_commit() == "", "a folder inside of somebody's repository is not a part of it"
+    git("add", ".")
+    git("commit", "-m", "one")
+    assert re.fullmatch("[0-9a-f]{40}", source_commit())
+    copy.write_text("changed")
+    assert re.fullmatch("[0-9a-f]{40}-dirty", source_commit())
 
 
 def test_weights_alone_come_back(tmp_path: Path, core: keras.Model, grey_faces: NDArray[np.uint8]) -> None:

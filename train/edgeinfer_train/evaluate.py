@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from edgeinfer_train.data import DatasetInfo, Faces, Split, load_split, read_inf
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.metrics import Metrics, log_softmax, score
 
-BATCH_SIZE = 256
+BATCH_PIXELS = 2**19
+"""Pixels that go through a network at once: all that they cause inside of it is held in memory."""
 RUN_MODEL, RUN_METRICS = "model.keras", "metrics.json"
 MISTAKES = 40
 """How many of the most confident mistakes an evaluation names."""
@@ -133,8 +134,7 @@ def measuring_mode(mode: LabelMode) -> LabelMode:
 
 def measure(network: Network, faces: Faces, info: DatasetInfo, split: Split, *, label_mode: LabelMode) -> Evaluation:
     """Measure a model on faces in memory, brought to its size and colour and labelled by a mode."""
-    parts = [network.logits(faces.images[i : i + BATCH_SIZE]) for i in range(0, len(faces), BATCH_SIZE)]
-    logits = np.concatenate(parts)
+    logits = np.concatenate([network.logits(batch) for batch in batches(faces.images)])
     return Evaluation(
         model=str(network.path),
         dataset=info.name,
@@ -146,6 +146,12 @@ def measure(network: Network, faces: Faces, info: DatasetInfo, split: Split, *, 
         ),
         mistakes=_mistakes(logits, faces, network.labels),
     )
+
+
+def batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Cut (N, H, W, C) pictures into batches that fit the memory of a small computer."""
+    size = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
+    return (images[start : start + size] for start in range(0, len(images), size))
 
 
 def _mistakes(logits: NDArray[np.float32], faces: Faces, names: tuple[str, ...]) -> tuple[Mistake, ...]:
