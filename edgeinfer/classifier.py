@@ -56,7 +56,7 @@ class EmotionClassifier:
         """
         if threads < 1:
             raise UsageError(f"threads is {threads}; it must be 1 or more")
-        return cls(*load_session(find_model(path), threads=threads))
+        return cls(*load_session(find_model(path), threads=threads, bounded=True))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ INPUT_NAME, OUTPUT_NAME = "image", "logits"
 MAX_BYTES = 512 * 2**20
 MAX_SIDE = 1024
 MAX_WORKING_BYTES = 2**30
-"""Of weights and intermediate results together, for all models of a process."""
+"""Of weights and intermediate results together, for all bounded sessions of a process."""
 MAX_BATCH = 16
 """Pictures in one call of onnxruntime, so that a crowd stays within that: VGG16 at 224 pixels does with 16."""
 DEFAULT_MODEL = "edgenet-ferplus-int8.onnx"
@@ -34,8 +34,7 @@ REQUIRED_KEYS = (
 )  # fmt: skip
 """The keys that `metadata_props` must hold, each behind "edgeinfer."."""
 
-_SESSION_ENTRIES = {
-    "session.intra_op.allow_spinning": "0",
+_BOUNDS = {
     "session.use_env_allocators": "1",
     # Versions that do not know it ignore it.
     "optimization.constant_folding_max_output_size_in_bytes": str(MAX_WORKING_BYTES // 16),
@@ -120,25 +119,29 @@ def read_card(path: Path) -> ModelCard:
     return _read(path)[0]
 
 
-def load_session(path: Path, *, threads: int = 1) -> tuple[ort.InferenceSession, ModelCard]:
+def load_session(path: Path, *, threads: int = 1, bounded: bool = False) -> tuple[ort.InferenceSession, ModelCard]:
     """Check a model file and make it ready to run on the CPU.
 
     Args:
         path: an ONNX file with our metadata.
         threads: cores for one call, 1 or more.
+        bounded: share at most `MAX_WORKING_BYTES` with all other such sessions, as a stranger's model should; not
+            for large batches or many models at once.
 
     Raises:
         ModelNotFoundError: no such file.
         ModelError: it is no ONNX model, does not say how to use it, or may not be loaded.
     """
     card, data = _read(path)
-    _limit_memory()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    for key, value in _SESSION_ENTRIES.items():
-        options.add_session_config_entry(key, value)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if bounded:
+        _make_pool()
+        for key, value in _BOUNDS.items():
+            options.add_session_config_entry(key, value)
     try:
         # Its fallback would print the error and try the same again.
         session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
@@ -178,8 +181,8 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
 
 
 @cache
-def _limit_memory() -> None:
-    """Let all sessions with `session.use_env_allocators` share one bounded pool."""
+def _make_pool() -> None:
+    """Make what sessions with `session.use_env_allocators` take their memory from."""
     cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(cpu, ort.OrtArenaCfg(MAX_WORKING_BYTES, -1, -1, -1))
 

@@ -112,7 +112,7 @@ def verify(path: Path) -> tuple[Check, ...]:
         ModelNotFoundError: no such file.
         ModelError: a check failed, or the file has nothing to check against.
     """
-    session, card = load_session(path)
+    session, card = load_session(path, bounded=True)
     data = path.read_bytes()
     summary = summarize(data)
     digest, samples = (summary.metadata.get(key) for key in (DIGEST_KEY, SAMPLES_KEY))
