@@ -37,6 +37,11 @@ def measured(results: dict[str, Any]) -> str:
         ),
         ("macro-F1 there", f"{int8['macro_f1']:.3f}", "`bundled_model.py`"),
         (
+            "its expected calibration error there, each half judged with the temperature of the other",
+            f"{model['calibration_error']['error_after']:.3f}",
+            "`bundled_model.py`",
+        ),
+        (
             "time of one face, int8 against float32, one thread",
             f"{model['int8_to_fp32_time']:.2f}",
             "`bundled_model.py`",

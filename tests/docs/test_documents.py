@@ -48,3 +48,24 @@ def test_the_reference_names_every_option_and_exit_code() -> None:
     options = {name for parameter in run.params for name in parameter.opts if name.startswith("--")}
     assert {name for name in options if name not in text} == set()
     assert {code for code in ("0", "1", "2", "3", "4", "5", "6", "7") if f"| {code} |" not in text} == set()
+
+
+def test_the_guide_of_the_export_names_every_option() -> None:
+    from typer.main import get_command
+
+    from edgeinfer_export.cli import app
+
+    text = (ROOT / "export" / "README.md").read_text(encoding="utf-8")
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+        assert {name for name in options - {"--help"} if name not in text} == set()
+
+
+def test_the_card_beside_the_bundled_model_is_what_its_file_says() -> None:
+    from edgeinfer import bundled_models, read_card
+    from edgeinfer.card import markdown
+    from edgeinfer.verify import verify
+
+    for path in bundled_models():
+        assert (ROOT / "models" / f"{path.stem}.md").read_text(encoding="utf-8") == markdown(read_card(path))
+        assert len(verify(path)) == 3
