@@ -16,6 +16,7 @@ import typer
 
 from edgeinfer.detector import DetectorName
 from edgeinfer.errors import EdgeInferError
+from edgeinfer.sources import Mode
 
 if TYPE_CHECKING:
     from edgeinfer.model import ModelCard
@@ -64,6 +65,9 @@ def run(
     ] = None,
     save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Show a window; q ends.")] = False,
+    mode: Annotated[
+        Mode, typer.Option(help="file: every frame; live: the newest one, in real time; auto: live for cameras.")
+    ] = "auto",
     detect_every: Annotated[int, typer.Option(min=1, help="Look for faces in every n-th frame.")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
@@ -73,15 +77,15 @@ def run(
 ) -> None:
     """Read a source and write what its faces show."""
     from edgeinfer import runner
+    from edgeinfer.machine import share_cores
     from edgeinfer.model import asset_path
     from edgeinfer.pipeline import load_pipeline
     from edgeinfer.sources import open_source
 
     outputs = out or []
-    if threads is not None:
-        cv2.setNumThreads(threads)
     # What may be refused is made before an output file is.
-    with open_source(asset_path("demo.mp4") if source is None else source) as frames:
+    with open_source(asset_path("demo.mp4") if source is None else source, mode=mode) as frames:
+        share_cores(threads, live=frames.live)
         pipeline = load_pipeline(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade,
             detect_every=detect_every if frames.continuous else 1, track=frames.continuous, threads=threads or 1,
@@ -193,10 +197,14 @@ class _Progress:
 def _summary(summary: RunSummary) -> str:
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
     seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
-    return (
-        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s\n"
-        f"dominant expression: {summary.dominant or 'none'} ({seen})"
-    )
+    lines = [
+        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s",
+        f"dominant expression: {summary.dominant or 'none'} ({seen})",
+    ]
+    if summary.delay_ms:
+        delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
+        lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
+    return "\n".join(lines)
 
 
 def _card(card: ModelCard) -> str:

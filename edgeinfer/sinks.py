@@ -60,6 +60,9 @@ class RunSummary:
         labels: label to number of faces that showed it.
         elapsed_s: from the first read to the last output closed, in seconds.
         stages_ms: stage to {"p50", "p95"} in milliseconds, over the last 10,000 frames.
+        delay_ms: {"p50", "p95"} from a frame's capture to the end of its writing, in milliseconds, over as many frames;
+            None unless the source is live.
+        dropped: frames that a live source left out, None for the others.
     """
 
     frames: int
@@ -67,6 +70,8 @@ class RunSummary:
     labels: Mapping[str, int]
     elapsed_s: float
     stages_ms: Mapping[str, Mapping[str, float]]
+    delay_ms: Mapping[str, float] | None = None
+    dropped: int | None = None
 
     @property
     def fps(self) -> float:
@@ -346,6 +351,7 @@ def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
 
 
 def _summary_line(summary: RunSummary) -> dict[str, Any]:
+    live = {} if summary.delay_ms is None else {"delay_ms": dict(summary.delay_ms), "dropped": summary.dropped}
     return {
         "type": "summary",
         "frames": summary.frames,
@@ -354,6 +360,7 @@ def _summary_line(summary: RunSummary) -> dict[str, Any]:
         "elapsed_s": round(summary.elapsed_s, 3),
         "fps": round(summary.fps, 1),
         "stages_ms": {stage: dict(values) for stage, values in summary.stages_ms.items()},
+        **live,
     }
 
 

@@ -82,6 +82,14 @@ def test_options(clip: Path, options: list[str], frames: int, faces: int) -> Non
     assert (summary["frames"], summary["faces"]) == (frames, faces)
 
 
+def test_a_file_can_be_played_live(clip: Path) -> None:
+    done = edgeinfer("run", clip, "--out", "-", "--mode", "live")
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["frames"] + summary["dropped"] == 25
+    assert 0 < summary["delay_ms"]["p50"] <= summary["delay_ms"]["p95"]
+    assert "from capture to result" in done.stderr
+
+
 def test_pictures_of_a_folder_do_not_follow_each_other(tmp_path: Path, face_picture: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         shutil.copy(face_picture, tmp_path / name)
@@ -211,7 +219,7 @@ def test_a_lost_camera_is_7(
     from tools.fakes import FakeSource
 
     camera = FakeSource([np.zeros((60, 80, 3), np.uint8)] * 3, error=SourceLostError("the camera was lost"))
-    monkeypatch.setattr(sources, "open_source", lambda _: camera)
+    monkeypatch.setattr(sources, "open_source", lambda _, **__: camera)
     assert _inside(monkeypatch, "run", "0", "--out", str(tmp_path / "x.jsonl")) == 7
     assert capsys.readouterr().err == "edgeinfer: the camera was lost\n"
     assert camera.closed
