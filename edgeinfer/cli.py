@@ -98,6 +98,38 @@ def run(
 
 
 @app.command()
+def bench(
+    source: Annotated[
+        str | None, typer.Argument(help="As for run. Default: the demo clip.", show_default=False)
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every time that was taken here, too.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
+    detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
+    detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
+    max_frames: Annotated[int, typer.Option(min=1, help="Measure so many frames, in several passes if need be.")] = 500,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
+    ] = None,
+) -> None:
+    """Measure what a run costs on this machine."""
+    from edgeinfer.bench import benchmark, write_report
+    from edgeinfer.sinks import check_writable
+
+    if json_file is not None:
+        check_writable(json_file)
+    report = benchmark(
+        source, model=model, detector=detector, detector_model=detector_model, threads=threads, max_frames=max_frames
+    )
+    typer.echo(report.table())
+    for sentence in report.noise.warnings:
+        typer.echo(f"edgeinfer: warning: the machine was noisy: {sentence}", err=True)
+    if json_file is not None:
+        write_report(report, json_file)
+
+
+@app.command()
 def models(
     model: Annotated[
         str | None, typer.Argument(help="Model file or name; without it, the bundled models are listed.")

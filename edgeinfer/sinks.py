@@ -251,9 +251,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         self._path = Path(path)
         if self._path.suffix.lower() != ".mp4":
             raise UsageError(f"a video is written as .mp4, not {self._path.suffix or path!r}")
-        folder = self._path.resolve().parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or self._path.is_dir():
-            raise OutputError(f"cannot write {path}; does its folder exist, and may you write there?")
+        check_writable(self._path)
         self._writer: cv2.VideoWriter | None = None
         self._size_wh, self._fps = (0, 0), 30.0
 
@@ -344,6 +342,17 @@ def check_target(target: str) -> str:
     if suffix not in SINKS:
         raise UsageError(f"cannot tell the format of {target}; an output ends in {' or '.join(SINKS)}, or is '-'")
     return suffix
+
+
+def check_writable(path: Path) -> None:
+    """Refuse what could not be written later, before any work is done.
+
+    Raises:
+        OutputError: its folder does not exist or cannot be written, or it is a folder.
+    """
+    folder = path.resolve().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or path.is_dir():
+        raise OutputError(f"cannot write {path}; does its folder exist, and may you write there?")
 
 
 def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:

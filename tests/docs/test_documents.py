@@ -44,7 +44,8 @@ def test_the_reference_names_every_option_and_exit_code() -> None:
     from edgeinfer.cli import app
 
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    run = get_command(app).commands["run"]  # type: ignore[attr-defined]
-    options = {name for parameter in run.params for name in parameter.opts if name.startswith("--")}
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    parameters = [*commands["run"].params, *commands["bench"].params]
+    options = {name for parameter in parameters for name in parameter.opts if name.startswith("--")}
     assert {name for name in options if name not in text} == set()
     assert {code for code in ("0", "1", "2", "3", "4", "5", "6", "7") if f"| {code} |" not in text} == set()
