@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HIDDEN = {".venv", ".venv-dev", ".venv-wheel"}
+HIDDEN = {".venv", ".venv-dev", ".venv-wheel", "build"}
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not HIDDEN & set(p.relative_to(ROOT).parts))
 
 

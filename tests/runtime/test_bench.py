@@ -10,13 +10,14 @@ import pytest
 
 from edgeinfer import Pipeline, bench, cli
 from edgeinfer.measurement import Measurement, Noise
+from tools.patience import PATIENCE
 
 STEADY = (1.0,) * 30
 
 
 def edgeinfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgeinfer", "bench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
 
 
 def test_the_raw_times_are_kept_and_the_percentiles_derived(clip: Path, tmp_path: Path, tiny_model: Path) -> None:
