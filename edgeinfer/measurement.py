@@ -57,7 +57,7 @@ class Noise:
 
     Attributes:
         reference: times of one identical piece of work, a SHA-256 of 128 KiB, after every frame.
-        switches: how often the system took the core from this process in favour of another.
+        switches: how often the system took a core away from this process.
         elapsed_s: how long that was counted, in seconds.
         load: programs that wanted a core over the minute before, where the system tells.
         cores: that this process may use.
@@ -90,7 +90,7 @@ class Noise:
         if max(self.drift, 1 / self.drift) > MAX_DRIFT:
             found.append(f"identical work took {self.drift:.2f} times as long at the end as at the start")
         if self.switches > MAX_SWITCHES_PER_S * self.elapsed_s:
-            found.append(f"other programs took the core {self.switches / self.elapsed_s:.0f} times a second")
+            found.append(f"the system took the core away {self.switches / self.elapsed_s:.0f} times a second")
         if self.load is not None and self.load >= self.cores:
             found.append(f"{self.load:.1f} programs wanted {self.cores} cores before the start")
         return tuple(found)
