@@ -2,7 +2,7 @@ PYTHON ?= python3
 SOURCE ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check lint type wheel assets clean
+.PHONY: run test test-pi check lint type wheel assets clean
 
 run: .venv/.ready           ## read the demo clip, or SOURCE=clip.mp4
 	.venv/bin/edgeinfer run $(SOURCE)
@@ -26,12 +26,21 @@ wheel: .venv-dev/.ready     ## build the wheel and test it with the runtime's de
 	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl pytest
 	cd tests && ../.venv-wheel/bin/python -m pytest -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
 
+test-pi: build/pi/.ready    ## the runtime's tests and the demo with a Raspberry Pi 4's wheels, emulated: slow
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/pi/site .
+	cd tests && EDGEINFER_TEST_PATIENCE=20 ../build/pi/python -m pytest -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
+	build/pi/python -P -m edgeinfer run $(SOURCE)
+
 assets: .venv-dev/.ready    ## make the demo clip and the test clips again
 	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check scikit-image
 	.venv-dev/bin/python tests/assets/make_assets.py
 
 clean:
 	rm -rf .venv .venv-dev .venv-wheel dist build
+
+build/pi/.ready: pyproject.toml tests/pi/build.py .venv/.ready
+	.venv/bin/python tests/pi/build.py build/pi
+	touch $@
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeinfer.doctor import cpu_name
+from edgeinfer.machine import cpu_name
 from edgeinfer.preprocess import Image
 from edgeinfer.runner import versions
 

@@ -16,6 +16,7 @@ import typer
 
 from edgeinfer.detector import DetectorName
 from edgeinfer.errors import EdgeInferError, one_line
+from edgeinfer.sources import Mode
 
 if TYPE_CHECKING:
     from edgeinfer.results import Result
@@ -63,6 +64,9 @@ def run(
     ] = None,
     save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Show a window; q ends.")] = False,
+    mode: Annotated[
+        Mode, typer.Option(help="file: every frame; live: the newest one, in real time; auto: live for cameras.")
+    ] = "auto",
     detect_every: Annotated[int, typer.Option(min=1, help="Look for faces in every n-th frame.")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
@@ -72,15 +76,15 @@ def run(
 ) -> None:
     """Read a source and write what its faces show."""
     from edgeinfer import runner
+    from edgeinfer.machine import share_cores
     from edgeinfer.model import asset_path
     from edgeinfer.pipeline import load_pipeline
     from edgeinfer.sources import open_source
 
     outputs = out or []
-    if threads is not None:
-        cv2.setNumThreads(threads)
     # What may be refused is made before an output file is.
-    with open_source(asset_path("demo.mp4") if source is None else source) as frames:
+    with open_source(asset_path("demo.mp4") if source is None else source, mode=mode) as frames:
+        share_cores(threads, live=frames.live)
         pipeline = load_pipeline(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade,
             detect_every=detect_every if frames.continuous else 1, track=frames.continuous, threads=threads or 1,
@@ -90,6 +94,38 @@ def run(
             summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=progress.advance)
     if not quiet:
         typer.echo(_summary(summary), err="-" in outputs)
+
+
+@app.command()
+def bench(
+    source: Annotated[
+        str | None, typer.Argument(help="As for run. Default: the demo clip.", show_default=False)
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every time that was taken here, too.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
+    detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
+    detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
+    max_frames: Annotated[int, typer.Option(min=1, help="Measure so many frames, in several passes if need be.")] = 500,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
+    ] = None,
+) -> None:
+    """Measure what a run costs on this machine."""
+    from edgeinfer.bench import benchmark, write_report
+    from edgeinfer.sinks import check_writable
+
+    if json_file is not None:
+        check_writable(json_file)
+    report = benchmark(
+        source, model=model, detector=detector, detector_model=detector_model, threads=threads, max_frames=max_frames
+    )
+    typer.echo(report.table())
+    for sentence in report.noise.warnings:
+        typer.echo(f"edgeinfer: warning: the machine was noisy: {sentence}", err=True)
+    if json_file is not None:
+        write_report(report, json_file)
 
 
 @app.command()
@@ -204,10 +240,14 @@ class _Progress:
 def _summary(summary: RunSummary) -> str:
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
     seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
-    return (
-        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s\n"
-        f"dominant expression: {summary.dominant or 'none'} ({seen})"
-    )
+    lines = [
+        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s",
+        f"dominant expression: {summary.dominant or 'none'} ({seen})",
+    ]
+    if summary.delay_ms:
+        delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
+        lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
+    return "\n".join(lines)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:

@@ -12,6 +12,7 @@ import cv2
 
 from edgeinfer.detector import find_cascade
 from edgeinfer.errors import EdgeInferError
+from edgeinfer.machine import cpu_name, usable_cores
 from edgeinfer.model import bundled_models, load_session
 from edgeinfer.runner import versions
 from edgeinfer.sources import cameras
@@ -43,7 +44,7 @@ def examine() -> tuple[Finding, ...]:
         Finding(
             "threads",
             "ok",
-            f"{_usable_cores()} cores usable, OpenCV takes {cv2.getNumThreads()}, the model 1",
+            f"{usable_cores()} cores usable, OpenCV takes {cv2.getNumThreads()}, the model 1",
         ),
         _cascade(),
         _models(),
@@ -89,22 +90,3 @@ def _windows() -> Finding:
             "this OpenCV shows none; for --show, put opencv-python in place of opencv-python-headless",
         )
     return Finding("windows", "ok", found.group(1))
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cpu_name() -> str:
-    """The processor or board as the system names it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a stream, read to the first hit
-            for line in file:
-                key, _, value = line.partition(":")
-                if key.strip().lower() in ("model name", "model", "hardware"):
-                    if key.strip() == "model" and value.strip().isdigit():
-                        continue
-                    return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown processor"

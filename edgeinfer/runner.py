@@ -39,25 +39,31 @@ def versions() -> dict[str, str]:
 class _Tally:
     """Counts and times in bounded memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._delays: deque[float] = deque(maxlen=_REMEMBERED_FRAMES)
         self._started = time.perf_counter()
         self._frames = 0
         self._labels: Counter[str] = Counter()
         self._times: dict[str, deque[float]] = {stage: deque(maxlen=_REMEMBERED_FRAMES) for stage in STAGES}
 
-    def add(self, result: Result, *, decode_ms: float, write_ms: float) -> None:
+    def add(self, frame: Frame, result: Result, *, decode_ms: float, write_ms: float) -> None:
         self._frames += 1
+        if frame.captured_s is not None:
+            self._delays.append(1000 * (time.monotonic() - frame.captured_s))
         self._labels.update(face.emotion.label for face in result.faces)
         for stage, value in {"decode": decode_ms, **result.stages_ms, "write": write_ms}.items():
             self._times[stage].append(value)
 
     def summary(self) -> RunSummary:
-        stages = {
-            stage: {f"p{q}": round(float(np.percentile(times, q)), 3) for q in (50, 95)} if times else {}
-            for stage, times in self._times.items()
-        }
+        stages = {stage: _percentiles(times) for stage, times in self._times.items()}
         elapsed_s = time.perf_counter() - self._started
-        return RunSummary(self._frames, self._labels.total(), dict(self._labels), elapsed_s, stages)
+        live = (_percentiles(self._delays), self._source.dropped) if self._source.live else (None, None)
+        return RunSummary(self._frames, self._labels.total(), dict(self._labels), elapsed_s, stages, *live)
+
+
+def _percentiles(times_ms: deque[float]) -> dict[str, float]:
+    return {f"p{q}": round(float(np.percentile(times_ms, q)), 3) for q in (50, 95)} if times_ms else {}
 
 
 def run(
@@ -81,7 +87,7 @@ def run(
         SourceError: the source gave no frame, or a live one was lost.
         OutputError: an output cannot be written; what was written before stays.
     """
-    tally = _Tally()
+    tally = _Tally(source)
     with ExitStack() as stack:
         # What ends with a summary is entered first, so that it is closed last and its times hold everything.
         ordered = sorted(sinks, key=lambda sink: not isinstance(sink, JsonlSink))
@@ -98,7 +104,7 @@ def run(
                 started = time.perf_counter()
                 for sink in ordered:
                     sink.write(frame, result)
-                tally.add(result, decode_ms=decode_ms, write_ms=1000 * (time.perf_counter() - started))
+                tally.add(frame, result, decode_ms=decode_ms, write_ms=1000 * (time.perf_counter() - started))
                 if on_result:
                     on_result(frame, result)
     return tally.summary()

@@ -60,6 +60,9 @@ class RunSummary:
         labels: label to number of faces that showed it.
         elapsed_s: from the first read to the last output closed, in seconds.
         stages_ms: stage to {"p50", "p95"} in milliseconds, over the last 10,000 frames.
+        delay_ms: {"p50", "p95"} from a frame's capture to the end of its writing, in milliseconds, over as many frames;
+            None unless the source is live.
+        dropped: frames that a live source left out, None for the others.
     """
 
     frames: int
@@ -67,6 +70,8 @@ class RunSummary:
     labels: Mapping[str, int]
     elapsed_s: float
     stages_ms: Mapping[str, Mapping[str, float]]
+    delay_ms: Mapping[str, float] | None = None
+    dropped: int | None = None
 
     @property
     def fps(self) -> float:
@@ -246,9 +251,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         self._path = Path(path)
         if self._path.suffix.lower() != ".mp4":
             raise UsageError(f"a video is written as .mp4, not {self._path.suffix or path!r}")
-        folder = self._path.resolve().parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or self._path.is_dir():
-            raise OutputError(f"cannot write {path}; does its folder exist, and may you write there?")
+        check_writable(self._path)
         self._writer: cv2.VideoWriter | None = None
         self._size_wh, self._fps = (0, 0), 30.0
 
@@ -341,11 +344,23 @@ def check_target(target: str) -> str:
     return suffix
 
 
+def check_writable(path: Path) -> None:
+    """Refuse what could not be written later, before any work is done.
+
+    Raises:
+        OutputError: its folder does not exist or cannot be written, or it is a folder.
+    """
+    folder = path.resolve().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or path.is_dir():
+        raise OutputError(f"cannot write {path}; does its folder exist, and may you write there?")
+
+
 def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
     return {label: round(value, 4) for label, value in probabilities.items()}
 
 
 def _summary_line(summary: RunSummary) -> dict[str, Any]:
+    live = {} if summary.delay_ms is None else {"delay_ms": dict(summary.delay_ms), "dropped": summary.dropped}
     return {
         "type": "summary",
         "frames": summary.frames,
@@ -354,6 +369,7 @@ def _summary_line(summary: RunSummary) -> dict[str, Any]:
         "elapsed_s": round(summary.elapsed_s, 3),
         "fps": round(summary.fps, 1),
         "stages_ms": {stage: dict(values) for stage, values in summary.stages_ms.items()},
+        **live,
     }
 
 

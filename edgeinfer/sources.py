@@ -11,15 +11,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 import numpy as np
 
-from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError
+from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError, UsageError
+from edgeinfer.live import LiveSource
 from edgeinfer.preprocess import Image
 
+Mode = Literal["auto", "file", "live"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 STREAM_TIMEOUT_MS = 10_000
 
@@ -32,11 +35,13 @@ class Frame:
         image: (H, W, 3) BGR uint8.
         index: position in the source, from 0.
         timestamp_s: presentation time in seconds, from the source's first frame on for cameras and streams.
+        captured_s: when it was read, in seconds of `time.monotonic()`; None where nobody looked at the clock.
     """
 
     image: Image
     index: int
     timestamp_s: float
+    captured_s: float | None = None
 
 
 @runtime_checkable
@@ -45,10 +50,11 @@ class Source(Protocol):
 
     Attributes:
         name: for people and outputs, free of credentials.
-        live: whether frames come in real time and without end.
+        live: whether frames come in real time, so that a slow reader falls behind.
         continuous: whether frames follow each other, as in a video; pictures of a folder do not.
         fps: frames a second where the source tells, else None.
         frame_count: frames in all where the source tells, else None.
+        dropped: frames read so far and never given, since a newer one was there.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Source(Protocol):
     continuous: bool
     fps: float | None
     frame_count: int | None
+    dropped: int
 
     def __iter__(self) -> Iterator[Frame]: ...
     def __enter__(self) -> Self: ...
@@ -65,9 +72,10 @@ class Source(Protocol):
 
 
 class VideoSource(AbstractContextManager["VideoSource"]):
-    """A video file, camera or stream through OpenCV."""
+    """A video file, camera or stream through OpenCV, every frame in order."""
 
     continuous = True
+    dropped = 0
 
     def __init__(self, capture: cv2.VideoCapture, *, name: str, live: bool) -> None:
         """Take over an opened capture.
@@ -96,8 +104,9 @@ class VideoSource(AbstractContextManager["VideoSource"]):
             read, image = self._capture.read()
             if not read:
                 break
-            last_s = time.monotonic() - started if self.live else self._timestamp(index, last_s)
-            yield Frame(_bgr(image), index, last_s)
+            captured_s = time.monotonic()
+            last_s = captured_s - started if self.live else self._timestamp(index, last_s)
+            yield Frame(_bgr(image), index, last_s, captured_s)
             index += 1
         if index == 0:
             raise SourceError(f"{self.name} opened but gave no frame; is it whole, and is the camera free?")
@@ -127,6 +136,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
 
     live = False
     continuous = False
+    dropped = 0
     fps: float | None = None
 
     def __init__(self, paths: Sequence[Path], *, name: str) -> None:
@@ -157,12 +167,14 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         """Nothing is held open between pictures."""
 
 
-def open_source(source: str | int | Path) -> Source:
+def open_source(source: str | int | Path, *, mode: Mode = "auto") -> Source:
     """Open whatever a user names.
 
     Args:
         source: a video or picture file, a folder or glob of pictures, a camera's number or `/dev/videoN`, or the
             URL of a stream.
+        mode: "file" gives every frame in order; "live" gives the newest one and drops the others, and plays a file in
+            real time; "auto" is "live" for cameras and endless streams, else "file".
 
     Returns:
         A source to be used in a `with` statement.
@@ -170,9 +182,20 @@ def open_source(source: str | int | Path) -> Source:
     Raises:
         SourceNotFoundError: nothing is there.
         SourceError: it cannot be opened.
+        UsageError: no such mode, or "live" for pictures, which have no time.
     """
-    text = str(source)
-    if isinstance(source, int) or text.isdecimal():
+    if mode not in MODES:
+        raise UsageError(f"no mode is called {mode}; choose one of {', '.join(MODES)}")
+    opened = _open(str(source))
+    if mode == "live" and not opened.continuous:
+        raise UsageError(f"{opened.name} is no video; pictures have no time to be played in, so leave out the mode")
+    if mode == "live" or (mode == "auto" and opened.live):
+        return LiveSource(opened, paced=not opened.live)
+    return opened
+
+
+def _open(text: str) -> Source:
+    if text.isdecimal():
         return _open_camera(Path(f"/dev/video{text}"))
     if text.startswith("/dev/video"):
         return _open_camera(Path(text))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HIDDEN = {".venv", ".venv-dev", ".venv-wheel"}
+HIDDEN = {".venv", ".venv-dev", ".venv-wheel", "build"}
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not HIDDEN & set(p.relative_to(ROOT).parts))
 
 
@@ -44,8 +44,9 @@ def test_the_reference_names_every_option_and_exit_code() -> None:
     from edgeinfer.cli import app
 
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    run = get_command(app).commands["run"]  # type: ignore[attr-defined]
-    options = {name for parameter in run.params for name in parameter.opts if name.startswith("--")}
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    parameters = [*commands["run"].params, *commands["bench"].params]
+    options = {name for parameter in parameters for name in parameter.opts if name.startswith("--")}
     assert {name for name in options if name not in text} == set()
     assert {code for code in ("0", "1", "2", "3", "4", "5", "6", "7") if f"| {code} |" not in text} == set()
 

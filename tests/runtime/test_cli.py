@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from edgeinfer import SourceLostError, cli, sources
+from tools.patience import PATIENCE
 from tools.tiny_model import write_model
 
 
 def edgeinfer(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgeinfer", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60 * PATIENCE, check=False, **options)
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int) -> str:
@@ -80,6 +81,14 @@ def test_options(clip: Path, options: list[str], frames: int, faces: int) -> Non
     done = edgeinfer("run", clip, "--out", "-", *options)
     summary = json.loads(done.stdout.splitlines()[-1])
     assert (summary["frames"], summary["faces"]) == (frames, faces)
+
+
+def test_a_file_can_be_played_live(clip: Path) -> None:
+    done = edgeinfer("run", clip, "--out", "-", "--mode", "live")
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["frames"] + summary["dropped"] == 25
+    assert 0 < summary["delay_ms"]["p50"] <= summary["delay_ms"]["p95"]
+    assert "from capture to result" in done.stderr
 
 
 def test_pictures_of_a_folder_do_not_follow_each_other(tmp_path: Path, face_picture: Path) -> None:
@@ -163,7 +172,7 @@ def test_a_full_disk_is_6(clip: Path, tmp_path: Path) -> None:
 def test_a_reader_that_goes_away_is_6(clip: Path) -> None:
     program = f"{sys.executable} -m edgeinfer"
     command = f"{program} run {clip} --out - --quiet | head -n 1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
     assert "Broken pipe" in refused(done, 6)
 
 
@@ -211,7 +220,7 @@ def test_a_lost_camera_is_7(
     from tools.fakes import FakeSource
 
     camera = FakeSource([np.zeros((60, 80, 3), np.uint8)] * 3, error=SourceLostError("the camera was lost"))
-    monkeypatch.setattr(sources, "open_source", lambda _: camera)
+    monkeypatch.setattr(sources, "open_source", lambda _, **__: camera)
     assert _inside(monkeypatch, "run", "0", "--out", str(tmp_path / "x.jsonl")) == 7
     assert capsys.readouterr().err == "edgeinfer: the camera was lost\n"
     assert camera.closed
@@ -236,13 +245,13 @@ def test_a_signal_closes_every_output(tmp_path: Path, clip: Path, number: signal
         str(tmp_path / "x.mp4"),
     ]
     with subprocess.Popen([*command, *outputs], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 60 * PATIENCE
         while not (tmp_path / "x.csv").exists() or (tmp_path / "x.csv").read_text().count("\n") < 5:
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=30 * PATIENCE)
     assert process.returncode == code
     assert errors == "edgeinfer: interrupted; every output is closed\n"
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]

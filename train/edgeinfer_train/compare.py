@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgeinfer.doctor import cpu_name
 from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
+from edgeinfer.machine import cpu_name
 from edgeinfer.model import INPUT_NAME, load_session
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluate import RUN_METRICS, RUN_MODEL

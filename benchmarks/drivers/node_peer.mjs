@@ -1,0 +1,97 @@
+// Runs face-api or Human over prepared pictures; started by peers.py.
+//
+//     node node_peer.mjs face-api|human MODULES WORK RESULT.json
+//
+// WORK holds frames.rgb and faces.rgb, raw (height, width, 3) uint8, and sizes.json. Both run on TensorFlow.js' WASM
+// backend, one thread, since the native one is fetched from outside the registry when it is installed.
+
+import { readFileSync, writeFileSync, openSync, readSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:http';
+import { basename, join } from 'node:path';
+
+const [name, modules, work, result] = process.argv.slice(2);
+const require = createRequire(join(modules, 'package.json'));
+console.log = () => {}; // both libraries talk there
+const tf = require('@tensorflow/tfjs');
+const wasm = require('@tensorflow/tfjs-backend-wasm');
+wasm.setWasmPaths(join(modules, 'node_modules/@tensorflow/tfjs-backend-wasm/dist/'));
+wasm.setThreadsCount(1);
+
+const NAMES = { fearful: 'fear', disgusted: 'disgust', surprised: 'surprise' };
+
+async function faceApi() {
+  const faceapi = require('@vladmandic/face-api/dist/face-api.node-wasm.js');
+  await tf.setBackend('wasm');
+  await tf.ready();
+  const models = join(modules, 'node_modules/@vladmandic/face-api/model');
+  await faceapi.nets.tinyFaceDetector.loadFromDisk(models);
+  await faceapi.nets.faceExpressionNet.loadFromDisk(models);
+  const options = new faceapi.TinyFaceDetectorOptions();
+  const read = async (tensor) => {
+    const found = await faceapi.detectAllFaces(tensor, options).withFaceExpressions();
+    return found.map((face) => Object.entries(face.expressions));
+  };
+  return { version: faceapi.version?.faceapi ?? String(faceapi.version), read, single: read };
+}
+
+async function humanApi() {
+  const { Human } = require(join(modules, 'node_modules/@vladmandic/human/dist/human.node-wasm.js'));
+  // Its WASM build knows no other way to a model than HTTP.
+  const folder = join(modules, 'node_modules/@vladmandic/human/models');
+  const server = createServer((request, response) => response.end(readFileSync(join(folder, basename(request.url)))));
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  const human = new Human({
+    backend: 'wasm',
+    wasmPath: join(modules, 'node_modules/@tensorflow/tfjs-backend-wasm/dist/'),
+    modelBasePath: `http://127.0.0.1:${server.address().port}/`,
+    filter: { enabled: false },
+    face: { enabled: true, mesh: { enabled: false }, iris: { enabled: false }, description: { enabled: false },
+      emotion: { enabled: true } },
+    body: { enabled: false }, hand: { enabled: false }, object: { enabled: false }, gesture: { enabled: false },
+    segmentation: { enabled: false },
+  });
+  await human.load();
+  server.close();
+  const read = async (tensor, config) => {
+    const found = await human.detect(tensor, config);
+    return found.face.map((face) => (face.emotion ?? []).map((each) => [each.emotion, each.score]));
+  };
+  // Pictures that do not follow each other must not be answered from the one before.
+  return { version: human.version, read, single: (tensor) => read(tensor, { cacheSensitivity: 0 }) };
+}
+
+function* pictures(kind) {
+  const { count, height, width } = JSON.parse(readFileSync(join(work, 'sizes.json')))[kind];
+  const file = openSync(join(work, `${kind}.rgb`), 'r');
+  for (let index = 0; index < count; index++) {
+    const data = new Uint8Array(height * width * 3);
+    readSync(file, data, 0, data.length, index * data.length);
+    yield { data, shape: [height, width, 3] };
+  }
+}
+
+const best = (scores) => {
+  if (!scores.length) return null;
+  const [label] = scores.reduce((a, b) => (b[1] > a[1] ? b : a));
+  return NAMES[label] ?? label;
+};
+
+const peer = await (name === 'human' ? humanApi() : faceApi());
+const told = { version: peer.version, frame_ms: [], boxes: [], labels: [] };
+for (const { data, shape } of pictures('frames')) {
+  const started = process.cpuUsage();
+  const tensor = tf.tensor3d(data, shape, 'int32');
+  const found = await peer.read(tensor);
+  tf.dispose(tensor);
+  const { user, system } = process.cpuUsage(started); // microseconds
+  told.frame_ms.push((user + system) / 1000);
+  told.boxes.push(found.length);
+}
+for (const { data, shape } of pictures('faces')) {
+  const tensor = tf.tensor3d(data, shape, 'int32');
+  const found = await peer.single(tensor);
+  tf.dispose(tensor);
+  told.labels.push(found.length ? best(found[0]) : null);
+}
+writeFileSync(result, JSON.stringify(told));
