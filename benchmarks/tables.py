@@ -119,7 +119,8 @@ def peers(results: dict[str, Any]) -> str:
 
 
 TABLES = {
-    "measured": measured, "forms": forms, "labels": labels, "crops": crops, "quantization": quantization, "peers": peers,
+    "measured": measured, "forms": forms, "labels": labels, "crops": crops, "quantization": quantization,
+    "peers": peers,
 }  # fmt: skip
 
 

@@ -17,8 +17,8 @@ import keras
 import numpy as np
 
 from edgeinfer.card import markdown
-from edgeinfer.doctor import cpu_name
 from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.machine import cpu_name
 from edgeinfer.model import load_session, read_card
 from edgeinfer.verify import record, verify
 from edgeinfer_export.card import final_card, limits
