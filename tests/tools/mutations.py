@@ -45,6 +45,7 @@ OPERATORS = (
     "DequantizeLinear", "Identity",
 )  # fmt: skip
 CPU_SECONDS, MEMORY, CHILDREN = 5, 4 << 30, 2
+STUCK_SECONDS = 120  # a child that waits for ever; on a busy machine it may have to wait for its turn
 
 Field = list[Any]  # number, wire type, and an int, bytes or a list of fields
 
@@ -198,7 +199,7 @@ def start(arguments: list[str], said: Path) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(12 * CPU_SECONDS)  # a child that waits for ever; a busy machine may make it wait for its turn
+    signal.alarm(STUCK_SECONDS)
     os._exit(execute(lambda: app(arguments), "edgeinfer"))
 
 
