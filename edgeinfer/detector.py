@@ -57,7 +57,7 @@ class HaarDetector:
                 "a cascade needs scale_factor > 1, min_neighbors >= 0 and 1 <= min_size <= max_size; got "
                 f"{scale_factor}, {min_neighbors}, {min_size}, {max_size}"
             )
-        self._cascade = _load_cascade(find_cascade(cascade))
+        self._cascade = load_cascade(cascade)
         self._scale_factor, self._min_neighbors = scale_factor, min_neighbors
         self._min_size = (min_size, min_size)
         self._max_size = (max_size, max_size) if max_size else (0, 0)
@@ -181,13 +181,20 @@ def _cascade_folder() -> Path:
     return Path(data.haarcascades) if data else Path()
 
 
-def _load_cascade(path: Path) -> cv2.CascadeClassifier:
-    cascade = cv2.CascadeClassifier()
+def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
+    """Load the cascade meant by a name, a path, or None for the frontal face.
+
+    Raises:
+        CapabilityError: this OpenCV has no cascade classifier or came without cascade files.
+        ModelError: the cascade is missing or no cascade.
+    """
+    path = find_cascade(cascade)
+    loaded = cv2.CascadeClassifier()
     with contextlib.suppress(cv2.error):
-        cascade.load(str(path))  # the constructor would raise a SystemError for a damaged file
-    if cascade.empty():
+        loaded.load(str(path))  # the constructor would raise a SystemError for a damaged file
+    if loaded.empty():
         raise ModelError(f"{path} is not a cascade that OpenCV {cv2.__version__} can read")
-    return cascade
+    return loaded
 
 
 def _inside(xywh: np.ndarray[tuple[int], np.dtype[np.float32]], width: int, height: int) -> Box:

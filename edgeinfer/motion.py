@@ -1,0 +1,143 @@
+"""Where a face went since the last frame, and whether the scene is still the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edgeinfer.preprocess import Image
+from edgeinfer.results import Box
+from edgeinfer.view import View
+
+PATCH_PIXELS = 20
+REACH_PIXELS = 7
+"""How far a patch is searched around its predicted place, in its own pixels: a third of the face."""
+INNER = 0.8
+"""Side of the patch as a share of the face's: the rest is hair and background."""
+_FLAT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A face between pixels.
+
+    Attributes:
+        x: centre in pixels of the frame.
+        y: centre.
+        w: width in pixels.
+        h: height in pixels.
+    """
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @classmethod
+    def of(cls, box: Box) -> Place:
+        """The place of a box."""
+        return cls(box.x + (box.w - 1) / 2, box.y + (box.h - 1) / 2, box.w, box.h)
+
+    @property
+    def side(self) -> float:
+        """Side of the square of the same area, in pixels."""
+        return float((self.w * self.h) ** 0.5)
+
+    def box(self) -> Box:
+        """The nearest box in whole pixels."""
+        left, top = round(self.x - (self.w - 1) / 2), round(self.y - (self.h - 1) / 2)
+        return Box(left, top, max(1, round(self.w)), max(1, round(self.h)))
+
+    def moved(self, x: float, y: float, zoom: float = 1.0) -> Place:
+        """The place so many pixels further, and so many times as large."""
+        return Place(self.x + x, self.y + y, self.w * zoom, self.h * zoom)
+
+    def towards(self, other: Place, share: float) -> Place:
+        """Between this place (0) and another (1)."""
+        mine = 1 - share
+        return Place(mine * self.x + share * other.x, mine * self.y + share * other.y,
+                     mine * self.w + share * other.w, mine * self.h + share * other.h)  # fmt: skip
+
+    def iou(self, other: Place) -> float:
+        """Intersection over union, 0..1."""
+        wide = min(self.x + self.w / 2, other.x + other.w / 2) - max(self.x - self.w / 2, other.x - other.w / 2)
+        high = min(self.y + self.h / 2, other.y + other.h / 2) - max(self.y - self.h / 2, other.y - other.h / 2)
+        if wide <= 0 or high <= 0:
+            return 0.0
+        return wide * high / (self.w * self.h + other.w * other.h - wide * high)
+
+
+def look_of(view: View, place: Place) -> Image:
+    """What a face looks like, to find it again: (20, 20) uint8."""
+    return view.patch(place.x, place.y, INNER * place.side, PATCH_PIXELS)
+
+
+def likeness(one: Image, other: Image) -> float:
+    """Normalised correlation of two patches of a size, -1..1; flat ones are alike."""
+    if one.std() < _FLAT and other.std() < _FLAT:
+        return 1.0
+    return float(cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0])
+
+
+def follow(view: View, patch: Image, place: Place) -> tuple[Place, float]:
+    """Search a patch around a predicted place (normalised cross-correlation, Lewis 1995).
+
+    Args:
+        view: the frame.
+        patch: from `look_of`.
+        place: where it should be, at its size.
+
+    Returns:
+        Where it fits best and the correlation there, -1..1. A patch without any texture stays, with 1.
+    """
+    across = PATCH_PIXELS + 2 * REACH_PIXELS
+    step = INNER * place.side / PATCH_PIXELS
+    around = view.patch(place.x, place.y, step * across, across)
+    fits = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
+    _, best, _, (column, row) = cv2.minMaxLoc(fits)
+    if best <= 0:
+        inner = around[REACH_PIXELS:-REACH_PIXELS, REACH_PIXELS:-REACH_PIXELS]
+        return place, likeness(patch, inner)
+    x = column + _vertex(fits[row], column) - REACH_PIXELS
+    y = row + _vertex(fits[:, column], row) - REACH_PIXELS
+    return place.moved(x * step, y * step), best
+
+
+def zoom_of(view: View, patch: Image, place: Place) -> float:
+    """Which of three sizes fits a patch best where it is: 1 or a little more or less."""
+    fits = {zoom: likeness(patch, look_of(view, place.moved(0, 0, zoom))) for zoom in (1.0, 0.95, 1.05)}
+    return max(fits, key=lambda zoom: fits[zoom])
+
+
+def _vertex(values: np.ndarray[tuple[int], np.dtype[np.float32]], peak: int) -> float:
+    """Where the parabola through a peak and its neighbours is highest, -0.5..0.5 beside the peak."""
+    if not 0 < peak < len(values) - 1:
+        return 0.0
+    before, here, after = float(values[peak - 1]), float(values[peak]), float(values[peak + 1])
+    bend = before - 2 * here + after
+    return 0.0 if bend >= 0 else max(-0.5, min(0.5, 0.5 * (before - after) / bend))
+
+
+class SceneWatch:
+    """Tells a cut from movement, on a picture of 32x18 pixels."""
+
+    SIZE = (32, 18)
+    CHANGED = 0.35
+    """Share of the picture that must differ by more than light and movement explain."""
+
+    def __init__(self) -> None:
+        """Start without a scene."""
+        self._last: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None = None
+
+    def cut(self, view: View) -> bool:
+        """Whether this frame shows another scene than the one before; the first frame does."""
+        small = cv2.resize(view.shrunk(72), self.SIZE, interpolation=cv2.INTER_AREA)
+        now = np.asarray(small, np.float32)
+        now -= now.mean()
+        last, self._last = self._last, now
+        if last is None:
+            return True
+        rough = max(8.0, 0.5 * float(last.std() + now.std()))
+        return float((np.abs(now - last) > rough).mean()) > self.CHANGED

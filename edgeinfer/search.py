@@ -1,0 +1,137 @@
+"""Where to look: the whole frame in steps, and closely around one face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edgeinfer.detector import FaceDetector, HaarDetector, YuNetDetector, load_cascade
+from edgeinfer.motion import Place
+from edgeinfer.preprocess import Image
+from edgeinfer.results import Box
+from edgeinfer.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of the search of a whole frame.
+
+    Attributes:
+        period_s: how often it should be done, in seconds.
+        urgent: whether it is done at once in a new scene.
+    """
+
+    period_s: float
+    urgent: bool
+
+
+class Search(Protocol):
+    """The role of what finds faces for the watcher.
+
+    Attributes:
+        steps: what makes up a search of the whole frame.
+        close: whether `confirm` can tell a face from something else.
+    """
+
+    steps: tuple[Step, ...]
+    close: bool
+
+    def scan(self, view: View, step: int) -> list[Place]:
+        """Do one step; where faces may be."""
+
+    def confirm(self, view: View, place: Place, turn: int) -> Place | None:
+        """Look closely around a face; where it is, or None. `turn` counts the looks, to take turns with."""
+
+
+class WholeSearch:
+    """Any detector, asked for the whole frame every so often."""
+
+    close = False
+
+    def __init__(self, detector: FaceDetector, *, period_s: float) -> None:
+        """Ask a detector every `period_s` seconds."""
+        self._detector = detector
+        self.steps = (Step(period_s, urgent=True),)
+
+    def scan(self, view: View, step: int) -> list[Place]:
+        """Ask it now."""
+        return [Place.of(box) for box in self._detector.detect(view.image)]
+
+    def confirm(self, view: View, place: Place, turn: int) -> Place | None:
+        """It has no closer look."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    cascade: cv2.CascadeClassifier
+    height: int
+    mirrored: bool
+    factor: float
+
+
+class CascadeSearch:
+    """Frontal and profile cascades over small pictures; each face is then confirmed from near."""
+
+    close = True
+    NEAR_PIXELS = 30
+    """Side of a face in the picture of a closer look."""
+
+    def __init__(self, cascade: str | None = None) -> None:
+        """Load the cascades."""
+        frontal = load_cascade("haarcascade_frontalface_alt2")
+        strict = load_cascade("haarcascade_frontalface_default")
+        profile = load_cascade("haarcascade_profileface")
+        self._scans = (
+            (_Scan(frontal, 190, False, 1.2), Step(0.4, True)),
+            (_Scan(profile, 120, False, 1.2), Step(1.0, False)),
+            (_Scan(profile, 120, True, 1.2), Step(1.0, False)),
+        )
+        self.steps = tuple(step for _, step in self._scans)
+        self._near = ((frontal, False), (strict, False), (profile, False), (profile, True))
+
+    def scan(self, view: View, step: int) -> list[Place]:
+        """Search the whole frame with one cascade at a reduced size."""
+        how = self._scans[step][0]
+        small = view.shrunk(how.height)
+        zoom = view.size_wh[1] / small.shape[0]
+        found = _run(how.cascade, small, how.mirrored, how.factor, 1, 20, 0)
+        return [Place.of(Box(*row)).moved(0, 0) if zoom == 1 else _scaled(row, zoom) for row in found]
+
+    def confirm(self, view: View, place: Place, turn: int) -> Place | None:
+        """Search a square of twice the face's side, at the size that suits the cascade."""
+        side = 2 * self.NEAR_PIXELS
+        picture = view.patch(place.x, place.y, 2 * place.side, side)
+        cascade, mirrored = self._near[turn % len(self._near)]
+        found = _run(cascade, picture, mirrored, 1.1, 2, 21, 44)
+        if not found:
+            return None
+        x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)
+        zoom = place.side / self.NEAR_PIXELS
+        return Place(place.x + (x + w / 2 - side / 2) * zoom, place.y + (y + h / 2 - side / 2) * zoom,
+                     w * zoom, h * zoom)  # fmt: skip
+
+
+def _run(
+    cascade: cv2.CascadeClassifier, picture: Image, mirrored: bool, factor: float, neighbours: int,
+    smallest: int, largest: int,
+) -> list[tuple[int, int, int, int]]:  # fmt: skip
+    seen = cv2.flip(picture, 1) if mirrored else picture
+    found = cascade.detectMultiScale(seen, factor, neighbours, minSize=(smallest, smallest), maxSize=(largest, largest))
+    wide = picture.shape[1]
+    return [((wide - int(x) - int(w)) if mirrored else int(x), int(y), int(w), int(h)) for x, y, w, h in found]
+
+
+def _scaled(xywh: tuple[int, int, int, int], zoom: float) -> Place:
+    x, y, w, h = xywh
+    return Place((x + w / 2) * zoom - 0.5, (y + h / 2) * zoom - 0.5, w * zoom, h * zoom)
+
+
+def search_for(detector: FaceDetector) -> Search:
+    """The search that suits a detector."""
+    if isinstance(detector, HaarDetector):
+        return CascadeSearch()
+    return WholeSearch(detector, period_s=0.13 if isinstance(detector, YuNetDetector) else 0.2)

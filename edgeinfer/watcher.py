@@ -1,0 +1,114 @@
+"""Where the faces are in each frame: searches now and then, follows in between."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from edgeinfer.detector import FaceDetector
+from edgeinfer.motion import Place, SceneWatch, zoom_of
+from edgeinfer.preprocess import Image
+from edgeinfer.results import Box
+from edgeinfer.scheduler import Scheduler
+from edgeinfer.search import search_for
+from edgeinfer.tracker import Track, Tracker
+from edgeinfer.view import View
+
+Auto = Literal["auto"]
+_LONG_GAP_S = 1.0
+
+
+class Watcher:
+    """Joins when, where and who: the faces of each frame with their identities."""
+
+    def __init__(self, detector: FaceDetector, detect_every: int | Auto = "auto") -> None:
+        """Start without any face.
+
+        Args:
+            detector: asked for the whole first frame, which has nothing to build on, and as `detect_every` says.
+            detect_every: "auto" for a search that suits the detector, by time; or every n-th frame, 1 or more.
+        """
+        self._detector, self._every = detector, detect_every
+        self._search = search_for(detector)
+        self._tracker = Tracker()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tracker.forget()
+        self._scheduler, self._scene = Scheduler(self._search.steps), SceneWatch()
+        self._last_s: float | None = None
+        self._frames = 0
+
+    def find(self, image: Image, now_s: float) -> tuple[list[tuple[int, Box]], dict[str, float]]:
+        """Where everyone is.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8.
+            now_s: its time; a step back forgets every face.
+
+        Returns:
+            Identity and box of every face in view, and the milliseconds of "detect" and "track".
+        """
+        started = time.perf_counter()
+        if self._last_s is not None and now_s < self._last_s:
+            self._forget()
+        view, last_s, self._last_s = View(image), self._last_s, now_s
+        elapsed_s = 0.0 if last_s is None else now_s - last_s
+        cut = self._scene.cut(view) or elapsed_s > _LONG_GAP_S
+        self._tracker.follow(view, now_s, elapsed_s, cut=cut)
+        followed = time.perf_counter()
+        if last_s is None or self._every != "auto":
+            self._detect(view, now_s)
+        else:
+            self._search_some(view, now_s, elapsed_s, cut=cut)
+        detected = time.perf_counter()
+        self._tracker.prune(now_s)
+        seen = [(track.number, _clipped(track.place.box(), view)) for track in self._tracker.shown]
+        done = time.perf_counter()
+        return seen, {"detect": 1000 * (detected - followed), "track": 1000 * (done - detected + followed - started)}
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """Identities that may come back."""
+        return self._tracker.alive
+
+    def _detect(self, view: View, now_s: float) -> None:
+        """Have the detector itself search the frame, if it is its turn."""
+        if self._every == "auto":
+            self._scheduler.due(now_s, 0.0, cut=True)
+        elif self._frames % self._every:
+            self._frames += 1
+            return
+        self._frames += 1
+        places = [Place.of(box) for box in self._detector.detect(view.image)]
+        self._tracker.sighted(places, view, now_s, certain=True)
+        if self._every != "auto":
+            self._tracker.hide_unseen(now_s)
+
+    def _search_some(self, view: View, now_s: float, elapsed_s: float, *, cut: bool) -> None:
+        if self._search.close:
+            for track in self._tracker.tracks:
+                if self._scheduler.deserves_look(track, now_s):
+                    self._confirm(track, view, now_s)
+        for step in self._scheduler.due(now_s, elapsed_s, cut=cut):
+            found = self._search.scan(view, step)
+            new = self._tracker.sighted(found, view, now_s, certain=not self._search.close)
+            for track in new if self._search.close else ():
+                for _ in range(2):
+                    if not track.number:
+                        self._confirm(track, view, now_s)
+
+    def _confirm(self, track: Track, view: View, now_s: float) -> None:
+        track.looked_s = now_s
+        found = self._search.confirm(view, track.place, track.turn)
+        if found is None or not self._tracker.confirm(track, found, view, now_s, weight=0.4):
+            track.turn += 1  # another cascade the next time
+            if track.visible:
+                track.place = track.place.moved(0, 0, zoom_of(view, track.patch, track.place))
+
+
+def _clipped(box: Box, view: View) -> Box:
+    wide, high = view.size_wh
+    left, top, right, bottom = box.xyxy
+    left, top = min(max(0, left), wide - 1), min(max(0, top), high - 1)
+    return Box(left, top, max(1, min(wide, right) - left), max(1, min(high, bottom) - top))
