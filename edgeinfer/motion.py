@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,8 @@ REACH_PIXELS = 7
 """How far a patch is searched around its predicted place, in its own pixels: a third of the face."""
 INNER = 0.8
 """Side of the patch as a share of the face's: the rest is hair and background."""
+CLEARLY_BETTER = 0.02
+"""How much better another size must fit, as a correlation: less is chance, and chance adds up."""
 _FLAT = 2.0
 
 
@@ -108,7 +111,8 @@ def follow(view: View, patch: Image, place: Place) -> tuple[Place, float]:
 def zoom_of(view: View, patch: Image, place: Place) -> float:
     """Which of three sizes fits a patch best where it is: 1 or a little more or less."""
     fits = {zoom: likeness(patch, look_of(view, place.moved(0, 0, zoom))) for zoom in (1.0, 0.95, 1.05)}
-    return max(fits, key=lambda zoom: fits[zoom])
+    best = max(fits, key=lambda zoom: fits[zoom])
+    return best if fits[best] > fits[1.0] + CLEARLY_BETTER else 1.0
 
 
 def _vertex(values: np.ndarray[tuple[int], np.dtype[np.float32]], peak: int) -> float:
@@ -120,24 +124,63 @@ def _vertex(values: np.ndarray[tuple[int], np.dtype[np.float32]], peak: int) -> 
     return 0.0 if bend >= 0 else max(-0.5, min(0.5, 0.5 * (before - after) / bend))
 
 
+Region = tuple[float, float, float, float]
+"""A part of the frame: left, top, right, bottom as shares of its width and height, 0..1."""
+WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
+
+
 class SceneWatch:
-    """Tells a cut from movement, on a picture of 32x18 pixels."""
+    """Tells cuts and changed parts from a picture of 32x18 pixels, in which noise has averaged out."""
 
     SIZE = (32, 18)
-    CHANGED = 0.35
-    """Share of the picture that must differ by more than light and movement explain."""
+    CUT_SHARE = 0.35
+    """Share of the picture that differs after a cut by more than movement explains."""
+    CHANGED_LEVELS = 5.0
+    """Difference from which a pixel has changed, in grey levels; the light of the whole scene may vary."""
 
-    def __init__(self) -> None:
-        """Start without a scene."""
-        self._last: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None = None
+    def __init__(self, steps: int) -> None:
+        """Start without a scene.
+
+        Args:
+            steps: of the search, each of which has seen the scene at another time.
+        """
+        self._now: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None = None
+        self._searched = [np.full(self.SIZE[::-1], np.inf, np.float32) for _ in range(steps)]
 
     def cut(self, view: View) -> bool:
-        """Whether this frame shows another scene than the one before; the first frame does."""
+        """Take a frame; whether it shows another scene than the one before. The first one does."""
         small = cv2.resize(view.shrunk(72), self.SIZE, interpolation=cv2.INTER_AREA)
         now = np.asarray(small, np.float32)
         now -= now.mean()
-        last, self._last = self._last, now
+        last, self._now = self._now, now
         if last is None:
             return True
         rough = max(8.0, 0.5 * float(last.std() + now.std()))
-        return float((np.abs(now - last) > rough).mean()) > self.CHANGED
+        return float((np.abs(now - last) > rough).mean()) > self.CUT_SHARE
+
+    def news(self, step: int, view: View, known: Iterable[Place]) -> Region | None:
+        """What has changed since a step searched there, apart from known faces; it counts as searched.
+
+        Returns:
+            The part of the frame that is worth searching, None for nothing.
+        """
+        assert self._now is not None
+        searched = self._searched[step]
+        changed = np.abs(self._now - searched) > self.CHANGED_LEVELS
+        (wide, high), (columns, rows) = view.size_wh, self.SIZE
+        for place in known:
+            left, right = (round((place.x + k * place.w) * columns / wide) for k in (-0.7, 0.7))
+            top, bottom = (round((place.y + k * place.h) * rows / high) for k in (-0.7, 0.7))
+            changed[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = False
+        ys, xs = np.nonzero(changed)
+        if not len(xs):
+            return None
+        left, right = max(0, int(xs.min()) - 2), min(columns, int(xs.max()) + 3)
+        top, bottom = max(0, int(ys.min()) - 2), min(rows, int(ys.max()) + 3)
+        searched[top:bottom, left:right] = self._now[top:bottom, left:right]
+        return left / columns, top / rows, right / columns, bottom / rows
+
+    def searched(self, step: int) -> None:
+        """A step has searched the whole frame."""
+        assert self._now is not None
+        self._searched[step][:] = self._now

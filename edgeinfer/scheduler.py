@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgeinfer.search import Step
 from edgeinfer.tracker import Track
 
-LOOK_EVERY_S = 0.13
+LOOK_EVERY_S = 0.25
 """How often a followed face is looked at closely."""
 LOOK_AGAIN_S = 0.06
 """How often a hidden or doubtful one is."""
@@ -54,5 +54,5 @@ class Scheduler:
 
     def deserves_look(self, track: Track, now_s: float) -> bool:
         """Whether a face should be looked at closely now."""
-        calm = track.visible and track.number and now_s - track.sure_s < 0.4
+        calm = track.visible and track.number and now_s - track.sure_s < 0.7
         return now_s - track.looked_s >= (LOOK_EVERY_S if calm else LOOK_AGAIN_S) - 1e-6

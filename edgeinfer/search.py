@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 
 from edgeinfer.detector import FaceDetector, HaarDetector, YuNetDetector, load_cascade
-from edgeinfer.motion import Place
+from edgeinfer.motion import Place, Region
 from edgeinfer.preprocess import Image
-from edgeinfer.results import Box
 from edgeinfer.view import View
 
 
@@ -22,10 +21,12 @@ class Step:
     Attributes:
         period_s: how often it should be done, in seconds.
         urgent: whether it is done at once in a new scene.
+        turn: the closer look that suits what it finds.
     """
 
     period_s: float
     urgent: bool
+    turn: int = 0
 
 
 class Search(Protocol):
@@ -39,10 +40,10 @@ class Search(Protocol):
     steps: tuple[Step, ...]
     close: bool
 
-    def scan(self, view: View, step: int) -> list[Place]:
-        """Do one step; where faces may be."""
+    def scan(self, view: View, step: int, region: Region) -> list[Place]:
+        """Do one step in a part of the frame; where faces may be."""
 
-    def confirm(self, view: View, place: Place, turn: int) -> Place | None:
+    def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
         """Look closely around a face; where it is, or None. `turn` counts the looks, to take turns with."""
 
 
@@ -56,11 +57,11 @@ class WholeSearch:
         self._detector = detector
         self.steps = (Step(period_s, urgent=True),)
 
-    def scan(self, view: View, step: int) -> list[Place]:
+    def scan(self, view: View, step: int, region: Region) -> list[Place]:
         """Ask it now."""
         return [Place.of(box) for box in self._detector.detect(view.image)]
 
-    def confirm(self, view: View, place: Place, turn: int) -> Place | None:
+    def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
         """It has no closer look."""
         return None
 
@@ -77,8 +78,10 @@ class CascadeSearch:
     """Frontal and profile cascades over small pictures; each face is then confirmed from near."""
 
     close = True
-    NEAR_PIXELS = 30
+    NEAR_PIXELS = 24
     """Side of a face in the picture of a closer look."""
+    NEAR_REACH = 1.7
+    """Side of what a closer look searches, in sides of the face."""
 
     def __init__(self, cascade: str | None = None) -> None:
         """Load the cascades."""
@@ -86,31 +89,37 @@ class CascadeSearch:
         strict = load_cascade("haarcascade_frontalface_default")
         profile = load_cascade("haarcascade_profileface")
         self._scans = (
-            (_Scan(frontal, 190, False, 1.2), Step(0.4, True)),
-            (_Scan(profile, 120, False, 1.2), Step(1.0, False)),
-            (_Scan(profile, 120, True, 1.2), Step(1.0, False)),
+            (_Scan(frontal, 190, False, 1.3), Step(0.4, True)),
+            (_Scan(profile, 120, False, 1.2), Step(1.0, False, 2)),
+            (_Scan(profile, 120, True, 1.2), Step(1.0, False, 3)),
         )
         self.steps = tuple(step for _, step in self._scans)
         self._near = ((frontal, False), (strict, False), (profile, False), (profile, True))
 
-    def scan(self, view: View, step: int) -> list[Place]:
-        """Search the whole frame with one cascade at a reduced size."""
+    def scan(self, view: View, step: int, region: Region) -> list[Place]:
+        """Search with one cascade at a reduced size."""
         how = self._scans[step][0]
         small = view.shrunk(how.height)
-        zoom = view.size_wh[1] / small.shape[0]
-        found = _run(how.cascade, small, how.mirrored, how.factor, 1, 20, 0)
-        return [Place.of(Box(*row)).moved(0, 0) if zoom == 1 else _scaled(row, zoom) for row in found]
+        high, wide = small.shape
+        left, top, right, bottom = (round(k * n) for k, n in zip(region, (wide, high, wide, high), strict=True))
+        found = _run(how.cascade, small[top:bottom, left:right], how.mirrored, how.factor, 1, 20, 0)
+        zoom = view.size_wh[1] / high
+        return [
+            Place((left + x + w / 2) * zoom - 0.5, (top + y + h / 2) * zoom - 0.5, w * zoom, h * zoom)
+            for x, y, w, h in found
+        ]
 
-    def confirm(self, view: View, place: Place, turn: int) -> Place | None:
-        """Search a square of twice the face's side, at the size that suits the cascade."""
-        side = 2 * self.NEAR_PIXELS
-        picture = view.patch(place.x, place.y, 2 * place.side, side)
+    def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
+        """Search a square around the face, at the size that suits the cascade."""
+        face = self.NEAR_PIXELS * (1.25 if thorough else 1.0)
+        side = round(face * self.NEAR_REACH)
+        picture = view.patch(place.x, place.y, place.side * side / face, side)
         cascade, mirrored = self._near[turn % len(self._near)]
-        found = _run(cascade, picture, mirrored, 1.1, 2, 21, 44)
+        found = _run(cascade, picture, mirrored, 1.05 if thorough else 1.1, 1, int(face / 1.3), int(face * 1.35))
         if not found:
             return None
         x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)
-        zoom = place.side / self.NEAR_PIXELS
+        zoom = place.side / face
         return Place(place.x + (x + w / 2 - side / 2) * zoom, place.y + (y + h / 2 - side / 2) * zoom,
                      w * zoom, h * zoom)  # fmt: skip
 
@@ -123,11 +132,6 @@ def _run(
     found = cascade.detectMultiScale(seen, factor, neighbours, minSize=(smallest, smallest), maxSize=(largest, largest))
     wide = picture.shape[1]
     return [((wide - int(x) - int(w)) if mirrored else int(x), int(y), int(w), int(h)) for x, y, w, h in found]
-
-
-def _scaled(xywh: tuple[int, int, int, int], zoom: float) -> Place:
-    x, y, w, h = xywh
-    return Place((x + w / 2) * zoom - 0.5, (y + h / 2) * zoom - 0.5, w * zoom, h * zoom)
 
 
 def search_for(detector: FaceDetector) -> Search:

@@ -63,7 +63,7 @@ class Track:
 class Tracker:
     """Keeps the faces; knows nothing of detectors or schedules."""
 
-    def __init__(self, *, patience_s: float = 0.5, most_patience_s: float = 2.5) -> None:
+    def __init__(self, *, patience_s: float = 0.35, most_patience_s: float = 2.5) -> None:
         """Start without any face.
 
         Args:

@@ -6,7 +6,7 @@ import time
 from typing import Literal
 
 from edgeinfer.detector import FaceDetector
-from edgeinfer.motion import Place, SceneWatch, zoom_of
+from edgeinfer.motion import WHOLE, Place, Region, SceneWatch, zoom_of
 from edgeinfer.preprocess import Image
 from edgeinfer.results import Box
 from edgeinfer.scheduler import Scheduler
@@ -16,6 +16,8 @@ from edgeinfer.view import View
 
 Auto = Literal["auto"]
 _LONG_GAP_S = 1.0
+WHOLE_EVERY = 3
+"""Every so many scans of a step take the whole frame; the others what has changed."""
 
 
 class Watcher:
@@ -35,9 +37,10 @@ class Watcher:
 
     def _forget(self) -> None:
         self._tracker.forget()
-        self._scheduler, self._scene = Scheduler(self._search.steps), SceneWatch()
+        self._scheduler, self._scene = Scheduler(self._search.steps), SceneWatch(len(self._search.steps))
         self._last_s: float | None = None
         self._frames = 0
+        self._scans = [0] * len(self._search.steps)
 
     def find(self, image: Image, now_s: float) -> tuple[list[tuple[int, Box]], dict[str, float]]:
         """Where everyone is.
@@ -91,16 +94,28 @@ class Watcher:
                 if self._scheduler.deserves_look(track, now_s):
                     self._confirm(track, view, now_s)
         for step in self._scheduler.due(now_s, elapsed_s, cut=cut):
-            found = self._search.scan(view, step)
+            region = self._region(view, step)
+            if region is None:
+                continue
+            found = self._search.scan(view, step, region)
             new = self._tracker.sighted(found, view, now_s, certain=not self._search.close)
             for track in new if self._search.close else ():
+                track.turn = self._search.steps[step].turn
                 for _ in range(2):
                     if not track.number:
                         self._confirm(track, view, now_s)
 
+    def _region(self, view: View, step: int) -> Region | None:
+        """The whole frame every third time, else what is new in it."""
+        self._scans[step] += 1
+        if not self._search.close or self._scans[step] % WHOLE_EVERY == 1:
+            self._scene.searched(step)
+            return WHOLE
+        return self._scene.news(step, view, (track.place for track in self._tracker.shown))
+
     def _confirm(self, track: Track, view: View, now_s: float) -> None:
         track.looked_s = now_s
-        found = self._search.confirm(view, track.place, track.turn)
+        found = self._search.confirm(view, track.place, track.turn, thorough=not track.number)
         if found is None or not self._tracker.confirm(track, found, view, now_s, weight=0.4):
             track.turn += 1  # another cascade the next time
             if track.visible:
