@@ -98,7 +98,13 @@ def follow(view: View, patch: Image, place: Place) -> tuple[Place, float]:
     across = PATCH_PIXELS + 2 * REACH_PIXELS
     step = INNER * place.side / PATCH_PIXELS
     around = view.patch(place.x, place.y, step * across, across)
-    fits = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
+    top, bottom, left, right = _in_view(view, place, step)
+    if (bottom - top) * (right - left) < PATCH_PIXELS**2 / 3:
+        return place, 0.0
+    seen = patch[top:bottom, left:right]
+    fits = cv2.matchTemplate(
+        around[top : bottom + 2 * REACH_PIXELS, left : right + 2 * REACH_PIXELS], seen, cv2.TM_CCOEFF_NORMED
+    )
     _, best, _, (column, row) = cv2.minMaxLoc(fits)
     if best <= 0:
         inner = around[REACH_PIXELS:-REACH_PIXELS, REACH_PIXELS:-REACH_PIXELS]
@@ -106,6 +112,17 @@ def follow(view: View, patch: Image, place: Place) -> tuple[Place, float]:
     x = column + _vertex(fits[row], column) - REACH_PIXELS
     y = row + _vertex(fits[:, column], row) - REACH_PIXELS
     return place.moved(x * step, y * step), best
+
+
+def _in_view(view: View, place: Place, step: float) -> tuple[int, int, int, int]:
+    """Rows and columns of a patch that lie inside the frame: top, bottom, left, right."""
+    half = step * PATCH_PIXELS / 2
+    edges = []
+    for centre, length in ((place.y, view.size_wh[1]), (place.x, view.size_wh[0])):
+        before = max(0, round((half - centre) / step))
+        after = max(0, round((centre + half - length) / step))
+        edges += [min(before, PATCH_PIXELS), max(0, PATCH_PIXELS - after)]
+    return edges[0], edges[1], edges[2], edges[3]
 
 
 def zoom_of(view: View, patch: Image, place: Place) -> float:

@@ -23,6 +23,10 @@ DOUBLE = 0.4
 """Intersection over union from which one of two boxes is too many."""
 KEEP_S = 1.5
 """How long a hidden face keeps its identity, in seconds."""
+VELOCITY_S = 0.1
+"""Time over which velocity is averaged, in seconds."""
+COASTING_S = 1.0
+"""Time in which the velocity that is assumed of a hidden face falls to 1/e, in seconds."""
 TRIAL_S = 0.35
 """How long a place that looked like a face once may take to look like one again, in seconds."""
 
@@ -81,7 +85,7 @@ class Tracker:
         for track in self.tracks:
             place = track.place.moved(track.velocity[0] * elapsed_s, track.velocity[1] * elapsed_s)
             if not track.visible:
-                slower = math.exp(-elapsed_s / 0.5)
+                slower = math.exp(-elapsed_s / COASTING_S)
                 track.velocity = track.velocity[0] * slower, track.velocity[1] * slower
                 track.place = place
                 continue
@@ -101,15 +105,19 @@ class Tracker:
 
     def _move(self, track: Track, place: Place, elapsed_s: float) -> None:
         if elapsed_s > 0 and not track.crowded:
+            share = elapsed_s / (elapsed_s + VELOCITY_S)
             x, y = (place.x - track.place.x) / elapsed_s, (place.y - track.place.y) / elapsed_s
-            track.velocity = (track.velocity[0] + x) / 2, (track.velocity[1] + y) / 2
+            track.velocity = (
+                track.velocity[0] + share * (x - track.velocity[0]),
+                track.velocity[1] + share * (y - track.velocity[1]),
+            )
         track.place = place
 
     def _mark_crowds(self) -> None:
         for track in self.tracks:
             track.crowded = False
         for one, other in itertools.combinations(self.tracks, 2):
-            if one.place.iou(other.place) > 0.05:
+            if one.place.moved(0, 0, 1.5).iou(other.place.moved(0, 0, 1.5)) > 0:
                 one.crowded = other.crowded = True
 
     def forget(self) -> None:
@@ -142,6 +150,8 @@ class Tracker:
             if track.number and not near and likeness(look, track.face) < 0.3:
                 return False
             track.place, track.visible, track.velocity = found, True, (0.0, 0.0)
+        elif not _plausible(track.place, found):
+            return False
         else:
             track.place = track.place.towards(found, weight)
         track.patch = track.face = look_of(view, track.place)
@@ -151,14 +161,15 @@ class Tracker:
             track.number = next(self._ids)
         return True
 
-    def sighted(self, found: Sequence[Place], view: View, now_s: float, *, certain: bool) -> list[Track]:
+    def sighted(self, found: Sequence[Place], view: View, now_s: float, *, exact: bool) -> list[Track]:
         """Take what a search of the whole frame found.
 
         Args:
             found: places of faces.
             view: the frame.
             now_s: its time.
-            certain: whether one sighting makes a face; otherwise it is on trial until the next.
+            exact: whether the search is to be believed: one sighting makes a face, and its place is the face's. What a
+                rough one finds is on trial until the next sighting, and moves no face that is followed.
 
         Returns:
             The tracks that are new.
@@ -175,13 +186,13 @@ class Tracker:
                 continue
             used.add(n)
             taken.add(m)
-            self.confirm(track, place, view, now_s)
+            self.confirm(track, place, view, now_s, weight=1.0 if exact else 0.0)
         new = []
         for m, place in enumerate(found):
             if -m in taken or any(t.visible and t.place.iou(place) > SAME_PLACE for t in [*self.tracks]):
                 continue
             look = look_of(view, place)
-            track = Track(next(self._ids) if certain else 0, place, look, look, now_s, now_s, now_s, now_s)
+            track = Track(next(self._ids) if exact else 0, place, look, look, now_s, now_s, now_s, now_s)
             self.tracks.append(track)
             new.append(track)
         return new
@@ -228,6 +239,12 @@ class Tracker:
     def alive(self) -> frozenset[int]:
         """Identities that may come back."""
         return frozenset(track.number for track in self.tracks)
+
+
+def _plausible(place: Place, found: Place) -> bool:
+    """Whether a detection may be the face that is followed there, rather than part of it or another one."""
+    away = math.hypot(found.x - place.x, found.y - place.y)
+    return away < 0.4 * place.side and 0.65 < found.side / place.side < 1.55
 
 
 def _inside(place: Place, view: View) -> bool:

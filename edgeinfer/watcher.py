@@ -84,7 +84,7 @@ class Watcher:
             return
         self._frames += 1
         places = [Place.of(box) for box in self._detector.detect(view.image)]
-        self._tracker.sighted(places, view, now_s, certain=True)
+        self._tracker.sighted(places, view, now_s, exact=True)
         if self._every != "auto":
             self._tracker.hide_unseen(now_s)
 
@@ -98,7 +98,7 @@ class Watcher:
             if region is None:
                 continue
             found = self._search.scan(view, step, region)
-            new = self._tracker.sighted(found, view, now_s, certain=not self._search.close)
+            new = self._tracker.sighted(found, view, now_s, exact=not self._search.close)
             for track in new if self._search.close else ():
                 track.turn = self._search.steps[step].turn
                 for _ in range(2):
