@@ -100,17 +100,32 @@ class YuNetDetector:
             self._network.detect(np.zeros((320, 320, 3), np.uint8))
         except cv2.error as error:
             raise ModelError(f"{path} is not a YuNet model that OpenCV {cv2.__version__} can use") from error
-        self._min_size = min_size
+        self._min_size, self._min_score = min_size, min_score
 
     def detect(self, image: Image) -> list[Box]:
         """Search the whole frame, (H, W, 3) BGR or (H, W) grey uint8."""
+        return self._search(image, image.shape[0], self._min_score)
+
+    def glance(self, image: Image) -> list[Box]:
+        """Search the frame at a reduced size, for about a third of the cost.
+
+        A face scores less when it is smaller, so that a lower score suffices: on clips it finds what `detect` finds.
+        """
+        height = image.shape[0]
+        return self._search(image, min(height, max(240, min(480, height * 2 // 3))), self._min_score * 0.82)
+
+    def _search(self, image: Image, height: int, min_score: float) -> list[Box]:
         picture = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-        height, width = picture.shape[:2]
-        if self._size_wh != (width, height):
-            self._size_wh = (width, height)
-            self._network.setInputSize(self._size_wh)
+        high, wide = picture.shape[:2]
+        size_wh = (max(1, round(wide * height / high)), height)
+        if height != high:
+            picture = cv2.resize(picture, size_wh, interpolation=cv2.INTER_LINEAR)
+        if self._size_wh != size_wh:
+            self._size_wh = size_wh
+            self._network.setInputSize(size_wh)
+        self._network.setScoreThreshold(min_score)
         found = self._network.detect(picture)[1]
-        boxes = [] if found is None else [_inside(row[:4], width, height) for row in found]
+        boxes = [] if found is None else [_inside(row[:4] * (high / height), wide, high) for row in found]
         return [box for box in boxes if min(box.w, box.h) >= self._min_size]
 
 

@@ -150,8 +150,8 @@ class SceneWatch:
     """Tells cuts and changed parts from a picture of 32x18 pixels, in which noise has averaged out."""
 
     SIZE = (32, 18)
-    CUT_SHARE = 0.35
-    """Share of the picture that differs after a cut by more than movement explains."""
+    ALIKE = 0.6
+    """Correlation of two frames below which a cut lies between them; movement leaves 0.7 and more."""
     CHANGED_LEVELS = 5.0
     """Difference from which a pixel has changed, in grey levels; the light of the whole scene may vary."""
 
@@ -172,8 +172,7 @@ class SceneWatch:
         last, self._now = self._now, now
         if last is None:
             return True
-        rough = max(8.0, 0.5 * float(last.std() + now.std()))
-        return float((np.abs(now - last) > rough).mean()) > self.CUT_SHARE
+        return likeness(last, now) < self.ALIKE
 
     def news(self, step: int, view: View, known: Iterable[Place]) -> Region | None:
         """What has changed since a step searched there, apart from known faces; it counts as searched.
@@ -184,11 +183,9 @@ class SceneWatch:
         assert self._now is not None
         searched = self._searched[step]
         changed = np.abs(self._now - searched) > self.CHANGED_LEVELS
-        (wide, high), (columns, rows) = view.size_wh, self.SIZE
         for place in known:
-            left, right = (round((place.x + k * place.w) * columns / wide) for k in (-0.7, 0.7))
-            top, bottom = (round((place.y + k * place.h) * rows / high) for k in (-0.7, 0.7))
-            changed[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = False
+            changed[self._cells(place, view)] = False
+        columns, rows = self.SIZE
         ys, xs = np.nonzero(changed)
         if not len(xs):
             return None
@@ -196,6 +193,13 @@ class SceneWatch:
         top, bottom = max(0, int(ys.min()) - 2), min(rows, int(ys.max()) + 3)
         searched[top:bottom, left:right] = self._now[top:bottom, left:right]
         return left / columns, top / rows, right / columns, bottom / rows
+
+    def _cells(self, place: Place, view: View) -> tuple[slice, slice]:
+        """Rows and columns of a face and a little around it."""
+        (wide, high), (columns, rows) = view.size_wh, self.SIZE
+        left, right = (max(0, round((place.x + k * place.w) * columns / wide)) for k in (-0.7, 0.7))
+        top, bottom = (max(0, round((place.y + k * place.h) * rows / high)) for k in (-0.7, 0.7))
+        return slice(top, bottom), slice(left, right)
 
     def searched(self, step: int) -> None:
         """A step has searched the whole frame."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edgeinfer.search import Step
@@ -11,6 +12,8 @@ LOOK_EVERY_S = 0.25
 """How often a followed face is looked at closely."""
 LOOK_AGAIN_S = 0.06
 """How often a hidden or doubtful one is."""
+QUICK_S = 0.2
+"""How often a step is repeated in a new scene, in seconds; as the scene grows older, ever less, down to its period."""
 PAUSE_S = 0.2
 """Least time between two urgent searches, so that a flickering scene does not cost one a frame."""
 
@@ -22,37 +25,35 @@ class Scheduler:
         """Start with everything due."""
         self._steps = tuple(steps)
         self._done_s: list[float | None] = [None] * len(self._steps)
-        self._urgent = False
+        self._urgent_s = self._scene_s = -math.inf
 
-    def due(self, now_s: float, elapsed_s: float, *, cut: bool) -> list[int]:
-        """The steps to do in this frame; they count as done.
+    def due(self, now_s: float, elapsed_s: float, *, cut: bool) -> list[tuple[int, bool]]:
+        """The steps to do in this frame, and whether it is the first time in this scene; they count as done.
 
         Args:
             now_s: time of the frame.
             elapsed_s: since the frame before.
             cut: whether the scene is another one.
         """
-        if cut:
-            for number, step in enumerate(self._steps):
-                last_s = self._done_s[number]
-                if step.urgent and (last_s is None or now_s - last_s >= PAUSE_S):
-                    self._done_s[number] = None
-                elif not step.urgent and last_s is not None:
-                    self._done_s[number] = min(last_s, now_s - step.period_s)
-        waits = sorted(((self._wait(number, now_s), number) for number in range(len(self._steps))), reverse=True)
+        if cut and now_s - self._urgent_s >= PAUSE_S:
+            self._urgent_s = self._scene_s = now_s
+            self._done_s = [None] * len(self._steps)
+        waits = sorted(((self._wait(number, now_s), -number) for number in range(len(self._steps))), reverse=True)
         most = 1 + int(elapsed_s / 0.1)
-        chosen = [number for wait, number in waits if wait >= 1.0 - 1e-6][:most]
+        chosen = [-number for wait, number in waits if wait >= 1.0 - 1e-6][:most]
+        due = [(number, self._done_s[number] is None) for number in chosen]
         for number in chosen:
             self._done_s[number] = now_s
-        return chosen
+        return due
 
     def _wait(self, number: int, now_s: float) -> float:
         last_s, step = self._done_s[number], self._steps[number]
         if last_s is None:
-            return 1e9 if step.urgent else 1e6
-        return (now_s - last_s) / step.period_s
+            return math.inf
+        settled_s = max(QUICK_S, (now_s - self._scene_s) / 2)
+        return (now_s - last_s) / min(step.period_s, settled_s)
 
     def deserves_look(self, track: Track, now_s: float) -> bool:
         """Whether a face should be looked at closely now."""
-        calm = track.visible and track.number and now_s - track.sure_s < 0.7
+        calm = track.visible and now_s - track.sure_s < 0.7
         return now_s - track.looked_s >= (LOOK_EVERY_S if calm else LOOK_AGAIN_S) - 1e-6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 from edgeinfer.detector import FaceDetector, HaarDetector, YuNetDetector, load_cascade
 from edgeinfer.motion import Place, Region
 from edgeinfer.preprocess import Image
+from edgeinfer.results import Box
 from edgeinfer.view import View
 
 
@@ -20,13 +22,13 @@ class Step:
 
     Attributes:
         period_s: how often it should be done, in seconds.
-        urgent: whether it is done at once in a new scene.
-        turn: the closer look that suits what it finds.
+        patience_s: how long what it finds is followed before it must be found again, in seconds.
+        looks: the closer looks that what it finds must pass to be a face; none where its word is enough.
     """
 
     period_s: float
-    urgent: bool
-    turn: int = 0
+    patience_s: float
+    looks: tuple[int, ...] = ()
 
 
 class Search(Protocol):
@@ -52,14 +54,14 @@ class WholeSearch:
 
     close = False
 
-    def __init__(self, detector: FaceDetector, *, period_s: float) -> None:
+    def __init__(self, detect: Callable[[Image], list[Box]], *, period_s: float) -> None:
         """Ask a detector every `period_s` seconds."""
-        self._detector = detector
-        self.steps = (Step(period_s, urgent=True),)
+        self._detect = detect
+        self.steps = (Step(period_s, 3 * period_s),)
 
     def scan(self, view: View, step: int, region: Region) -> list[Place]:
         """Ask it now."""
-        return [Place.of(box) for box in self._detector.detect(view.image)]
+        return [Place.of(box) for box in self._detect(view.image)]
 
     def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
         """It has no closer look."""
@@ -71,7 +73,13 @@ class _Scan:
     cascade: cv2.CascadeClassifier
     height: int
     mirrored: bool
+    profile: bool
     factor: float
+    largest: int
+
+
+PROFILE_SHARE = 0.8
+"""Side of the face in the box of the profile cascade, which takes in the back of the head."""
 
 
 class CascadeSearch:
@@ -89,12 +97,13 @@ class CascadeSearch:
         strict = load_cascade("haarcascade_frontalface_default")
         profile = load_cascade("haarcascade_profileface")
         self._scans = (
-            (_Scan(frontal, 190, False, 1.3), Step(0.4, True)),
-            (_Scan(profile, 120, False, 1.2), Step(1.0, False, 2)),
-            (_Scan(profile, 120, True, 1.2), Step(1.0, False, 3)),
+            (_Scan(frontal, 130, False, False, 1.3, 0), Step(0.4, 0.5, (1, 0))),
+            (_Scan(frontal, 190, False, False, 1.2, 27), Step(0.8, 0.5, (1, 0))),
+            (_Scan(profile, 100, False, True, 1.2, 0), Step(1.2, 1.2, (2,))),
+            (_Scan(profile, 100, True, True, 1.2, 0), Step(1.2, 1.2, (3,))),
         )
         self.steps = tuple(step for _, step in self._scans)
-        self._near = ((frontal, False), (strict, False), (profile, False), (profile, True))
+        self._near = ((frontal, False, False), (strict, False, False), (profile, False, True), (profile, True, True))
 
     def scan(self, view: View, step: int, region: Region) -> list[Place]:
         """Search with one cascade at a reduced size."""
@@ -102,26 +111,28 @@ class CascadeSearch:
         small = view.shrunk(how.height)
         high, wide = small.shape
         left, top, right, bottom = (round(k * n) for k, n in zip(region, (wide, high, wide, high), strict=True))
-        found = _run(how.cascade, small[top:bottom, left:right], how.mirrored, how.factor, 1, 20, 0)
+        found = _run(how.cascade, small[top:bottom, left:right], how.mirrored, how.factor, 0, 20, how.largest)
         zoom = view.size_wh[1] / high
+        share = PROFILE_SHARE if how.profile else 1.0
         return [
-            Place((left + x + w / 2) * zoom - 0.5, (top + y + h / 2) * zoom - 0.5, w * zoom, h * zoom)
+            Place((left + x + w / 2) * zoom - 0.5, (top + y + h / 2) * zoom - 0.5, w * zoom * share, h * zoom * share)
             for x, y, w, h in found
         ]
 
     def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
         """Search a square around the face, at the size that suits the cascade."""
-        face = self.NEAR_PIXELS * (1.25 if thorough else 1.0)
+        cascade, mirrored, profile = self._near[turn % len(self._near)]
+        share = PROFILE_SHARE if profile else 1.0
+        face = self.NEAR_PIXELS * (1.0 if not thorough else 1.6 if profile else 1.25)
         side = round(face * self.NEAR_REACH)
-        picture = view.patch(place.x, place.y, place.side * side / face, side)
-        cascade, mirrored = self._near[turn % len(self._near)]
+        zoom = place.side / share / face
+        picture = view.patch(place.x, place.y, zoom * side, side)
         found = _run(cascade, picture, mirrored, 1.05 if thorough else 1.1, 1, int(face / 1.3), int(face * 1.35))
         if not found:
             return None
         x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)
-        zoom = place.side / face
         return Place(place.x + (x + w / 2 - side / 2) * zoom, place.y + (y + h / 2 - side / 2) * zoom,
-                     w * zoom, h * zoom)  # fmt: skip
+                     w * zoom * share, h * zoom * share)  # fmt: skip
 
 
 def _run(
@@ -130,6 +141,8 @@ def _run(
 ) -> list[tuple[int, int, int, int]]:  # fmt: skip
     seen = cv2.flip(picture, 1) if mirrored else picture
     found = cascade.detectMultiScale(seen, factor, neighbours, minSize=(smallest, smallest), maxSize=(largest, largest))
+    if not neighbours:
+        found, _ = cv2.groupRectangles([*map(tuple, found)] * 2, 1, 0.2)  # every hit twice: none is alone
     wide = picture.shape[1]
     return [((wide - int(x) - int(w)) if mirrored else int(x), int(y), int(w), int(h)) for x, y, w, h in found]
 
@@ -138,4 +151,6 @@ def search_for(detector: FaceDetector) -> Search:
     """The search that suits a detector."""
     if isinstance(detector, HaarDetector):
         return CascadeSearch()
-    return WholeSearch(detector, period_s=0.13 if isinstance(detector, YuNetDetector) else 0.2)
+    if isinstance(detector, YuNetDetector):
+        return WholeSearch(detector.glance, period_s=0.1)
+    return WholeSearch(detector.detect, period_s=0.2)

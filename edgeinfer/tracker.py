@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edgeinfer.motion import Place, follow, likeness, look_of, zoom_of
 from edgeinfer.preprocess import Image
@@ -27,8 +27,8 @@ VELOCITY_S = 0.1
 """Time over which velocity is averaged, in seconds."""
 COASTING_S = 1.0
 """Time in which the velocity that is assumed of a hidden face falls to 1/e, in seconds."""
-TRIAL_S = 0.35
-"""How long a place that looked like a face once may take to look like one again, in seconds."""
+MORE_PATIENCE_S, MOST_PATIENCE_S = 0.2, 2.5
+"""What each sighting adds to the time for which a face is followed without the next, and the most, in seconds."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Track:
     """A face.
 
     Attributes:
-        number: its identity, from 1; 0 while it is on trial.
+        number: its identity, from 1.
         place: where it is, or where it should be while it is hidden.
         patch: what it looked like when last taken.
         face: what it looked like when a detector last saw it.
@@ -44,9 +44,10 @@ class Track:
         sure_s: when a detector last saw it.
         looked_s: when a closer look was last taken.
         velocity: in pixels a second, x and y.
-        sightings: how often a detector saw it.
         turn: counts closer looks.
+        patience_s: how long it may be followed that no detector has seen again.
         visible: whether it is in view.
+        crowded: whether another face is so near that the two may be mixed up.
     """
 
     number: int
@@ -56,25 +57,18 @@ class Track:
     seen_s: float
     sure_s: float
     looked_s: float
-    born_s: float
+    patience_s: float
     velocity: tuple[float, float] = (0.0, 0.0)
-    sightings: int = 1
     turn: int = 0
     visible: bool = True
-    crowded: bool = field(default=False)
+    crowded: bool = False
 
 
 class Tracker:
     """Keeps the faces; knows nothing of detectors or schedules."""
 
-    def __init__(self, *, patience_s: float = 0.35, most_patience_s: float = 2.5) -> None:
-        """Start without any face.
-
-        Args:
-            patience_s: how long a face may be followed that no detector has seen again, for one seen once.
-            most_patience_s: the same for one seen often; each sighting adds a quarter of a second.
-        """
-        self._patience_s, self._most_s = patience_s, most_patience_s
+    def __init__(self) -> None:
+        """Start without any face."""
         self._ids = itertools.count(1)
         self.tracks: list[Track] = []
 
@@ -147,7 +141,7 @@ class Tracker:
         if not track.visible:
             look = look_of(view, found)
             near = not track.crowded and track.place.iou(found) >= SAME_PLACE
-            if track.number and not near and likeness(look, track.face) < 0.3:
+            if not near and likeness(look, track.face) < 0.3:
                 return False
             track.place, track.visible, track.velocity = found, True, (0.0, 0.0)
         elif not _plausible(track.place, found):
@@ -156,46 +150,50 @@ class Tracker:
             track.place = track.place.towards(found, weight)
         track.patch = track.face = look_of(view, track.place)
         track.seen_s = track.sure_s = now_s
-        track.sightings += 1
-        if not track.number and track.sightings > 1:
-            track.number = next(self._ids)
+        track.patience_s = min(MOST_PATIENCE_S, track.patience_s + MORE_PATIENCE_S)
         return True
 
-    def sighted(self, found: Sequence[Place], view: View, now_s: float, *, exact: bool) -> list[Track]:
-        """Take what a search of the whole frame found.
+    def match(self, found: Sequence[Place], view: View, now_s: float, *, weight: float) -> list[Place]:
+        """Give what a search found to the faces that are known.
 
         Args:
             found: places of faces.
             view: the frame.
             now_s: its time.
-            exact: whether the search is to be believed: one sighting makes a face, and its place is the face's. What a
-                rough one finds is on trial until the next sighting, and moves no face that is followed.
+            weight: how far to believe these places rather than followed ones, 0..1.
 
         Returns:
-            The tracks that are new.
+            The places that belong to nobody.
         """
         pairs = sorted(
-            ((self._nearness(track, place, view), -n, -m, track, place) for n, track in enumerate(self.tracks)
+            ((self._nearness(track, place, view), n, m) for n, track in enumerate(self.tracks)
              for m, place in enumerate(found)),
-            key=lambda pair: pair[:3], reverse=True,
+            key=lambda pair: (-pair[0], pair[1], pair[2]),
         )  # fmt: skip
-        taken: set[int] = set()
-        used: set[int] = set()
-        for near, n, m, track, place in pairs:
-            if near <= 0 or n in used or m in taken:
-                continue
-            used.add(n)
-            taken.add(m)
-            self.confirm(track, place, view, now_s, weight=1.0 if exact else 0.0)
-        new = []
-        for m, place in enumerate(found):
-            if -m in taken or any(t.visible and t.place.iou(place) > SAME_PLACE for t in [*self.tracks]):
-                continue
-            look = look_of(view, place)
-            track = Track(next(self._ids) if exact else 0, place, look, look, now_s, now_s, now_s, now_s)
-            self.tracks.append(track)
-            new.append(track)
-        return new
+        used, taken = set[int](), set[int]()
+        for near, n, m in pairs:
+            if near > 0 and n not in used and m not in taken:
+                used.add(n)
+                taken.add(m)
+                self.confirm(self.tracks[n], found[m], view, now_s, weight=weight)
+        rest = [place for m, place in enumerate(found) if m not in taken]
+        return [place for place in rest if not self.knows(place)]
+
+    def knows(self, place: Place) -> bool:
+        """Whether a face in view is there already."""
+        return any(track.visible and _same_head(track.place, place) for track in self.tracks)
+
+    def add(self, place: Place, view: View, now_s: float, *, patience_s: float) -> None:
+        """Begin to follow a new face.
+
+        Args:
+            place: where it is.
+            view: the frame.
+            now_s: its time.
+            patience_s: how long it may be followed before a detector sees it again.
+        """
+        look = look_of(view, place)
+        self.tracks.append(Track(next(self._ids), place, look, look, now_s, now_s, now_s, patience_s))
 
     def _nearness(self, track: Track, place: Place, view: View) -> float:
         """How well a detection fits a track; 0 for not at all."""
@@ -208,37 +206,32 @@ class Tracker:
         return max(0.0, 0.5 * likeness(look_of(view, place), track.face) + 0.1 * (1.5 - away))
 
     def prune(self, now_s: float) -> None:
-        """Forget who has been gone for too long, who was never sure, and the younger of two on one place."""
+        """Forget who has been gone for too long; hide who is no longer sure, and the younger of two on one place."""
         kept: list[Track] = []
-        for track in sorted(self.tracks, key=lambda t: (not t.visible, t.number == 0, -t.sightings)):
-            if self._lost(track, now_s):
+        for track in sorted(self.tracks, key=lambda t: (not t.visible, t.number)):
+            if now_s - track.seen_s > KEEP_S:
                 continue
-            if track.visible and any(o.visible and o.place.iou(track.place) > DOUBLE for o in kept):
-                if track.number == 0:
-                    continue
+            double = any(other.visible and other.place.iou(track.place) > DOUBLE for other in kept)
+            if double or now_s - track.sure_s > track.patience_s:
                 track.visible = False
             kept.append(track)
         self.tracks = kept
 
-    def _lost(self, track: Track, now_s: float) -> bool:
-        if track.number == 0 and now_s - track.born_s > TRIAL_S:
-            return True
-        if not track.visible:
-            return now_s - track.seen_s > KEEP_S or track.number == 0
-        patience_s = min(self._most_s, self._patience_s + 0.25 * (track.sightings - 1))
-        if now_s - track.sure_s > patience_s:
-            track.visible = False
-        return False
-
     @property
     def shown(self) -> Iterable[Track]:
-        """Faces in view that are sure."""
-        return (track for track in self.tracks if track.visible and track.number)
+        """Faces in view."""
+        return (track for track in self.tracks if track.visible)
 
     @property
     def alive(self) -> frozenset[int]:
         """Identities that may come back."""
         return frozenset(track.number for track in self.tracks)
+
+
+def _same_head(one: Place, other: Place) -> bool:
+    """Whether two boxes are too close to each other for two faces."""
+    near = max(abs(one.x - other.x) / (one.w + other.w), abs(one.y - other.y) / (one.h + other.h)) < 0.25
+    return near or one.iou(other) > SAME_PLACE
 
 
 def _plausible(place: Place, found: Place) -> bool:

@@ -16,6 +16,8 @@ from edgeinfer.view import View
 
 Auto = Literal["auto"]
 _LONG_GAP_S = 1.0
+FIRST_PATIENCE_S = 0.5
+"""How long the finds of a whole search are followed before they must be found again."""
 WHOLE_EVERY = 3
 """Every so many scans of a step take the whole frame; the others what has changed."""
 
@@ -84,7 +86,8 @@ class Watcher:
             return
         self._frames += 1
         places = [Place.of(box) for box in self._detector.detect(view.image)]
-        self._tracker.sighted(places, view, now_s, exact=True)
+        for place in self._tracker.match(places, view, now_s, weight=1.0):
+            self._tracker.add(place, view, now_s, patience_s=FIRST_PATIENCE_S)
         if self._every != "auto":
             self._tracker.hide_unseen(now_s)
 
@@ -93,21 +96,29 @@ class Watcher:
             for track in self._tracker.tracks:
                 if self._scheduler.deserves_look(track, now_s):
                     self._confirm(track, view, now_s)
-        for step in self._scheduler.due(now_s, elapsed_s, cut=cut):
-            region = self._region(view, step)
+        for step, fresh in self._scheduler.due(now_s, elapsed_s, cut=cut):
+            region = self._region(view, step, fresh=fresh)
             if region is None:
                 continue
             found = self._search.scan(view, step, region)
-            new = self._tracker.sighted(found, view, now_s, exact=not self._search.close)
-            for track in new if self._search.close else ():
-                track.turn = self._search.steps[step].turn
-                for _ in range(2):
-                    if not track.number:
-                        self._confirm(track, view, now_s)
+            how = self._search.steps[step]
+            for candidate in self._tracker.match(found, view, now_s, weight=0.0 if self._search.close else 1.0):
+                place = self._vouched(view, candidate, how.looks)
+                if place and not self._tracker.knows(place):
+                    self._tracker.add(place, view, now_s, patience_s=how.patience_s)
 
-    def _region(self, view: View, step: int) -> Region | None:
-        """The whole frame every third time, else what is new in it."""
-        self._scans[step] += 1
+    def _vouched(self, view: View, place: Place, looks: tuple[int, ...]) -> Place | None:
+        """Where a new face is if every closer look sees it, too."""
+        for turn in looks:
+            found = self._search.confirm(view, place, turn, thorough=True)
+            if found is None:
+                return None
+            place = place.towards(found, 0.5)
+        return place
+
+    def _region(self, view: View, step: int, *, fresh: bool) -> Region | None:
+        """The whole frame of a new scene and every third time, else what is new in it."""
+        self._scans[step] = 1 if fresh else self._scans[step] + 1
         if not self._search.close or self._scans[step] % WHOLE_EVERY == 1:
             self._scene.searched(step)
             return WHOLE
@@ -115,11 +126,12 @@ class Watcher:
 
     def _confirm(self, track: Track, view: View, now_s: float) -> None:
         track.looked_s = now_s
-        found = self._search.confirm(view, track.place, track.turn, thorough=not track.number)
-        if found is None or not self._tracker.confirm(track, found, view, now_s, weight=0.4):
-            track.turn += 1  # another cascade the next time
-            if track.visible:
-                track.place = track.place.moved(0, 0, zoom_of(view, track.patch, track.place))
+        found = self._search.confirm(view, track.place, track.turn, thorough=False)
+        if found is not None and self._tracker.confirm(track, found, view, now_s, weight=0.4):
+            return
+        track.turn += 1  # another cascade the next time
+        if track.visible:
+            track.place = track.place.moved(0, 0, zoom_of(view, track.patch, track.place))
 
 
 def _clipped(box: Box, view: View) -> Box:
