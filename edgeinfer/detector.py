@@ -107,12 +107,12 @@ class YuNetDetector:
         return self._search(image, image.shape[0], self._min_score)
 
     def glance(self, image: Image) -> list[Box]:
-        """Search the frame at a reduced size, for about a third of the cost.
+        """Search the frame at a reduced size, for about half of the cost.
 
         A face scores less when it is smaller, so that a lower score suffices: on clips it finds what `detect` finds.
         """
         height = image.shape[0]
-        return self._search(image, min(height, max(240, min(480, height * 2 // 3))), self._min_score * 0.82)
+        return self._search(image, min(height, max(240, min(480, height * 3 // 4))), self._min_score * 0.82)
 
     def _search(self, image: Image, height: int, min_score: float) -> list[Box]:
         picture = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)

@@ -10,7 +10,7 @@ from edgeinfer.tracker import Track
 
 LOOK_EVERY_S = 0.25
 """How often a followed face is looked at closely."""
-LOOK_AGAIN_S = 0.06
+LOOK_AGAIN_S = 0.1
 """How often a hidden or doubtful one is."""
 QUICK_S = 0.2
 """How often a step is repeated in a new scene, in seconds; as the scene grows older, ever less, down to its period."""
@@ -55,5 +55,5 @@ class Scheduler:
 
     def deserves_look(self, track: Track, now_s: float) -> bool:
         """Whether a face should be looked at closely now."""
-        calm = track.visible and now_s - track.sure_s < 0.7
+        calm = track.visible and track.patience_s > 0.5 and now_s - track.sure_s < 0.3
         return now_s - track.looked_s >= (LOOK_EVERY_S if calm else LOOK_AGAIN_S) - 1e-6

@@ -97,10 +97,10 @@ class CascadeSearch:
         strict = load_cascade("haarcascade_frontalface_default")
         profile = load_cascade("haarcascade_profileface")
         self._scans = (
-            (_Scan(frontal, 130, False, False, 1.3, 0), Step(0.4, 0.5, (1, 0))),
-            (_Scan(frontal, 190, False, False, 1.2, 27), Step(0.8, 0.5, (1, 0))),
-            (_Scan(profile, 100, False, True, 1.2, 0), Step(1.2, 1.2, (2,))),
-            (_Scan(profile, 100, True, True, 1.2, 0), Step(1.2, 1.2, (3,))),
+            (_Scan(frontal, 130, False, False, 1.3, 0), Step(0.4, 0.4, (1, 0))),
+            (_Scan(frontal, 190, False, False, 1.2, 27), Step(0.8, 0.4, (1, 0))),
+            (_Scan(profile, 100, False, True, 1.2, 0), Step(1.2, 0.45, (2,))),
+            (_Scan(profile, 100, True, True, 1.2, 0), Step(1.2, 0.45, (3,))),
         )
         self.steps = tuple(step for _, step in self._scans)
         self._near = ((frontal, False, False), (strict, False, False), (profile, False, True), (profile, True, True))
@@ -123,11 +123,11 @@ class CascadeSearch:
         """Search a square around the face, at the size that suits the cascade."""
         cascade, mirrored, profile = self._near[turn % len(self._near)]
         share = PROFILE_SHARE if profile else 1.0
-        face = self.NEAR_PIXELS * (1.0 if not thorough else 1.6 if profile else 1.25)
+        face = self.NEAR_PIXELS * (1.25 if thorough or profile else 1.0) * (1.25 if thorough and profile else 1.0)
         side = round(face * self.NEAR_REACH)
         zoom = place.side / share / face
         picture = view.patch(place.x, place.y, zoom * side, side)
-        found = _run(cascade, picture, mirrored, 1.05 if thorough else 1.1, 1, int(face / 1.3), int(face * 1.35))
+        found = _run(cascade, picture, mirrored, 1.05 if thorough or profile else 1.1, 2 if profile or thorough else 1, int(face / 1.3), int(face * 1.35))
         if not found:
             return None
         x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)

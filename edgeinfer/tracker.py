@@ -44,7 +44,8 @@ class Track:
         sure_s: when a detector last saw it.
         looked_s: when a closer look was last taken.
         velocity: in pixels a second, x and y.
-        turn: counts closer looks.
+        home: the closer look that saw it last.
+        misses: closer looks since then.
         patience_s: how long it may be followed that no detector has seen again.
         visible: whether it is in view.
         crowded: whether another face is so near that the two may be mixed up.
@@ -59,7 +60,8 @@ class Track:
     looked_s: float
     patience_s: float
     velocity: tuple[float, float] = (0.0, 0.0)
-    turn: int = 0
+    home: int = 0
+    misses: int = 0
     visible: bool = True
     crowded: bool = False
 
@@ -183,7 +185,7 @@ class Tracker:
         """Whether a face in view is there already."""
         return any(track.visible and _same_head(track.place, place) for track in self.tracks)
 
-    def add(self, place: Place, view: View, now_s: float, *, patience_s: float) -> None:
+    def add(self, place: Place, view: View, now_s: float, *, patience_s: float, home: int = 0) -> None:
         """Begin to follow a new face.
 
         Args:
@@ -191,9 +193,10 @@ class Tracker:
             view: the frame.
             now_s: its time.
             patience_s: how long it may be followed before a detector sees it again.
+            home: the closer look that saw it.
         """
         look = look_of(view, place)
-        self.tracks.append(Track(next(self._ids), place, look, look, now_s, now_s, now_s, patience_s))
+        self.tracks.append(Track(next(self._ids), place, look, look, now_s, now_s, now_s, patience_s, home=home))
 
     def _nearness(self, track: Track, place: Place, view: View) -> float:
         """How well a detection fits a track; 0 for not at all."""
