@@ -24,11 +24,13 @@ class Step:
         period_s: how often it should be done, in seconds.
         patience_s: how long what it finds is followed before it must be found again, in seconds.
         looks: the closer looks that what it finds must pass to be a face; none where its word is enough.
+        pending: whether it must also be seen again in a later frame.
     """
 
     period_s: float
     patience_s: float
     looks: tuple[int, ...] = ()
+    pending: bool = False
 
 
 class Search(Protocol):
@@ -99,8 +101,8 @@ class CascadeSearch:
         self._scans = (
             (_Scan(frontal, 130, False, False, 1.3, 0), Step(0.4, 0.4, (1, 0))),
             (_Scan(frontal, 190, False, False, 1.2, 27), Step(0.8, 0.4, (1, 0))),
-            (_Scan(profile, 100, False, True, 1.2, 0), Step(1.2, 0.45, (2,))),
-            (_Scan(profile, 100, True, True, 1.2, 0), Step(1.2, 0.45, (3,))),
+            (_Scan(profile, 114, False, True, 1.2, 0), Step(1.2, 0.45, (2,), pending=True)),
+            (_Scan(profile, 114, True, True, 1.2, 0), Step(1.2, 0.45, (3,), pending=True)),
         )
         self.steps = tuple(step for _, step in self._scans)
         self._near = ((frontal, False, False), (strict, False, False), (profile, False, True), (profile, True, True))
@@ -123,11 +125,11 @@ class CascadeSearch:
         """Search a square around the face, at the size that suits the cascade."""
         cascade, mirrored, profile = self._near[turn % len(self._near)]
         share = PROFILE_SHARE if profile else 1.0
-        face = self.NEAR_PIXELS * (1.25 if thorough or profile else 1.0) * (1.25 if thorough and profile else 1.0)
+        face = self.NEAR_PIXELS * (1.4 if profile else 1.25 if thorough else 1.0)
         side = round(face * self.NEAR_REACH)
         zoom = place.side / share / face
         picture = view.patch(place.x, place.y, zoom * side, side)
-        found = _run(cascade, picture, mirrored, 1.05 if thorough or profile else 1.1, 2 if profile or thorough else 1, int(face / 1.3), int(face * 1.35))
+        found = _run(cascade, picture, mirrored, 1.05 if thorough or profile else 1.1, (1 if profile else 3) if thorough else 1, int(face / 1.3), int(face * 1.35))
         if not found:
             return None
         x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)

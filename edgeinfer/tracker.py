@@ -27,6 +27,8 @@ VELOCITY_S = 0.1
 """Time over which velocity is averaged, in seconds."""
 COASTING_S = 1.0
 """Time in which the velocity that is assumed of a hidden face falls to 1/e, in seconds."""
+PROVEN_S = 1.0
+"""How long a face that had to be seen twice is followed without the next sighting, in seconds."""
 MORE_PATIENCE_S, MOST_PATIENCE_S = 0.2, 2.5
 """What each sighting adds to the time for which a face is followed without the next, and the most, in seconds."""
 
@@ -45,6 +47,7 @@ class Track:
         looked_s: when a closer look was last taken.
         velocity: in pixels a second, x and y.
         home: the closer look that saw it last.
+        pending: whether it must be seen once more before it counts.
         misses: closer looks since then.
         patience_s: how long it may be followed that no detector has seen again.
         visible: whether it is in view.
@@ -61,6 +64,7 @@ class Track:
     patience_s: float
     velocity: tuple[float, float] = (0.0, 0.0)
     home: int = 0
+    pending: bool = False
     misses: int = 0
     visible: bool = True
     crowded: bool = False
@@ -152,6 +156,8 @@ class Tracker:
             track.place = track.place.towards(found, weight)
         track.patch = track.face = look_of(view, track.place)
         track.seen_s = track.sure_s = now_s
+        if track.pending:
+            track.pending, track.number, track.patience_s = False, next(self._ids), PROVEN_S
         track.patience_s = min(MOST_PATIENCE_S, track.patience_s + MORE_PATIENCE_S)
         return True
 
@@ -185,7 +191,9 @@ class Tracker:
         """Whether a face in view is there already."""
         return any(track.visible and _same_head(track.place, place) for track in self.tracks)
 
-    def add(self, place: Place, view: View, now_s: float, *, patience_s: float, home: int = 0) -> None:
+    def add(
+        self, place: Place, view: View, now_s: float, *, patience_s: float, home: int = 0, pending: bool = False
+    ) -> None:
         """Begin to follow a new face.
 
         Args:
@@ -194,9 +202,13 @@ class Tracker:
             now_s: its time.
             patience_s: how long it may be followed before a detector sees it again.
             home: the closer look that saw it.
+            pending: whether it must be seen once more before it counts as a face and gets a number.
         """
         look = look_of(view, place)
-        self.tracks.append(Track(next(self._ids), place, look, look, now_s, now_s, now_s, patience_s, home=home))
+        number = 0 if pending else next(self._ids)
+        self.tracks.append(
+            Track(number, place, look, look, now_s, now_s, now_s, patience_s, home=home, pending=pending)
+        )
 
     def _nearness(self, track: Track, place: Place, view: View) -> float:
         """How well a detection fits a track; 0 for not at all."""
@@ -211,8 +223,8 @@ class Tracker:
     def prune(self, now_s: float) -> None:
         """Forget who has been gone for too long; hide who is no longer sure, and the younger of two on one place."""
         kept: list[Track] = []
-        for track in sorted(self.tracks, key=lambda t: (not t.visible, t.number)):
-            if now_s - track.seen_s > KEEP_S:
+        for track in sorted(self.tracks, key=lambda t: (not t.visible, t.pending, t.number)):
+            if now_s - track.seen_s > KEEP_S or (track.pending and not track.visible):
                 continue
             double = any(other.visible and other.place.iou(track.place) > DOUBLE for other in kept)
             if double or now_s - track.sure_s > track.patience_s:
@@ -223,7 +235,7 @@ class Tracker:
     @property
     def shown(self) -> Iterable[Track]:
         """Faces in view."""
-        return (track for track in self.tracks if track.visible)
+        return (track for track in self.tracks if track.visible and not track.pending)
 
     @property
     def alive(self) -> frozenset[int]:

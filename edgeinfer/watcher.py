@@ -105,8 +105,9 @@ class Watcher:
             for candidate in self._tracker.match(found, view, now_s, weight=0.0 if self._search.close else 1.0):
                 place = self._vouched(view, candidate, how.looks)
                 if place and not self._tracker.knows(place):
+                    home = how.looks[-1] if how.looks else 0
                     self._tracker.add(
-                        place, view, now_s, patience_s=how.patience_s, home=how.looks[-1] if how.looks else 0
+                        place, view, now_s, patience_s=how.patience_s, home=home, pending=how.pending
                     )
 
     def _vouched(self, view: View, place: Place, looks: tuple[int, ...]) -> Place | None:
@@ -129,7 +130,7 @@ class Watcher:
     def _confirm(self, track: Track, view: View, now_s: float) -> None:
         track.looked_s = now_s
         # What saw it last takes turns with all the others.
-        turn = track.home if track.misses % 2 == 0 else track.misses // 2
+        turn = track.home if track.pending or track.misses % 2 == 0 else track.misses // 2
         found = self._search.confirm(view, track.place, turn, thorough=False)
         if found is not None and self._tracker.confirm(track, found, view, now_s, weight=0.4):
             track.home, track.misses = turn, 0
