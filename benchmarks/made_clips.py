@@ -14,11 +14,13 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer import HaarDetector
 from edgeinfer.preprocess import Image
@@ -39,7 +41,7 @@ class Head:
     """
 
     image: Image
-    alpha: np.ndarray[Any, np.dtype[np.float32]]
+    alpha: NDArray[Any]
     box: tuple[int, int, int, int]
 
 
@@ -77,18 +79,19 @@ def ground(picture: Image, size_wh: tuple[int, int], seed: int) -> Image:
     soft = cv2.GaussianBlur(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), (0, 0), size_wh[0] / 30)
     coarse = random.normal(0, 30, (size_wh[1] // 12 + 1, size_wh[0] // 12 + 1, 1)).astype(np.float32)
     texture = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC)[:, :, None]
-    return np.clip(soft + texture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(soft + texture, 0, 255), np.uint8)
 
 
 def paste(frame: Image, head: Head, pose: Pose) -> tuple[int, int, int, int]:
     """Lay a head over a frame, in place; the box of its face."""
     x, y, w, h = head.box
     zoom = pose.side / w
-    turn = cv2.getRotationMatrix2D((x + w / 2, y + h / 2), pose.tilt, zoom)
-    turn[:, 2] += (pose.x - x - w / 2, pose.y - y - h / 2)
+    turn: NDArray[Any] = cv2.getRotationMatrix2D((x + w / 2, y + h / 2), pose.tilt, zoom)
+    turn[:, 2] += np.array([pose.x - x - w / 2, pose.y - y - h / 2])
     size = (frame.shape[1], frame.shape[0])
     way = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-    shrunk, alpha = head.image, head.alpha
+    shrunk: NDArray[Any] = head.image
+    alpha = head.alpha
     if zoom < 0.6:  # warpAffine does not average
         part = 1.3 * zoom
         shrunk = cv2.resize(shrunk, None, fx=part, fy=part, interpolation=way)
@@ -186,7 +189,7 @@ def scenes(pictures: list[Image]) -> dict[str, Callable[[], Iterator[tuple[Image
         "still": lambda: act(h[1:2], [lambda _: Pose(330, 170, 90)], backs[1], 10),
     }  # fmt: skip
     for n, picture in enumerate(pictures):
-        made[f"pan{n}"] = lambda picture=picture, n=n: wander(picture, large if n % 2 else small, 6)
+        made[f"pan{n}"] = partial(wander, picture, large if n % 2 else small, 6)
     return made
 
 

@@ -87,7 +87,8 @@ def run(
     with open_source(asset_path("demo.mp4") if source is None else source) as frames:
         pipeline = load_pipeline(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade,
-            detect_every=_detect_every(detect_every) if frames.continuous else "auto", track=frames.continuous, threads=threads or 1,
+            detect_every=_detect_every(detect_every) if frames.continuous else "auto", track=frames.continuous,
+            threads=threads or 1,
         )  # fmt: skip
         sinks = _sinks(outputs, save_video, show)
         with _Progress(frames, max_frames, enabled=not quiet) as progress:

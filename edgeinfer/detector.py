@@ -18,6 +18,10 @@ DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
 DEFAULT_CASCADE = "haarcascade_frontalface_default"
 
 
+STANDARD = (DEFAULT_CASCADE, 1.1, 5, 30, None)
+"""What `HaarDetector` takes without arguments."""
+
+
 class FaceDetector(Protocol):
     """The role of whatever finds faces."""
 
@@ -26,7 +30,11 @@ class FaceDetector(Protocol):
 
 
 class HaarDetector:
-    """An OpenCV cascade over the whole frame (Viola and Jones 2001; Lienhart and Maydt 2002)."""
+    """An OpenCV cascade over the whole frame (Viola and Jones 2001; Lienhart and Maydt 2002).
+
+    Attributes:
+        standard: whether it was made without options of its own.
+    """
 
     def __init__(
         self,
@@ -61,6 +69,7 @@ class HaarDetector:
         self._scale_factor, self._min_neighbors = scale_factor, min_neighbors
         self._min_size = (min_size, min_size)
         self._max_size = (max_size, max_size) if max_size else (0, 0)
+        self.standard = (cascade or DEFAULT_CASCADE, scale_factor, min_neighbors, min_size, max_size) == STANDARD
 
     def detect(self, image: Image) -> list[Box]:
         """Search the whole frame, (H, W, 3) BGR or (H, W) grey uint8."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.preprocess import Image
 from edgeinfer.results import Box
@@ -77,8 +79,8 @@ def look_of(view: View, place: Place) -> Image:
     return view.patch(place.x, place.y, INNER * place.side, PATCH_PIXELS)
 
 
-def likeness(one: Image, other: Image) -> float:
-    """Normalised correlation of two patches of a size, -1..1; flat ones are alike."""
+def likeness(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Normalised correlation of two pictures of a size, uint8 or float32, -1..1; flat ones are alike."""
     if one.std() < _FLAT and other.std() < _FLAT:
         return 1.0
     return float(cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0])
@@ -132,7 +134,7 @@ def zoom_of(view: View, patch: Image, place: Place) -> float:
     return best if fits[best] > fits[1.0] + CLEARLY_BETTER else 1.0
 
 
-def _vertex(values: np.ndarray[tuple[int], np.dtype[np.float32]], peak: int) -> float:
+def _vertex(values: NDArray[Any], peak: int) -> float:
     """Where the parabola through a peak and its neighbours is highest, -0.5..0.5 beside the peak."""
     if not 0 < peak < len(values) - 1:
         return 0.0
@@ -147,7 +149,7 @@ WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
 
 
 class SceneWatch:
-    """Tells cuts and changed parts from a picture of 32x18 pixels, in which noise has averaged out."""
+    """Where to look: tells cuts and changed parts from a picture of 32x18 pixels, in which noise has averaged out."""
 
     SIZE = (32, 18)
     ALIKE = 0.6
@@ -161,7 +163,8 @@ class SceneWatch:
         Args:
             steps: of the search, each of which has seen the scene at another time.
         """
-        self._now: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None = None
+        self._now = np.zeros(self.SIZE[::-1], np.float32)
+        self._started = False
         self._searched = [np.full(self.SIZE[::-1], np.inf, np.float32) for _ in range(steps)]
 
     def cut(self, view: View) -> bool:
@@ -170,9 +173,8 @@ class SceneWatch:
         now = np.asarray(small, np.float32)
         now -= now.mean()
         last, self._now = self._now, now
-        if last is None:
-            return True
-        return likeness(last, now) < self.ALIKE
+        first, self._started = not self._started, True
+        return first or likeness(last, now) < self.ALIKE
 
     def news(self, step: int, view: View, known: Iterable[Place]) -> Region | None:
         """What has changed since a step searched there, apart from known faces; it counts as searched.
@@ -180,7 +182,6 @@ class SceneWatch:
         Returns:
             The part of the frame that is worth searching, None for nothing.
         """
-        assert self._now is not None
         searched = self._searched[step]
         changed = np.abs(self._now - searched) > self.CHANGED_LEVELS
         for place in known:
@@ -203,5 +204,4 @@ class SceneWatch:
 
     def searched(self, step: int) -> None:
         """A step has searched the whole frame."""
-        assert self._now is not None
         self._searched[step][:] = self._now

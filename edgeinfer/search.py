@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
-import numpy as np
 
 from edgeinfer.detector import FaceDetector, HaarDetector, YuNetDetector, load_cascade
 from edgeinfer.motion import Place, Region
@@ -59,7 +58,7 @@ class WholeSearch:
     def __init__(self, detect: Callable[[Image], list[Box]], *, period_s: float) -> None:
         """Ask a detector every `period_s` seconds."""
         self._detect = detect
-        self.steps = (Step(period_s, 3 * period_s),)
+        self.steps: tuple[Step, ...] = (Step(period_s, 3 * period_s),)
 
     def scan(self, view: View, step: int, region: Region) -> list[Place]:
         """Ask it now."""
@@ -72,12 +71,23 @@ class WholeSearch:
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
+    """How a step searches the frame.
+
+    Attributes:
+        cascade: of OpenCV.
+        sides: shorter side of the picture that is searched, in pixels, for frames of 360 and of 540 and more.
+        factor: step between two sizes of faces.
+        largest: face that is searched, as a share of the shorter side; 0 for any.
+        profile: whether the box takes in the back of the head.
+        mirrored: whether the other side of the head is meant.
+    """
+
     cascade: cv2.CascadeClassifier
-    height: int
-    mirrored: bool
-    profile: bool
+    sides: tuple[int, int]
     factor: float
-    largest: int
+    largest: float = 0.0
+    profile: bool = False
+    mirrored: bool = False
 
 
 PROFILE_SHARE = 0.8
@@ -93,27 +103,36 @@ class CascadeSearch:
     NEAR_REACH = 1.7
     """Side of what a closer look searches, in sides of the face."""
 
-    def __init__(self, cascade: str | None = None) -> None:
+    def __init__(self) -> None:
         """Load the cascades."""
         frontal = load_cascade("haarcascade_frontalface_alt2")
         strict = load_cascade("haarcascade_frontalface_default")
         profile = load_cascade("haarcascade_profileface")
         self._scans = (
-            (_Scan(frontal, 130, False, False, 1.3, 0), Step(0.4, 0.4, (1, 0))),
-            (_Scan(frontal, 190, False, False, 1.2, 27), Step(0.8, 0.4, (1, 0))),
-            (_Scan(profile, 114, False, True, 1.2, 0), Step(1.2, 0.45, (2,), pending=True)),
-            (_Scan(profile, 114, True, True, 1.2, 0), Step(1.2, 0.45, (3,), pending=True)),
+            (_Scan(frontal, (130, 130), 1.3), Step(0.4, 0.4, (1, 0))),
+            (_Scan(frontal, (190, 285), 1.2, largest=0.145), Step(0.8, 0.4, (1, 0))),
+            (_Scan(profile, (114, 114), 1.2, profile=True), Step(1.2, 0.45, (2,), pending=True)),
+            (_Scan(profile, (114, 114), 1.2, profile=True, mirrored=True), Step(1.2, 0.45, (3,), pending=True)),
         )
-        self.steps = tuple(step for _, step in self._scans)
+        self.steps: tuple[Step, ...] = tuple(step for _, step in self._scans)
         self._near = ((frontal, False, False), (strict, False, False), (profile, False, True), (profile, True, True))
 
     def scan(self, view: View, step: int, region: Region) -> list[Place]:
         """Search with one cascade at a reduced size."""
         how = self._scans[step][0]
-        small = view.shrunk(how.height)
+        least, most = how.sides
+        small = view.shrunk(max(least, min(most, least * min(view.size_wh) // 360)))
         high, wide = small.shape
         left, top, right, bottom = (round(k * n) for k, n in zip(region, (wide, high, wide, high), strict=True))
-        found = _run(how.cascade, small[top:bottom, left:right], how.mirrored, how.factor, 0, 20, how.largest)
+        found = _run(
+            how.cascade,
+            small[top:bottom, left:right],
+            how.mirrored,
+            how.factor,
+            0,
+            20,
+            round(how.largest * min(high, wide)),
+        )
         zoom = view.size_wh[1] / high
         share = PROFILE_SHARE if how.profile else 1.0
         return [
@@ -129,7 +148,15 @@ class CascadeSearch:
         side = round(face * self.NEAR_REACH)
         zoom = place.side / share / face
         picture = view.patch(place.x, place.y, zoom * side, side)
-        found = _run(cascade, picture, mirrored, 1.05 if thorough or profile else 1.1, (1 if profile else 3) if thorough else 1, int(face / 1.3), int(face * 1.35))
+        found = _run(
+            cascade,
+            picture,
+            mirrored,
+            1.05 if thorough or profile else 1.1,
+            (1 if profile else 3) if thorough else 1,
+            int(face / 1.3),
+            int(face * 1.35),
+        )
         if not found:
             return None
         x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)
@@ -150,8 +177,8 @@ def _run(
 
 
 def search_for(detector: FaceDetector) -> Search:
-    """The search that suits a detector."""
-    if isinstance(detector, HaarDetector):
+    """The search that suits a detector: one of its own parts for those that we know as they are, all else is asked."""
+    if isinstance(detector, HaarDetector) and detector.standard:
         return CascadeSearch()
     if isinstance(detector, YuNetDetector):
         return WholeSearch(detector.glance, period_s=0.1)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgeinfer.motion import Place, follow, likeness, look_of, zoom_of
+from edgeinfer.motion import Place, follow, likeness, look_of
 from edgeinfer.preprocess import Image
 from edgeinfer.view import View
 

@@ -38,13 +38,13 @@ class View:
             self._levels[number] = _halved(self.level(number - 1)) if number > self._first else self._base()
         return self._levels[number]
 
-    def shrunk(self, height: int) -> Image:
-        """The grey frame at this height, or at its own where that is less; (h, w) uint8."""
-        wide, high = self.size_wh
-        if height >= high:
+    def shrunk(self, side: int) -> Image:
+        """The grey frame with this shorter side, or at its own size where that is less; (h, w) uint8."""
+        shrink = min(self.size_wh) / side
+        if shrink <= 1:
             return self.level(0)
-        source = self.level(_halvings(high / height))
-        return _resized(source, (max(1, round(wide * height / high)), height))
+        wide, high = self.size_wh
+        return _resized(self.level(_halvings(shrink)), (max(1, round(wide / shrink)), max(1, round(high / shrink))))
 
     def patch(self, x: float, y: float, side: float, pixels: int) -> Image:
         """A square around a point; what lies outside the frame repeats its edge.

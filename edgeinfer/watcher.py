@@ -106,9 +106,7 @@ class Watcher:
                 place = self._vouched(view, candidate, how.looks)
                 if place and not self._tracker.knows(place):
                     home = how.looks[-1] if how.looks else 0
-                    self._tracker.add(
-                        place, view, now_s, patience_s=how.patience_s, home=home, pending=how.pending
-                    )
+                    self._tracker.add(place, view, now_s, patience_s=how.patience_s, home=home, pending=how.pending)
 
     def _vouched(self, view: View, place: Place, looks: tuple[int, ...]) -> Place | None:
         """Where a new face is if every closer look sees it, too."""
