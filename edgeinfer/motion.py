@@ -81,8 +81,8 @@ def look_of(view: View, place: Place) -> Image:
 
 def likeness(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Normalised correlation of two pictures of a size, uint8 or float32, -1..1; flat ones are alike."""
-    if one.std() < _FLAT and other.std() < _FLAT:
-        return 1.0
+    if min(one.std(), other.std()) < _FLAT:
+        return float(max(one.std(), other.std()) < _FLAT)
     return float(cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0])
 
 
@@ -108,9 +108,8 @@ def follow(view: View, patch: Image, place: Place) -> tuple[Place, float]:
         around[top : bottom + 2 * REACH_PIXELS, left : right + 2 * REACH_PIXELS], seen, cv2.TM_CCOEFF_NORMED
     )
     _, best, _, (column, row) = cv2.minMaxLoc(fits)
-    if best <= 0:
-        inner = around[REACH_PIXELS:-REACH_PIXELS, REACH_PIXELS:-REACH_PIXELS]
-        return place, likeness(patch, inner)
+    if not 0 < best < 0.9999 and patch.std() < _FLAT:
+        return place, likeness(patch, around)
     x = column + _vertex(fits[row], column) - REACH_PIXELS
     y = row + _vertex(fits[:, column], row) - REACH_PIXELS
     return place.moved(x * step, y * step), best
@@ -169,8 +168,7 @@ class SceneWatch:
 
     def cut(self, view: View) -> bool:
         """Take a frame; whether it shows another scene than the one before. The first one does."""
-        small = cv2.resize(view.shrunk(72), self.SIZE, interpolation=cv2.INTER_AREA)
-        now = np.asarray(small, np.float32)
+        now = view.thumbnail(self.SIZE).astype(np.float32)
         now -= now.mean()
         last, self._now = self._now, now
         first, self._started = not self._started, True

@@ -35,7 +35,7 @@ class Scheduler:
             elapsed_s: since the frame before.
             cut: whether the scene is another one.
         """
-        if cut and now_s - self._urgent_s >= PAUSE_S:
+        if cut and now_s - self._urgent_s >= PAUSE_S - 1e-6:
             self._urgent_s = self._scene_s = now_s
             self._done_s = [None] * len(self._steps)
         waits = sorted(((self._wait(number, now_s), -number) for number in range(len(self._steps))), reverse=True)

@@ -46,6 +46,11 @@ class View:
         wide, high = self.size_wh
         return _resized(self.level(_halvings(shrink)), (max(1, round(wide / shrink)), max(1, round(high / shrink))))
 
+    def thumbnail(self, size_wh: tuple[int, int]) -> Image:
+        """The grey frame at a much smaller size, every pixel the mean of what it covers; (h, w) uint8."""
+        source = self.level(_halvings(min(self.size_wh) / 36))
+        return np.asarray(cv2.resize(source, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
     def patch(self, x: float, y: float, side: float, pixels: int) -> Image:
         """A square around a point; what lies outside the frame repeats its edge.
 
