@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgeinfer.results import Result
     from edgeinfer.sinks import RunSummary, Sink
     from edgeinfer.sources import Frame, Source
+    from edgeinfer.watcher import Auto
 
 app = typer.Typer(
     help="Reads perceived facial expressions in video, live, on small computers.",
@@ -67,7 +68,9 @@ def run(
     mode: Annotated[
         Mode, typer.Option(help="file: every frame; live: the newest one, in real time; auto: live for cameras.")
     ] = "auto",
-    detect_every: Annotated[int, typer.Option(min=1, help="Look for faces in every n-th frame.")] = 1,
+    detect_every: Annotated[
+        str, typer.Option(metavar="auto|N", help="Search for faces by time, or search every n-th whole frame.")
+    ] = "auto",
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
@@ -87,7 +90,8 @@ def run(
         share_cores(threads, live=frames.live)
         pipeline = load_pipeline(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade,
-            detect_every=detect_every if frames.continuous else 1, track=frames.continuous, threads=threads or 1,
+            detect_every=_detect_every(detect_every) if frames.continuous else "auto", track=frames.continuous,
+            threads=threads or 1,
         )  # fmt: skip
         sinks = _sinks(outputs, save_video, show)
         with _Progress(frames, max_frames, enabled=not quiet) as progress:
@@ -185,6 +189,14 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def _detect_every(text: str) -> int | Auto:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter("it must be auto, or a number from 1 on", param_hint="--detect-every")
+    return int(text)
 
 
 def _sinks(outputs: list[str], save_video: str | None, show: bool) -> list[Sink]:

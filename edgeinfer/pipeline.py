@@ -13,8 +13,9 @@ from edgeinfer.classifier import Classifier, EmotionClassifier
 from edgeinfer.detector import DetectorName, FaceDetector, create_detector
 from edgeinfer.errors import UsageError
 from edgeinfer.preprocess import Image, crop_face
-from edgeinfer.results import Box, Face, Result
-from edgeinfer.tracker import OverlapTracker, Smoother
+from edgeinfer.reader import Reader
+from edgeinfer.results import Face, Result
+from edgeinfer.watcher import Auto, Watcher
 
 STEADY_FPS = 30.0
 
@@ -28,33 +29,34 @@ class Pipeline:
     """
 
     def __init__(
-        self, detector: FaceDetector, classifier: Classifier, *, track: bool = True, detect_every: int = 1
+        self, detector: FaceDetector, classifier: Classifier, *, track: bool = True, detect_every: int | Auto = "auto"
     ) -> None:
         """Put the parts together.
 
         Args:
-            detector: what finds the faces.
+            detector: what finds the faces; the first frame and the other urgent ones are searched at once.
             classifier: what reads them.
-            track: whether frames follow each other; without it every face gets a number of its own and nothing is
-                smoothed.
-            detect_every: look for faces in every n-th frame, 1 or more; boxes stay where they are in between.
+            track: whether frames follow each other; without it the detector searches every frame, every face gets a
+                number of its own and nothing is smoothed.
+            detect_every: "auto" searches by time, in parts, and follows faces in between; a number has the detector
+                search every n-th frame, 1 or more.
 
         Raises:
-            UsageError: `detect_every` is below 1 or means nothing without tracking.
+            UsageError: `detect_every` is neither "auto" nor 1 or more, or means nothing without tracking.
         """
-        if detect_every < 1 or (detect_every > 1 and not track):
-            raise UsageError(f"detect_every is {detect_every}; it must be 1 or more, and 1 without tracking")
+        if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
+            raise UsageError(f"detect_every is {detect_every!r}; it must be 1 or more, or auto")
+        if not track and detect_every not in ("auto", 1):
+            raise UsageError(f"detect_every is {detect_every}; without tracking every frame is searched")
         self.detector, self.classifier = detector, classifier
         self._track, self._detect_every = track, detect_every
         self.reset()
 
     def reset(self) -> None:
         """Forget every face, as at the start of another source."""
-        self._tracker = OverlapTracker()
-        self._smoother = Smoother(self.classifier.labels)
+        self._watcher = Watcher(self.detector, self._detect_every)
+        self._reader = Reader(self.classifier)
         self._single_ids = itertools.count(1)
-        self._frames = 0
-        self._boxes: list[Box] = []
         self._next_s = 0.0
 
     def __call__(self, image: Image, *, timestamp_s: float | None = None) -> Result:
@@ -62,7 +64,8 @@ class Pipeline:
 
         Args:
             image: (H, W, 3) BGR or (H, W) grey uint8; it is not changed.
-            timestamp_s: presentation time in seconds; None for the next frame of a steady 30 fps stream.
+            timestamp_s: presentation time in seconds; None for the next frame of a steady 30 fps stream. A step back
+                in time forgets every face.
 
         Raises:
             UsageError: the image is no such array.
@@ -70,32 +73,25 @@ class Pipeline:
         _check(image)
         now_s = self._next_s if timestamp_s is None else timestamp_s
         self._next_s = now_s + 1 / STEADY_FPS
+        return self._follow(image, now_s) if self._track else self._read_alone(image, now_s)
+
+    def _follow(self, image: Image, now_s: float) -> Result:
+        seen, stages = self._watcher.find(image, now_s)
         started = time.perf_counter()
-        if self._frames % self._detect_every == 0:
-            self._boxes = self.detector.detect(image)
-        self._frames += 1
+        self._reader.keep(self._watcher.alive)
+        faces = self._reader.read(image, seen, now_s)
+        return Result(faces, now_s, {**stages, "classify": 1000 * (time.perf_counter() - started)})
+
+    def _read_alone(self, image: Image, now_s: float) -> Result:
+        started = time.perf_counter()
+        boxes = self.detector.detect(image)
         detected = time.perf_counter()
-        ids = self._identify(now_s)
-        tracked = time.perf_counter()
-        faces = self._read(image, ids, now_s)
+        crops = [crop_face(image, box.xywh, self.classifier.margin) for box in boxes]
+        raws = self.classifier.classify(crops)
+        faces = tuple(Face(next(self._single_ids), box, raw, raw) for box, raw in zip(boxes, raws, strict=True))
         classified = time.perf_counter()
-        stages = {"detect": detected - started, "track": tracked - detected, "classify": classified - tracked}
+        stages = {"detect": detected - started, "track": 0.0, "classify": classified - detected}
         return Result(faces, now_s, {name: 1000 * seconds for name, seconds in stages.items()})
-
-    def _identify(self, now_s: float) -> list[int]:
-        if not self._track:
-            return [next(self._single_ids) for _ in self._boxes]
-        ids = self._tracker.update(self._boxes, now_s)
-        self._smoother.keep(self._tracker.alive)
-        return ids
-
-    def _read(self, image: Image, ids: list[int], now_s: float) -> tuple[Face, ...]:
-        crops = [crop_face(image, box.xywh, self.classifier.margin) for box in self._boxes]
-        faces = []
-        for track_id, box, raw in zip(ids, self._boxes, self.classifier.classify(crops), strict=True):
-            shown = self._smoother.update(track_id, raw, now_s) if self._track else raw
-            faces.append(Face(track_id, box, shown, raw))
-        return tuple(sorted(faces, key=lambda face: face.track_id))
 
 
 def load_pipeline(
@@ -104,7 +100,7 @@ def load_pipeline(
     detector: DetectorName = "haar",
     detector_model: str | Path | None = None,
     cascade: str | Path | None = None,
-    detect_every: int = 1,
+    detect_every: int | Auto = "auto",
     track: bool = True,
     threads: int = 1,
 ) -> Pipeline:
@@ -115,7 +111,7 @@ def load_pipeline(
         detector: "haar", "yunet" or "none" (the frame is one face).
         detector_model: the network's file, for "yunet".
         cascade: a cascade's name or XML file, for "haar".
-        detect_every: look for faces in every n-th frame.
+        detect_every: "auto", or have the detector search every n-th frame; see `Pipeline`.
         track: whether frames follow each other.
         threads: cores for one call of the model.
 

@@ -1,117 +1,260 @@
-"""Who is who from frame to frame, and what each face has shown of late."""
+"""Who is who: faces followed from frame to frame, lost, and found again."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from edgeinfer.motion import Place, follow, likeness, look_of
+from edgeinfer.preprocess import Image
+from edgeinfer.view import View
 
-from edgeinfer.classifier import to_emotion
-from edgeinfer.results import Box, Emotion
-
-MIN_OVERLAP = 0.3
-"""Least intersection over union of one face in two looks; half of what detection benchmarks ask of one picture."""
+FITS = 0.6
+"""Correlation from which a patch is the face that was followed."""
+FITS_ACROSS_A_CUT = 0.85
+"""The same where another face or another scene is the likelier explanation."""
+REFRESH = 0.85
+"""Correlation below which the patch is taken anew: the head has turned a little."""
+SAME_PLACE = 0.3
+"""Least intersection over union of a face and its detection; half of what detection benchmarks ask."""
+DOUBLE = 0.4
+"""Intersection over union from which one of two boxes is too many."""
+KEEP_S = 1.5
+"""How long a hidden face keeps its identity, in seconds."""
+VELOCITY_S = 0.1
+"""Time over which velocity is averaged, in seconds."""
+COASTING_S = 1.0
+"""Time in which the velocity that is assumed of a hidden face falls to 1/e, in seconds."""
+PROVEN_S = 1.0
+"""How long a face that had to be seen twice is followed without the next sighting, in seconds."""
+MORE_PATIENCE_S, MOST_PATIENCE_S = 0.2, 2.5
+"""What each sighting adds to the time for which a face is followed without the next, and the most, in seconds."""
 
 
 @dataclass(slots=True)
-class _Track:
-    track_id: int
-    box: Box
+class Track:
+    """A face.
+
+    Attributes:
+        number: its identity, from 1.
+        place: where it is, or where it should be while it is hidden.
+        patch: what it looked like when last taken.
+        face: what it looked like when a detector last saw it.
+        seen_s: when it was last in view, in seconds.
+        sure_s: when a detector last saw it.
+        looked_s: when a closer look was last taken.
+        velocity: in pixels a second, x and y.
+        home: the closer look that saw it last.
+        pending: whether it must be seen once more before it counts.
+        misses: closer looks since then.
+        patience_s: how long it may be followed that no detector has seen again.
+        visible: whether it is in view.
+        crowded: whether another face is so near that the two may be mixed up.
+    """
+
+    number: int
+    place: Place
+    patch: Image
+    face: Image
     seen_s: float
+    sure_s: float
+    looked_s: float
+    patience_s: float
+    velocity: tuple[float, float] = (0.0, 0.0)
+    home: int = 0
+    pending: bool = False
+    misses: int = 0
+    visible: bool = True
+    crowded: bool = False
 
 
-class OverlapTracker:
-    """Gives a box the identity of the box that it overlaps most, greedily, best pair first (IoU tracker, Bochinski et
-    al. 2017, doi:10.1109/AVSS.2017.8078516)."""  # noqa: D205, D209
+class Tracker:
+    """Keeps the faces; knows nothing of detectors or schedules."""
 
-    def __init__(self, *, keep_s: float = 0.5) -> None:
-        """Start without any face.
-
-        Args:
-            keep_s: how long a face that is not found keeps its identity, in seconds.
-        """
-        self._keep_s = keep_s
-        self._tracks: list[_Track] = []
+    def __init__(self) -> None:
+        """Start without any face."""
         self._ids = itertools.count(1)
+        self.tracks: list[Track] = []
 
-    def update(self, boxes: Sequence[Box], timestamp_s: float) -> list[int]:
-        """Take the boxes of a look; the identity of each, in their order.
+    def follow(self, view: View, now_s: float, elapsed_s: float, *, cut: bool) -> None:
+        """Move every face to where it is in this frame, and hide those that are not there."""
+        if cut:
+            self.tracks = [track for track in self.tracks if track.visible]
+        for track in self.tracks:
+            place = track.place.moved(track.velocity[0] * elapsed_s, track.velocity[1] * elapsed_s)
+            if not track.visible:
+                slower = math.exp(-elapsed_s / COASTING_S)
+                track.velocity = track.velocity[0] * slower, track.velocity[1] * slower
+                track.place = place
+                continue
+            found, fit = follow(view, track.patch, place)
+            needed = FITS_ACROSS_A_CUT if cut or track.crowded else FITS
+            if fit < needed or not _inside(found, view):
+                track.visible = False
+                track.place = place
+                continue
+            self._move(track, found, elapsed_s)
+            track.seen_s = now_s
+            if fit < REFRESH and not track.crowded:
+                track.patch = look_of(view, track.place)
+        if cut:
+            self.tracks = [track for track in self.tracks if track.visible]
+        self._mark_crowds()
+
+    def _move(self, track: Track, place: Place, elapsed_s: float) -> None:
+        if elapsed_s > 0 and not track.crowded:
+            share = elapsed_s / (elapsed_s + VELOCITY_S)
+            x, y = (place.x - track.place.x) / elapsed_s, (place.y - track.place.y) / elapsed_s
+            track.velocity = (
+                track.velocity[0] + share * (x - track.velocity[0]),
+                track.velocity[1] + share * (y - track.velocity[1]),
+            )
+        track.place = place
+
+    def _mark_crowds(self) -> None:
+        for track in self.tracks:
+            track.crowded = False
+        for one, other in itertools.combinations(self.tracks, 2):
+            if one.place.moved(0, 0, 1.5).iou(other.place.moved(0, 0, 1.5)) > 0:
+                one.crowded = other.crowded = True
+
+    def forget(self) -> None:
+        """Forget every face; no number is given twice."""
+        self.tracks = []
+
+    def hide_unseen(self, now_s: float) -> None:
+        """Hide every face that the search of this frame did not find."""
+        for track in self.tracks:
+            track.visible = track.visible and track.sure_s == now_s
+
+    def confirm(self, track: Track, found: Place, view: View, now_s: float, *, weight: float = 1.0) -> bool:
+        """A detector saw a face at or near a track's place.
 
         Args:
-            boxes: what the detector found.
-            timestamp_s: of the frame, in seconds; a step back in time forgets everyone.
+            track: the one that is meant.
+            found: where the detector saw a face.
+            view: the frame.
+            now_s: its time.
+            weight: how far to believe the detector's place rather than the followed one, 0..1.
+
+        Returns:
+            Whether it is that face.
         """
-        if any(timestamp_s < track.seen_s for track in self._tracks):
-            self._tracks.clear()
-        self._tracks = [t for t in self._tracks if timestamp_s - t.seen_s <= self._keep_s]
+        if any(other is not track and other.visible and other.place.iou(found) > DOUBLE for other in self.tracks):
+            return False
+        if not track.visible:
+            look = look_of(view, found)
+            near = not track.crowded and track.place.iou(found) >= SAME_PLACE
+            if not near and likeness(look, track.face) < 0.3:
+                return False
+            track.place, track.visible, track.velocity = found, True, (0.0, 0.0)
+        elif not _plausible(track.place, found):
+            return False
+        else:
+            track.place = track.place.towards(found, weight)
+        track.patch = track.face = look_of(view, track.place)
+        track.seen_s = track.sure_s = now_s
+        if track.pending:
+            track.pending, track.number, track.patience_s = False, next(self._ids), PROVEN_S
+        track.patience_s = min(MOST_PATIENCE_S, track.patience_s + MORE_PATIENCE_S)
+        return True
+
+    def match(self, found: Sequence[Place], view: View, now_s: float, *, weight: float) -> list[Place]:
+        """Give what a search found to the faces that are known.
+
+        Args:
+            found: places of faces.
+            view: the frame.
+            now_s: its time.
+            weight: how far to believe these places rather than followed ones, 0..1.
+
+        Returns:
+            The places that belong to nobody.
+        """
         pairs = sorted(
-            ((t.box.iou(box), -t.track_id, n, t) for t in self._tracks for n, box in enumerate(boxes)),
-            key=lambda pair: pair[:3],
-            reverse=True,
+            ((self._nearness(track, place, view), n, m) for n, track in enumerate(self.tracks)
+             for m, place in enumerate(found)),
+            key=lambda pair: (-pair[0], pair[1], pair[2]),
+        )  # fmt: skip
+        used, taken = set[int](), set[int]()
+        for near, n, m in pairs:
+            if near > 0 and n not in used and m not in taken:
+                used.add(n)
+                taken.add(m)
+                self.confirm(self.tracks[n], found[m], view, now_s, weight=weight)
+        rest = [place for m, place in enumerate(found) if m not in taken]
+        return [place for place in rest if not self.knows(place)]
+
+    def knows(self, place: Place) -> bool:
+        """Whether a face in view is there already."""
+        return any(track.visible and _same_head(track.place, place) for track in self.tracks)
+
+    def add(
+        self, place: Place, view: View, now_s: float, *, patience_s: float, home: int = 0, pending: bool = False
+    ) -> None:
+        """Begin to follow a new face.
+
+        Args:
+            place: where it is.
+            view: the frame.
+            now_s: its time.
+            patience_s: how long it may be followed before a detector sees it again.
+            home: the closer look that saw it.
+            pending: whether it must be seen once more before it counts as a face and gets a number.
+        """
+        look = look_of(view, place)
+        number = 0 if pending else next(self._ids)
+        self.tracks.append(
+            Track(number, place, look, look, now_s, now_s, now_s, patience_s, home=home, pending=pending)
         )
-        taken: dict[int, _Track] = {}
-        used: set[int] = set()
-        for overlap, _, number, track in pairs:
-            if overlap >= MIN_OVERLAP and number not in taken and track.track_id not in used:
-                taken[number] = track
-                used.add(track.track_id)
-        for number, box in enumerate(boxes):
-            track = taken.get(number) or _Track(next(self._ids), box, timestamp_s)
-            if number not in taken:
-                self._tracks.append(track)
-                taken[number] = track
-            track.box, track.seen_s = box, timestamp_s
-        return [taken[number].track_id for number in range(len(boxes))]
+
+    def _nearness(self, track: Track, place: Place, view: View) -> float:
+        """How well a detection fits a track; 0 for not at all."""
+        overlap = track.place.iou(place)
+        if track.visible or (overlap >= SAME_PLACE and not track.crowded):
+            return overlap if overlap >= SAME_PLACE else 0.0
+        away = math.hypot(track.place.x - place.x, track.place.y - place.y) / track.place.side
+        if away > 1.5 or not 0.6 < place.side / track.place.side < 1.7:
+            return 0.0
+        return max(0.0, 0.5 * likeness(look_of(view, place), track.face) + 0.1 * (1.5 - away))
+
+    def prune(self, now_s: float) -> None:
+        """Forget who has been gone for too long; hide who is no longer sure, and the younger of two on one place."""
+        kept: list[Track] = []
+        for track in sorted(self.tracks, key=lambda t: (not t.visible, t.pending, t.number)):
+            if now_s - track.seen_s > KEEP_S or (track.pending and not track.visible):
+                continue
+            double = any(other.visible and other.place.iou(track.place) > DOUBLE for other in kept)
+            if double or now_s - track.sure_s > track.patience_s:
+                track.visible = False
+            kept.append(track)
+        self.tracks = kept
+
+    @property
+    def shown(self) -> Iterable[Track]:
+        """Faces in view."""
+        return (track for track in self.tracks if track.visible and not track.pending)
 
     @property
     def alive(self) -> frozenset[int]:
-        """Identities that a face in the next frame could still take."""
-        return frozenset(track.track_id for track in self._tracks)
+        """Identities that may come back."""
+        return frozenset(track.number for track in self.tracks)
 
 
-@dataclass(slots=True)
-class _Mood:
-    probabilities: NDArray[np.float64]
-    label: int
-    seen_s: float
+def _same_head(one: Place, other: Place) -> bool:
+    """Whether two boxes are too close to each other for two faces."""
+    near = max(abs(one.x - other.x) / (one.w + other.w), abs(one.y - other.y) / (one.h + other.h)) < 0.25
+    return near or one.iou(other) > SAME_PLACE
 
 
-class Smoother:
-    """Steadies the expression of each track: an exponential mean over time; labels yield to a clear lead only."""
+def _plausible(place: Place, found: Place) -> bool:
+    """Whether a detection may be the face that is followed there, rather than part of it or another one."""
+    away = math.hypot(found.x - place.x, found.y - place.y)
+    return away < 0.4 * place.side and 0.65 < found.side / place.side < 1.55
 
-    def __init__(self, labels: tuple[str, ...], *, time_constant_s: float = 0.15, lead: float = 0.05) -> None:
-        """Start without any track.
 
-        Args:
-            labels: the classifier's.
-            time_constant_s: after this time an old answer weighs 1/e, in seconds.
-            lead: how much likelier another label must be before it takes over, 0..1.
-        """
-        self._labels, self._time_constant_s, self._lead = labels, time_constant_s, lead
-        self._moods: dict[int, _Mood] = {}
-
-    def update(self, track_id: int, raw: Emotion, timestamp_s: float) -> Emotion:
-        """Add this frame's answer to a track; what the track shows."""
-        now = np.array([raw.probabilities[label] for label in self._labels])
-        mood = self._moods.get(track_id)
-        if mood is None or timestamp_s < mood.seen_s:
-            mood = self._moods[track_id] = _Mood(now, int(now.argmax()), timestamp_s)
-            return to_emotion(now, self._labels)
-        share = 1.0 - math.exp(-(timestamp_s - mood.seen_s) / self._time_constant_s)
-        mood.probabilities = mood.probabilities + share * (now - mood.probabilities)
-        mood.seen_s = timestamp_s
-        best = int(mood.probabilities.argmax())
-        if mood.probabilities[best] - mood.probabilities[mood.label] > self._lead:
-            mood.label = best
-        shown = to_emotion(mood.probabilities, self._labels)
-        label = self._labels[mood.label]
-        return Emotion(label, shown.probabilities[label], shown.probabilities)
-
-    def keep(self, alive: frozenset[int]) -> None:
-        """Forget every other track."""
-        for track_id in [t for t in self._moods if t not in alive]:
-            del self._moods[track_id]
+def _inside(place: Place, view: View) -> bool:
+    wide, high = view.size_wh
+    return 0 <= place.x < wide and 0 <= place.y < high

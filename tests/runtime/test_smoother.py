@@ -6,55 +6,14 @@ import numpy as np
 import pytest
 
 from edgeinfer.classifier import to_emotion
-from edgeinfer.results import Box, Emotion
-from edgeinfer.tracker import OverlapTracker, Smoother
+from edgeinfer.results import Emotion
+from edgeinfer.smoother import Smoother
 
 LABELS = ("neutral", "happy")
 
 
-def at(x: float, y: float = 0) -> Box:
-    return Box(round(x), round(y), 40, 40)
-
-
 def emotion(happy: float) -> Emotion:
     return to_emotion(np.array([1 - happy, happy]), LABELS)
-
-
-def test_a_moving_face_keeps_its_identity() -> None:
-    tracker = OverlapTracker()
-    assert {tracker.update([at(5 * n)], n / 30)[0] for n in range(50)} == {1}
-
-
-def test_order_of_boxes_does_not_matter() -> None:
-    tracker = OverlapTracker()
-    assert tracker.update([at(0), at(200)], 0.0) == [1, 2]
-    assert tracker.update([at(203), at(3)], 0.1) == [2, 1]
-
-
-def test_a_face_hidden_for_less_than_the_limit_comes_back() -> None:
-    tracker = OverlapTracker(keep_s=0.5)
-    tracker.update([at(0)], 0.0)
-    tracker.update([], 0.2)
-    assert tracker.update([at(4)], 0.45) == [1]
-
-
-def test_a_face_hidden_for_longer_is_a_new_one() -> None:
-    tracker = OverlapTracker(keep_s=0.5)
-    tracker.update([at(0)], 0.0)
-    assert tracker.update([at(0)], 0.6) == [2]
-    assert tracker.alive == {2}
-
-
-def test_the_best_overlap_wins() -> None:
-    tracker = OverlapTracker()
-    tracker.update([at(0), at(30)], 0.0)
-    assert tracker.update([at(22)], 0.1) == [2]
-
-
-def test_a_source_that_starts_again_forgets_everyone() -> None:
-    tracker = OverlapTracker()
-    tracker.update([at(0)], 5.0)
-    assert tracker.update([at(0)], 0.0) == [2]
 
 
 def test_smoothing_goes_by_time_and_not_by_frames() -> None:

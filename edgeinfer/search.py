@@ -1,0 +1,185 @@
+"""Where to look: the whole frame in steps, and closely around one face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+
+from edgeinfer.detector import FaceDetector, HaarDetector, YuNetDetector, load_cascade
+from edgeinfer.motion import Place, Region
+from edgeinfer.preprocess import Image
+from edgeinfer.results import Box
+from edgeinfer.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of the search of a whole frame.
+
+    Attributes:
+        period_s: how often it should be done, in seconds.
+        patience_s: how long what it finds is followed before it must be found again, in seconds.
+        looks: the closer looks that what it finds must pass to be a face; none where its word is enough.
+        pending: whether it must also be seen again in a later frame.
+    """
+
+    period_s: float
+    patience_s: float
+    looks: tuple[int, ...] = ()
+    pending: bool = False
+
+
+class Search(Protocol):
+    """The role of what finds faces for the watcher.
+
+    Attributes:
+        steps: what makes up a search of the whole frame.
+        close: whether `confirm` can tell a face from something else.
+    """
+
+    steps: tuple[Step, ...]
+    close: bool
+
+    def scan(self, view: View, step: int, region: Region) -> list[Place]:
+        """Do one step in a part of the frame; where faces may be."""
+
+    def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
+        """Look closely around a face; where it is, or None. `turn` counts the looks, to take turns with."""
+
+
+class WholeSearch:
+    """Any detector, asked for the whole frame every so often."""
+
+    close = False
+
+    def __init__(self, detect: Callable[[Image], list[Box]], *, period_s: float) -> None:
+        """Ask a detector every `period_s` seconds."""
+        self._detect = detect
+        self.steps: tuple[Step, ...] = (Step(period_s, 3 * period_s),)
+
+    def scan(self, view: View, step: int, region: Region) -> list[Place]:
+        """Ask it now."""
+        return [Place.of(box) for box in self._detect(view.image)]
+
+    def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
+        """It has no closer look."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """How a step searches the frame.
+
+    Attributes:
+        cascade: of OpenCV.
+        sides: shorter side of the picture that is searched, in pixels, for frames of 360 and of 540 and more.
+        factor: step between two sizes of faces.
+        largest: face that is searched, as a share of the shorter side; 0 for any.
+        profile: whether the box takes in the back of the head.
+        mirrored: whether the other side of the head is meant.
+    """
+
+    cascade: cv2.CascadeClassifier
+    sides: tuple[int, int]
+    factor: float
+    largest: float = 0.0
+    profile: bool = False
+    mirrored: bool = False
+
+
+PROFILE_SHARE = 0.8
+"""Side of the face in the box of the profile cascade, which takes in the back of the head."""
+
+
+class CascadeSearch:
+    """Frontal and profile cascades over small pictures; each face is then confirmed from near."""
+
+    close = True
+    NEAR_PIXELS = 24
+    """Side of a face in the picture of a closer look."""
+    NEAR_REACH = 1.7
+    """Side of what a closer look searches, in sides of the face."""
+
+    def __init__(self) -> None:
+        """Load the cascades."""
+        frontal = load_cascade("haarcascade_frontalface_alt2")
+        strict = load_cascade("haarcascade_frontalface_default")
+        profile = load_cascade("haarcascade_profileface")
+        self._scans = (
+            (_Scan(frontal, (130, 130), 1.3), Step(0.4, 0.4, (1, 0))),
+            (_Scan(frontal, (190, 285), 1.2, largest=0.145), Step(0.8, 0.4, (1, 0))),
+            (_Scan(profile, (114, 114), 1.2, profile=True), Step(1.2, 0.45, (2,), pending=True)),
+            (_Scan(profile, (114, 114), 1.2, profile=True, mirrored=True), Step(1.2, 0.45, (3,), pending=True)),
+        )
+        self.steps: tuple[Step, ...] = tuple(step for _, step in self._scans)
+        self._near = ((frontal, False, False), (strict, False, False), (profile, False, True), (profile, True, True))
+
+    def scan(self, view: View, step: int, region: Region) -> list[Place]:
+        """Search with one cascade at a reduced size."""
+        how = self._scans[step][0]
+        least, most = how.sides
+        small = view.shrunk(max(least, min(most, least * min(view.size_wh) // 360)))
+        high, wide = small.shape
+        left, top, right, bottom = (round(k * n) for k, n in zip(region, (wide, high, wide, high), strict=True))
+        found = _run(
+            how.cascade,
+            small[top:bottom, left:right],
+            how.mirrored,
+            how.factor,
+            0,
+            20,
+            round(how.largest * min(high, wide)),
+        )
+        zoom = view.size_wh[1] / high
+        share = PROFILE_SHARE if how.profile else 1.0
+        return [
+            Place((left + x + w / 2) * zoom - 0.5, (top + y + h / 2) * zoom - 0.5, w * zoom * share, h * zoom * share)
+            for x, y, w, h in found
+        ]
+
+    def confirm(self, view: View, place: Place, turn: int, *, thorough: bool) -> Place | None:
+        """Search a square around the face, at the size that suits the cascade."""
+        cascade, mirrored, profile = self._near[turn % len(self._near)]
+        share = PROFILE_SHARE if profile else 1.0
+        face = self.NEAR_PIXELS * (1.4 if profile else 1.25 if thorough else 1.0)
+        side = round(face * self.NEAR_REACH)
+        zoom = place.side / share / face
+        picture = view.patch(place.x, place.y, zoom * side, side)
+        found = _run(
+            cascade,
+            picture,
+            mirrored,
+            1.05 if thorough or profile else 1.1,
+            (1 if profile else 3) if thorough else 1,
+            int(face / 1.3),
+            int(face * 1.35),
+        )
+        if not found:
+            return None
+        x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)
+        return Place(place.x + (x + w / 2 - side / 2) * zoom, place.y + (y + h / 2 - side / 2) * zoom,
+                     w * zoom * share, h * zoom * share)  # fmt: skip
+
+
+def _run(
+    cascade: cv2.CascadeClassifier, picture: Image, mirrored: bool, factor: float, neighbours: int,
+    smallest: int, largest: int,
+) -> list[tuple[int, int, int, int]]:  # fmt: skip
+    seen = cv2.flip(picture, 1) if mirrored else picture
+    found = cascade.detectMultiScale(seen, factor, neighbours, minSize=(smallest, smallest), maxSize=(largest, largest))
+    if not neighbours:
+        found, _ = cv2.groupRectangles([*map(tuple, found)] * 2, 1, 0.2)  # every hit twice: none is alone
+    wide = picture.shape[1]
+    return [((wide - int(x) - int(w)) if mirrored else int(x), int(y), int(w), int(h)) for x, y, w, h in found]
+
+
+def search_for(detector: FaceDetector) -> Search:
+    """The search that suits a detector: one of its own parts for those that we know as they are, all else is asked."""
+    if isinstance(detector, HaarDetector) and detector.standard:
+        return CascadeSearch()
+    if isinstance(detector, YuNetDetector):
+        return WholeSearch(detector.glance, period_s=0.1)
+    return WholeSearch(detector.detect, period_s=0.2)

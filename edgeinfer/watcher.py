@@ -1,0 +1,145 @@
+"""Where the faces are in each frame: searches now and then, follows in between."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from edgeinfer.detector import FaceDetector
+from edgeinfer.motion import WHOLE, Place, Region, SceneWatch, zoom_of
+from edgeinfer.preprocess import Image
+from edgeinfer.results import Box
+from edgeinfer.scheduler import Scheduler
+from edgeinfer.search import search_for
+from edgeinfer.tracker import Track, Tracker
+from edgeinfer.view import View
+
+Auto = Literal["auto"]
+_LONG_GAP_S = 1.0
+FIRST_PATIENCE_S = 0.5
+"""How long the finds of a whole search are followed before they must be found again."""
+WHOLE_EVERY = 3
+"""Every so many scans of a step take the whole frame; the others what has changed."""
+
+
+class Watcher:
+    """Joins when, where and who: the faces of each frame with their identities."""
+
+    def __init__(self, detector: FaceDetector, detect_every: int | Auto = "auto") -> None:
+        """Start without any face.
+
+        Args:
+            detector: asked for the whole first frame, which has nothing to build on, and as `detect_every` says.
+            detect_every: "auto" for a search that suits the detector, by time; or every n-th frame, 1 or more.
+        """
+        self._detector, self._every = detector, detect_every
+        self._search = search_for(detector)
+        self._tracker = Tracker()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tracker.forget()
+        self._scheduler, self._scene = Scheduler(self._search.steps), SceneWatch(len(self._search.steps))
+        self._last_s: float | None = None
+        self._frames = 0
+        self._scans = [0] * len(self._search.steps)
+
+    def find(self, image: Image, now_s: float) -> tuple[list[tuple[int, Box]], dict[str, float]]:
+        """Where everyone is.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8.
+            now_s: its time; a step back forgets every face.
+
+        Returns:
+            Identity and box of every face in view, and the milliseconds of "detect" and "track".
+        """
+        started = time.perf_counter()
+        if self._last_s is not None and now_s < self._last_s:
+            self._forget()
+        view, last_s, self._last_s = View(image), self._last_s, now_s
+        elapsed_s = 0.0 if last_s is None else now_s - last_s
+        cut = self._scene.cut(view) or elapsed_s > _LONG_GAP_S
+        self._tracker.follow(view, now_s, elapsed_s, cut=cut)
+        followed = time.perf_counter()
+        if last_s is None or self._every != "auto":
+            self._detect(view, now_s)
+        else:
+            self._search_some(view, now_s, elapsed_s, cut=cut)
+        detected = time.perf_counter()
+        self._tracker.prune(now_s)
+        seen = [(track.number, _clipped(track.place.box(), view)) for track in self._tracker.shown]
+        done = time.perf_counter()
+        return seen, {"detect": 1000 * (detected - followed), "track": 1000 * (done - detected + followed - started)}
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """Identities that may come back."""
+        return self._tracker.alive
+
+    def _detect(self, view: View, now_s: float) -> None:
+        """Have the detector itself search the frame, if it is its turn."""
+        if self._every == "auto":
+            self._scheduler.due(now_s, 0.0, cut=True)
+        elif self._frames % self._every:
+            self._frames += 1
+            return
+        self._frames += 1
+        places = [Place.of(box) for box in self._detector.detect(view.image)]
+        for place in self._tracker.match(places, view, now_s, weight=1.0):
+            self._tracker.add(place, view, now_s, patience_s=FIRST_PATIENCE_S)
+        if self._every != "auto":
+            self._tracker.hide_unseen(now_s)
+
+    def _search_some(self, view: View, now_s: float, elapsed_s: float, *, cut: bool) -> None:
+        if self._search.close:
+            for track in self._tracker.tracks:
+                if self._scheduler.deserves_look(track, now_s):
+                    self._confirm(track, view, now_s)
+        for step, fresh in self._scheduler.due(now_s, elapsed_s, cut=cut):
+            region = self._region(view, step, fresh=fresh)
+            if region is None:
+                continue
+            found = self._search.scan(view, step, region)
+            how = self._search.steps[step]
+            for candidate in self._tracker.match(found, view, now_s, weight=0.0 if self._search.close else 1.0):
+                place = self._vouched(view, candidate, how.looks)
+                if place and not self._tracker.knows(place):
+                    home = how.looks[-1] if how.looks else 0
+                    self._tracker.add(place, view, now_s, patience_s=how.patience_s, home=home, pending=how.pending)
+
+    def _vouched(self, view: View, place: Place, looks: tuple[int, ...]) -> Place | None:
+        """Where a new face is if every closer look sees it, too."""
+        for turn in looks:
+            found = self._search.confirm(view, place, turn, thorough=True)
+            if found is None:
+                return None
+            place = place.towards(found, 0.5)
+        return place
+
+    def _region(self, view: View, step: int, *, fresh: bool) -> Region | None:
+        """The whole frame of a new scene and every third time, else what is new in it."""
+        self._scans[step] = 1 if fresh else self._scans[step] + 1
+        if not self._search.close or self._scans[step] % WHOLE_EVERY == 1:
+            self._scene.searched(step)
+            return WHOLE
+        return self._scene.news(step, view, (track.place for track in self._tracker.shown))
+
+    def _confirm(self, track: Track, view: View, now_s: float) -> None:
+        track.looked_s = now_s
+        # What saw it last takes turns with all the others.
+        turn = track.home if track.pending or track.misses % 2 == 0 else track.misses // 2
+        found = self._search.confirm(view, track.place, turn, thorough=False)
+        if found is not None and self._tracker.confirm(track, found, view, now_s, weight=0.4):
+            track.home, track.misses = turn, 0
+            return
+        track.misses += 1
+        if track.visible:
+            track.place = track.place.moved(0, 0, zoom_of(view, track.patch, track.place))
+
+
+def _clipped(box: Box, view: View) -> Box:
+    wide, high = view.size_wh
+    left, top, right, bottom = box.xyxy
+    left, top = min(max(0, left), wide - 1), min(max(0, top), high - 1)
+    return Box(left, top, max(1, min(wide, right) - left), max(1, min(high, bottom) - top))
