@@ -4,8 +4,8 @@
 
 The plain loop decodes, searches every full frame with `detectMultiScale(grey, 1.1, 5)` and the frontal cascade, and
 classifies each box with the bundled model. Ours is `edgeinfer.run` with a JSONL output. With --pictures clips are made
-from them (see `made_clips.py`); without anything the demo clip is read. All take turns in one process on one thread;
-what counts is the processor's time, which other work on the machine disturbs least.
+from them (see `made_clips.py`); without anything the demo clip is read. All take turns in one process on one thread,
+models loaded; what counts is the processor's time, which other work on the machine disturbs least.
 
 With --yunet the file of that detector (see the documents of OpenCV) gives the faces to find: those of 32 pixels and
 more with a score of 0.7 in the full frame, met at an overlap of 0.3. A box is false if it overlaps by less than 0.2
@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 
 from common import keep
-from edgeinfer import Box, EmotionClassifier, JsonlSink, load_pipeline, open_source, run
+from edgeinfer import Box, EmotionClassifier, JsonlSink, Pipeline, load_pipeline, open_source, run
 from edgeinfer.detector import YuNetDetector, load_cascade
 from edgeinfer.model import asset_path
 from edgeinfer.preprocess import Image, crop_face
@@ -79,9 +79,9 @@ def small_yunet(path: Path) -> Callable[[Image], list[Box]]:
     return lambda image: detector.detect(np.asarray(cv2.resize(image, (320, 180)), np.uint8))
 
 
-def ours(clip: Path, out: Path, yunet: Path | None = None) -> list[dict[str, Any]]:
+def ours(clip: Path, out: Path, pipeline: Pipeline) -> list[dict[str, Any]]:
     """The lines of our run."""
-    pipeline = load_pipeline(detector="yunet" if yunet else "haar", detector_model=yunet)
+    pipeline.reset()
     with open_source(clip) as source:
         run(source, pipeline, [JsonlSink(str(out))])
     return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -135,17 +135,18 @@ def readings(clip: Path, lines: list[dict[str, Any]], classifier: EmotionClassif
 def measure(clip: Path, out: Path, yunet: Path | None, rounds: int) -> dict[str, Any]:
     """Everything about one clip."""
     classifier = EmotionClassifier.load()
-    plain = plain_detector()
+    plain, haar = plain_detector(), load_pipeline()
     runs: dict[str, Callable[[], Any]] = {
         "decoding": lambda: sum(1 for _ in frames(clip)),
         "plain": lambda: looped(clip, plain, classifier),
-        "ours": lambda: ours(clip, out),
+        "ours": lambda: ours(clip, out, haar),
     }
     if yunet:
+        network = load_pipeline(detector="yunet", detector_model=yunet)
         full, small = YuNetDetector(yunet).detect, small_yunet(yunet)
         runs["yunet at 320x180 alone"] = lambda: looped(clip, small, None)
         runs["yunet on every frame"] = lambda: looped(clip, full, classifier)
-        runs["ours with yunet"] = lambda: ours(clip, out, yunet)
+        runs["ours with yunet"] = lambda: ours(clip, out, network)
     raw: dict[str, list[float]] = {name: [] for name in runs}
     last: dict[str, Any] = {}
     for _ in range(rounds):

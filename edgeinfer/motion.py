@@ -154,7 +154,7 @@ class SceneWatch:
     ALIKE = 0.6
     """Correlation of two frames below which a cut lies between them; movement leaves 0.7 and more."""
     CHANGED_LEVELS = 5.0
-    """Difference from which a pixel has changed, in grey levels; the light of the whole scene may vary."""
+    """Difference from which a pixel has changed, in grey levels."""
 
     def __init__(self, steps: int) -> None:
         """Start without a scene.
@@ -169,7 +169,7 @@ class SceneWatch:
     def cut(self, view: View) -> bool:
         """Take a frame; whether it shows another scene than the one before. The first one does."""
         now = view.thumbnail(self.SIZE).astype(np.float32)
-        now -= now.mean()
+        now -= np.median(now)  # the light of the whole scene may vary
         last, self._now = self._now, now
         first, self._started = not self._started, True
         return first or likeness(last, now) < self.ALIKE

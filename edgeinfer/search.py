@@ -38,10 +38,12 @@ class Search(Protocol):
     Attributes:
         steps: what makes up a search of the whole frame.
         close: whether `confirm` can tell a face from something else.
+        patience_s: how long a face that was often seen may be followed before it is seen again, in seconds.
     """
 
     steps: tuple[Step, ...]
     close: bool
+    patience_s: float
 
     def scan(self, view: View, step: int, region: Region) -> list[Place]:
         """Do one step in a part of the frame; where faces may be."""
@@ -54,6 +56,7 @@ class WholeSearch:
     """Any detector, asked for the whole frame every so often."""
 
     close = False
+    patience_s = 0.6
 
     def __init__(self, detect: Callable[[Image], list[Box]], *, period_s: float) -> None:
         """Ask a detector every `period_s` seconds."""
@@ -98,6 +101,7 @@ class CascadeSearch:
     """Frontal and profile cascades over small pictures; each face is then confirmed from near."""
 
     close = True
+    patience_s = 2.5
     NEAR_PIXELS = 24
     """Side of a face in the picture of a closer look."""
     NEAR_REACH = 1.7

@@ -29,8 +29,8 @@ COASTING_S = 1.0
 """Time in which the velocity that is assumed of a hidden face falls to 1/e, in seconds."""
 PROVEN_S = 1.0
 """How long a face that had to be seen twice is followed without the next sighting, in seconds."""
-MORE_PATIENCE_S, MOST_PATIENCE_S = 0.2, 2.5
-"""What each sighting adds to the time for which a face is followed without the next, and the most, in seconds."""
+MORE_PATIENCE_S = 0.2
+"""What each sighting adds to the time for which a face is followed without the next, in seconds."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Track:
         velocity: in pixels a second, x and y.
         home: the closer look that saw it last.
         pending: whether it must be seen once more before it counts.
-        misses: closer looks since then.
+        misses: closer looks since the last that saw it.
         patience_s: how long it may be followed that no detector has seen again.
         visible: whether it is in view.
         crowded: whether another face is so near that the two may be mixed up.
@@ -73,15 +73,18 @@ class Track:
 class Tracker:
     """Keeps the faces; knows nothing of detectors or schedules."""
 
-    def __init__(self) -> None:
-        """Start without any face."""
+    def __init__(self, *, most_patience_s: float) -> None:
+        """Start without any face.
+
+        Args:
+            most_patience_s: how long a face that was often seen is followed without the next sighting, in seconds.
+        """
+        self._most_patience_s = most_patience_s
         self._ids = itertools.count(1)
         self.tracks: list[Track] = []
 
     def follow(self, view: View, now_s: float, elapsed_s: float, *, cut: bool) -> None:
         """Move every face to where it is in this frame, and hide those that are not there."""
-        if cut:
-            self.tracks = [track for track in self.tracks if track.visible]
         for track in self.tracks:
             place = track.place.moved(track.velocity[0] * elapsed_s, track.velocity[1] * elapsed_s)
             if not track.visible:
@@ -95,23 +98,14 @@ class Tracker:
                 track.visible = False
                 track.place = place
                 continue
-            self._move(track, found, elapsed_s)
-            track.seen_s = now_s
+            if not track.crowded:
+                _learn_velocity(track, found, elapsed_s)
+            track.place, track.seen_s = found, now_s
             if fit < REFRESH and not track.crowded:
                 track.patch = look_of(view, track.place)
         if cut:
             self.tracks = [track for track in self.tracks if track.visible]
         self._mark_crowds()
-
-    def _move(self, track: Track, place: Place, elapsed_s: float) -> None:
-        if elapsed_s > 0 and not track.crowded:
-            share = elapsed_s / (elapsed_s + VELOCITY_S)
-            x, y = (place.x - track.place.x) / elapsed_s, (place.y - track.place.y) / elapsed_s
-            track.velocity = (
-                track.velocity[0] + share * (x - track.velocity[0]),
-                track.velocity[1] + share * (y - track.velocity[1]),
-            )
-        track.place = place
 
     def _mark_crowds(self) -> None:
         for track in self.tracks:
@@ -158,7 +152,7 @@ class Tracker:
         track.seen_s = track.sure_s = now_s
         if track.pending:
             track.pending, track.number, track.patience_s = False, next(self._ids), PROVEN_S
-        track.patience_s = min(MOST_PATIENCE_S, track.patience_s + MORE_PATIENCE_S)
+        track.patience_s = min(self._most_patience_s, track.patience_s + MORE_PATIENCE_S)
         return True
 
     def match(self, found: Sequence[Place], view: View, now_s: float, *, weight: float) -> list[Place]:
@@ -241,6 +235,16 @@ class Tracker:
     def alive(self) -> frozenset[int]:
         """Identities that may come back."""
         return frozenset(track.number for track in self.tracks)
+
+
+def _learn_velocity(track: Track, place: Place, elapsed_s: float) -> None:
+    """Average the way to a new place into the velocity."""
+    if elapsed_s <= 0:
+        return
+    share = elapsed_s / (elapsed_s + VELOCITY_S)
+    x, y = (place.x - track.place.x) / elapsed_s, (place.y - track.place.y) / elapsed_s
+    old_x, old_y = track.velocity
+    track.velocity = old_x + share * (x - old_x), old_y + share * (y - old_y)
 
 
 def _same_head(one: Place, other: Place) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from edgeinfer.detector import FaceDetector
+from edgeinfer.detector import FaceDetector, WholeFrameDetector
 from edgeinfer.motion import WHOLE, Place, Region, SceneWatch, zoom_of
 from edgeinfer.preprocess import Image
 from edgeinfer.results import Box
@@ -32,9 +32,10 @@ class Watcher:
             detector: asked for the whole first frame, which has nothing to build on, and as `detect_every` says.
             detect_every: "auto" for a search that suits the detector, by time; or every n-th frame, 1 or more.
         """
-        self._detector, self._every = detector, detect_every
+        # The whole frame costs nothing to find and does not move.
+        self._detector, self._every = detector, 1 if isinstance(detector, WholeFrameDetector) else detect_every
         self._search = search_for(detector)
-        self._tracker = Tracker()
+        self._tracker = Tracker(most_patience_s=self._search.patience_s)
         self._forget()
 
     def _forget(self) -> None:
