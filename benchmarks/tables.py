@@ -19,7 +19,9 @@ from common import RESULTS
 from edgeinfer import LABELS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "docs" / "peers.md")
+DOCUMENTS = (
+    ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "docs" / "peers.md", ROOT / "docs" / "speed.md",
+)  # fmt: skip
 SOURCE = RESULTS / "x86-64-intel-xeon-processor-2-cores.json"
 
 
@@ -52,6 +54,11 @@ def measured(results: dict[str, Any]) -> str:
             "`startup.py`",
         ),
         ("peak resident memory of that", f"{start['peak_mb']:.0f} MB", "`startup.py`"),
+        (
+            f"a run against the plain loop, geometric mean of {len(results['pipeline_vs_plain']['clips'])} clips",
+            f"{results['pipeline_vs_plain']['ratio']:.0f} times as fast",
+            "`pipeline_vs_plain.py`",
+        ),
         ("wheels to install, 64-bit Raspberry Pi", f"{sizes['aarch64']['total_mb']:.0f} MB", "`install_size.py`"),
         ("wheels to install, x86-64", f"{sizes['x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
     ]
@@ -118,9 +125,47 @@ def peers(results: dict[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{said}"
 
 
+def speed(results: dict[str, Any]) -> str:
+    """Our run against other loops, clip by clip."""
+    others = ("plain", "yunet at 320x180 alone", "decoding")
+    rows = []
+    for name, clip in results["pipeline_vs_plain"]["clips"].items():
+        seconds = clip["seconds"]
+        ratios = [seconds[other] / seconds["ours"] for other in others]
+        network = seconds["yunet on every frame"] / seconds["ours with yunet"]
+        rows.append((name, *(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in (*ratios, network))))
+    head = ("clip", "plain loop", "YuNet at 320x180 alone", "decoding alone", "with YuNet: YuNet on every frame")
+    return table(head, rows)
+
+
+def found(results: dict[str, Any]) -> str:
+    """Faces found and false boxes, clip by clip."""
+    rows = []
+    for name, clip in results["pipeline_vs_plain"]["clips"].items():
+        scores = [clip["found"][who] for who in ("plain", "ours", "ours with yunet")]
+        cells = [f"{score['recall']:.2f} ({score['false_a_frame']:.2f})" for score in scores]
+        rows.append((name, str(scores[0]["faces"]), *cells))
+    return table(("clip", "faces", "plain loop", "ours", "ours with YuNet"), rows)
+
+
+def steady(results: dict[str, Any]) -> str:
+    """Label changes and agreement, clip by clip."""
+    rows = [
+        (name, str(clip["unsmoothed_changes"]), str(clip["label_changes"]), f"{clip['agreement']:.1%}")
+        for name, clip in results["pipeline_vs_plain"]["clips"].items()
+    ]
+    return table(("clip", "label changes, every frame read", "shown", "raw labels that agree"), rows)
+
+
+def scaling(results: dict[str, Any]) -> str:
+    """Cost against 640x360 with one face."""
+    cases = results["scaling"]["cases"]
+    return table(("frames", "cost"), [(name, f"{case['ratio']:.1f}") for name, case in cases.items()])
+
+
 TABLES = {
     "measured": measured, "forms": forms, "labels": labels, "crops": crops, "quantization": quantization,
-    "peers": peers,
+    "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ class Face:
         track_id: the same number for the same face while it stays in view.
         box: where it is, in pixels of the source frame.
         emotion: smoothed over the track; what a program should act on.
-        raw: this frame alone.
+        raw: the last reading of the classifier alone, at most an eighth of a second old.
     """
 
     track_id: int

@@ -93,6 +93,8 @@ class _Scan:
     mirrored: bool = False
 
 
+WINDOW = 20
+"""Side of the smallest face that the cascades see, in pixels."""
 PROFILE_SHARE = 0.8
 """Side of the face in the box of the profile cascade, which takes in the back of the head."""
 
@@ -128,15 +130,10 @@ class CascadeSearch:
         small = view.shrunk(max(least, min(most, least * min(view.size_wh) // 360)))
         high, wide = small.shape
         left, top, right, bottom = (round(k * n) for k, n in zip(region, (wide, high, wide, high), strict=True))
-        found = _run(
-            how.cascade,
-            small[top:bottom, left:right],
-            how.mirrored,
-            how.factor,
-            0,
-            20,
-            round(how.largest * min(high, wide)),
-        )
+        part, largest = small[top:bottom, left:right], round(how.largest * min(high, wide))
+        if min(part.shape) < WINDOW or 0 < largest < WINDOW:
+            return []
+        found = _run(how.cascade, part, how.mirrored, how.factor, 0, WINDOW, largest)
         zoom = view.size_wh[1] / high
         share = PROFILE_SHARE if how.profile else 1.0
         return [

@@ -105,6 +105,13 @@ def test_a_step_back_in_time_forgets(haar: HaarDetector, portrait: Image) -> Non
     assert {number for _, _, found in watch(watcher, world.play(0.3)) for number, _ in found} == {2}
 
 
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 50), (30, 21), (100, 40)])
+def test_frames_too_small_for_a_face_are_no_error(haar: HaarDetector, size_hw: tuple[int, int]) -> None:
+    watcher, random = Watcher(haar), np.random.default_rng(0)
+    for n in range(60):
+        assert watcher.find(random.integers(0, 255, (*size_hw, 3), dtype=np.uint8), n / 30)[0] == []
+
+
 class Oracle:
     """A third party's detector: it knows the truth and counts how often it is asked."""
 
