@@ -19,7 +19,7 @@ import numpy as np
 from edgeinfer.card import markdown
 from edgeinfer.errors import OutputError, UsageError
 from edgeinfer.machine import cpu_name
-from edgeinfer.model import load_session, read_card
+from edgeinfer.model import read_card
 from edgeinfer.verify import record, verify
 from edgeinfer_export.card import final_card, limits
 from edgeinfer_export.choose import Choice, choose
@@ -141,7 +141,6 @@ def stage(studied: Study, choice: Choice, folder: Path) -> tuple[Path, ExportRep
     )  # fmt: skip
     staged = folder / "staged.onnx"
     write(staged, chosen.graph.SerializeToString(deterministic=True))
-    load_session(staged)
     verify(staged)
     return staged, report
 
