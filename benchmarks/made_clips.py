@@ -128,6 +128,11 @@ def sway(x: float, y: float, side: float, reach: float = 30, period_s: float = 3
     return move
 
 
+def rest(x: float, y: float, side: float) -> Move:
+    """A head that does not move at all."""
+    return lambda _: Pose(x, y, side)
+
+
 def cross(start_x: float, end_x: float, y: float, side: float, seconds: float) -> Move:
     """A head that walks from one side to the other."""
     return lambda s: Pose(start_x + (end_x - start_x) * min(1.0, s / seconds), y, side)
@@ -186,7 +191,7 @@ def scenes(pictures: list[Image]) -> dict[str, Callable[[], Iterator[tuple[Image
         "appear": lambda: act(h[:3], [sway(120, 150, 70), between(sway(320, 190, 60), 1.5, 9),
                                       between(sway(520, 160, 80), 3, 9)], backs[0], 5),
         "cuts": cuts,
-        "still": lambda: act(h[1:2], [lambda _: Pose(330, 170, 90)], backs[1], 10),
+        "still": lambda: act(h, [rest(90 + 150 * n, 170, 60) for n in range(4)], backs[1], 10),
     }  # fmt: skip
     for n, picture in enumerate(pictures):
         made[f"pan{n}"] = partial(wander, picture, large if n % 2 else small, 6)
@@ -196,7 +201,7 @@ def scenes(pictures: list[Image]) -> dict[str, Callable[[], Iterator[tuple[Image
 def write(frames: Iterator[tuple[Image, Truth]], path: Path) -> None:
     """Add noise, encode and keep the truth beside."""
     random, writer, truths = np.random.default_rng(0), None, []
-    noise = NOISE * (5 if path.stem == "still" else 1)
+    noise = NOISE * (3 if path.stem == "still" else 1)
     for frame, truth in frames:
         size = (frame.shape[1], frame.shape[0])
         if writer is None:

@@ -67,11 +67,14 @@ class Place:
 
     def iou(self, other: Place) -> float:
         """Intersection over union, 0..1."""
+        common = self.common(other)
+        return common / (self.w * self.h + other.w * other.h - common) if common else 0.0
+
+    def common(self, other: Place) -> float:
+        """Area of the intersection in square pixels."""
         wide = min(self.x + self.w / 2, other.x + other.w / 2) - max(self.x - self.w / 2, other.x - other.w / 2)
         high = min(self.y + self.h / 2, other.y + other.h / 2) - max(self.y - self.h / 2, other.y - other.h / 2)
-        if wide <= 0 or high <= 0:
-            return 0.0
-        return wide * high / (self.w * self.h + other.w * other.h - wide * high)
+        return wide * high if wide > 0 and high > 0 else 0.0
 
 
 def look_of(view: View, place: Place) -> Image:

@@ -12,6 +12,8 @@ LOOK_EVERY_S = 0.25
 """How often a followed face is looked at closely."""
 LOOK_AGAIN_S = 0.1
 """How often a hidden or doubtful one is."""
+COVERED_S = 0.03
+"""How often one that went out of sight beside another, which will soon have passed."""
 QUICK_S = 0.2
 """How often a step is repeated in a new scene, in seconds; as the scene grows older, ever less, down to its period."""
 PAUSE_S = 0.2
@@ -27,20 +29,21 @@ class Scheduler:
         self._done_s: list[float | None] = [None] * len(self._steps)
         self._urgent_s = self._scene_s = -math.inf
 
-    def due(self, now_s: float, elapsed_s: float, *, cut: bool) -> list[tuple[int, bool]]:
+    def due(self, now_s: float, elapsed_s: float, *, cut: bool, covered: bool = False) -> list[tuple[int, bool]]:
         """The steps to do in this frame, and whether it is the first time in this scene; they count as done.
 
         Args:
             now_s: time of the frame.
             elapsed_s: since the frame before.
             cut: whether the scene is another one.
+            covered: whether a face went out of sight beside another, so that twice as many searches are due.
         """
         if cut and now_s - self._urgent_s >= PAUSE_S - 1e-6:
             self._urgent_s = self._scene_s = now_s
             self._done_s = [None] * len(self._steps)
         waits = sorted(((self._wait(number, now_s), -number) for number in range(len(self._steps))), reverse=True)
-        most = 1 + int(elapsed_s / 0.1)
-        chosen = [-number for wait, number in waits if wait >= 1.0 - 1e-6][:most]
+        most, least = 1 + int(elapsed_s / 0.1), 0.5 if covered else 1.0
+        chosen = [-number for wait, number in waits if wait >= least - 1e-6][:most]
         due = [(number, self._done_s[number] is None) for number in chosen]
         for number in chosen:
             self._done_s[number] = now_s
@@ -56,4 +59,5 @@ class Scheduler:
     def deserves_look(self, track: Track, now_s: float) -> bool:
         """Whether a face should be looked at closely now."""
         calm = track.visible and track.patience_s > 0.5 and now_s - track.sure_s < 0.3
-        return now_s - track.looked_s >= (LOOK_EVERY_S if calm else LOOK_AGAIN_S) - 1e-6
+        every_s = LOOK_EVERY_S if calm else COVERED_S if track.covered else LOOK_AGAIN_S
+        return now_s - track.looked_s >= every_s - 1e-6

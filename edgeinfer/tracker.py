@@ -13,14 +13,18 @@ from edgeinfer.view import View
 
 FITS = 0.6
 """Correlation from which a patch is the face that was followed."""
+FITS_IN_A_CROWD = 0.8
+"""The same beside another face, which it may be instead."""
 FITS_ACROSS_A_CUT = 0.85
-"""The same where another face or another scene is the likelier explanation."""
+"""The same in another scene, where it hardly is."""
 REFRESH = 0.85
 """Correlation below which the patch is taken anew: the head has turned a little."""
 SAME_PLACE = 0.3
 """Least intersection over union of a face and its detection; half of what detection benchmarks ask."""
 DOUBLE = 0.4
 """Intersection over union from which one of two boxes is too many."""
+INSIDE = 0.6
+"""Share of a box within another one from which it is part of that face, such as an eye or a cheek."""
 KEEP_S = 1.5
 """How long a hidden face keeps its identity, in seconds."""
 VELOCITY_S = 0.1
@@ -69,6 +73,11 @@ class Track:
     visible: bool = True
     crowded: bool = False
 
+    @property
+    def covered(self) -> bool:
+        """Whether it is out of sight beside another face."""
+        return self.crowded and not self.visible
+
 
 class Tracker:
     """Keeps the faces; knows nothing of detectors or schedules."""
@@ -93,7 +102,7 @@ class Tracker:
                 track.place = place
                 continue
             found, fit = follow(view, track.patch, place)
-            needed = FITS_ACROSS_A_CUT if cut or track.crowded else FITS
+            needed = FITS_ACROSS_A_CUT if cut else FITS_IN_A_CROWD if track.crowded else FITS
             if fit < needed or not _inside(found, view):
                 track.visible = False
                 track.place = place
@@ -143,12 +152,16 @@ class Tracker:
             near = not track.crowded and track.place.iou(found) >= SAME_PLACE
             if not near and likeness(look, track.face) < 0.3:
                 return False
-            track.place, track.visible, track.velocity = found, True, (0.0, 0.0)
+            if not _plausible(track.place, found):
+                track.velocity = (0.0, 0.0)  # it did not go where it was expected
+            track.place, track.visible = found, True
         elif not _plausible(track.place, found):
             return False
         else:
             track.place = track.place.towards(found, weight)
-        track.patch = track.face = look_of(view, track.place)
+        track.patch = look_of(view, track.place)
+        if not track.crowded:  # else another one may hide half of it
+            track.face = track.patch
         track.seen_s = track.sure_s = now_s
         if track.pending:
             track.pending, track.number, track.patience_s = False, next(self._ids), PROVEN_S
@@ -174,10 +187,10 @@ class Tracker:
         )  # fmt: skip
         used, taken = set[int](), set[int]()
         for near, n, m in pairs:
-            if near > 0 and n not in used and m not in taken:
+            free = near > 0 and n not in used and m not in taken
+            if free and self.confirm(self.tracks[n], found[m], view, now_s, weight=weight):
                 used.add(n)
                 taken.add(m)
-                self.confirm(self.tracks[n], found[m], view, now_s, weight=weight)
         rest = [place for m, place in enumerate(found) if m not in taken]
         return [place for place in rest if not self.knows(place)]
 
@@ -248,9 +261,10 @@ def _learn_velocity(track: Track, place: Place, elapsed_s: float) -> None:
 
 
 def _same_head(one: Place, other: Place) -> bool:
-    """Whether two boxes are too close to each other for two faces."""
+    """Whether two boxes are too close to each other for two faces, or one is part of the other."""
     near = max(abs(one.x - other.x) / (one.w + other.w), abs(one.y - other.y) / (one.h + other.h)) < 0.25
-    return near or one.iou(other) > SAME_PLACE
+    inside = one.common(other) > INSIDE * min(one.side, other.side) ** 2
+    return near or inside or one.iou(other) > SAME_PLACE
 
 
 def _plausible(place: Place, found: Place) -> bool:

@@ -86,7 +86,10 @@ class Watcher:
             self._frames += 1
             return
         self._frames += 1
-        places = [Place.of(box) for box in self._detector.detect(view.image)]
+        if self._every == "auto":
+            places = self._search.whole(view.image)
+        else:
+            places = [Place.of(box) for box in self._detector.detect(view.image)]
         for place in self._tracker.match(places, view, now_s, weight=1.0):
             self._tracker.add(place, view, now_s, patience_s=FIRST_PATIENCE_S)
         if self._every != "auto":
@@ -97,7 +100,8 @@ class Watcher:
             for track in self._tracker.tracks:
                 if self._scheduler.deserves_look(track, now_s):
                     self._confirm(track, view, now_s)
-        for step, fresh in self._scheduler.due(now_s, elapsed_s, cut=cut):
+        covered = not self._search.close and any(track.covered for track in self._tracker.tracks)
+        for step, fresh in self._scheduler.due(now_s, elapsed_s, cut=cut, covered=covered):
             region = self._region(view, step, fresh=fresh)
             if region is None:
                 continue

@@ -50,3 +50,13 @@ def test_doubtful_faces_are_looked_at_more_often() -> None:
     assert scheduler.deserves_look(track, 0.25)
     track.visible = False
     assert scheduler.deserves_look(track, 0.1)
+    assert not scheduler.deserves_look(track, 0.05)
+    track.crowded = True
+    assert scheduler.deserves_look(track, 0.05)
+
+
+def test_a_face_covered_by_another_doubles_the_searches() -> None:
+    scheduler = Scheduler(STEPS[:1])
+    scheduler.due(0.0, 0.0, cut=True)
+    assert scheduler.due(0.1, 0.1, cut=False) == []
+    assert scheduler.due(0.1, 0.1, cut=False, covered=True) == [(0, False)]

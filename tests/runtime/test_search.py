@@ -69,3 +69,12 @@ def test_a_patch_shows_the_same_at_every_size(portrait: Image, zoom: float) -> N
     same = cv2.resize(View(portrait).level(0)[54:166, 72:184], (28, 28), interpolation=cv2.INTER_AREA)
     assert np.abs(patch.astype(float) - same).mean() < 6
     assert View(portrait).patch(0, 0, 40, 20).shape == (20, 20)
+
+
+def test_a_first_frame_is_searched_whole_and_as_the_detector_does(search: CascadeSearch, portrait: Image) -> None:
+    world = World({"a": (portrait, lambda s: (100, 130, 40)), "b": (portrait, lambda s: (300, 150, 150))}, texture(1))
+    image, truth = world.at(0)[:2]
+    for picture in (image, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)):
+        found = [place.box() for place in search.whole(np.asarray(picture, np.uint8))]
+        assert all(any(face.iou(box) > 0.5 for box in found) for face in truth.values())
+        assert all(any(box.iou(face) > 0.5 for face in truth.values()) for box in found)

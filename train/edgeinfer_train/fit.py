@@ -21,6 +21,7 @@ from edgeinfer_train.data import DatasetInfo, Faces, load_split, read_info
 from edgeinfer_train.devices import spread
 from edgeinfer_train.distil import Taught, Teachers
 from edgeinfer_train.errors import ConfigError, DataError, RunError
+from edgeinfer_train.fused import fuse
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.model import (
     MODEL_FILE,
@@ -161,7 +162,7 @@ class _Student:
             )  # fmt: skip
 
         keras.utils.set_random_seed(config.seed)
-        self.core = build(config.precision)
+        self.core = fuse(build(config.precision))
         if fresh:
             initialize(self.core, config.backbone, config.weights)
         last: keras.layers.Layer = self.core
