@@ -33,6 +33,7 @@ class HaarDetector:
     """An OpenCV cascade over the whole frame (Viola and Jones 2001; Lienhart and Maydt 2002).
 
     Attributes:
+        cascade: OpenCV's.
         standard: whether it was made without options of its own.
     """
 
@@ -65,7 +66,7 @@ class HaarDetector:
                 "a cascade needs scale_factor > 1, min_neighbors >= 0 and 1 <= min_size <= max_size; got "
                 f"{scale_factor}, {min_neighbors}, {min_size}, {max_size}"
             )
-        self._cascade = load_cascade(cascade)
+        self.cascade = load_cascade(cascade)
         self._scale_factor, self._min_neighbors = scale_factor, min_neighbors
         self._min_size = (min_size, min_size)
         self._max_size = (max_size, max_size) if max_size else (0, 0)
@@ -74,7 +75,7 @@ class HaarDetector:
     def detect(self, image: Image) -> list[Box]:
         """Search the whole frame, (H, W, 3) BGR or (H, W) grey uint8."""
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        found = self._cascade.detectMultiScale(
+        found = self.cascade.detectMultiScale(
             grey, self._scale_factor, self._min_neighbors, minSize=self._min_size, maxSize=self._max_size
         )
         return [Box(*(int(v) for v in row)) for row in found]

@@ -119,10 +119,9 @@ class CascadeSearch:
     NEAR_REACH = 1.7
     """Side of what a closer look searches, in sides of the face."""
 
-    def __init__(self) -> None:
-        """Load the cascades."""
+    def __init__(self, strict: cv2.CascadeClassifier) -> None:
+        """Load the other cascades beside `haarcascade_frontalface_default`."""
         frontal = load_cascade("haarcascade_frontalface_alt2")
-        strict = load_cascade("haarcascade_frontalface_default")
         profile = load_cascade("haarcascade_profileface")
         self._scans = (
             (_Scan(frontal, (130, 130), 1.3), Step(0.4, 0.4, (1, 0))),
@@ -211,7 +210,7 @@ def _run(
 def search_for(detector: FaceDetector) -> Search:
     """The search that suits a detector: one of its own parts for those that we know as they are, all else is asked."""
     if isinstance(detector, HaarDetector) and detector.standard:
-        return CascadeSearch()
+        return CascadeSearch(detector.cascade)
     if isinstance(detector, YuNetDetector):
         return WholeSearch(detector, period_s=0.12, glance=detector.glance)
     return WholeSearch(detector, period_s=0.2)

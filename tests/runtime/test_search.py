@@ -17,7 +17,7 @@ FACE = Place(240, 130, 80, 80)
 
 @pytest.fixture(scope="module")
 def search() -> CascadeSearch:
-    return CascadeSearch()
+    return CascadeSearch(HaarDetector().cascade)
 
 
 def scene(portrait: Image) -> View:

@@ -51,7 +51,6 @@ def test_frozen_or_at_rest_it_uses_what_it_has_learned() -> None:
 def test_weights_fit_either_network() -> None:
     plain = build_core("edgenet", 7, width=0.5)
     fused = fuse(plain)
-    fused.set_weights(plain.get_weights())
     faces = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 1)).astype(np.uint8)
     np.testing.assert_allclose(fused(faces, training=False), plain(faces, training=False), atol=1e-5)
     assert [w.path for w in fused.weights] == [w.path for w in plain.weights]

@@ -13,10 +13,10 @@ from keras import ops
 
 
 def fuse(network: keras.Model) -> keras.Model:
-    """Rebuild a network with the one-pass layer in place of Keras' own, with new initial weights.
+    """Rebuild a network with the one-pass layer in place of Keras' own, and with the same weights.
 
-    Weights and saved states fit either. Other backends compile the operations together themselves; there the
-    network comes back as it is.
+    Weights and saved states of either fit the other. Other backends compile the operations together themselves;
+    there the network comes back as it is.
     """
     if keras.backend.backend() != "tensorflow":
         return network
@@ -25,7 +25,9 @@ def fuse(network: keras.Model) -> keras.Model:
         kind = BatchNormalization if type(like) is keras.layers.BatchNormalization else type(like)
         return kind.from_config(like.get_config())
 
-    return keras.models.clone_model(network, clone_function=layer)
+    fused = keras.models.clone_model(network, clone_function=layer)
+    fused.set_weights(network.get_weights())
+    return fused
 
 
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
