@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeinfer.errors import UsageError
 from edgeinfer.model import ModelCard, find_model, infer, load_session
 from edgeinfer.preprocess import Image, model_input
+from edgeinfer.prior import Prior, shift
 from edgeinfer.results import Emotion
 
 
@@ -37,26 +38,29 @@ class EmotionClassifier:
         card: what the model file says of itself.
     """
 
-    def __init__(self, session: Any, card: ModelCard) -> None:
+    def __init__(self, session: Any, card: ModelCard, prior: Prior = "natural") -> None:
         self._session = session
+        self._shift = shift(prior, card.labels, card.prior)
         self.card = card
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, threads: int = 1) -> EmotionClassifier:
+    def load(cls, path: str | Path | None = None, *, threads: int = 1, prior: Prior = "natural") -> EmotionClassifier:
         """Load a model.
 
         Args:
             path: an .onnx file with our metadata, the name of a bundled model, or None for the default one.
             threads: cores for one call, 1 or more.
+            prior: how often each expression is expected: "natural", as in the training data; "balanced", all alike;
+                or a share for each label.
 
         Raises:
             ModelNotFoundError: no such file.
             ModelError: the file is no model, does not say how to use it, or may not be loaded.
-            UsageError: `threads` is below 1.
+            UsageError: `threads` is below 1, or `prior` is no prior of this model.
         """
         if threads < 1:
             raise UsageError(f"threads is {threads}; it must be 1 or more")
-        return cls(*load_session(find_model(path), threads=threads, bounded=True))
+        return cls(*load_session(find_model(path), threads=threads, bounded=True), prior)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -88,7 +92,7 @@ class EmotionClassifier:
         card = self.card
         batch = np.stack([model_input(crop, size_hw=card.size_hw, colour=card.colour) for crop in crops])
         logits = infer(self._session, batch, len(card.labels))
-        return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature)]
+        return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature + self._shift)]
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -71,6 +71,13 @@ def run(
     detect_every: Annotated[
         str, typer.Option(metavar="auto|N", help="Search for faces by time, or search every n-th whole frame.")
     ] = "auto",
+    prior: Annotated[
+        str,
+        typer.Option(
+            metavar="natural|balanced|FILE.json",
+            help="How often each expression is expected: as in the training data, all alike, or by given shares.",
+        ),
+    ] = "natural",
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
@@ -82,6 +89,7 @@ def run(
     from edgeinfer.machine import share_cores
     from edgeinfer.model import asset_path
     from edgeinfer.pipeline import load_pipeline
+    from edgeinfer.prior import read_prior
     from edgeinfer.sources import open_source
 
     outputs = out or []
@@ -91,7 +99,7 @@ def run(
         pipeline = load_pipeline(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade,
             detect_every=_detect_every(detect_every) if frames.continuous else "auto", track=frames.continuous,
-            threads=threads or 1,
+            threads=threads or 1, prior=read_prior(prior),
         )  # fmt: skip
         sinks = _sinks(outputs, save_video, show)
         with _Progress(frames, max_frames, enabled=not quiet) as progress:

@@ -13,6 +13,7 @@ from edgeinfer.classifier import Classifier, EmotionClassifier
 from edgeinfer.detector import DetectorName, FaceDetector, create_detector
 from edgeinfer.errors import UsageError
 from edgeinfer.preprocess import Image, crop_face
+from edgeinfer.prior import Prior
 from edgeinfer.reader import Reader
 from edgeinfer.results import Face, Result
 from edgeinfer.watcher import Auto, Watcher
@@ -103,6 +104,7 @@ def load_pipeline(
     detect_every: int | Auto = "auto",
     track: bool = True,
     threads: int = 1,
+    prior: Prior = "natural",
 ) -> Pipeline:
     """Make a pipeline; without arguments the bundled model behind the frontal cascade.
 
@@ -114,14 +116,16 @@ def load_pipeline(
         detect_every: "auto", or have the detector search every n-th frame; see `Pipeline`.
         track: whether frames follow each other.
         threads: cores for one call of the model.
+        prior: how often each expression is expected, see `EmotionClassifier.load`.
 
     Raises:
-        UsageError: an option is out of bounds or does not belong to the detector.
+        UsageError: an option is out of bounds, or does not belong to the detector or the model.
         CapabilityError: OpenCV lacks what the detector needs.
         ModelError: a model or cascade is missing or invalid.
     """
     finder = create_detector(detector, model=detector_model, cascade=cascade)
-    return Pipeline(finder, EmotionClassifier.load(model, threads=threads), track=track, detect_every=detect_every)
+    reader = EmotionClassifier.load(model, threads=threads, prior=prior)
+    return Pipeline(finder, reader, track=track, detect_every=detect_every)
 
 
 def _check(image: Any) -> None:

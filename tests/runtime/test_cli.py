@@ -74,6 +74,7 @@ def test_every_output_at_once(clip: Path, tmp_path: Path) -> None:
         pytest.param(["--detector", "none", "--max-frames", "2"], 2, 2, id="no-detector"),
         pytest.param(["--cascade", "haarcascade_frontalface_alt2", "--max-frames", "2"], 2, 2, id="cascade"),
         pytest.param(["--detect-every", "5", "--threads", "1", "--max-frames", "6"], 6, 6, id="detect-every"),
+        pytest.param(["--prior", "balanced", "--max-frames", "2"], 2, 2, id="prior"),
         pytest.param(["--cascade", "haarcascade_russian_plate_number", "--max-frames", "2"], 2, 0, id="no-face"),
     ],
 )
@@ -184,6 +185,7 @@ def test_a_reader_that_goes_away_is_6(clip: Path) -> None:
         pytest.param(["--detector", "yunet"], id="yunet-without-model"),
         pytest.param(["--detector-model", "x.onnx"], id="model-without-yunet"),
         pytest.param(["--out", "x.jsonl", "--out", "x.jsonl"], id="same-output-twice"),
+        pytest.param(["--prior", "nowhere.json", "--out", "x.jsonl"], id="no-prior"),
     ],
 )
 def test_options_without_meaning_are_2(clip: Path, tmp_path: Path, arguments: list[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
@@ -39,6 +40,26 @@ def test_a_run_its_keras_file_and_its_onnx_file_agree(toy_run: Path, toy_data: P
     close(by_keras.metrics, by_onnx.metrics)
     assert by_onnx.labels == by_run.labels == ("neutral", "happy")
     assert by_onnx.model == str(onnx_model)
+
+
+def test_the_temperature_of_a_file_softens_its_answers(onnx_model: Path, toy_data: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph, warm = onnx.load(onnx_model), tmp_path / "warm.onnx"
+    next(entry for entry in graph.metadata_props if entry.key == "edgeinfer.temperature").value = "100"
+    onnx.save(graph, warm)
+    before, after = (evaluate(m, toy_data, split="valid").metrics for m in (onnx_model, warm))
+    assert after.confusion == before.confusion
+    assert after.loss == pytest.approx(np.log(2), abs=0.1)
+
+
+def test_answers_move_by_what_is_expected(toy_run: Path, toy_data: Path) -> None:
+    never = evaluate(toy_run, toy_data, split="valid", prior={"neutral": 1, "happy": 0})
+    assert never.metrics.per_class["happy"].recall == 0
+    assert never.metrics.per_class["neutral"].recall == 1
+    assert np.isfinite(never.metrics.loss)
+    assert never.to_mapping()["prior"] == {"neutral": 1, "happy": 0}
+    # As many of each in training, so that nothing is expected otherwise.
+    close(*(evaluate(toy_run, toy_data, split="valid", prior=prior).metrics for prior in ("natural", "balanced")))
 
 
 def test_figures_say_what_they_were_measured_on(toy_run: Path, toy_data: Path) -> None:

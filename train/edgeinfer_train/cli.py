@@ -177,6 +177,10 @@ def evaluate(
             "Default: majority where the data are prepared so, else argmax."
         ),
     ] = None,
+    prior: Annotated[
+        str,
+        typer.Option(metavar="natural|balanced|FILE.json", help="How often each expression is expected, as for run."),
+    ] = "natural",
     json_file: JsonOption = None,
     mistakes: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the most confident mistakes here.")
@@ -189,12 +193,13 @@ def evaluate(
         *(() if model.suffix.lower() == ".onnx" else ("keras",)),
         *(() if mistakes is None else ("matplotlib",)),
     )
+    from edgeinfer.prior import read_prior
     from edgeinfer_train import plots
     from edgeinfer_train.evaluate import evaluate as measure
     from edgeinfer_train.tables import evaluation_table
 
     chosen: Split = _default_split(data) if split is None else split
-    evaluation = measure(model, data, split=chosen, label_mode=label_mode)
+    evaluation = measure(model, data, split=chosen, label_mode=label_mode, prior=read_prior(prior))
     typer.echo(evaluation_table(evaluation.to_mapping()))
     if json_file is not None:
         write_json(evaluation.to_mapping(), json_file)

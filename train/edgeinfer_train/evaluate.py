@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer.preprocess import Colour
+from edgeinfer.prior import Prior, shift
 from edgeinfer_train.data import DatasetInfo, Faces, Split, load_split, read_info
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.metrics import Metrics, log_softmax, score
@@ -32,13 +33,15 @@ class Network:
         labels: names of the logits, in order.
         size_hw: height and width of its input in pixels.
         colour: channels of its input.
-        logits: (B, H, W, C) uint8 to (B, K) float32.
+        prior: label to share of the training labels.
+        logits: (B, H, W, C) uint8 to (B, K) float32, divided by the temperature where the file has one.
     """
 
     path: Path
     labels: tuple[str, ...]
     size_hw: tuple[int, int]
     colour: Colour
+    prior: dict[str, float]
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -68,6 +71,7 @@ class Evaluation:
         dataset: name of the data set.
         split: of the data set.
         label_mode: the rule that made its labels; figures under another rule do not compare.
+        prior: how often each label was expected: "natural", "balanced", or shares.
         labels: in the model's order.
         metrics: the figures.
         mistakes: the most confident first, at most `MISTAKES`.
@@ -77,6 +81,7 @@ class Evaluation:
     dataset: str
     split: Split
     label_mode: str
+    prior: str | dict[str, float]
     labels: tuple[str, ...]
     metrics: Metrics
     mistakes: tuple[Mistake, ...]
@@ -96,7 +101,14 @@ class Evaluation:
         return {**values, "labels": list(self.labels), "warnings": list(self.warnings), **metrics}
 
 
-def evaluate(model: Path, data: Path, *, split: Split = "test", label_mode: LabelMode | None = None) -> Evaluation:
+def evaluate(
+    model: Path,
+    data: Path,
+    *,
+    split: Split = "test",
+    label_mode: LabelMode | None = None,
+    prior: Prior = "natural",
+) -> Evaluation:
     """Measure a model on one split.
 
     Training faces that are copies of held-out ones are left out of "train", as in training.
@@ -108,10 +120,12 @@ def evaluate(model: Path, data: Path, *, split: Split = "test", label_mode: Labe
         label_mode: how votes become labels. Accuracy is always against the winning label. "argmax" takes every
             face, "majority" only those with a majority, "votes" every face with the loss against the soft
             labels. By default "majority" where that is the data's own mode, else "argmax".
+        prior: how often each label is expected, as the runtime takes it.
 
     Raises:
         ModelNotFoundError: there is no such model.
         ModelError: it is none of ours, or cannot be loaded.
+        UsageError: the prior is none of this model.
         DataError: the data cannot be used, lack a label of the model, or have no votes for this mode.
     """
     info = read_info(data)
@@ -120,7 +134,7 @@ def evaluate(model: Path, data: Path, *, split: Split = "test", label_mode: Labe
     faces = load_split(
         data, split, size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=network.labels
     )
-    return measure(network, faces, info, split, label_mode=mode)
+    return measure(network, faces, info, split, label_mode=mode, prior=prior)
 
 
 def measuring_mode(mode: LabelMode) -> LabelMode:
@@ -132,14 +146,25 @@ def measuring_mode(mode: LabelMode) -> LabelMode:
     return "majority" if mode == "majority" else "argmax"
 
 
-def measure(network: Network, faces: Faces, info: DatasetInfo, split: Split, *, label_mode: LabelMode) -> Evaluation:
+def measure(
+    network: Network,
+    faces: Faces,
+    info: DatasetInfo,
+    split: Split,
+    *,
+    label_mode: LabelMode,
+    prior: Prior = "natural",
+) -> Evaluation:
     """Measure a model on faces in memory, brought to its size and colour and labelled by a mode."""
+    expected = shift(prior, network.labels, network.prior)
     logits = np.concatenate([network.logits(batch) for batch in batches(faces.images)])
+    logits = (logits + np.maximum(expected, -100.0)).astype(np.float32)  # the loss of "never" stays finite
     return Evaluation(
         model=str(network.path),
         dataset=info.name,
         split=split,
         label_mode=info.protocol(label_mode),
+        prior=prior if isinstance(prior, str) else dict(prior),
         labels=network.labels,
         metrics=score(
             logits, faces.labels, network.labels, soft_labels=faces.soft_labels if label_mode == "votes" else None
@@ -190,9 +215,9 @@ def _from_onnx(path: Path) -> Network:
     session, card = load_session(path, threads=1)
 
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: images})[0], dtype=np.float32)
+        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: images})[0] / card.temperature, dtype=np.float32)
 
-    return Network(path, card.labels, card.size_hw, card.colour, logits)
+    return Network(path, card.labels, card.size_hw, card.colour, card.prior, logits)
 
 
 def _from_keras(path: Path) -> Network:
@@ -208,4 +233,4 @@ def _from_keras(path: Path) -> Network:
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(core.predict_on_batch(images), dtype=np.float32)
 
-    return Network(path, info.labels, (height, width), spec.colour, logits)
+    return Network(path, info.labels, (height, width), spec.colour, info.prior, logits)

@@ -65,6 +65,7 @@ def evaluation_table(values: Mapping[str, Any]) -> str:
         "model": values["model"],
         "data": f"{values['dataset']}, {values['split']} split, {values['count']:,} faces",
         "labels by": f"{values['label_mode']}, {len(values['labels'])} labels",
+        "expected": values["prior"] if isinstance(values["prior"], str) else "by given shares",
         "loss": f"{values['loss']:.4f} nats",
         "accuracy": f"{values['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f})",
         "macro-F1": f"{values['macro_f1']:.4f}",
