@@ -125,7 +125,7 @@ class CascadeSearch:
         profile = load_cascade("haarcascade_profileface")
         self._scans = (
             (_Scan(frontal, (130, 130), 1.3), Step(0.4, 0.4, (1, 0))),
-            (_Scan(frontal, (190, 260), 1.2, largest=0.145), Step(0.8, 0.4, (1, 0))),
+            (_Scan(frontal, (190, 230), 1.2, largest=0.145), Step(0.8, 0.4, (1, 0))),
             (_Scan(profile, (114, 114), 1.2, profile=True), Step(1.2, 0.45, (2,), pending=True)),
             (_Scan(profile, (114, 114), 1.2, profile=True, mirrored=True), Step(1.2, 0.45, (3,), pending=True)),
         )
