@@ -237,6 +237,23 @@ def compare(
             plots.accuracy_against_cost(leaderboard, picture)
 
 
+@app.command()
+def pack(
+    model: Annotated[Path, typer.Argument(help="Run folder or .keras file.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE.keras", help="The smaller file.", show_default=False)],
+) -> None:
+    """Keep a trained model at half its size, with its weights in float16."""
+    if out.suffix.lower() != ".keras":
+        raise UsageError(f"the model is written as .keras, not {out.suffix or out}")
+    if not out.parent.is_dir():
+        raise OutputError(f"the folder {out.parent} does not exist; create it first")
+    require("keras")
+    from edgeinfer_train.pack import pack as write
+
+    write(model, out)
+    typer.echo(f"{out}: {out.stat().st_size / 2**20:.1f} MB")
+
+
 def _settings(config: Path | None, run: Path, resume: bool, backbone: BackboneName | None) -> FitConfig:
     """What the options override: the file named, the run to go on with, or the backbone's defaults."""
     if config is not None:

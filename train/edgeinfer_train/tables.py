@@ -61,11 +61,12 @@ def skipped_table(report: PrepareReport) -> str:
 def evaluation_table(values: Mapping[str, Any]) -> str:
     """The figures of an `Evaluation.to_mapping()`, warnings included."""
     low, high = values["accuracy_interval"]
+    prior = values.get("prior", "natural")  # runs of an earlier version do not say
     head = {
         "model": values["model"],
         "data": f"{values['dataset']}, {values['split']} split, {values['count']:,} faces",
         "labels by": f"{values['label_mode']}, {len(values['labels'])} labels",
-        "expected": values["prior"] if isinstance(values["prior"], str) else "by given shares",
+        "expected": prior if isinstance(prior, str) else "by given shares",
         "loss": f"{values['loss']:.4f} nats",
         "accuracy": f"{values['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f})",
         "macro-F1": f"{values['macro_f1']:.4f}",
