@@ -38,6 +38,7 @@ BAD = {
     "width of a large network": ({"backbone": "vgg16", "width": 0.5}, "vgg16 has one width"),
     "nothing but the head": ({"phases": "two-phase", "epochs": 2, "head_epochs": 2}, "leave some for the rest"),
     "a head without epochs": ({"head_epochs": 0}, "more than 0"),
+    "views without a teacher": ({"distil_views": 3}, "with teachers"),
     "cold distillation": ({"distil_temperature": 0.0}, "more than 0"),
     "only teachers and more": ({"distil_weight": 1.5}, "in 0..1"),
     "one teacher, no list": ({"teachers": "run"}, "of type list of text"),

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.distil import Taught, Teachers
+from edgeinfer_train.data import Faces
+from edgeinfer_train.distil import Taught, Teachers, Views
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.fit import fit
 from edgeinfer_train.model import ModelInfo, build_core, save_model
@@ -79,16 +80,46 @@ def test_the_state_of_a_run_holds_no_teacher(tmp_path: Path) -> None:
     assert len(layer.variables) == len(core.variables)
 
 
+def test_a_view_is_made_once_and_comes_round_again(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
+    core, count = teacher(tmp_path / "a.keras", seed=1), len(grey_faces)
+    shares = np.tile(np.array([1, 0], np.float32), (count, 1))
+    faces = Faces(grey_faces, np.zeros(count, np.int64), shares, ("x",) * count)
+    config = FitConfig(teachers=("a",), distil_temperature=1.0, distil_views=2, distil_weight=0.25, batch_size=3)
+    views = Views(tmp_path / "views", faces, Teachers([str(tmp_path / "a.keras")], LABELS), config)
+    first, second, third = (views.of_epoch(epoch) for epoch in range(3))
+    assert len(list((tmp_path / "views").iterdir())) == 4
+    np.testing.assert_array_equal(first.images, third.images)
+    assert (first.images != second.images).any()
+    assert (first.images != grey_faces).any()
+    expected = 0.75 * shares + 0.25 * softmax(answers(core, np.asarray(first.images)))
+    np.testing.assert_allclose(first.soft_labels, expected, atol=0.01)  # the teacher saw them before they were rounded
+    (tmp_path / "views" / "view-000-labels.npy").unlink()
+    again = Views(tmp_path / "views", faces, Teachers([str(tmp_path / "a.keras")], LABELS), config).of_epoch(2)
+    np.testing.assert_array_equal(again.images, first.images)
+    np.testing.assert_array_equal(again.soft_labels, first.soft_labels)
+
+
+@pytest.mark.parametrize("views", [0, 2], ids=["every-epoch-anew", "two-views"])
 @pytest.mark.parametrize(("weight", "obeys"), [(1.0, "teacher"), (0.0, "labels")])
 def test_the_weight_decides_whom_a_network_believes(
-    tmp_path: Path, toy_run: Path, toy_config: FitConfig, make_toy_data: Callable[..., Path], weight: float, obeys: str
+    tmp_path: Path,
+    toy_run: Path,
+    toy_config: FitConfig,
+    make_toy_data: Callable[..., Path],
+    weight: float,
+    obeys: str,
+    views: int,
 ) -> None:
     """The teacher learned bright faces to be happy; these data say the opposite."""
     data = make_toy_data(tmp_path / "data", labels=("happy", "neutral"))
     text = (data / "dataset.json").read_text().replace('["happy", "neutral"]', '["neutral", "happy"]')
     (data / "dataset.json").write_text(text)
-    config = replace(toy_config, teachers=(str(toy_run),), distil_weight=weight, distil_temperature=2.0)
+    config = replace(
+        toy_config, teachers=(str(toy_run),), distil_weight=weight, distil_temperature=1.0 if views else 2.0,
+        distil_views=views,
+    )  # fmt: skip
     rows = fit(data, tmp_path / "run", config)
+    assert not (tmp_path / "run" / "views").exists()
     believed = [row["val_accuracy"] for row in rows]
     assert (believed[-1] < 0.1) if obeys == "teacher" else (believed[-1] > 0.9)
 

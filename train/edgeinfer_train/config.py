@@ -102,6 +102,8 @@ class FitConfig:
         teachers: run folders or `.keras` files whose averaged answers are learned from, too.
         distil_temperature: softens both answers before they are compared.
         distil_weight: share of the loss that the teachers make.
+        distil_views: varied copies of each face that the teachers are asked about, once; they then take turns as
+            epochs do. 0 asks about every face of every epoch anew.
         patience: epochs without a better `monitor` before the run stops.
         monitor: the validation figure that chooses the kept epoch.
         precision: Keras dtype policy of the training step; the saved model is float32.
@@ -136,6 +138,7 @@ class FitConfig:
     teachers: tuple[str, ...] = ()
     distil_temperature: float = 4.0
     distil_weight: float = 0.5
+    distil_views: int = 0
     patience: int = 12
     monitor: Monitor = "val_accuracy"
     precision: Precision = "mixed_bfloat16"
@@ -152,7 +155,7 @@ class FitConfig:
         ):  # fmt: skip
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be more than 0")
-        for name in ("image_size", "limit", "warmup_epochs", "weight_decay", "patience", "seed"):
+        for name in ("image_size", "limit", "warmup_epochs", "weight_decay", "patience", "seed", "distil_views"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("dropout", "momentum", "ema_momentum", "label_smoothing"):
@@ -171,6 +174,10 @@ class FitConfig:
             raise ConfigError(f"trainable_layers is {self.trainable_layers}; it must be -1 for all, 0 or more")
         if self.width != 1 and self.backbone not in get_args(EdgeName):
             raise ConfigError(f"width is {self.width}, but {self.backbone} has one width; only edge networks scale")
+        if self.distil_views and not (self.teachers and self.distil_temperature == 1):
+            raise ConfigError(
+                f"distil_views is {self.distil_views}; views are for runs with teachers and a distil_temperature of 1"
+            )
         if self.head_phase >= self.epochs:
             raise ConfigError(f"head_epochs is {self.head_epochs} of {self.epochs} epochs; leave some for the rest")
 

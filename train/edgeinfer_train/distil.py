@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from edgeinfer.errors import ModelError
+from edgeinfer_train.augment import augmentation
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.data import Faces
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.model import MODEL_FILE, load_model
 
@@ -73,6 +78,55 @@ class Taught(keras.layers.Layer):  # type: ignore[misc]
             divergence = ops.sum(taught * (ops.log(ops.maximum(taught, 1e-7)) - learned), axis=-1)
             self.add_loss(self._weight * self._temperature**2 * ops.mean(divergence))
         return logits
+
+
+class Views:
+    """Varied training faces with what the teachers say of them, made once and then learned from again and again.
+
+    Large teachers cost more than the network that they teach; with a few views of each face they are asked a few
+    times instead of every epoch. Views are kept beside the run, one file of faces and one of soft labels each.
+    """
+
+    def __init__(self, folder: Path, faces: Faces, teachers: Teachers, config: FitConfig) -> None:
+        """Make nothing yet.
+
+        Args:
+            folder: where views are kept; whole ones that lie there are used.
+            faces: those that are trained on.
+            teachers: asked at temperature 1.
+            config: how faces vary, how many views there are, and how much the teachers count beside the labels.
+        """
+        self._folder, self._faces, self._teachers, self._config = folder, faces, teachers, config
+
+    def of_epoch(self, epoch: int) -> Faces:
+        """The faces of an epoch, counted from 0: another view each time, until they come round again.
+
+        Raises:
+            OSError: a view cannot be written or read.
+        """
+        number = epoch % self._config.distil_views
+        images, labels = (self._folder / f"view-{number:03d}-{part}.npy" for part in ("faces", "labels"))
+        if not labels.is_file():  # written last
+            self._make(number, images, labels)
+        return dataclasses.replace(self._faces, images=np.load(images, mmap_mode="r"), soft_labels=np.load(labels))
+
+    def _make(self, number: int, images: Path, labels: Path) -> None:
+        config, faces = self._config, self._faces
+        layers = augmentation(config.augment, config.seed + 1000 * (number + 1))
+        varied, taught = np.empty_like(faces.images), np.empty_like(faces.soft_labels)
+        for start in range(0, len(faces), config.batch_size):
+            part = slice(start, start + config.batch_size)
+            batch: Any = faces.images[part]
+            for layer in layers:
+                batch = layer(batch, training=True)
+            varied[part] = np.clip(ops.convert_to_numpy(batch).round(), 0, 255).astype(np.uint8)
+            taught[part] = ops.convert_to_numpy(self._teachers(batch, 1.0))
+        blended = (1.0 - config.distil_weight) * faces.soft_labels + config.distil_weight * taught
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path, array in ((images, varied), (labels, blended.astype(np.float32))):
+            partial = path.with_name(f".{path.name}")
+            np.save(partial, array)
+            partial.replace(path)
 
 
 def _load(path: Path, labels: tuple[str, ...]) -> keras.Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from edgeinfer_train.callbacks import History, Remember, Reseed, Validate, write
 from edgeinfer_train.config import FitConfig, Precision, load_config, save_config
 from edgeinfer_train.data import DatasetInfo, Faces, load_split, read_info
 from edgeinfer_train.devices import spread
-from edgeinfer_train.distil import Taught, Teachers
+from edgeinfer_train.distil import Taught, Teachers, Views
 from edgeinfer_train.errors import ConfigError, DataError, RunError
 from edgeinfer_train.fused import fuse
 from edgeinfer_train.labels import LabelMode
@@ -39,6 +40,7 @@ from edgeinfer_train.weights import initialize
 
 CONFIG_FILE = "config.toml"
 STATE_FOLDER = "state"
+VIEWS_FOLDER = "views"
 TENSORBOARD_FOLDER = "tensorboard"
 
 
@@ -49,14 +51,28 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
     batches, so the few faces over are left to another epoch.
     """
 
-    def __init__(self, faces: Faces, *, batch_size: int, mixup: float, seed: int, devices: int = 1) -> None:
+    def __init__(
+        self,
+        faces: Faces,
+        *,
+        batch_size: int,
+        mixup: float,
+        seed: int,
+        devices: int = 1,
+        views: Views | None = None,
+    ) -> None:
         super().__init__()
         self._faces, self._batch_size, self._mixup, self._seed = faces, batch_size, mixup, seed
-        self._count = len(faces) if devices == 1 else len(faces) // batch_size * batch_size
-        self.start_epoch(0)
+        self._count, self._views = len(faces) if devices == 1 else len(faces) // batch_size * batch_size, views
+        self._draw(0)
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw the order of an epoch, counted from 0."""
+        """Draw the order of an epoch, counted from 0, and take its view of the faces."""
+        self._draw(epoch)
+        if self._views:
+            self._faces = self._views.of_epoch(epoch)
+
+    def _draw(self, epoch: int) -> None:
         self._epoch = epoch
         self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._faces))[: self._count]
 
@@ -131,13 +147,16 @@ def fit(
                     )
                 student = _Student(config, info.labels, fresh=not history)
                 _claim(run, config)
+                teachers = student.teachers if config.distil_views else None
                 batches = FaceBatches(
-                    faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed, devices=devices
-                )
+                    faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed, devices=devices,
+                    views=Views(run / VIEWS_FOLDER, faces, teachers, config) if teachers else None,
+                )  # fmt: skip
                 history = _train(
                     run, config, info, student, batches, faces=faces, valid=valid, verbose=verbose, on_epoch=on_epoch
                 )
         finish_run(run, data, config, history, label_mode=mode, faces=faces, valid=valid, keep=done.finished)
+        shutil.rmtree(run / VIEWS_FOLDER, ignore_errors=True)
     except EdgeInferError:
         raise
     except OSError as error:
@@ -150,7 +169,9 @@ class _Student:
 
     Attributes:
         core: what learns.
-        model: the core behind augmentation, and beside its teachers if there are some.
+        teachers: what it learns from beside the labels, if there is something.
+        taught: whether they teach within the training step, and not by views.
+        model: the core behind augmentation, and beside its teachers if these teach within the step.
         kept: the core's float32 twin, which is measured and saved.
     """
 
@@ -165,11 +186,12 @@ class _Student:
         self.core = fuse(build(config.precision))
         if fresh:
             initialize(self.core, config.backbone, config.weights)
+        self.teachers = Teachers(config.teachers, labels) if config.teachers else None
+        self.taught = self.teachers is not None and not config.distil_views
         last: keras.layers.Layer = self.core
-        if config.teachers:
-            teachers = Teachers(config.teachers, labels)
-            last = Taught(self.core, teachers, temperature=config.distil_temperature, weight=config.distil_weight)
-        layers = augmentation(config.augment, config.seed)
+        if self.teachers and self.taught:
+            last = Taught(self.core, self.teachers, temperature=config.distil_temperature, weight=config.distil_weight)
+        layers = [] if config.distil_views else augmentation(config.augment, config.seed)
         self.model = keras.Sequential([keras.Input(self.core.input_shape[1:], dtype="uint8"), *layers, last])
         self.kept = build("float32")
 
@@ -186,7 +208,7 @@ class _Student:
         self.model.compile(
             optimizer(config, phase, self.core, steps),
             keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
-            loss_weights=1.0 - config.distil_weight if config.teachers else None,
+            loss_weights=1.0 - config.distil_weight if self.taught else None,
             metrics=["accuracy"],
         )
         self.model.optimizer.build(self.model.trainable_variables)
