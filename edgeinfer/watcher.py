@@ -63,8 +63,11 @@ class Watcher:
         cut = self._scene.cut(view) or elapsed_s > _LONG_GAP_S
         self._tracker.follow(view, now_s, elapsed_s, cut=cut)
         followed = time.perf_counter()
-        if last_s is None or self._every != "auto":
-            self._detect(view, now_s)
+        if self._every != "auto":
+            self._detect(view, now_s, self._every)
+        elif last_s is None:
+            self._scheduler.due(now_s, 0.0, cut=True)
+            self._take(self._search.whole(image), view, now_s)
         else:
             self._search_some(view, now_s, elapsed_s, cut=cut)
         detected = time.perf_counter()
@@ -78,22 +81,17 @@ class Watcher:
         """Identities that may come back."""
         return self._tracker.alive
 
-    def _detect(self, view: View, now_s: float) -> None:
+    def _detect(self, view: View, now_s: float, every: int) -> None:
         """Have the detector itself search the frame, if it is its turn."""
-        if self._every == "auto":
-            self._scheduler.due(now_s, 0.0, cut=True)
-        elif self._frames % self._every:
-            self._frames += 1
-            return
-        self._frames += 1
-        if self._every == "auto":
-            places = self._search.whole(view.image)
-        else:
-            places = [Place.of(box) for box in self._detector.detect(view.image)]
+        turn, self._frames = self._frames, self._frames + 1
+        if turn % every == 0:
+            self._take([Place.of(box) for box in self._detector.detect(view.image)], view, now_s)
+            self._tracker.hide_unseen(now_s)
+
+    def _take(self, places: list[Place], view: View, now_s: float) -> None:
+        """Believe a search of the whole frame."""
         for place in self._tracker.match(places, view, now_s, weight=1.0):
             self._tracker.add(place, view, now_s, patience_s=FIRST_PATIENCE_S)
-        if self._every != "auto":
-            self._tracker.hide_unseen(now_s)
 
     def _search_some(self, view: View, now_s: float, elapsed_s: float, *, cut: bool) -> None:
         if self._search.close:
