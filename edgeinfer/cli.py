@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import cv2
 import typer
 
+from edgeinfer import cli_config
+from edgeinfer.cli_config import ConfigFile, refused_by
 from edgeinfer.detector import DetectorName
 from edgeinfer.errors import EdgeInferError, one_line
+from edgeinfer.model import find_model
+from edgeinfer.prior import read_prior
+from edgeinfer.signals import Interrupted, end_on_signals
+from edgeinfer.sinks import check_target
 from edgeinfer.sources import Mode
 
 if TYPE_CHECKING:
-    from edgeinfer.results import Result
-    from edgeinfer.sinks import RunSummary, Sink
-    from edgeinfer.sources import Frame, Source
+    from edgeinfer.sinks import Sink
     from edgeinfer.watcher import Auto
 
 app = typer.Typer(
@@ -31,65 +33,77 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_config.app, name="config")
 
 
-class Interrupted(BaseException):
-    """A signal asked the program to end.
-
-    Attributes:
-        exit_code: 128 plus the signal's number.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.exit_code = 128 + number
+def _detect_every(text: str) -> int | Auto:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter("it must be auto, or a number from 1 on", param_hint="--detect-every")
+    return int(text)
 
 
-@app.command()
+# What is wrong in an option is told before anything is opened: a run that goes on must not end for a bad reload.
+@app.command(cls=cli_config.RunCommand, context_settings={"auto_envvar_prefix": cli_config.ENVIRONMENT})
 def run(
     source: Annotated[
         str | None,
         typer.Argument(
             help="Video, picture, folder, glob, camera number or stream URL. Default: the demo clip.",
             show_default=False,
+            envvar=f"{cli_config.ENVIRONMENT}_SOURCE",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model file or name. Default: the bundled int8 model.", callback=refused_by(find_model)),
+    ] = None,
     detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
     detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
     cascade: Annotated[
         str | None, typer.Option(help="Name or XML file of a cascade. Default: the frontal face.")
     ] = None,
     out: Annotated[
-        list[str] | None, typer.Option(help="Results: .jsonl, .csv, or - for JSONL on stdout. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Results: .jsonl, .csv, or - for JSONL on stdout. Repeatable.", callback=refused_by(check_target)
+        ),
     ] = None,
     save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Show a window; q ends.")] = False,
+    show: Annotated[bool, typer.Option("--show/--no-show", help="Show a window; q ends.")] = False,
     mode: Annotated[
         Mode, typer.Option(help="file: every frame; live: the newest one, in real time; auto: live for cameras.")
     ] = "auto",
     detect_every: Annotated[
-        str, typer.Option(metavar="auto|N", help="Search for faces by time, or search every n-th whole frame.")
+        str,
+        typer.Option(
+            metavar="auto|N",
+            help="Search for faces by time, or search every n-th whole frame.",
+            callback=refused_by(_detect_every),
+        ),
     ] = "auto",
     prior: Annotated[
         str,
         typer.Option(
             metavar="natural|balanced|FILE.json",
             help="How often each expression is expected: as in the training data, all alike, or by given shares.",
+            callback=refused_by(read_prior),
         ),
     ] = "natural",
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet/--no-quiet", help="No progress and no summary.")] = False,
+    config: ConfigFile = None,
 ) -> None:
     """Read a source and write what its faces show."""
     from edgeinfer import runner
     from edgeinfer.machine import share_cores
     from edgeinfer.model import asset_path
     from edgeinfer.pipeline import load_pipeline
-    from edgeinfer.prior import read_prior
+    from edgeinfer.progress import ProgressBar, in_words
     from edgeinfer.sources import open_source
 
     outputs = out or []
@@ -102,10 +116,10 @@ def run(
             threads=threads or 1, prior=read_prior(prior),
         )  # fmt: skip
         sinks = _sinks(outputs, save_video, show)
-        with _Progress(frames, max_frames, enabled=not quiet) as progress:
+        with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
             summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=progress.advance)
     if not quiet:
-        typer.echo(_summary(summary), err="-" in outputs)
+        typer.echo(in_words(summary), err="-" in outputs)
 
 
 @app.command()
@@ -199,82 +213,16 @@ def _options(
     pass
 
 
-def _detect_every(text: str) -> int | Auto:
-    if text == "auto":
-        return "auto"
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter("it must be auto, or a number from 1 on", param_hint="--detect-every")
-    return int(text)
-
-
 def _sinks(outputs: list[str], save_video: str | None, show: bool) -> list[Sink]:
     """Open every output, or none."""
     from edgeinfer.errors import UsageError
-    from edgeinfer.sinks import VideoSink, WindowSink, check_target, open_sink
+    from edgeinfer.sinks import VideoSink, WindowSink, open_sink
 
-    for target in outputs:
-        check_target(target)
     if len({*outputs, *([save_video] if save_video else [])}) < len(outputs) + bool(save_video):
         raise UsageError("two outputs have the same name")
     window: list[Sink] = [WindowSink()] if show else []
     video: list[Sink] = [VideoSink(save_video)] if save_video else []
     return [*(open_sink(target) for target in outputs), *video, *window]
-
-
-class _Progress:
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, source: Source, max_frames: int | None, *, enabled: bool) -> None:
-        self._bar = None
-        if enabled and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[faces]} faces"),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            counts = [n for n in (source.frame_count, max_frames) if n is not None]
-            self._task = self._bar.add_task("reading", total=min(counts, default=None), faces=0)
-            self._faces = 0
-
-    def __enter__(self) -> _Progress:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def advance(self, frame: Frame, result: Result) -> None:
-        """Count one frame."""
-        if self._bar:
-            self._faces += len(result.faces)
-            self._bar.update(self._task, completed=frame.index + 1, faces=self._faces)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
-
-
-def _summary(summary: RunSummary) -> str:
-    shares = sorted(summary.labels.items(), key=lambda item: -item[1])
-    seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
-    lines = [
-        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s",
-        f"dominant expression: {summary.dominant or 'none'} ({seen})",
-    ]
-    if summary.delay_ms:
-        delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
-        lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
-    return "\n".join(lines)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    # Closing the outputs must not be broken off by impatience.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Interrupted(number)
 
 
 def execute(application: Callable[[], None], name: str) -> int:
@@ -287,8 +235,7 @@ def execute(application: Callable[[], None], name: str) -> int:
     Returns:
         The exit code.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    end_on_signals()
     # What OpenCV and FFmpeg have to say comes as one of our own sentences.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer import Box, EmotionClassifier, Pipeline, SourceLostError, UsageError, cli, open_source, run, sources
+from edgeinfer import Box, EmotionClassifier, Pipeline, SourceLostError, UsageError, open_source, run, sources
 from edgeinfer.live import LiveSource
+from edgeinfer.progress import in_words
 from edgeinfer.sources import Frame, Source, VideoSource
 from tools.fakes import FakeDetector, FakeSource
 
@@ -204,8 +205,8 @@ def test_a_live_run_tells_its_delay_and_its_drops(classifier: EmotionClassifier,
     assert live.frames + live.dropped == 25
     assert live.delay_ms is not None
     assert 0 < live.delay_ms["p50"] <= live.delay_ms["p95"]
-    assert "from capture to result" in cli._summary(live)
+    assert "from capture to result" in in_words(live)
     with open_source(clip) as source:
         file = run(source, pipeline())
     assert (file.delay_ms, file.dropped) == (None, None)
-    assert "live" not in cli._summary(file)
+    assert "live" not in in_words(file)

@@ -1,0 +1,61 @@
+"""What a person sees of a run: a bar while it lasts, a few lines at its end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeinfer.results import Result
+    from edgeinfer.sinks import RunSummary
+    from edgeinfer.sources import Frame, Source
+
+
+class ProgressBar:
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, source: Source, max_frames: int | None, *, enabled: bool) -> None:
+        self._bar = None
+        if enabled and sys.stderr.isatty():
+            from rich.console import Console  # noqa: PLC0415 - slow to load, and needed on a terminal only
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[faces]} faces"),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            counts = [n for n in (source.frame_count, max_frames) if n is not None]
+            self._task = self._bar.add_task("reading", total=min(counts, default=None), faces=0)
+            self._faces = 0
+
+    def __enter__(self) -> ProgressBar:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def advance(self, frame: Frame, result: Result) -> None:
+        """Count one frame."""
+        if self._bar:
+            self._faces += len(result.faces)
+            self._bar.update(self._task, completed=frame.index + 1, faces=self._faces)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def in_words(summary: RunSummary) -> str:
+    """A run's summary for people, in two or three lines."""
+    shares = sorted(summary.labels.items(), key=lambda item: -item[1])
+    seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
+    lines = [
+        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s",
+        f"dominant expression: {summary.dominant or 'none'} ({seen})",
+    ]
+    if summary.delay_ms:
+        delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
+        lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
+    return "\n".join(lines)
