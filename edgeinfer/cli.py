@@ -216,13 +216,15 @@ def _options(
 def _sinks(outputs: list[str], save_video: str | None, show: bool) -> list[Sink]:
     """Open every output, or none."""
     from edgeinfer.errors import UsageError
+    from edgeinfer.notify import NotifySink, wanted
     from edgeinfer.sinks import VideoSink, WindowSink, open_sink
 
     if len({*outputs, *([save_video] if save_video else [])}) < len(outputs) + bool(save_video):
         raise UsageError("two outputs have the same name")
     window: list[Sink] = [WindowSink()] if show else []
     video: list[Sink] = [VideoSink(save_video)] if save_video else []
-    return [*(open_sink(target) for target in outputs), *video, *window]
+    manager: list[Sink] = [NotifySink()] if wanted() else []
+    return [*(open_sink(target) for target in outputs), *video, *window, *manager]
 
 
 def execute(application: Callable[[], None], name: str) -> int:
