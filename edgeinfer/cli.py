@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import cv2
 import typer
 
-from edgeinfer import cli_config
+from edgeinfer import cli_config, cli_service
 from edgeinfer.cli_config import ConfigFile, refused_by
 from edgeinfer.detector import DetectorName
 from edgeinfer.errors import EdgeInferError, one_line
@@ -23,7 +24,9 @@ from edgeinfer.sinks import check_target
 from edgeinfer.sources import Mode
 
 if TYPE_CHECKING:
+    from edgeinfer.results import Result
     from edgeinfer.sinks import Sink
+    from edgeinfer.sources import Frame
     from edgeinfer.watcher import Auto
 
 app = typer.Typer(
@@ -34,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cli_config.app, name="config")
+app.add_typer(cli_service.app, name="service")
 
 
 def _detect_every(text: str) -> int | Auto:
@@ -95,11 +99,16 @@ def run(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
     ] = None,
+    max_temp: Annotated[
+        float | None,
+        typer.Option(min=1, max=150, metavar="CELSIUS", help="Look less often while the processor is hotter."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet/--no-quiet", help="No progress and no summary.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Read a source and write what its faces show."""
     from edgeinfer import runner
+    from edgeinfer.heat import Cooler
     from edgeinfer.machine import share_cores
     from edgeinfer.model import asset_path
     from edgeinfer.pipeline import load_pipeline
@@ -117,7 +126,14 @@ def run(
         )  # fmt: skip
         sinks = _sinks(outputs, save_video, show)
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
-            summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=progress.advance)
+            cooler = None if max_temp is None else Cooler(max_temp)
+
+            def after(frame: Frame, result: Result) -> None:
+                progress.advance(frame, result)
+                if cooler:
+                    cooler.rest(result)
+
+            summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=after)
     if not quiet:
         typer.echo(in_words(summary), err="-" in outputs)
 
@@ -242,6 +258,8 @@ def execute(application: Callable[[], None], name: str) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     warnings.showwarning = lambda message, *_args, **_kwargs: print(f"{name}: warning: {message}", file=sys.stderr)
+    if logging.lastResort:
+        logging.lastResort.setFormatter(logging.Formatter(f"{name}: %(message)s"))
     try:
         application()
     except EdgeInferError as error:

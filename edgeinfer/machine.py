@@ -69,6 +69,13 @@ def temperatures_c(zones: Path = Path("/sys/class/thermal")) -> dict[str, float]
     return found
 
 
+def hottest_c(zones: Path = Path("/sys/class/thermal")) -> float | None:
+    """Degrees Celsius of the processor, by its hottest sensor; of all sensors where none bears its name, else None."""
+    found = temperatures_c(zones)
+    own = [reading for name, reading in found.items() if re.search("cpu|soc|pkg|core", name, re.IGNORECASE)]
+    return max(own or found.values(), default=None)
+
+
 def throttling() -> tuple[str, ...] | None:
     """What has slowed a Raspberry Pi down; None where nobody tells."""
     program = shutil.which("vcgencmd")

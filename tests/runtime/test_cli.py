@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,6 +83,14 @@ def test_options(clip: Path, options: list[str], frames: int, faces: int) -> Non
     done = edgeinfer("run", clip, "--out", "-", *options)
     summary = json.loads(done.stdout.splitlines()[-1])
     assert (summary["frames"], summary["faces"]) == (frames, faces)
+
+
+def test_heat_is_watched_and_told(clip: Path) -> None:
+    done = edgeinfer("run", clip, "--max-temp", "1", "--quiet")
+    assert done.returncode == 0
+    assert re.fullmatch(
+        r"edgeinfer: (no thermometer here; the limit of 1 °C is not kept|.* of the time at work)\n", done.stderr
+    )
 
 
 def test_a_file_can_be_played_live(clip: Path) -> None:

@@ -25,14 +25,33 @@ def test_cores_are_shared(
     assert told == set_to
 
 
-def test_temperatures_of_the_sensors_that_work(tmp_path: Path) -> None:
-    for number, (name, reading) in enumerate([("cpu-thermal", "48312"), ("modem", "off"), ("gpu", None)]):
-        zone = tmp_path / f"thermal_zone{number}"
+def _sensors(folder: Path, readings: dict[str, str | None]) -> Path:
+    for number, (name, reading) in enumerate(readings.items()):
+        zone = folder / f"thermal_zone{number}"
         zone.mkdir()
         (zone / "type").write_text(name + "\n")
         if reading:
             (zone / "temp").write_text(reading + "\n")
-    assert machine.temperatures_c(tmp_path) == {"cpu-thermal": 48.312}
+    return folder
+
+
+def test_temperatures_of_the_sensors_that_work(tmp_path: Path) -> None:
+    sensors = _sensors(tmp_path, {"cpu-thermal": "48312", "modem": "off", "gpu": None})
+    assert machine.temperatures_c(sensors) == {"cpu-thermal": 48.312}
+
+
+@pytest.mark.parametrize(
+    ("readings", "hottest"),
+    [
+        pytest.param({"cpu0-thermal": "50000", "cpu1-thermal": "61500", "battery": "70000"}, 61.5, id="processor"),
+        pytest.param({"acpitz": "27800", "wifi": "40000"}, 40.0, id="no-processor"),
+        pytest.param({"cpu-thermal": None}, None, id="none"),
+    ],
+)
+def test_the_hottest_sensor_of_the_processor_counts(
+    tmp_path: Path, readings: dict[str, str | None], hottest: float | None
+) -> None:
+    assert machine.hottest_c(_sensors(tmp_path, readings)) == hottest
 
 
 @pytest.mark.parametrize(
