@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -198,6 +200,25 @@ def models(
         card = read_card(path)
         default = "  (default)" if path.name == DEFAULT_MODEL else ""
         typer.echo(f"{card.name}  {card.size_bytes / 1000:.0f} kB  {len(card.labels)} labels  {card.dataset}{default}")
+
+
+@app.command()
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
+) -> None:
+    """List the cameras and what they can send."""
+    from edgeinfer.devices import find_devices, in_words
+
+    found = find_devices()
+    if as_json:
+        typer.echo(json.dumps([asdict(device) for device in found], ensure_ascii=False, indent=1))
+        return
+    for device in found:
+        typer.echo(in_words(device))
+    if not found:
+        typer.echo(
+            "no camera; plug one in, or read a file or a stream. One at a Raspberry Pi's connector needs picamera2"
+        )
 
 
 @app.command()
