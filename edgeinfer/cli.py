@@ -228,7 +228,7 @@ def doctor() -> None:
 
     findings = examine()
     for finding in findings:
-        typer.echo(f"{finding.state:8}{finding.name:10}{finding.detail}")
+        typer.echo(f"{finding.state:8}{finding.name:11}{finding.detail}")
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(3)
 
