@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
 from edgeinfer.draw import annotate
 from edgeinfer.errors import CapabilityError, OutputError, UsageError
+from edgeinfer.patience import SourceState
 from edgeinfer.results import Result
 from edgeinfer.sources import Frame
 
@@ -63,6 +64,8 @@ class RunSummary:
         delay_ms: {"p50", "p95"} from a frame's capture to the end of its writing, in milliseconds, over as many frames;
             None unless the source is live.
         dropped: frames that a live source left out, None for the others.
+        reconnects: how often a live source was lost and came back, None for the others.
+        skipped: frames that could not be decoded, None where there was none.
     """
 
     frames: int
@@ -72,6 +75,8 @@ class RunSummary:
     stages_ms: Mapping[str, Mapping[str, float]]
     delay_ms: Mapping[str, float] | None = None
     dropped: int | None = None
+    reconnects: int | None = None
+    skipped: int | None = None
 
     @property
     def fps(self) -> float:
@@ -99,6 +104,14 @@ class Sink(Protocol):
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *_: Any) -> bool | None: ...
+
+
+@runtime_checkable
+class StateListener(Protocol):
+    """The role of a sink that is told how a live source fares."""
+
+    def source_state(self, state: SourceState) -> None:
+        """The source is connecting, live, stalled or lost."""
 
 
 class _Lines:
