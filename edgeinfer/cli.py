@@ -210,7 +210,8 @@ def _detect_every(text: str) -> int | Auto:
 def _sinks(outputs: list[str], save_video: str | None, show: bool) -> list[Sink]:
     """Open every output, or none."""
     from edgeinfer.errors import UsageError
-    from edgeinfer.sinks import VideoSink, WindowSink, check_target, open_sink
+    from edgeinfer.pictures import VideoSink, WindowSink
+    from edgeinfer.sinks import check_target, open_sink
 
     for target in outputs:
         check_target(target)
