@@ -6,7 +6,6 @@ import math
 import re
 import time
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from edgeinfer.errors import UsageError
@@ -92,20 +91,27 @@ class Rotation:
             OSError: it cannot be renamed, or an old part not be deleted.
         """
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(ended_s))
-        endings = (f"-{number}" if number else "" for number in count())
-        names = (path.with_name(f"{path.stem}-{stamp}{ending}{path.suffix}") for ending in endings)
-        part = path.rename(next(name for name in names if not name.exists()))
+        older = _parts(path)
+        number = max((taken for ended, taken, _ in older if ended == stamp), default=-1) + 1
+        part = path.rename(path.with_name(f"{path.stem}-{stamp}{f'-{number}' if number else ''}{path.suffix}"))
         if self.keep is not None:
-            for old in parts(path)[: -self.keep]:
+            # What seems to be younger than this one is from before the clock was set back.
+            older.sort(key=lambda old: (old[0] <= stamp, *old))
+            for *_, old in older[: max(0, len(older) + 1 - self.keep)]:
                 old.unlink(missing_ok=True)
         return part
 
 
 def parts(path: Path) -> list[Path]:
     """The finished parts of an output, from the oldest to the youngest by name."""
+    return [file for *_, file in sorted(_parts(path))]
+
+
+def _parts(path: Path) -> list[tuple[str, int, Path]]:
+    """When each part ended, its number within that second, and the file."""
     own = re.compile(rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}}Z)(?:-(\d+))?{re.escape(path.suffix)}")
     found = ((own.fullmatch(file.name), file) for file in path.parent.iterdir())
-    return [file for *_, file in sorted((match[1], int(match[2] or 0), file) for match, file in found if match)]
+    return [(match[1], int(match[2] or 0), file) for match, file in found if match]
 
 
 def parse_size(text: str) -> int:

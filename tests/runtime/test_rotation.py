@@ -100,3 +100,23 @@ def test_only_old_parts_of_this_output_are_deleted(tmp_path: Path) -> None:
     assert [part.name for part in parts(tmp_path / "x.csv")] == own
     newest = Rotation(1000, keep=2).file_away(tmp_path / "x.csv", NOON_S)
     assert {file.name for file in tmp_path.iterdir()} == {own[-1], newest.name, *others} - {"x.csv"}
+
+
+@pytest.mark.parametrize(
+    ("older", "kept"),
+    [
+        pytest.param(["20260107T120000Z", "20260107T120000Z-1"], "20260107T120000Z-1", id="same-second"),
+        pytest.param(["20260101T000000Z", "20260102T000000Z"], "20260102T000000Z", id="in-order"),
+        pytest.param(["20270101T000000Z", "20260101T000000Z"], "20260101T000000Z", id="clock-was-set-back"),
+    ],
+)
+def test_the_youngest_parts_stay(tmp_path: Path, older: list[str], kept: str) -> None:
+    for stamp in older:
+        (tmp_path / f"x-{stamp}.csv").write_text("old")
+    for turn in ("first", "second"):
+        (tmp_path / "x.csv").write_text(turn)
+        part = Rotation(1000, keep=2).file_away(tmp_path / "x.csv", NOON_S)
+        assert part.read_text() == turn
+        if turn == "first":
+            assert {file.name for file in tmp_path.iterdir()} == {f"x-{kept}.csv", part.name}
+    assert sorted(file.read_text() for file in tmp_path.iterdir()) == ["first", "second"]
