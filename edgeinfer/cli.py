@@ -21,6 +21,7 @@ from edgeinfer.detector import DetectorName
 from edgeinfer.errors import EdgeInferError, one_line
 from edgeinfer.model import find_model
 from edgeinfer.prior import read_prior
+from edgeinfer.rotation import Rotation, parse_duration, parse_size
 from edgeinfer.signals import Interrupted, end_on_signals
 from edgeinfer.sinks import check_target
 from edgeinfer.sources import Mode
@@ -76,6 +77,28 @@ def run(
             help="Results: .jsonl, .csv, or - for JSONL on stdout. Repeatable.", callback=refused_by(check_target)
         ),
     ] = None,
+    append: Annotated[
+        bool, typer.Option("--append/--no-append", help="Continue older outputs, or empty them.")
+    ] = False,
+    split_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Begin a new .jsonl or .csv at this size: 500kB, 100MB, 1GB.",
+            callback=refused_by(parse_size),
+        ),
+    ] = None,
+    split_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Begin a new .jsonl or .csv by the clock, UTC: 30m, 1h, 1d.",
+            callback=refused_by(parse_duration),
+        ),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Keep so many finished parts. Default: all.", show_default=False)
+    ] = None,
     save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show a window; q ends.")] = False,
     mode: Annotated[
@@ -118,6 +141,7 @@ def run(
     from edgeinfer.sources import open_source
 
     outputs = out or []
+    rotation = Rotation.parse(split_size, split_every, keep)
     # What may be refused is made before an output file is.
     with open_source(asset_path("demo.mp4") if source is None else source, mode=mode) as frames:
         share_cores(threads, live=frames.live)
@@ -126,7 +150,7 @@ def run(
             detect_every=_detect_every(detect_every) if frames.continuous else "auto", track=frames.continuous,
             threads=threads or 1, prior=read_prior(prior),
         )  # fmt: skip
-        sinks = _sinks(outputs, save_video, show)
+        sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation)
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
             cooler = None if max_temp is None else Cooler(max_temp)
 
@@ -250,18 +274,22 @@ def _options(
     pass
 
 
-def _sinks(outputs: list[str], save_video: str | None, show: bool) -> list[Sink]:
+def _sinks(
+    outputs: list[str], save_video: str | None, show: bool, *, append: bool, rotation: Rotation | None
+) -> list[Sink]:
     """Open every output, or none."""
     from edgeinfer.errors import UsageError
     from edgeinfer.notify import NotifySink, wanted
-    from edgeinfer.sinks import VideoSink, WindowSink, open_sink
+    from edgeinfer.pictures import VideoSink, WindowSink
+    from edgeinfer.sinks import open_sink
 
     if len({*outputs, *([save_video] if save_video else [])}) < len(outputs) + bool(save_video):
         raise UsageError("two outputs have the same name")
     window: list[Sink] = [WindowSink()] if show else []
-    video: list[Sink] = [VideoSink(save_video)] if save_video else []
+    video: list[Sink] = [VideoSink(save_video, append=append)] if save_video else []
     manager: list[Sink] = [NotifySink()] if wanted() else []
-    return [*(open_sink(target) for target in outputs), *video, *window, *manager]
+    opened = [open_sink(target, append=append, rotation=rotation) for target in outputs]
+    return [*opened, *video, *window, *manager]
 
 
 def execute(application: Callable[[], None], name: str) -> int:

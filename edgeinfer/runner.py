@@ -15,9 +15,11 @@ import numpy as np
 import onnxruntime as ort
 
 from edgeinfer.classifier import EmotionClassifier
+from edgeinfer.live import LiveSource
+from edgeinfer.patience import SourceState
 from edgeinfer.pipeline import Pipeline
 from edgeinfer.results import Result
-from edgeinfer.sinks import JsonlSink, RunHeader, RunSummary, Sink, Stopped
+from edgeinfer.sinks import JsonlSink, RunHeader, RunSummary, Sink, StateListener, Stopped
 from edgeinfer.sources import Frame, Source
 
 STAGES = ("decode", "detect", "track", "classify", "write")
@@ -58,8 +60,15 @@ class _Tally:
     def summary(self) -> RunSummary:
         stages = {stage: _percentiles(times) for stage, times in self._times.items()}
         elapsed_s = time.perf_counter() - self._started
-        live = (_percentiles(self._delays), self._source.dropped) if self._source.live else (None, None)
-        return RunSummary(self._frames, self._labels.total(), dict(self._labels), elapsed_s, stages, *live)
+        source = self._source
+        live = source if isinstance(source, LiveSource) else None
+        return RunSummary(
+            self._frames, self._labels.total(), dict(self._labels), elapsed_s, stages,
+            delay_ms=_percentiles(self._delays) if source.live else None,
+            dropped=source.dropped if source.live else None,
+            reconnects=live.reconnects if live else None,
+            skipped=source.skipped or None,
+        )  # fmt: skip
 
 
 def _percentiles(times_ms: deque[float]) -> dict[str, float]:
@@ -93,11 +102,14 @@ def run(
         ordered = sorted(sinks, key=lambda sink: not isinstance(sink, JsonlSink))
         for sink in ordered:
             stack.enter_context(sink)
+        states = _States(source)
         frames = _timed(source, max_frames)
-        first = list(islice(frames, 1))  # a source that cannot be read fails here, before an output is begun
+        # A source that cannot be read fails here, before an output is begun, unless somebody waits for it.
+        first = [] if states.awaited else list(islice(frames, 1))
         header = _header(source, pipeline)
         for sink in ordered:
             sink.start(header, tally.summary)
+        states.offer(ordered)
         with suppress(Stopped):
             for frame, decode_ms in chain(first, frames):
                 result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
@@ -108,6 +120,30 @@ def run(
                 if on_result:
                     on_result(frame, result)
     return tally.summary()
+
+
+class _States:
+    """Passes the states of a live source on to the sinks that listen, from before they began, too."""
+
+    def __init__(self, source: Source) -> None:
+        self._sinks: list[StateListener] | None = None
+        self._early: list[SourceState] = []
+        live = source if isinstance(source, LiveSource) else None
+        self.awaited = live is not None and live.patience.allows(1, opened=False)
+        if live is not None:
+            live.listener = self._hear
+
+    def offer(self, sinks: Iterable[Sink]) -> None:
+        self._sinks = [sink for sink in sinks if isinstance(sink, StateListener)]
+        for state in self._early:
+            self._hear(state)
+
+    def _hear(self, state: SourceState) -> None:
+        if self._sinks is None:
+            self._early.append(state)
+        else:
+            for sink in self._sinks:
+                sink.source_state(state)
 
 
 def _header(source: Source, pipeline: Pipeline) -> RunHeader:

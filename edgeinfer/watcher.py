@@ -42,6 +42,7 @@ class Watcher:
         self._tracker.forget()
         self._scheduler, self._scene = Scheduler(self._search.steps), SceneWatch(len(self._search.steps))
         self._last_s: float | None = None
+        self._size_wh = (0, 0)
         self._frames = 0
         self._scans = [0] * len(self._search.steps)
 
@@ -50,15 +51,16 @@ class Watcher:
 
         Args:
             image: (H, W, 3) BGR or (H, W) grey uint8.
-            now_s: its time; a step back forgets every face.
+            now_s: its time; a step back forgets every face, and so does another size.
 
         Returns:
             Identity and box of every face in view, and the milliseconds of "detect" and "track".
         """
         started = time.perf_counter()
-        if self._last_s is not None and now_s < self._last_s:
+        view = View(image)
+        if self._last_s is not None and (now_s < self._last_s or view.size_wh != self._size_wh):
             self._forget()
-        view, last_s, self._last_s = View(image), self._last_s, now_s
+        last_s, self._last_s, self._size_wh = self._last_s, now_s, view.size_wh
         elapsed_s = 0.0 if last_s is None else now_s - last_s
         cut = self._scene.cut(view) or elapsed_s > _LONG_GAP_S
         self._tracker.follow(view, now_s, elapsed_s, cut=cut)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from edgeinfer import Box, EmotionClassifier, Pipeline, SourceLostError, UsageError, open_source, run, sources
+from edgeinfer.capture import VideoSource
 from edgeinfer.live import LiveSource
 from edgeinfer.progress import in_words
-from edgeinfer.sources import Frame, Source, VideoSource
+from edgeinfer.sources import Frame, Source
 from tools.fakes import FakeDetector, FakeSource
 
 PICTURE = np.full((60, 80, 3), 250, np.uint8)
@@ -176,7 +177,7 @@ def test_which_mode_a_camera_gets(
             pass
 
     camera = VideoSource(Capture(), name="camera", live=True)  # type: ignore[arg-type]
-    monkeypatch.setattr(sources, "_open_camera", lambda _: camera)
+    monkeypatch.setattr(sources, "open_camera", lambda *_: camera)
     with open_source(0, mode=mode) as source:
         assert type(source) is kind
         assert source.live is live

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from edgeinfer import SourceError, SourceLostError, SourceNotFoundError, open_source
-from edgeinfer.sources import Source, VideoSource, without_credentials
+from edgeinfer.capture import VideoSource, without_credentials
+from edgeinfer.frames import Capture
+from edgeinfer.sources import Source
 
 
 def test_a_video_gives_every_frame_with_its_time(clip: Path) -> None:
@@ -146,7 +149,55 @@ def test_a_stream_that_is_not_there_hides_its_password() -> None:
         ("rtsp://u:p@host:554/a", "rtsp://host:554/a"),
         ("http://host/a?token=x#y", "http://host/a"),
         ("rtsp://a@b:c@host/", "rtsp://host/"),
+        ("rtsp://me:pa/ss@host:554/door", "rtsp://host:554/door"),
+        ("http://host:80/@door/x", "http://host:80/@door/x"),
+        ("http://[::1/a", "http://[::1/a"),
+        ("csi:1", "csi:1"),
     ],
 )
 def test_credentials_are_taken_out(url: str, shown: str) -> None:
     assert without_credentials(url) == shown
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A video with holes of noise, and its own count of frames."""
+    path = tmp_path / "damaged.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    marks = [at for at in range(len(data)) if data[at : at + 3] == b"\xff\xd8\xff"]
+    for number in (5, 6, 20):
+        data[marks[number] : marks[number + 1] - 16] = bytes(marks[number + 1] - 16 - marks[number])
+    path.write_bytes(data)
+    return path
+
+
+def test_damaged_frames_are_left_out_and_counted(damaged: Path) -> None:
+    with open_source(damaged) as source, pytest.warns(UserWarning, match="3 damaged frames"):
+        frames = list(source)
+    assert [frame.index for frame in frames] == [n for n in range(40) if n not in (5, 6, 20)]
+    assert [frame.timestamp_s for frame in frames] == pytest.approx([frame.index / 25 for frame in frames], abs=1e-3)
+    assert source.skipped == 3
+
+
+@pytest.mark.parametrize(("rotate", "shape"), [("auto", (48, 64, 3)), ("90", (64, 48, 3)), ("180", (48, 64, 3))])
+def test_a_video_is_turned(damaged: Path, rotate: Any, shape: tuple[int, ...]) -> None:
+    with open_source(damaged, capture=Capture(rotate=rotate)) as source:
+        assert next(iter(source)).image.shape == shape
+
+
+def test_a_picture_is_turned_as_it_says_or_as_told(tmp_path: Path) -> None:
+    picture = bytes(cv2.imencode(".jpg", np.zeros((20, 40, 3), np.uint8))[1])
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6: a quarter clockwise
+    exif = b"Exif\0\0" + tiff
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(picture[:2] + b"\xff\xe1" + (2 + len(exif)).to_bytes(2, "big") + exif + picture[2:])
+    shapes = []
+    for rotate in ("auto", "0", "180"):
+        with open_source(path, capture=Capture(rotate=rotate)) as source:
+            shapes.append(next(iter(source)).image.shape[:2])
+    assert shapes == [(40, 20), (20, 40), (20, 40)]

@@ -28,7 +28,7 @@ class FakeSource:
         self.name, self.live, self.continuous = "fake", error is not None, True
         self.fps: float | None = fps
         self.frame_count: int | None = len(images)
-        self.dropped = 0
+        self.dropped = self.skipped = 0
         self._images, self._error, self.closed = images, error, False
 
     def __iter__(self) -> Iterator[Frame]:

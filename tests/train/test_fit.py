@@ -52,6 +52,19 @@ class TestFaceBatches:
         pairs = {(i.tobytes(), int(label.argmax())) for i, label in zip(images, labels, strict=True)}
         assert pairs == {(i.tobytes(), int(n)) for i, n in zip(faces.images, faces.labels, strict=True)}
 
+    def test_half_of_the_faces_are_mirrored_on_request(self, faces: Faces) -> None:
+        plain, mirrored = (
+            FaceBatches(faces, batch_size=8, mixup=0.0, seed=0, mirror=mirror) for mirror in (False, True)
+        )
+        same = 0
+        for number in range(len(plain)):
+            (seen, labels), (images, others) = plain[number], mirrored[number]
+            assert (labels == others).all()
+            for face, image in zip(seen, images, strict=True):
+                assert (image == face).all() or (image == face[:, ::-1]).all()
+                same += (image == face).all()
+        assert 0 < same < len(faces)
+
     def test_an_epoch_is_the_same_whatever_came_before(self, faces: Faces) -> None:
         uninterrupted, resumed = (FaceBatches(faces, batch_size=8, mixup=0.5, seed=4) for _ in range(2))
         for epoch in range(3):

@@ -60,10 +60,23 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int,
         devices: int = 1,
         views: Views | None = None,
+        mirror: bool = False,
     ) -> None:
+        """Take the faces, or the views that stand in for them.
+
+        Args:
+            faces: those that are trained on.
+            batch_size: faces of a batch.
+            mixup: probability that a batch is blended with itself.
+            seed: of the order, mixup and mirroring.
+            devices: that share a batch.
+            views: what each epoch takes in place of the faces.
+            mirror: mirror half of the faces. Views are mirrored again, which makes two out of each.
+        """
         super().__init__()
         self._faces, self._batch_size, self._mixup, self._seed = faces, batch_size, mixup, seed
         self._count, self._views = len(faces) if devices == 1 else len(faces) // batch_size * batch_size, views
+        self._mirror = mirror
         self._draw(0)
 
     def start_epoch(self, epoch: int) -> None:
@@ -84,6 +97,9 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         images, labels = self._faces.images[chosen], self._faces.soft_labels[chosen]
         random = np.random.default_rng((self._seed, self._epoch, batch))
+        if self._mirror:
+            mirrored = random.random((len(images), 1, 1, 1)) < 0.5
+            images = np.where(mirrored, images[:, :, ::-1], images)
         if random.random() >= self._mixup:
             return images, labels
         share = random.beta(0.4, 0.4)
@@ -151,6 +167,7 @@ def fit(
                 batches = FaceBatches(
                     faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed, devices=devices,
                     views=Views(run / VIEWS_FOLDER, faces, teachers, config) if teachers else None,
+                    mirror=teachers is not None and config.augment.flip,
                 )  # fmt: skip
                 history = _train(
                     run, config, info, student, batches, faces=faces, valid=valid, verbose=verbose, on_epoch=on_epoch
