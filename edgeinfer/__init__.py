@@ -26,10 +26,12 @@ from edgeinfer.errors import (
     UsageError,
 )
 from edgeinfer.model import ModelCard, bundled_models, read_card
+from edgeinfer.pictures import VideoSink
 from edgeinfer.pipeline import Pipeline, load_pipeline
 from edgeinfer.results import LABELS, Box, Emotion, Face, Result
+from edgeinfer.rotation import Rotation
 from edgeinfer.runner import run
-from edgeinfer.sinks import CsvSink, JsonlSink, RunSummary, Sink, VideoSink, open_sink
+from edgeinfer.sinks import CsvSink, JsonlSink, RunSummary, Sink, open_sink
 from edgeinfer.sources import Frame, Source, open_source
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "OutputError",
     "Pipeline",
     "Result",
+    "Rotation",
     "RunSummary",
     "Sink",
     "Source",

@@ -20,6 +20,7 @@ from edgeinfer.sources import Mode
 
 if TYPE_CHECKING:
     from edgeinfer.results import Result
+    from edgeinfer.rotation import Rotation
     from edgeinfer.sinks import RunSummary, Sink
     from edgeinfer.sources import Frame, Source
     from edgeinfer.watcher import Auto
@@ -63,6 +64,18 @@ def run(
     out: Annotated[
         list[str] | None, typer.Option(help="Results: .jsonl, .csv, or - for JSONL on stdout. Repeatable.")
     ] = None,
+    append: Annotated[
+        bool, typer.Option("--append/--no-append", help="Continue older outputs, or empty them.")
+    ] = False,
+    split_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Begin a new .jsonl or .csv at this size: 500kB, 100MB, 1GB.")
+    ] = None,
+    split_every: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin a new .jsonl or .csv by the clock, UTC: 30m, 1h, 1d.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Keep so many finished parts. Default: all.", show_default=False)
+    ] = None,
     save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Show a window; q ends.")] = False,
     mode: Annotated[
@@ -90,9 +103,11 @@ def run(
     from edgeinfer.model import asset_path
     from edgeinfer.pipeline import load_pipeline
     from edgeinfer.prior import read_prior
+    from edgeinfer.rotation import Rotation
     from edgeinfer.sources import open_source
 
     outputs = out or []
+    rotation = Rotation.parse(split_size, split_every, keep)
     # What may be refused is made before an output file is.
     with open_source(asset_path("demo.mp4") if source is None else source, mode=mode) as frames:
         share_cores(threads, live=frames.live)
@@ -101,7 +116,7 @@ def run(
             detect_every=_detect_every(detect_every) if frames.continuous else "auto", track=frames.continuous,
             threads=threads or 1, prior=read_prior(prior),
         )  # fmt: skip
-        sinks = _sinks(outputs, save_video, show)
+        sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation)
         with _Progress(frames, max_frames, enabled=not quiet) as progress:
             summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=progress.advance)
     if not quiet:
@@ -207,18 +222,21 @@ def _detect_every(text: str) -> int | Auto:
     return int(text)
 
 
-def _sinks(outputs: list[str], save_video: str | None, show: bool) -> list[Sink]:
+def _sinks(
+    outputs: list[str], save_video: str | None, show: bool, *, append: bool, rotation: Rotation | None
+) -> list[Sink]:
     """Open every output, or none."""
     from edgeinfer.errors import UsageError
-    from edgeinfer.sinks import VideoSink, WindowSink, check_target, open_sink
+    from edgeinfer.pictures import VideoSink, WindowSink
+    from edgeinfer.sinks import check_target, open_sink
 
     for target in outputs:
         check_target(target)
     if len({*outputs, *([save_video] if save_video else [])}) < len(outputs) + bool(save_video):
         raise UsageError("two outputs have the same name")
     window: list[Sink] = [WindowSink()] if show else []
-    video: list[Sink] = [VideoSink(save_video)] if save_video else []
-    return [*(open_sink(target) for target in outputs), *video, *window]
+    video: list[Sink] = [VideoSink(save_video, append=append)] if save_video else []
+    return [*(open_sink(target, append=append, rotation=rotation) for target in outputs), *video, *window]
 
 
 class _Progress:

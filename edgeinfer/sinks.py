@@ -1,7 +1,4 @@
-"""Where results go: JSONL, CSV, an annotated video, a window.
-
-A line is written whole, in one call and without a buffer of ours, so that a killed run leaves only whole lines.
-"""
+"""Where results go: the role of an output, JSONL and CSV."""
 
 from __future__ import annotations
 
@@ -9,25 +6,20 @@ import csv
 import io
 import json
 import os
-import stat
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import cv2
-import numpy as np
-
-from edgeinfer.draw import annotate
-from edgeinfer.errors import CapabilityError, OutputError, UsageError
+from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.lines import FLUSH_S, STDOUT, Lines
 from edgeinfer.patience import SourceState
-from edgeinfer.results import Result
+from edgeinfer.results import Face, Result
+from edgeinfer.rotation import Rotation
 from edgeinfer.sources import Frame
 
 SCHEMA = 1
-STDOUT = "-"
-WINDOW = "edgeinfer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +80,20 @@ class RunSummary:
         """The label shown most, None without faces."""
         return max(self.labels, key=lambda label: self.labels[label]) if self.faces else None
 
+    def since(self, earlier: RunSummary) -> RunSummary:
+        """What came after an earlier summary of the run; `stages_ms` and `delay_ms` stay those of the last frames."""
+        labels = {label: count - earlier.labels.get(label, 0) for label, count in self.labels.items()}
+        return replace(
+            self,
+            frames=self.frames - earlier.frames,
+            faces=self.faces - earlier.faces,
+            labels={label: count for label, count in labels.items() if count},
+            elapsed_s=self.elapsed_s - earlier.elapsed_s,
+            dropped=_less(self.dropped, earlier.dropped),
+            reconnects=_less(self.reconnects, earlier.reconnects),
+            skipped=_less(self.skipped, earlier.skipped),
+        )
+
 
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
     """Somebody closed the window: the run ends as if the source had."""
@@ -114,73 +120,31 @@ class StateListener(Protocol):
         """The source is connecting, live, stalled or lost."""
 
 
-class _Lines:
-    """Whole lines into a file or stdout."""
-
-    def __init__(self, target: str) -> None:
-        self._name = "stdout" if target == STDOUT else target
-        try:
-            # An older file is emptied by `start` only, so that a source that cannot be read costs nobody his results.
-            handle = 1 if target == STDOUT else os.open(target, os.O_WRONLY | os.O_CREAT, 0o666)
-            self._file = open(handle, "wb", buffering=0, closefd=target != STDOUT)  # noqa: SIM115
-        except OSError as error:
-            raise OutputError(f"cannot write {self._name}: {error.strerror}; does its folder exist?") from error
-        self._regular = target != STDOUT and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-
-    def start(self) -> None:
-        if self._regular:
-            self._file.truncate(0)
-
-    def write(self, line: str) -> None:
-        data = line.encode()
-        written = 0
-        try:
-            while written < len(data):
-                written += self._file.write(data[written:]) or 0
-        except OSError as error:
-            self._drop(written)
-            raise OutputError(
-                f"cannot write {self._name}: {error.strerror}; what was written before is kept"
-            ) from error
-
-    def _drop(self, written: int) -> None:
-        """Take back the part of a line that still went in."""
-        if self._regular and written:
-            self._file.truncate(self._file.tell() - written)
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class JsonlSink(AbstractContextManager["JsonlSink"]):
-    """One JSON object a line: a header, the frames, a summary (schema 1)."""
+    """One JSON object a line: a header, the frames, a summary (schema 1). Each part of a split file has all three."""
 
-    def __init__(self, target: str) -> None:
-        """Open a file, or stdout for "-".
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        self._lines = _Lines(target)
+    def __init__(
+        self, target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S
+    ) -> None:
+        """Open a file, or stdout for "-"; see `open_sink`."""
+        self._lines = Lines(target, append=append, rotation=rotation, flush_s=flush_s)
+        self._header: dict[str, Any] = {}
         self._summary: Callable[[], RunSummary] | None = None
+        self._earlier: RunSummary | None = None
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Write the header line."""
-        self._lines.start()
+        """Write the header line, after what is there already if the file is continued."""
         model = {"name": header.model, "sha256": header.model_sha256, "labels": list(header.labels)}
-        self._put(
-            {
-                "type": "header",
-                "schema": SCHEMA,
-                "source": header.source,
-                "model": model,
-                "versions": dict(header.versions),
-            }
-        )
+        self._header = {"type": "header", "schema": SCHEMA, "source": header.source, "model": model}
+        self._header["versions"] = dict(header.versions)
+        self._lines.start('{"type":"header",')
+        self._put(self._header)
         self._summary = summary
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Write one frame's line."""
+        """Write one frame's line, in a new part of the file if one is due."""
+        if self._lines.due:
+            self._split()
         faces = [
             {
                 "track": face.track_id,
@@ -194,14 +158,33 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         ]
         self._put({"type": "frame", "frame": frame.index, "time_s": round(frame.timestamp_s, 4), "faces": faces})
 
+    def source_state(self, state: SourceState) -> None:
+        """Write a line for what happened to a live source, between header and summary only."""
+        if self._summary is not None:
+            line = {"type": "source", "state": state.state, "time_s": round(state.at_s, 4), "detail": state.detail}
+            self._put(line)
+
     def __exit__(self, *_: object) -> None:
         """Write the summary line, also of a run that broke off."""
-        summary, self._summary = self._summary, None
         try:
-            if summary:
-                self._put(_summary_line(summary()))
+            self._finish()
         finally:
             self._lines.close()
+
+    def _split(self) -> None:
+        summary = self._summary
+        self._finish()
+        self._lines.split()
+        self._put(self._header)
+        self._summary = summary
+
+    def _finish(self) -> None:
+        """Write the summary of this part, once."""
+        summary, self._summary = self._summary, None
+        if summary is not None:
+            now = summary()
+            self._put(_summary_line(now.since(self._earlier) if self._earlier else now))
+            self._earlier = now
 
     def _put(self, value: dict[str, Any]) -> None:
         try:
@@ -214,135 +197,60 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
 class CsvSink(AbstractContextManager["CsvSink"]):
     """One row a face: frame, time_s, track, x, y, w, h, label, confidence and a probability for each label."""
 
-    def __init__(self, target: str) -> None:
-        """Open a file.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        self._lines = _Lines(target)
+    def __init__(
+        self, target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S
+    ) -> None:
+        """Open a file; see `open_sink`."""
+        self._lines = Lines(target, append=append, rotation=rotation, flush_s=flush_s)
+        self._columns = ""
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Write the row of column names."""
-        self._lines.start()
-        self._put("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence", *header.labels)
+        """Write the row of column names, unless a file is continued that has it."""
+        self._columns = _row("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence", *header.labels)
+        if not self._lines.start(self._columns):
+            self._lines.write(self._columns)
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Write a row for each face."""
-        for face in result.faces:
-            emotion = face.emotion
-            shares = _rounded({"": emotion.confidence, **emotion.probabilities}).values()
-            self._put(
-                frame.index,
-                round(frame.timestamp_s, 4),
-                face.track_id,
-                *face.box.xywh,
-                emotion.label,
-                *shares,
-            )
+        """Write a row for each face, in a new part of the file if one is due."""
+        if self._lines.due:
+            self._lines.split()
+            self._lines.write(self._columns)
+        self._lines.write("".join(_face_row(frame, face) for face in result.faces))
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._lines.close()
 
-    def _put(self, *values: object) -> None:
-        line = io.StringIO(newline="")
-        csv.writer(line, lineterminator="\n").writerow(values)
-        self._lines.write(line.getvalue())
+
+def _face_row(frame: Frame, face: Face) -> str:
+    shares = _rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
+    return _row(frame.index, round(frame.timestamp_s, 4), face.track_id, *face.box.xywh, face.emotion.label, *shares)
 
 
-class VideoSink(AbstractContextManager["VideoSink"]):
-    """An annotated MP4. Pictures of another size than the first are fitted into it."""
-
-    def __init__(self, path: str) -> None:
-        """Name the file; it is opened with the first frame.
-
-        Raises:
-            UsageError: the suffix is not .mp4.
-            OutputError: its folder does not exist or cannot be written.
-        """
-        self._path = Path(path)
-        if self._path.suffix.lower() != ".mp4":
-            raise UsageError(f"a video is written as .mp4, not {self._path.suffix or path!r}")
-        check_writable(self._path)
-        self._writer: cv2.VideoWriter | None = None
-        self._size_wh, self._fps = (0, 0), 30.0
-
-    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Take the source's rate; 30 a second where it tells none."""
-        self._fps = header.fps or 30.0
-
-    def write(self, frame: Frame, result: Result) -> None:
-        """Annotate and append one frame."""
-        picture = annotate(frame.image, result)
-        if self._writer is None:
-            self._size_wh = (picture.shape[1], picture.shape[0])
-            self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size_wh)
-            if not self._writer.isOpened():
-                raise OutputError(
-                    f"cannot write the video {self._path}; is the disk full, or MPEG-4 missing in this OpenCV?"
-                )
-        self._writer.write(_fit(picture, self._size_wh))
-
-    def __exit__(self, *_: object) -> None:
-        """Finish the file.
-
-        Raises:
-            OutputError: nothing of it reached the disk.
-        """
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            if not self._path.is_file() or self._path.stat().st_size == 0:
-                raise OutputError(f"the video {self._path} could not be written; is the disk full?")
+def _row(*values: object) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()
 
 
-class WindowSink(AbstractContextManager["WindowSink"]):
-    """A window with the annotated picture; q or Escape ends the run."""
-
-    def __init__(self) -> None:
-        """Check that this OpenCV can show windows here.
-
-        Raises:
-            CapabilityError: it was built without them, or there is no screen.
-        """
-        try:
-            cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
-        except cv2.error as error:
-            raise CapabilityError(
-                "this OpenCV shows no windows; with a screen, put opencv-python in the place of opencv-python-headless"
-            ) from error
-
-    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Put the source into the title."""
-        cv2.setWindowTitle(WINDOW, f"edgeinfer: {header.source}")
-
-    def write(self, frame: Frame, result: Result) -> None:
-        """Show one frame.
-
-        Raises:
-            Stopped: q or Escape was pressed.
-        """
-        cv2.imshow(WINDOW, annotate(frame.image, result))
-        if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
-            raise Stopped
-
-    def __exit__(self, *_: object) -> None:
-        """Close the window."""
-        cv2.destroyWindow(WINDOW)
+SINKS: dict[str, Callable[..., Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink}
 
 
-SINKS: dict[str, Callable[[str], Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink}
-
-
-def open_sink(target: str) -> Sink:
+def open_sink(target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S) -> Sink:
     """Open an output by its suffix; "-" is JSONL on stdout.
 
+    Args:
+        target: a path that ends in .jsonl or .csv, or "-".
+        append: continue an older file instead of emptying it; a part of a line at its end is cut off first.
+        rotation: when to split a file, and how many parts to keep; stdout, pipes and devices are never split.
+        flush_s: how long a line for a file may wait for others, in seconds, 0..3600; at most so much is lost when the
+            process is killed. All else gets every line at once.
+
     Raises:
-        UsageError: no output has this suffix.
+        UsageError: no output has this suffix, or flush_s is out of range.
         OutputError: it cannot be written.
     """
-    return SINKS[check_target(target)](target)
+    return SINKS[check_target(target)](target, append=append, rotation=rotation, flush_s=flush_s)
 
 
 def check_target(target: str) -> str:
@@ -372,8 +280,17 @@ def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
     return {label: round(value, 4) for label, value in probabilities.items()}
 
 
+def _less(count: int | None, earlier: int | None) -> int | None:
+    return None if count is None else count - (earlier or 0)
+
+
 def _summary_line(summary: RunSummary) -> dict[str, Any]:
-    live = {} if summary.delay_ms is None else {"delay_ms": dict(summary.delay_ms), "dropped": summary.dropped}
+    optional = {
+        "delay_ms": None if summary.delay_ms is None else dict(summary.delay_ms),
+        "dropped": summary.dropped,
+        "reconnects": summary.reconnects,
+        "skipped": summary.skipped,
+    }
     return {
         "type": "summary",
         "frames": summary.frames,
@@ -382,17 +299,5 @@ def _summary_line(summary: RunSummary) -> dict[str, Any]:
         "elapsed_s": round(summary.elapsed_s, 3),
         "fps": round(summary.fps, 1),
         "stages_ms": {stage: dict(values) for stage, values in summary.stages_ms.items()},
-        **live,
+        **{name: value for name, value in optional.items() if value is not None},
     }
-
-
-def _fit(picture: np.ndarray[Any, np.dtype[np.uint8]], size_wh: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    height, width = picture.shape[:2]
-    if (width, height) == size_wh:
-        return picture
-    scale = min(size_wh[0] / width, size_wh[1] / height)
-    wide, high = max(1, int(width * scale)), max(1, int(height * scale))
-    x, y = (size_wh[0] - wide) // 2, (size_wh[1] - high) // 2
-    canvas = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
-    canvas[y : y + high, x : x + wide] = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA)
-    return canvas

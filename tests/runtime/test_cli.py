@@ -248,7 +248,7 @@ def test_a_signal_closes_every_output(tmp_path: Path, clip: Path, number: signal
     ]
     with subprocess.Popen([*command, *outputs], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60 * PATIENCE
-        while not (tmp_path / "x.csv").exists() or (tmp_path / "x.csv").read_text().count("\n") < 5:
+        while not (tmp_path / "x.mp4").exists() or (tmp_path / "x.mp4").stat().st_size < 10_000:
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.02)
@@ -258,7 +258,7 @@ def test_a_signal_closes_every_output(tmp_path: Path, clip: Path, number: signal
     assert errors == "edgeinfer: interrupted; every output is closed\n"
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert lines[-1]["type"] == "summary"
-    assert 3 <= lines[-1]["frames"] < 400  # four were written, and the last may not have been counted yet
+    assert 0 < lines[-1]["frames"] < 400
     video = cv2.VideoCapture(str(tmp_path / "x.mp4"))
     assert video.read()[0]
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) >= lines[-1]["frames"]

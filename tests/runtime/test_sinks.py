@@ -3,10 +3,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -17,14 +17,17 @@ from edgeinfer import (
     JsonlSink,
     OutputError,
     Pipeline,
+    Result,
+    Rotation,
     RunSummary,
     UsageError,
-    VideoSink,
-    annotate,
     open_sink,
     run,
 )  # fmt: skip
-from edgeinfer.sinks import Sink
+from edgeinfer.patience import SourceState
+from edgeinfer.rotation import parts
+from edgeinfer.sinks import RunHeader, Sink
+from edgeinfer.sources import Frame
 from tools.fakes import FakeDetector, FakeSource
 
 FRAMES = [np.full((60, 80, 3), grey, np.uint8) for grey in (0, 0, 250)]
@@ -75,23 +78,6 @@ def test_csv_has_a_row_for_each_face(tmp_path: Path, pipeline: Pipeline) -> None
     assert sum(float(rows[0][name]) for name in list(rows[0])[9:]) == pytest.approx(1, abs=1e-3)
 
 
-def test_video_can_be_played_and_carries_the_boxes(tmp_path: Path, pipeline: Pipeline) -> None:
-    path = tmp_path / "x.mp4"
-    write(pipeline, VideoSink(str(path)))
-    capture = cv2.VideoCapture(str(path))
-    frames = [capture.read()[1] for _ in range(3)]
-    assert not capture.read()[0]
-    assert frames[0].shape == (60, 80, 3)
-    assert frames[0][10:30, 10].mean() > 60  # the box on a black frame
-
-
-def test_pictures_of_another_size_are_fitted_into_the_video(tmp_path: Path, pipeline: Pipeline) -> None:
-    images = [np.full(shape, 200, np.uint8) for shape in ((60, 80, 3), (200, 50, 3), (30, 90, 3))]
-    run(FakeSource(images), pipeline, [VideoSink(str(tmp_path / "x.mp4"))])
-    capture = cv2.VideoCapture(str(tmp_path / "x.mp4"))
-    assert [capture.read()[1].shape for _ in range(3)] == [(60, 80, 3)] * 3
-
-
 def test_all_outputs_at_once_count_the_same(tmp_path: Path, pipeline: Pipeline) -> None:
     sinks = [open_sink(str(tmp_path / name)) for name in ("a.jsonl", "b.csv", "c.jsonl")]
     summary = run(FakeSource(FRAMES, fps=1), pipeline, sinks)
@@ -107,17 +93,10 @@ def test_unknown_suffix(name: str) -> None:
         open_sink(name)
 
 
-def test_a_video_must_be_mp4(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\.mp4"):
-        VideoSink(str(tmp_path / "x.avi"))
-
-
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
 def test_a_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match="folder"):
         open_sink(str(tmp_path / "none" / name))
-    with pytest.raises(OutputError, match="folder"):
-        VideoSink(str(tmp_path / "none" / "x.mp4"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -129,58 +108,130 @@ def test_a_full_disk_is_an_output_error(kind: type[JsonlSink | CsvSink], pipelin
     assert (lines[0]["type"], lines[-1]["type"]) == ("header", "summary")
 
 
-def test_the_part_of_a_line_that_still_went_in_is_taken_back(
-    tmp_path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sink = JsonlSink(str(tmp_path / "x.jsonl"))
-    file, room = sink._lines._file, 2000
-
-    class Small:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(file, name)
-
-        def write(self, data: bytes) -> int:
-            nonlocal room
-            if room == 0:
-                raise OSError(28, "No space left on device")
-            part = data[:room]
-            room -= len(part)
-            return file.write(part) or 0
-
-    monkeypatch.setattr(sink._lines, "_file", Small())
-    with pytest.raises(OutputError):
-        write(pipeline, sink)
-    assert (tmp_path / "x.jsonl").read_bytes().endswith(b"\n")
-    assert [line["type"] for line in read(tmp_path / "x.jsonl")][:2] == ["header", "frame"]
-
-
-def test_lines_are_on_the_disk_before_the_run_ends(tmp_path: Path, pipeline: Pipeline) -> None:
-    path, seen = tmp_path / "x.jsonl", []
-    run(
-        FakeSource(FRAMES),
-        pipeline,
-        [JsonlSink(str(path))],
-        on_result=lambda *_: seen.append(len(read(path))),
-    )
-    assert seen == [2, 3, 4]
-
-
-def test_annotate_leaves_the_picture_and_marks_the_copy(pipeline: Pipeline) -> None:
-    result = pipeline(FRAMES[0])
-    marked = annotate(FRAMES[0], result)
-    assert FRAMES[0].max() == 0
-    assert marked.max() > 100
-    assert annotate(FRAMES[0][:, :, 0], result).shape == (60, 80, 3)
-
-
-def test_annotate_stays_inside_for_a_box_at_the_corner(classifier: EmotionClassifier) -> None:
-    result = Pipeline(FakeDetector([Box(70, 0, 40, 80)]), classifier)(FRAMES[0])
-    assert annotate(FRAMES[0], result).shape == (60, 80, 3)
-
-
 def test_stdout_stays_open(pipeline: Pipeline, capfd: pytest.CaptureFixture[str]) -> None:
     write(pipeline, open_sink("-"))
     os.write(1, b"after\n")
     lines = capfd.readouterr().out.splitlines()
     assert json.loads(lines[0])["type"] == "header"
     assert lines[-1] == "after"
+
+
+def test_lines_of_a_pipe_are_there_before_the_run_ends(pipeline: Pipeline, capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[int] = []
+    sink = open_sink("-", flush_s=3600)
+    run(FakeSource(FRAMES), pipeline, [sink], on_result=lambda *_: seen.append(capfd.readouterr().out.count("\n")))
+    assert seen == [2, 1, 1]
+
+
+def part_files(folder: Path, suffix: str) -> list[Path]:
+    """Every part of x, the current one last."""
+    return [*parts(folder / f"x{suffix}"), folder / f"x{suffix}"]
+
+
+def test_every_part_of_jsonl_stands_alone(tmp_path: Path, pipeline: Pipeline) -> None:
+    sink = JsonlSink(str(tmp_path / "x.jsonl"), rotation=Rotation(1500))
+    total = run(FakeSource(FRAMES * 4), pipeline, [sink])
+    seen = [read(path) for path in part_files(tmp_path, ".jsonl")]
+    assert len(seen) > 3
+    for header, *frames, summary in seen:
+        assert header == seen[0][0]
+        assert {line["type"] for line in frames} == {"frame"}
+        assert summary["type"] == "summary"
+        assert summary["frames"] == len(frames)
+        assert summary["faces"] == sum(summary["labels"].values()) == 2 * len(frames)
+    assert [line["frame"] for part in seen for line in part[1:-1]] == list(range(12))
+    summaries = [part[-1] for part in seen]
+    assert sum(summary["labels"].get("happy", 0) for summary in summaries) == total.labels["happy"]
+    assert sum(summary["elapsed_s"] for summary in summaries) <= total.elapsed_s + 0.001 * len(seen)
+
+
+def test_every_part_of_csv_has_its_columns(tmp_path: Path, pipeline: Pipeline) -> None:
+    run(FakeSource(FRAMES * 10), pipeline, [CsvSink(str(tmp_path / "x.csv"), rotation=Rotation(1000))])
+    seen = [list(csv.DictReader(path.read_text().splitlines())) for path in part_files(tmp_path, ".csv")]
+    assert len(seen) > 2
+    rows = [row for part in seen for row in part]
+    assert [row["frame"] for row in rows] == [str(index // 2) for index in range(60)]
+    assert all(part[0]["frame"] != before[-1]["frame"] for before, part in pairwise(seen)), "no frame is split"
+    assert {len(row) for row in rows} == {9 + 7}
+
+
+def test_old_parts_are_deleted_beyond_what_is_kept(tmp_path: Path, pipeline: Pipeline) -> None:
+    rotation = Rotation(1000, keep=2)
+    run(FakeSource(FRAMES * 4), pipeline, [JsonlSink(str(tmp_path / "x.jsonl"), rotation=rotation)])
+    seen = [read(path) for path in part_files(tmp_path, ".jsonl")]
+    assert len(seen) == 3
+    assert seen[-1][-2]["frame"] == 11
+
+
+def test_a_part_that_cannot_be_filed_away_still_ends_with_one_summary(tmp_path: Path, pipeline: Pipeline) -> None:
+    path, moved = tmp_path / "x.jsonl", tmp_path / "moved"
+    sink = JsonlSink(str(path), rotation=Rotation(1500))
+
+    def move_away(frame: Frame, _: Result) -> None:
+        if frame.index == 0:
+            path.rename(moved)
+
+    with pytest.raises(OutputError, match="could not be filed away"):
+        run(FakeSource(FRAMES * 4), pipeline, [sink], on_result=move_away)
+    kinds = [line["type"] for line in read(moved)]
+    assert (kinds[0], kinds.count("summary"), kinds[-1]) == ("header", 1, "summary")
+
+
+def test_a_second_run_continues_both_formats(tmp_path: Path, pipeline: Pipeline) -> None:
+    names = [str(tmp_path / name) for name in ("x.jsonl", "x.csv")]
+    for _ in range(2):
+        write(pipeline, *(open_sink(name, append=True) for name in names))
+    kinds = [line["type"] for line in read(tmp_path / "x.jsonl")]
+    assert kinds == ["header", "frame", "frame", "frame", "summary"] * 2
+    rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
+    assert [row["frame"] for row in rows] == ["0", "0", "1", "1", "2", "2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("x.csv", "frame,time_s,track,x,y,w,h,label,confidence,glad\n0,0.0"), ("x.jsonl", '{"a":1}\n{"b"')],
+)
+def test_a_file_of_other_content_is_not_continued(tmp_path: Path, pipeline: Pipeline, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(OutputError, match="cannot continue") as error:
+        write(pipeline, open_sink(str(tmp_path / name), append=True))
+    assert error.value.exit_code == 6
+    assert (tmp_path / name).read_text() == content
+
+
+def test_what_happens_to_a_source_is_a_line_of_its_own(tmp_path: Path, pipeline: Pipeline) -> None:
+    sink = JsonlSink(str(tmp_path / "x.jsonl"))
+    sink.source_state(SourceState("connecting", 0.0, "before the header"))
+    states = {1: SourceState("stalled", 2.00001, "no frame for 5 s"), 2: SourceState("live", 9.5, "")}
+
+    def tell(frame: Frame, _: Result) -> None:
+        if frame.index in states:
+            sink.source_state(states[frame.index])
+
+    run(FakeSource(FRAMES), pipeline, [sink], on_result=tell)
+    lines = read(tmp_path / "x.jsonl")
+    assert [line["type"] for line in lines] == ["header", "frame", "frame", "source", "frame", "source", "summary"]
+    assert lines[3] == {"type": "source", "state": "stalled", "time_s": 2.0, "detail": "no frame for 5 s"}
+    assert lines[5] == {"type": "source", "state": "live", "time_s": 9.5, "detail": ""}
+
+
+def test_counts_of_a_live_source_belong_to_their_part() -> None:
+    earlier = RunSummary(10, 4, {"sad": 1, "happy": 3}, 2.0, {}, {"p50": 1.0}, dropped=5, reconnects=1)
+    now = RunSummary(25, 6, {"sad": 1, "happy": 5}, 5.0, {"decode": {}}, {"p50": 2.0}, 5, reconnects=3, skipped=2)
+    assert now.since(earlier) == RunSummary(15, 2, {"happy": 2}, 3.0, {"decode": {}}, {"p50": 2.0}, 0, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        pytest.param({}, {}, id="a-file"),
+        pytest.param({"skipped": 2}, {"skipped": 2}, id="a-damaged-file"),
+        pytest.param({"dropped": 0, "reconnects": 0}, {"dropped": 0, "reconnects": 0}, id="a-camera"),
+    ],
+)
+def test_counts_that_do_not_apply_are_left_out(tmp_path: Path, counts: dict[str, Any], told: dict[str, int]) -> None:
+    with JsonlSink(str(tmp_path / "x.jsonl")) as sink:
+        header = RunHeader("x", None, ("sad",), "m", "", {})
+        sink.start(header, lambda: RunSummary(0, 0, {}, 1.0, {}, **counts))
+    summary = read(tmp_path / "x.jsonl")[-1]
+    assert {name: summary[name] for name in ("dropped", "reconnects", "skipped", "delay_ms") if name in summary} == told

@@ -1,0 +1,124 @@
+"""Where results are seen: an annotated video, a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgeinfer.draw import annotate
+from edgeinfer.errors import CapabilityError, OutputError, UsageError
+from edgeinfer.results import Result
+from edgeinfer.sinks import RunHeader, RunSummary, Stopped, check_writable
+from edgeinfer.sources import Frame
+
+WINDOW = "edgeinfer"
+
+
+class VideoSink(AbstractContextManager["VideoSink"]):
+    """An annotated MP4. Pictures of another size than the first are fitted into it."""
+
+    def __init__(self, path: str, *, append: bool = False) -> None:
+        """Name the file; it is opened with the first frame.
+
+        Args:
+            path: of the file.
+            append: keep an older file, and write beside it under the first free of the names "x-1.mp4", "x-2.mp4", …
+
+        Raises:
+            UsageError: the suffix is not .mp4.
+            OutputError: its folder does not exist or cannot be written.
+        """
+        self._path, self._append = Path(path), append
+        if self._path.suffix.lower() != ".mp4":
+            raise UsageError(f"a video is written as .mp4, not {self._path.suffix or path!r}")
+        check_writable(self._path)
+        self._writer: cv2.VideoWriter | None = None
+        self._size_wh, self._fps = (0, 0), 30.0
+
+    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
+        """Take the source's rate; 30 a second where it tells none."""
+        self._fps = header.fps or 30.0
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Annotate and append one frame."""
+        picture = annotate(frame.image, result)
+        if self._writer is None:
+            if self._append:
+                self._path = _free(self._path)
+            self._size_wh = (picture.shape[1], picture.shape[0])
+            self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size_wh)
+            if not self._writer.isOpened():
+                raise OutputError(
+                    f"cannot write the video {self._path}; is the disk full, or MPEG-4 missing in this OpenCV?"
+                )
+        self._writer.write(_fit(picture, self._size_wh))
+
+    def __exit__(self, *_: object) -> None:
+        """Finish the file.
+
+        Raises:
+            OutputError: nothing of it reached the disk.
+        """
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+            if not self._path.is_file() or self._path.stat().st_size == 0:
+                raise OutputError(f"the video {self._path} could not be written; is the disk full?")
+
+
+class WindowSink(AbstractContextManager["WindowSink"]):
+    """A window with the annotated picture; q or Escape ends the run."""
+
+    def __init__(self) -> None:
+        """Check that this OpenCV can show windows here.
+
+        Raises:
+            CapabilityError: it was built without them, or there is no screen.
+        """
+        try:
+            cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
+        except cv2.error as error:
+            raise CapabilityError(
+                "this OpenCV shows no windows; with a screen, put opencv-python in the place of opencv-python-headless"
+            ) from error
+
+    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
+        """Put the source into the title."""
+        cv2.setWindowTitle(WINDOW, f"edgeinfer: {header.source}")
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Show one frame.
+
+        Raises:
+            Stopped: q or Escape was pressed.
+        """
+        cv2.imshow(WINDOW, annotate(frame.image, result))
+        if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
+            raise Stopped
+
+    def __exit__(self, *_: object) -> None:
+        """Close the window."""
+        cv2.destroyWindow(WINDOW)
+
+
+def _free(path: Path) -> Path:
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
+    return path if not path.exists() else next(name for name in numbered if not name.exists())
+
+
+def _fit(picture: np.ndarray[Any, np.dtype[np.uint8]], size_wh: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    height, width = picture.shape[:2]
+    if (width, height) == size_wh:
+        return picture
+    scale = min(size_wh[0] / width, size_wh[1] / height)
+    wide, high = max(1, int(width * scale)), max(1, int(height * scale))
+    x, y = (size_wh[0] - wide) // 2, (size_wh[1] - high) // 2
+    canvas = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    canvas[y : y + high, x : x + wide] = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA)
+    return canvas

@@ -1,0 +1,90 @@
+"""What is left of a run's outputs when it is continued, split, killed, or when the disk is full."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.patience import PATIENCE
+
+
+def edgeinfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgeinfer", "run", *map(str, arguments), "--detector", "none", "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text()
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_run_splits_and_the_next_one_goes_on(clip: Path, tmp_path: Path) -> None:
+    options = ["--split-size", "4kB", "--split-every", "1000d", "--keep", "3", "--append"]
+    for _ in range(2):
+        done = edgeinfer(clip, "--out", tmp_path / "x.jsonl", "--out", tmp_path / "y.csv", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+    parts = sorted(tmp_path.glob("x-*.jsonl"))
+    assert len(parts) == 3
+    for path in parts:
+        kinds = [line["type"] for line in read(path)]
+        assert (kinds[0], kinds[-1]) == ("header", "summary")
+    assert read(tmp_path / "x.jsonl")[-2]["frame"] == 24
+    rows = [row for path in (*tmp_path.glob("y-*.csv"), tmp_path / "y.csv") for row in path.read_text().splitlines()]
+    assert sum(row.startswith("24,") for row in rows) == 2, "a row of the last frame of both runs"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        pytest.param(["--split-size", "lots"], "cannot read the size 'lots'", id="size"),
+        pytest.param(["--split-every", "0s"], "a second or more", id="time"),
+        pytest.param(["--keep", "3"], "when to split", id="keep-alone"),
+    ],
+)
+def test_options_without_meaning_are_2(clip: Path, tmp_path: Path, options: list[str], sentence: str) -> None:
+    done = edgeinfer(clip, "--out", tmp_path / "x.jsonl", *options)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert sentence in done.stderr
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount here")
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+def test_a_full_disk_is_6_and_keeps_whole_lines(small_disk: Path, name: str) -> None:
+    path = small_disk / name
+    (small_disk / "other").write_bytes(bytes(26_000))
+    done = edgeinfer("--out", path, "--split-size", "1MB")
+    assert done.returncode == 6, done.stderr
+    assert done.stderr.startswith(f"edgeinfer: cannot write {path}: No space left on device")
+    assert done.stderr.count("\n") == 1
+    text = path.read_text()
+    assert text.endswith("\n")
+    columns = len(text.splitlines()[0].split(","))
+    assert [line for line in text.splitlines() if not _whole(line, columns)] == []
+    assert len(text.splitlines()) > 3
+
+
+def _whole(line: str, columns: int) -> bool:
+    return line.count(",") == columns - 1 if line[0] != "{" else bool(json.loads(line))
