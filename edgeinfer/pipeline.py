@@ -30,7 +30,13 @@ class Pipeline:
     """
 
     def __init__(
-        self, detector: FaceDetector, classifier: Classifier, *, track: bool = True, detect_every: int | Auto = "auto"
+        self,
+        detector: FaceDetector,
+        classifier: Classifier,
+        *,
+        track: bool = True,
+        detect_every: int | Auto = "auto",
+        unknown_below: float = 0.0,
     ) -> None:
         """Put the parts together.
 
@@ -41,22 +47,26 @@ class Pipeline:
                 number of its own and nothing is smoothed.
             detect_every: "auto" searches by time, in parts, and follows faces in between; a number has the detector
                 search every n-th frame, 1 or more.
+            unknown_below: confidence below which a face's label is "unknown", 0..1; 0 gives every face an expression.
 
         Raises:
-            UsageError: `detect_every` is neither "auto" nor 1 or more, or means nothing without tracking.
+            UsageError: `detect_every` is neither "auto" nor 1 or more, or means nothing without tracking, or
+                `unknown_below` is out of bounds.
         """
+        if not 0 <= unknown_below <= 1:
+            raise UsageError(f"unknown_below is {unknown_below}; it must be in 0..1")
         if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
             raise UsageError(f"detect_every is {detect_every!r}; it must be 1 or more, or auto")
         if not track and detect_every not in ("auto", 1):
             raise UsageError(f"detect_every is {detect_every}; without tracking every frame is searched")
         self.detector, self.classifier = detector, classifier
-        self._track, self._detect_every = track, detect_every
+        self._track, self._detect_every, self._unknown_below = track, detect_every, unknown_below
         self.reset()
 
     def reset(self) -> None:
         """Forget every face, as at the start of another source."""
         self._watcher = Watcher(self.detector, self._detect_every)
-        self._reader = Reader(self.classifier)
+        self._reader = Reader(self.classifier, unknown_below=self._unknown_below)
         self._single_ids = itertools.count(1)
         self._next_s = 0.0
 
@@ -89,7 +99,10 @@ class Pipeline:
         detected = time.perf_counter()
         crops = [crop_face(image, box.xywh, self.classifier.margin) for box in boxes]
         raws = self.classifier.classify(crops)
-        faces = tuple(Face(next(self._single_ids), box, raw, raw) for box, raw in zip(boxes, raws, strict=True))
+        faces = tuple(
+            Face(next(self._single_ids), box, raw.doubted(self._unknown_below), raw)
+            for box, raw in zip(boxes, raws, strict=True)
+        )
         classified = time.perf_counter()
         stages = {"detect": detected - started, "track": 0.0, "classify": classified - detected}
         return Result(faces, now_s, {name: 1000 * seconds for name, seconds in stages.items()})
@@ -105,6 +118,7 @@ def load_pipeline(
     track: bool = True,
     threads: int = 1,
     prior: Prior = "natural",
+    unknown_below: float = 0.0,
 ) -> Pipeline:
     """Make a pipeline; without arguments the bundled model behind the frontal cascade.
 
@@ -117,6 +131,7 @@ def load_pipeline(
         track: whether frames follow each other.
         threads: cores for one call of the model.
         prior: how often each expression is expected, see `EmotionClassifier.load`.
+        unknown_below: confidence below which a face's label is "unknown", 0..1.
 
     Raises:
         UsageError: an option is out of bounds, or does not belong to the detector or the model.
@@ -125,7 +140,7 @@ def load_pipeline(
     """
     finder = create_detector(detector, model=detector_model, cascade=cascade)
     reader = EmotionClassifier.load(model, threads=threads, prior=prior)
-    return Pipeline(finder, reader, track=track, detect_every=detect_every)
+    return Pipeline(finder, reader, track=track, detect_every=detect_every, unknown_below=unknown_below)
 
 
 def _check(image: Any) -> None:

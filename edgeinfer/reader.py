@@ -25,10 +25,10 @@ class _Answer:
 class Reader:
     """Asks the classifier about those faces whose last answer is too old, all in one batch."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, *, unknown_below: float = 0.0) -> None:
         """Start without any answer."""
         self._classifier = classifier
-        self._smoother = Smoother(classifier.labels)
+        self._smoother = Smoother(classifier.labels, unknown_below=unknown_below)
         self._answers: dict[int, _Answer] = {}
 
     def read(self, image: Image, seen: Sequence[tuple[int, Box]], now_s: float) -> tuple[Face, ...]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 LABELS: tuple[str, ...] = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
 """The seven expressions of the bundled model, in the order of its outputs. A model's own list always wins."""
+
+UNKNOWN = "unknown"
+"""The label of a face whose likeliest expression is less likely than was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,18 @@ class Emotion:
     """The expression that the model perceives in one face.
 
     Attributes:
-        label: the model's name for it.
-        confidence: probability of `label`, 0..1.
+        label: the model's name for it, or "unknown" where a threshold was asked for.
+        confidence: probability of `label`, 0..1; for "unknown" that of the label it stands for.
         probabilities: label to probability, in the model's order; they sum to 1.
     """
 
     label: str
     confidence: float
     probabilities: Mapping[str, float]
+
+    def doubted(self, below: float) -> Emotion:
+        """The same, called "unknown" where its confidence is below a threshold."""
+        return replace(self, label=UNKNOWN) if self.confidence < below else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,20 @@ def test_without_tracking_every_face_is_on_its_own(classifier: EmotionClassifier
     assert dark.emotion.label == "neutral"
 
 
+@pytest.mark.parametrize("track", [True, False], ids=["tracked", "alone"])
+def test_faces_below_the_threshold_are_unknown_and_keep_their_probabilities(
+    classifier: EmotionClassifier, track: bool
+) -> None:
+    detector = FakeDetector([Box(10, 10, 20, 20)])
+    known = Pipeline(detector, classifier, track=track)(FRAME).faces[0]
+    doubted = Pipeline(detector, classifier, track=track, unknown_below=1.0)(FRAME).faces[0]
+    assert known.emotion.label == "happy"
+    assert doubted.emotion.label == "unknown"
+    assert doubted.emotion.confidence == known.emotion.confidence
+    assert doubted.emotion.probabilities == known.emotion.probabilities
+    assert doubted.raw == known.raw
+
+
 def test_reset_forgets(classifier: EmotionClassifier) -> None:
     pipeline = Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier)
     pipeline(FRAME)

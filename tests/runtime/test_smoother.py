@@ -50,3 +50,12 @@ def test_tracks_do_not_mix_and_are_forgotten() -> None:
     assert smoother.update(2, emotion(0.0), 0.0).label == "neutral"
     smoother.keep(frozenset({2}))
     assert smoother.update(1, emotion(0.0), 0.01).probabilities["happy"] == 0.0
+
+
+def test_a_doubtful_face_is_unknown_until_its_label_is_clear() -> None:
+    smoother, shown = Smoother(LABELS, unknown_below=0.7, time_constant_s=1e-9), []
+    for frame, happy in enumerate((0.65, 0.72, 0.76, 0.72, 0.69, 0.2)):
+        answer = smoother.update(1, emotion(happy), frame / 30)
+        shown.append(answer.label)
+        assert answer.confidence == pytest.approx(max(answer.probabilities.values()))
+    assert shown == ["unknown", "unknown", "happy", "happy", "unknown", "neutral"]

@@ -22,11 +22,13 @@ class MjpegServer:
             "refuse" answers with an error.
         size_wh: of the pictures.
         connections: opened so far.
+        lives: connections that got at least one whole picture.
     """
 
     def __init__(self, size_wh: tuple[int, int] = (160, 120), *, pictures: list[Any] | None = None) -> None:
         self.behaviour: Behaviour = "play"
-        self.size_wh, self.connections, self._pictures = size_wh, 0, pictures
+        self.size_wh, self._pictures = size_wh, pictures
+        self.connections = self.lives = 0
         self._over = threading.Event()
         owner = self
 
@@ -69,6 +71,7 @@ class MjpegServer:
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
                     handler.wfile.write(head + data + b"\r\n")
                     number += 1
+                    self.lives += number == 1
                 elif self.behaviour == "garbage":
                     handler.wfile.write(noise.bytes(2000))
         except OSError:

@@ -82,6 +82,16 @@ class TestFaceBatches:
         first.start_epoch(1)
         assert (before != first[0][0]).any()
 
+    def test_scrambled_faces_are_taught_as_no_expression_in_particular(self, faces: Faces) -> None:
+        batches = FaceBatches(faces, batch_size=21, mixup=0.0, seed=0, scrambled=0.5)
+        images, labels = batches[0]
+        mean = faces.soft_labels.mean(axis=0)
+        doubted = np.array([np.allclose(label, mean) for label in labels])
+        known = {face.tobytes() for face in faces.images}
+        assert 0 < doubted.sum() < 21
+        assert [image.tobytes() in known for image in images] == (~doubted).tolist()
+        assert faces.soft_labels.max() == 1  # the faces themselves stay as they were
+
     def test_mixup_keeps_distributions_and_range(self, faces: Faces) -> None:
         images, labels = FaceBatches(faces, batch_size=21, mixup=1.0, seed=0)[0]
         assert images.dtype == np.uint8

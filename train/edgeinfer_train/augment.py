@@ -10,7 +10,9 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from edgeinfer_train.config import AugmentConfig
 
@@ -145,3 +147,17 @@ class RandomPatch(_Random):
         chosen = ops.logical_and(inside, self.uniform(each, 0.0, 1.0) < self.probability)
         level = self.uniform((batch, 1, 1, 1), 0.0, 255.0)
         return ops.where(ops.expand_dims(chosen, -1), level, images)
+
+
+def scramble(face: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """Cut a face into 2x2 to 6x6 tiles that change places, (H, W, C) uint8; what the tiles leave over stays."""
+    parts = int(random.choice((2, 3, 4, 6)))
+    high, wide = face.shape[0] // parts, face.shape[1] // parts
+    tiles = [face[y * high : (y + 1) * high, x * wide : (x + 1) * wide] for y in range(parts) for x in range(parts)]
+    # Every tile moves by the same number of places in a random order, so none stays where it was.
+    order = random.permutation(len(tiles))
+    mixed = face.copy()
+    for place, tile in zip(order, np.roll(order, 1), strict=True):
+        y, x = divmod(int(place), parts)
+        mixed[y * high : (y + 1) * high, x * wide : (x + 1) * wide] = tiles[tile]
+    return mixed

@@ -43,6 +43,9 @@ class AugmentConfig:
         noise: standard deviation of added sensor noise, as a share of 0..255.
         erasing: probability that a rectangle of the face is hidden.
         mixup: probability that a batch is blended with itself (Zhang et al. 2018, arXiv:1710.09412).
+        scrambled: share of faces cut into tiles that change places. What is left is no face, and the shares of the
+            training labels are taught for it, so that the network doubts where it sees none (after Hendrycks et al.
+            2019, arXiv:1812.04606).
     """
 
     rotation: float = 20.0
@@ -57,13 +60,14 @@ class AugmentConfig:
     noise: float = 0.02
     erasing: float = 0.3
     mixup: float = 0.5
+    scrambled: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every bound."""
         for name in ("rotation", "shift", "shear", "brightness", "low_light", "noise"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}; it must be 0 or more")
-        for name in ("contrast", "blur", "erasing", "mixup"):
+        for name in ("contrast", "blur", "erasing", "mixup", "scrambled"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}; it must be in 0..1")
         if not 0 <= self.zoom < 1:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import CapabilityError, EdgeInferError
-from edgeinfer_train.augment import augmentation
+from edgeinfer_train.augment import augmentation, scramble
 from edgeinfer_train.backbones import BACKBONES, resolve
 from edgeinfer_train.callbacks import History, Remember, Reseed, Validate, write_history
 from edgeinfer_train.config import FitConfig, Precision, load_config, save_config
@@ -61,6 +61,7 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         devices: int = 1,
         views: Views | None = None,
         mirror: bool = False,
+        scrambled: float = 0.0,
     ) -> None:
         """Take the faces, or the views that stand in for them.
 
@@ -72,11 +73,13 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
             devices: that share a batch.
             views: what each epoch takes in place of the faces.
             mirror: mirror half of the faces. Views are mirrored again, which makes two out of each.
+            scrambled: share of faces that are scrambled and taught the mean of all labels.
         """
         super().__init__()
         self._faces, self._batch_size, self._mixup, self._seed = faces, batch_size, mixup, seed
         self._count, self._views = len(faces) if devices == 1 else len(faces) // batch_size * batch_size, views
-        self._mirror = mirror
+        self._mirror, self._scrambled = mirror, scrambled
+        self._doubt = faces.soft_labels.mean(axis=0)
         self._draw(0)
 
     def start_epoch(self, epoch: int) -> None:
@@ -100,6 +103,9 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         if self._mirror:
             mirrored = random.random((len(images), 1, 1, 1)) < 0.5
             images = np.where(mirrored, images[:, :, ::-1], images)
+        if self._scrambled:
+            for number in np.flatnonzero(random.random(len(images)) < self._scrambled):
+                images[number], labels[number] = scramble(images[number], random), self._doubt
         if random.random() >= self._mixup:
             return images, labels
         share = random.beta(0.4, 0.4)
@@ -167,7 +173,7 @@ def fit(
                 batches = FaceBatches(
                     faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed, devices=devices,
                     views=Views(run / VIEWS_FOLDER, faces, teachers, config) if teachers else None,
-                    mirror=teachers is not None and config.augment.flip,
+                    mirror=teachers is not None and config.augment.flip, scrambled=config.augment.scrambled,
                 )  # fmt: skip
                 history = _train(
                     run, config, info, student, batches, faces=faces, valid=valid, verbose=verbose, on_epoch=on_epoch
