@@ -46,8 +46,7 @@ class RunCommand(TyperCommand):
 
         def again() -> Any:
             fresh = self.make_context(ctx.info_name, list(ctx.meta[_ARGUMENTS]), parent=ctx.parent)
-            if "append" in fresh.params:  # what this run has written stays
-                fresh.params["append"] = True
+            fresh.params["append"] = True  # what this run has written stays
             return fresh
 
         return reloadable(super().invoke, ctx, again)

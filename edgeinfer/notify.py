@@ -7,29 +7,18 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edgeinfer.errors import one_line
 from edgeinfer.signals import Reload
 
 if TYPE_CHECKING:
+    from edgeinfer.frames import Frame
+    from edgeinfer.patience import SourceState
     from edgeinfer.results import Result
     from edgeinfer.sinks import RunHeader, RunSummary
-    from edgeinfer.sources import Frame
 
 STATUS_EVERY_S = 10.0
-
-
-class State(Protocol):
-    """The part of a source's state that is passed on."""
-
-    @property
-    def state(self) -> str:
-        """One of connecting, live, stalled, lost."""
-
-    @property
-    def detail(self) -> str:
-        """For people; holds no password."""
 
 
 def wanted() -> bool:
@@ -85,7 +74,7 @@ class NotifySink(AbstractContextManager["NotifySink"]):
         self._alive(f"STATUS={self._frames} frames, {rate:.1f} frames/s")
         self._told_s, self._told_frames = now_s, self._frames
 
-    def source_state(self, state: State) -> None:
+    def source_state(self, state: SourceState) -> None:
         """Pass on how the source is; an attempt to open it that came to an end is a sign of life, too."""
         status = f"STATUS={state.state}: {one_line(state.detail)}"
         if state.state == "lost" or (state.state == "connecting" and self._tried):

@@ -29,7 +29,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={interpreter} -m edgeinfer run --quiet
+ExecStart={interpreter} -m edgeinfer run --append --quiet
 ExecReload=/bin/kill -HUP $MAINPID
 EnvironmentFile=-{secrets}
 TimeoutStartSec=180
@@ -65,12 +65,15 @@ WantedBy=multi-user.target
 CONFIG = f"""\
 # Settings of the service and of `edgeinfer run`: its options, with _ for -. Check them with `edgeinfer config check`,
 # then have the service take them: systemctl reload edgeinfer
-# Relative names lie in {STATE_FOLDER}. A source with a password is better set in {SECRETS},
-# which root alone needs to read: EDGEINFER_SOURCE=rtsp://name:password@camera/path
+# Relative names lie in {STATE_FOLDER}; outputs that are there already are continued.
+# A source with a password is better set in {SECRETS}, which root alone needs to read:
+# EDGEINFER_SOURCE=rtsp://name:password@camera/path
 
 source = "/dev/video0"
 out = ["faces.jsonl"]
 
+# split_every = "1d"
+# keep = 30
 # model = "edgenet-ferplus-int8"
 # detect_every = "auto"
 # prior = "balanced"

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgeinfer.notify import NotifySink, notify
+from edgeinfer.patience import SourceState, State
 from edgeinfer.results import Result
 from edgeinfer.signals import Interrupted, Reload
 from edgeinfer.sources import Frame
@@ -21,12 +21,6 @@ from tools.patience import PATIENCE
 
 FRAME = Frame(np.zeros((2, 2, 3), np.uint8), 0, 0.0)
 RESULT = Result((), 0.0)
-
-
-@dataclass(frozen=True)
-class State:
-    state: str
-    detail: str = ""
 
 
 class Manager:
@@ -101,10 +95,10 @@ def test_frames_are_signs_of_life_but_not_each_of_them(manager: Manager, sink: N
     ],
 )
 def test_only_attempts_that_ended_are_signs_of_life(
-    manager: Manager, sink: NotifySink, states: list[str], ready: int, alive: int
+    manager: Manager, sink: NotifySink, states: list[State], ready: int, alive: int
 ) -> None:
     for state in states:
-        sink.source_state(State(state, "again\nin 4 s"))
+        sink.source_state(SourceState(state, 0.0, "again\nin 4 s"))
     assert (manager.count("READY=1"), manager.count("WATCHDOG=1")) == (ready, alive)
     assert manager.told[-1][-1] == f"STATUS={states[-1]}: again in 4 s"
 

@@ -151,8 +151,8 @@ def test_a_dry_run_needs_nothing_and_touches_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("interpreter", "line"),
     [
-        ("/opt/e/bin/python", "ExecStart=/opt/e/bin/python -m edgeinfer run --quiet"),
-        ("/opt/my 100%/python", 'ExecStart="/opt/my 100%%/python" -m edgeinfer run --quiet'),
+        ("/opt/e/bin/python", "ExecStart=/opt/e/bin/python -m edgeinfer run --append --quiet"),
+        ("/opt/my 100%/python", 'ExecStart="/opt/my 100%%/python" -m edgeinfer run --append --quiet'),
     ],
 )
 def test_the_interpreter_is_quoted(interpreter: str, line: str) -> None:
