@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import cv2
 import typer
 
-from edgeinfer import cli_config, cli_service
+from edgeinfer import cli_config, cli_inspect, cli_service
 from edgeinfer.cli_config import ConfigFile, refused_by
 from edgeinfer.detector import DetectorName
-from edgeinfer.errors import EdgeInferError, one_line
+from edgeinfer.errors import EdgeInferError, UsageError, one_line
 from edgeinfer.model import find_model
 from edgeinfer.prior import read_prior
 from edgeinfer.rotation import Rotation, parse_duration, parse_size
@@ -27,6 +25,7 @@ from edgeinfer.sinks import check_target
 from edgeinfer.sources import Mode
 
 if TYPE_CHECKING:
+    from edgeinfer.pipeline import Pipeline
     from edgeinfer.results import Result
     from edgeinfer.sinks import Sink
     from edgeinfer.sources import Frame
@@ -39,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_inspect.app)
 app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_service.app, name="service")
 
@@ -51,8 +51,15 @@ def _detect_every(text: str) -> int | Auto:
     return int(text)
 
 
-# What is wrong in an option is told before anything is opened: a run that goes on must not end for a bad reload.
-@app.command(cls=cli_config.RunCommand, context_settings={"auto_envvar_prefix": cli_config.ENVIRONMENT})
+class _Run(cli_config.RunCommand):
+    def refuse(self, options: dict[str, Any]) -> None:
+        Rotation.parse(options["split_size"], options["split_every"], options["keep"])
+        _refuse_twins(options["out"] or [], options["save_video"])
+        names = ("model", "detector", "detector_model", "cascade", "detect_every", "prior", "threads")
+        _pipeline(**{name: options[name] for name in names}, continuous=True)
+
+
+@app.command(cls=_Run, context_settings={"auto_envvar_prefix": cli_config.ENVIRONMENT})
 def run(
     source: Annotated[
         str | None,
@@ -136,19 +143,18 @@ def run(
     from edgeinfer.heat import Cooler
     from edgeinfer.machine import share_cores
     from edgeinfer.model import asset_path
-    from edgeinfer.pipeline import load_pipeline
     from edgeinfer.progress import ProgressBar, in_words
     from edgeinfer.sources import open_source
 
     outputs = out or []
     rotation = Rotation.parse(split_size, split_every, keep)
+    _refuse_twins(outputs, save_video)
     # What may be refused is made before an output file is.
     with open_source(asset_path("demo.mp4") if source is None else source, mode=mode) as frames:
         share_cores(threads, live=frames.live)
-        pipeline = load_pipeline(
-            model=model, detector=detector, detector_model=detector_model, cascade=cascade,
-            detect_every=_detect_every(detect_every) if frames.continuous else "auto", track=frames.continuous,
-            threads=threads or 1, prior=read_prior(prior),
+        pipeline = _pipeline(
+            model=model, detector=detector, detector_model=detector_model, cascade=cascade, detect_every=detect_every,
+            prior=prior, threads=threads, continuous=frames.continuous,
         )  # fmt: skip
         sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation)
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
@@ -162,99 +168,6 @@ def run(
             summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=after)
     if not quiet:
         typer.echo(in_words(summary), err="-" in outputs)
-
-
-@app.command()
-def bench(
-    source: Annotated[
-        str | None, typer.Argument(help="As for run. Default: the demo clip.", show_default=False)
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write every time that was taken here, too.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
-    detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
-    detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
-    max_frames: Annotated[int, typer.Option(min=1, help="Measure so many frames, in several passes if need be.")] = 500,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
-    ] = None,
-) -> None:
-    """Measure what a run costs on this machine."""
-    from edgeinfer.bench import benchmark, write_report
-    from edgeinfer.sinks import check_writable
-
-    if json_file is not None:
-        check_writable(json_file)
-    report = benchmark(
-        source, model=model, detector=detector, detector_model=detector_model, threads=threads, max_frames=max_frames
-    )
-    typer.echo(report.table())
-    for sentence in report.noise.warnings:
-        typer.echo(f"edgeinfer: warning: the machine was noisy: {sentence}", err=True)
-    if json_file is not None:
-        write_report(report, json_file)
-
-
-@app.command()
-def models(
-    model: Annotated[
-        str | None, typer.Argument(help="Model file or name; without it, the bundled models are listed.")
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Check structure, digest and stored answers of the model, or of all bundled."),
-    ] = False,
-) -> None:
-    """List the bundled models, or show one model's card."""
-    from edgeinfer.card import markdown
-    from edgeinfer.model import DEFAULT_MODEL, bundled_models, find_model, read_card
-
-    if verify:
-        from edgeinfer.verify import verify as verified
-
-        for path in bundled_models() if model is None else (find_model(model),):
-            for check in verified(path):
-                typer.echo(f"{one_line(path.stem)}  {check.name:11}{check.detail}")
-        return
-    if model is not None:
-        typer.echo(markdown(read_card(find_model(model))), nl=False)
-        return
-    for path in bundled_models():
-        card = read_card(path)
-        default = "  (default)" if path.name == DEFAULT_MODEL else ""
-        typer.echo(f"{card.name}  {card.size_bytes / 1000:.0f} kB  {len(card.labels)} labels  {card.dataset}{default}")
-
-
-@app.command()
-def devices(
-    as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
-) -> None:
-    """List the cameras and what they can send."""
-    from edgeinfer.devices import find_devices, in_words
-
-    found = find_devices()
-    if as_json:
-        typer.echo(json.dumps([asdict(device) for device in found], ensure_ascii=False, indent=1))
-        return
-    for device in found:
-        typer.echo(in_words(device))
-    if not found:
-        typer.echo(
-            "no camera; plug one in, or read a file or a stream. One at a Raspberry Pi's connector needs picamera2"
-        )
-
-
-@app.command()
-def doctor() -> None:
-    """Check what this installation can do, and say what to do about the rest."""
-    from edgeinfer.doctor import examine
-
-    findings = examine()
-    for finding in findings:
-        typer.echo(f"{finding.state:8}{finding.name:11}{finding.detail}")
-    if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(3)
 
 
 def _version(wanted: bool) -> None:
@@ -274,17 +187,27 @@ def _options(
     pass
 
 
+def _pipeline(*, detect_every: str, prior: str, threads: int | None, continuous: bool, **options: Any) -> Pipeline:
+    from edgeinfer.pipeline import load_pipeline
+
+    every = _detect_every(detect_every) if continuous else "auto"
+    return load_pipeline(detect_every=every, track=continuous, threads=threads or 1, prior=read_prior(prior), **options)
+
+
+def _refuse_twins(outputs: list[str], save_video: str | None) -> None:
+    names = [*outputs, *([save_video] if save_video else [])]
+    if len(set(names)) < len(names):
+        raise UsageError("two outputs have the same name")
+
+
 def _sinks(
     outputs: list[str], save_video: str | None, show: bool, *, append: bool, rotation: Rotation | None
 ) -> list[Sink]:
     """Open every output, or none."""
-    from edgeinfer.errors import UsageError
     from edgeinfer.notify import NotifySink, wanted
     from edgeinfer.pictures import VideoSink, WindowSink
     from edgeinfer.sinks import open_sink
 
-    if len({*outputs, *([save_video] if save_video else [])}) < len(outputs) + bool(save_video):
-        raise UsageError("two outputs have the same name")
     window: list[Sink] = [WindowSink()] if show else []
     video: list[Sink] = [VideoSink(save_video, append=append)] if save_video else []
     manager: list[Sink] = [NotifySink()] if wanted() else []

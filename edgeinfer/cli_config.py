@@ -46,10 +46,14 @@ class RunCommand(TyperCommand):
 
         def again() -> Any:
             fresh = self.make_context(ctx.info_name, list(ctx.meta[_ARGUMENTS]), parent=ctx.parent)
+            self.refuse(fresh.params)
             fresh.params["append"] = True  # what this run has written stays
             return fresh
 
         return reloadable(super().invoke, ctx, again)
+
+    def refuse(self, options: dict[str, Any]) -> None:
+        """Raise for options that do not go together, before a run that works is ended for them."""
 
 
 def take_config(ctx: typer.Context, file: Path | None) -> Path | None:

@@ -68,10 +68,10 @@ class NotifySink(AbstractContextManager["NotifySink"]):
         self._frames += 1
         now_s = self._clock()
         passed_s = now_s - self._told_s
-        if self._ready and passed_s < self._every_s:
+        if self._told_frames and passed_s < self._every_s:
             return
-        rate = (self._frames - self._told_frames) / passed_s if passed_s > 0 else 0.0
-        self._alive(f"STATUS={self._frames} frames, {rate:.1f} frames/s")
+        rate = f", {(self._frames - self._told_frames) / passed_s:.1f} frames/s" if self._told_frames else ""
+        self._alive(f"STATUS={self._frames} frames{rate}")
         self._told_s, self._told_frames = now_s, self._frames
 
     def source_state(self, state: SourceState) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from edgeinfer import UsageError, config
 from edgeinfer.config import Setting, read_config, read_configs
+from tools.mjpeg_server import MjpegServer
 from tools.patience import PATIENCE
 
 SETTINGS = {
@@ -169,9 +170,9 @@ def test_a_good_config_is_0(tmp_path: Path) -> None:
     assert edgeinfer("config", "check", path, home=tmp_path).stdout == f"{path} is fine\n"
 
 
-def _wait_for(process: subprocess.Popen[str], path: Path, text: str) -> None:
+def _wait_for(process: subprocess.Popen[str], path: Path, text: str, times: int = 1) -> None:
     deadline = time.monotonic() + 60 * PATIENCE
-    while not path.exists() or text not in path.read_text():
+    while not path.exists() or path.read_text().count(text) < times:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
@@ -179,28 +180,36 @@ def _wait_for(process: subprocess.Popen[str], path: Path, text: str) -> None:
 
 def test_a_hangup_signal_has_the_run_start_again_with_the_new_config(tmp_path: Path, clip: Path) -> None:
     path, errors = tmp_path / "c.toml", tmp_path / "errors"
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    picture = (Path(__file__).parents[1] / "assets" / "face.jpg").read_bytes()
-    for index in range(3000):
-        (pictures / f"{index:04}.jpg").write_bytes(picture)
-    path.write_text(f'source = "{pictures}"\nout = "a.jsonl"\nquiet = true')
-    command = [sys.executable, "-m", "edgeinfer", "run", "--config", str(path)]
-    with errors.open("w") as err, subprocess.Popen(command, stderr=err, text=True, cwd=tmp_path) as process:
-        _wait_for(process, tmp_path / "a.jsonl", '"frame":5')
-        path.write_text("threads = 0")
-        process.send_signal(signal.SIGHUP)
-        _wait_for(process, errors, "not reloaded")
-        path.write_text(f'source = "{pictures}"\nout = ["a.jsonl", "b.jsonl"]\nquiet = true')
-        process.send_signal(signal.SIGHUP)
-        _wait_for(process, tmp_path / "b.jsonl", '"frame":5')
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30 * PATIENCE) == 143
-    assert f"{path}: threads = 0 makes no sense" in errors.read_text()
-    assert errors.read_text().count("\n") == 3
+    refused = {
+        "threads = 0": f"{path}: threads = 0 makes no sense: 0 is not in the range x>=1.",
+        'detector = "yunet"': "yunet needs",
+        "keep = 3": "say when to split",
+        'out = "a.jsonl"\nsave_video = "a.jsonl"': "two outputs have the same name",
+    }
+    with MjpegServer() as camera, errors.open("w") as err:
+        path.write_text(f'source = "{camera.url}"\nout = "a.jsonl"\nquiet = true')
+        command = [sys.executable, "-m", "edgeinfer", "run", "--config", str(path)]
+        with subprocess.Popen(command, stderr=err, text=True, cwd=tmp_path) as process:
+            _wait_for(process, tmp_path / "a.jsonl", '"frame":5')
+            for number, text in enumerate(refused, 1):
+                path.write_text(text)
+                process.send_signal(signal.SIGHUP)
+                _wait_for(process, errors, "not reloaded, the run goes on as it was: ", number)
+            camera.behaviour = "stall"  # the run sleeps until there is a frame
+            path.write_text(f'source = "{camera.url}"\nout = ["a.jsonl", "b.jsonl"]\nquiet = true')
+            process.send_signal(signal.SIGHUP)
+            _wait_for(process, errors, "reloading: ")
+            camera.behaviour = "play"
+            _wait_for(process, tmp_path / "b.jsonl", '"frame":5')
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30 * PATIENCE) == 143
+    said = errors.read_text().splitlines()
+    for line, reason in zip(said, refused.values(), strict=False):
+        assert reason in line
+    assert len(said) == len(refused) + 2
     kinds = {}
     for name in ("a.jsonl", "b.jsonl"):
         lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
-        kinds[name] = [line["type"] for line in lines if line["type"] != "frame"]
+        kinds[name] = [line["type"] for line in lines if line["type"] in ("header", "summary")]
         assert len(lines) >= 5
     assert kinds == {"a.jsonl": ["header", "summary"] * 2, "b.jsonl": ["header", "summary"]}

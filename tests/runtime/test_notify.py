@@ -81,6 +81,7 @@ def test_frames_are_signs_of_life_but_not_each_of_them(manager: Manager, sink: N
         manager.now_s += 0.5
     assert manager.count("READY=1") == 1
     assert manager.count("WATCHDOG=1") == 6  # at 0, 2, 4, 6, 8 and 10 s, a quarter of the watchdog's time apart
+    assert manager.told[0][-1] == "STATUS=1 frames"
     assert manager.told[-1][-1] == "STATUS=21 frames, 2.0 frames/s"
 
 

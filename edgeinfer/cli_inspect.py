@@ -1,0 +1,108 @@
+"""What is here and what it can do: `edgeinfer bench`, `models`, `devices` and `doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeinfer.detector import DetectorName
+from edgeinfer.errors import one_line
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def bench(
+    source: Annotated[
+        str | None, typer.Argument(help="As for run. Default: the demo clip.", show_default=False)
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every time that was taken here, too.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
+    detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
+    detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
+    max_frames: Annotated[int, typer.Option(min=1, help="Measure so many frames, in several passes if need be.")] = 500,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
+    ] = None,
+) -> None:
+    """Measure what a run costs on this machine."""
+    from edgeinfer.bench import benchmark, write_report
+    from edgeinfer.sinks import check_writable
+
+    if json_file is not None:
+        check_writable(json_file)
+    report = benchmark(
+        source, model=model, detector=detector, detector_model=detector_model, threads=threads, max_frames=max_frames
+    )
+    typer.echo(report.table())
+    for sentence in report.noise.warnings:
+        typer.echo(f"edgeinfer: warning: the machine was noisy: {sentence}", err=True)
+    if json_file is not None:
+        write_report(report, json_file)
+
+
+@app.command()
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="Model file or name; without it, the bundled models are listed.")
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check structure, digest and stored answers of the model, or of all bundled."),
+    ] = False,
+) -> None:
+    """List the bundled models, or show one model's card."""
+    from edgeinfer.card import markdown
+    from edgeinfer.model import DEFAULT_MODEL, bundled_models, find_model, read_card
+
+    if verify:
+        from edgeinfer.verify import verify as verified
+
+        for path in bundled_models() if model is None else (find_model(model),):
+            for check in verified(path):
+                typer.echo(f"{one_line(path.stem)}  {check.name:11}{check.detail}")
+        return
+    if model is not None:
+        typer.echo(markdown(read_card(find_model(model))), nl=False)
+        return
+    for path in bundled_models():
+        card = read_card(path)
+        default = "  (default)" if path.name == DEFAULT_MODEL else ""
+        typer.echo(f"{card.name}  {card.size_bytes / 1000:.0f} kB  {len(card.labels)} labels  {card.dataset}{default}")
+
+
+@app.command()
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
+) -> None:
+    """List the cameras and what they can send."""
+    from edgeinfer.devices import find_devices, in_words
+
+    found = find_devices()
+    if as_json:
+        typer.echo(json.dumps([asdict(device) for device in found], ensure_ascii=False, indent=1))
+        return
+    for device in found:
+        typer.echo(in_words(device))
+    if not found:
+        typer.echo(
+            "no camera; plug one in, or read a file or a stream. One at a Raspberry Pi's connector needs picamera2"
+        )
+
+
+@app.command()
+def doctor() -> None:
+    """Check what this installation can do, and say what to do about the rest."""
+    from edgeinfer.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        typer.echo(f"{finding.state:8}{finding.name:11}{finding.detail}")
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(3)
