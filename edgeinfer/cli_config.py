@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from edgeinfer import config as files
 from edgeinfer.config import Setting
+from edgeinfer.errors import EdgeInferError, UsageError
 from edgeinfer.signals import reloadable
 
 ENVIRONMENT = "EDGEINFER"
@@ -99,9 +100,8 @@ def show(
     file: Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="As for run.")] = None,
 ) -> None:
     """Print what a run without options would use, as TOML."""
-    root = ctx.find_root()
-    command: Any = root.command
-    run = command.commands["run"].make_context("run", [] if file is None else ["--config", str(file)], parent=root)
+    root: Any = ctx.find_root()
+    run = root.command.commands["run"].make_context("run", [] if file is None else ["--config", str(file)], parent=root)
     rows = ((name, run.params[name], _origin(run, name) if origin else "") for name, _ in _parameters(run.command))
     typer.echo(files.as_toml(rows))
 
@@ -115,11 +115,23 @@ def check(
 ) -> None:
     """Check config files: exit code 0, or 2 with a sentence that says what is wrong."""
     root: Any = ctx.find_root()
-    _, _, found = files.read_configs(file, _settings(typer.Context(root.command.commands["run"], parent=root)))
+    run = root.command.commands["run"]
+    _, _, found = files.read_configs(file, _settings(typer.Context(run, parent=root)))
+    if found:
+        _refuse_together(run, root, file, found)
     for path in found:
         typer.echo(f"{path} is fine")
     if not found:
         typer.echo(f"no config file; a run looks for {' and '.join(map(str, files.default_files()))}")
+
+
+def _refuse_together(run: Any, root: Any, file: Path | None, found: tuple[Path, ...]) -> None:
+    """Raise `UsageError` for settings that do not go together, those of the environment included."""
+    options = run.make_context("run", [] if file is None else ["--config", str(file)], parent=root).params
+    try:
+        run.refuse(options)
+    except EdgeInferError as error:
+        raise UsageError(f"{' and '.join(map(str, found))}: {error}") from error
 
 
 def _settings(ctx: typer.Context) -> dict[str, Setting]:

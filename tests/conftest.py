@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,13 @@ def pytest_report_header() -> str:
 
             found.append(f"{name} {metadata.version(name)}")
     return f"python {platform.python_version()}, {', '.join(found)}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -163,6 +163,23 @@ def test_a_config_that_run_would_refuse_is_2(tmp_path: Path, command: str, text:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param("keep = 3", "say when to split", id="keep-without-split"),
+        pytest.param('out = ["x.csv", "x.csv"]', "two outputs have the same name", id="twins"),
+        pytest.param('detector = "yunet"', "yunet needs", id="detector-without-model"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_2(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    done = edgeinfer("config", "check", path, home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"edgeinfer: {path}: ")
+    assert complaint in done.stderr
+
+
 def test_a_good_config_is_0(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     assert "no config file" in edgeinfer("config", "check", home=tmp_path).stdout
