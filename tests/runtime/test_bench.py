@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer import Pipeline, bench, cli
+from edgeinfer import Pipeline, bench, cli_inspect
 from edgeinfer.measurement import Measurement, Noise
 from tools.patience import PATIENCE
 
@@ -102,5 +102,5 @@ def test_a_source_is_read_again_until_there_are_enough_frames(
 
 
 def test_the_default_of_the_command_is_that_of_the_function() -> None:
-    assert cli.bench.__defaults__ is not None
-    assert bench.FRAMES in cli.bench.__defaults__
+    assert cli_inspect.bench.__defaults__ is not None
+    assert bench.FRAMES in cli_inspect.bench.__defaults__

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer.errors import ModelError, ModelNotFoundError
+from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluate import MISTAKES, evaluate, measuring_mode
 from edgeinfer_train.labels import LABEL_MODES, LabelMode
@@ -60,6 +60,16 @@ def test_answers_move_by_what_is_expected(toy_run: Path, toy_data: Path) -> None
     assert never.to_mapping()["prior"] == {"neutral": 1, "happy": 0}
     # As many of each in training, so that nothing is expected otherwise.
     close(*(evaluate(toy_run, toy_data, split="valid", prior=prior).metrics for prior in ("natural", "balanced")))
+
+
+def test_a_part_of_the_labels_in_another_order(toy_run: Path, toy_data: Path) -> None:
+    both = evaluate(toy_run, toy_data, split="valid").metrics
+    turned = evaluate(toy_run, toy_data, split="valid", labels=("happy", "neutral"))
+    assert turned.labels == ("happy", "neutral")
+    assert turned.metrics.accuracy == both.accuracy
+    assert turned.metrics.per_class["happy"] == both.per_class["happy"]
+    with pytest.raises(UsageError, match="and not sad"):
+        evaluate(toy_run, toy_data, split="valid", labels=("happy", "sad"))
 
 
 def test_figures_say_what_they_were_measured_on(toy_run: Path, toy_data: Path) -> None:

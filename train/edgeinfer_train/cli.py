@@ -181,6 +181,10 @@ def evaluate(
         str,
         typer.Option(metavar="natural|balanced|FILE.json", help="How often each expression is expected, as for run."),
     ] = "natural",
+    labels: Annotated[
+        str,
+        typer.Option(metavar="A,B,...", help="Measure these labels of the model's alone, on the faces that have them."),
+    ] = "",
     json_file: JsonOption = None,
     mistakes: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the most confident mistakes here.")
@@ -199,7 +203,8 @@ def evaluate(
     from edgeinfer_train.tables import evaluation_table
 
     chosen: Split = _default_split(data) if split is None else split
-    evaluation = measure(model, data, split=chosen, label_mode=label_mode, prior=read_prior(prior))
+    wanted = tuple(name.strip() for name in labels.split(",")) if labels else ()
+    evaluation = measure(model, data, split=chosen, label_mode=label_mode, prior=read_prior(prior), labels=wanted)
     typer.echo(evaluation_table(evaluation.to_mapping()))
     if json_file is not None:
         write_json(evaluation.to_mapping(), json_file)

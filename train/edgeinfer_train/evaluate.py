@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import ModelError, ModelNotFoundError
+from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
 from edgeinfer.preprocess import Colour
 from edgeinfer.prior import Prior, shift
 from edgeinfer_train.data import DatasetInfo, Faces, Split, load_split, read_info
@@ -43,6 +43,20 @@ class Network:
     colour: Colour
     prior: dict[str, float]
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+    def narrowed(self, labels: tuple[str, ...]) -> Network:
+        """The same without its other labels, in this order, as an export of a part of the labels gives it.
+
+        Raises:
+            UsageError: a label is not the model's.
+        """
+        if unknown := [label for label in labels if label not in self.labels]:
+            raise UsageError(f"{self.path} tells apart {' '.join(self.labels)}, and not {' '.join(unknown)}")
+        columns = [self.labels.index(label) for label in labels]
+        total = sum(self.prior.get(label, 0.0) for label in labels) or 1.0
+        prior = {label: self.prior.get(label, 0.0) / total for label in labels}
+        whole = self.logits
+        return replace(self, labels=labels, prior=prior, logits=lambda images: whole(images)[:, columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,7 @@ def evaluate(
     split: Split = "test",
     label_mode: LabelMode | None = None,
     prior: Prior = "natural",
+    labels: tuple[str, ...] = (),
 ) -> Evaluation:
     """Measure a model on one split.
 
@@ -121,15 +136,17 @@ def evaluate(
             face, "majority" only those with a majority, "votes" every face with the loss against the soft
             labels. By default "majority" where that is the data's own mode, else "argmax".
         prior: how often each label is expected, as the runtime takes it.
+        labels: only these of the model's, and the faces that have them; empty for all.
 
     Raises:
         ModelNotFoundError: there is no such model.
         ModelError: it is none of ours, or cannot be loaded.
-        UsageError: the prior is none of this model.
+        UsageError: the prior or a label is none of this model.
         DataError: the data cannot be used, lack a label of the model, or have no votes for this mode.
     """
     info = read_info(data)
     network = load_network(model)
+    network = network.narrowed(labels) if labels else network
     mode = label_mode or measuring_mode(info.default_label_mode)
     faces = load_split(
         data, split, size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=network.labels
