@@ -17,12 +17,15 @@ from edgeinfer import cli_config, cli_inspect, cli_service
 from edgeinfer.cli_config import ConfigFile, refused_by
 from edgeinfer.detector import DetectorName
 from edgeinfer.errors import EdgeInferError, UsageError, one_line
+from edgeinfer.frames import Capture, Turn, parse_size_wh
 from edgeinfer.model import find_model
+from edgeinfer.patience import Patience, parse_retries
 from edgeinfer.prior import read_prior
 from edgeinfer.rotation import Rotation, parse_duration, parse_size
 from edgeinfer.signals import Interrupted, end_on_signals
 from edgeinfer.sinks import check_target
 from edgeinfer.sources import Mode
+from edgeinfer.stdin import Pixels
 
 if TYPE_CHECKING:
     from edgeinfer.pipeline import Pipeline
@@ -55,7 +58,10 @@ class _Run(cli_config.RunCommand):
     def refuse(self, options: dict[str, Any]) -> None:
         Rotation.parse(options["split_size"], options["split_every"], options["keep"])
         _refuse_twins(options["out"] or [], options["save_video"])
-        names = ("model", "detector", "detector_model", "cascade", "detect_every", "prior", "threads")
+        _capture(**{name: options[name] for name in ("size", "fps", "pixels", "rotate", "flip")})
+        names = (
+            "model", "detector", "detector_model", "cascade", "detect_every", "prior", "threads", "unknown_below",
+        )  # fmt: skip
         _pipeline(**{name: options[name] for name in names}, continuous=True)
 
 
@@ -127,6 +133,33 @@ def run(
             callback=refused_by(read_prior),
         ),
     ] = "natural",
+    unknown_below: Annotated[
+        float, typer.Option(min=0, max=1, metavar="P", help="Call a face unknown when its expression is less likely.")
+    ] = 0.0,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Asked of a camera; of raw frames on stdin.", callback=refused_by(parse_size_wh)
+        ),
+    ] = None,
+    fps: Annotated[float | None, typer.Option(min=0.1, max=1000, help="Asked of a camera; of frames on stdin.")] = None,
+    pixels: Annotated[
+        Pixels | None, typer.Option(help="Layout of raw frames on stdin. Default: MJPEG.", show_default=False)
+    ] = None,
+    rotate: Annotated[Turn, typer.Option(help="Degrees clockwise; auto: as the file says of itself.")] = "auto",
+    flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror left and right.")] = False,
+    retries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|forever",
+            help="Tries in a row to open a live source. Default: none at the start, 5 after it was lost.",
+            callback=refused_by(parse_retries),
+        ),
+    ] = None,
+    stall_timeout: Annotated[
+        float,
+        typer.Option(min=0.1, max=3600, metavar="SECONDS", help="Without a frame for so long, a live source stalled."),
+    ] = 5.0,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
@@ -150,11 +183,14 @@ def run(
     rotation = Rotation.parse(split_size, split_every, keep)
     _refuse_twins(outputs, save_video)
     # What may be refused is made before an output file is.
-    with open_source(asset_path("demo.mp4") if source is None else source, mode=mode) as frames:
+    named = asset_path("demo.mp4") if source is None else source
+    wanted = _capture(size=size, fps=fps, pixels=pixels, rotate=rotate, flip=flip)
+    patience = Patience(stall_s=stall_timeout, retries=None if retries is None else parse_retries(retries))
+    with open_source(named, mode=mode, capture=wanted, patience=patience) as frames:
         share_cores(threads, live=frames.live)
         pipeline = _pipeline(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade, detect_every=detect_every,
-            prior=prior, threads=threads, continuous=frames.continuous,
+            prior=prior, threads=threads, unknown_below=unknown_below, continuous=frames.continuous,
         )  # fmt: skip
         sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation)
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
@@ -192,6 +228,10 @@ def _pipeline(*, detect_every: str, prior: str, threads: int | None, continuous:
 
     every = _detect_every(detect_every) if continuous else "auto"
     return load_pipeline(detect_every=every, track=continuous, threads=threads or 1, prior=read_prior(prior), **options)
+
+
+def _capture(*, size: str | None, **options: Any) -> Capture:
+    return Capture(size_wh=None if size is None else parse_size_wh(size), **options)
 
 
 def _refuse_twins(outputs: list[str], save_video: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -13,9 +14,9 @@ import numpy as np
 from edgeinfer.errors import UsageError
 from edgeinfer.preprocess import Image
 
-Rotation = Literal["auto", "0", "90", "180", "270"]
-ROTATIONS: tuple[Rotation, ...] = get_args(Rotation)
-_TURNS = {"90": cv2.ROTATE_90_CLOCKWISE, "180": cv2.ROTATE_180, "270": cv2.ROTATE_90_COUNTERCLOCKWISE}
+Turn = Literal["auto", "0", "90", "180", "270"]
+TURNS: tuple[Turn, ...] = get_args(Turn)
+_CLOCKWISE = {"90": cv2.ROTATE_90_CLOCKWISE, "180": cv2.ROTATE_180, "270": cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Capture:
 
     size_wh: tuple[int, int] | None = None
     fps: float | None = None
-    rotate: Rotation = "auto"
+    rotate: Turn = "auto"
     flip: bool = False
     pixels: str | None = None
 
@@ -92,13 +93,25 @@ class Capture:
             raise UsageError(f"a size of {self.size_wh[0]}x{self.size_wh[1]} is out of bounds; a side is 1 to 16384")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise UsageError(f"{self.fps} frames a second are out of bounds; give more than 0, up to 1000")
-        if self.rotate not in ROTATIONS:
-            raise UsageError(f"rotate is {self.rotate!r}; choose one of {', '.join(ROTATIONS)}")
+        if self.rotate not in TURNS:
+            raise UsageError(f"rotate is {self.rotate!r}; choose one of {', '.join(TURNS)}")
 
     def turned(self, frame: Frame) -> Frame:
         """The frame with its picture turned and mirrored; what "auto" knows was done by whoever read it."""
-        if self.rotate not in _TURNS and not self.flip:
+        if self.rotate not in _CLOCKWISE and not self.flip:
             return frame
-        image = cv2.rotate(frame.image, _TURNS[self.rotate]) if self.rotate in _TURNS else frame.image
+        image = cv2.rotate(frame.image, _CLOCKWISE[self.rotate]) if self.rotate in _CLOCKWISE else frame.image
         image = cv2.flip(image, 1) if self.flip else image
         return replace(frame, image=np.asarray(image, dtype=np.uint8))
+
+
+def parse_size_wh(text: str) -> tuple[int, int]:
+    """Width and height from "640x480".
+
+    Raises:
+        UsageError: it is written otherwise.
+    """
+    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no size; write width and height, such as 640x480")
+    return int(found[1]), int(found[2])

@@ -13,7 +13,7 @@ State = Literal["connecting", "live", "stalled", "lost"]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 JITTER = 0.25
 RETRIES_AFTER_LOSS = 5
-FOREVER = "forever"
+FOREVER: Literal["forever"] = "forever"
 Retries = int | Literal["forever"]
 
 
@@ -72,3 +72,16 @@ def pause_s(failures: int, chance: Callable[[], float] = random.random) -> float
     doubled = FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10)
     varied = doubled * (1 + JITTER * (2 * chance() - 1))
     return min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, varied))
+
+
+def parse_retries(text: str) -> Retries:
+    """A number of tries, or "forever".
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == FOREVER:
+        return FOREVER
+    if not text.isdecimal():
+        raise UsageError(f"{text!r} is no number of retries; give 0 or more, or {FOREVER}")
+    return int(text)

@@ -71,6 +71,7 @@ CONFIG = f"""\
 
 source = "/dev/video0"
 out = ["faces.jsonl"]
+retries = "forever"
 
 # split_every = "1d"
 # keep = 30

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgeinfer import UsageError
-from edgeinfer.patience import Patience, Retries, pause_s
+from edgeinfer.patience import Patience, Retries, parse_retries, pause_s
 
 
 def test_pauses_double_up_to_a_minute() -> None:
@@ -38,3 +38,10 @@ def test_how_often_to_try(retries: Retries | None, opened: bool, failures: int, 
 def test_nonsense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         Patience(**wrong)  # type: ignore[arg-type]
+
+
+def test_retries_are_a_number_or_forever() -> None:
+    assert [parse_retries(text) for text in ("0", "12", "forever")] == [0, 12, "forever"]
+    for wrong in ("-1", "often", "", "1.5"):
+        with pytest.raises(UsageError, match="no number of retries"):
+            parse_retries(wrong)
