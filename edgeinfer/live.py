@@ -77,6 +77,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         self._stuck: list[_Connection] = []
         self._read, self._failures, self._given = 0, int(source is None), False
         self._first_s: float | None = None
+        self._troubled = False
 
     def __iter__(self) -> Iterator[Frame]:
         """Give the newest frame each time, waiting for one where there is none.
@@ -162,7 +163,11 @@ class LiveSource(AbstractContextManager["LiveSource"]):
 
     def _tell(self, state: State, detail: str) -> None:
         now_s = 0.0 if self._first_s is None else time.monotonic() - self._first_s
-        _log.log(logging.INFO if state in ("connecting", "live") else logging.WARNING, "%s: %s", state, detail)
+        bad = state in ("stalled", "lost")
+        # Who read of a loss wants to read of its end.
+        told = bad or (state == "live" and self._troubled)
+        _log.log(logging.WARNING if told else logging.INFO, "%s: %s", state, detail)
+        self._troubled = bad or (self._troubled and state != "live")
         if self.listener is not None:
             self.listener(SourceState(state, now_s, detail))
 

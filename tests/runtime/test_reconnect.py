@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +21,7 @@ from edgeinfer.live import MOST_STUCK, LiveSource, within
 from edgeinfer.patience import Patience, Retries, SourceState
 from edgeinfer.results import Result
 from tools.fakes import FakeDetector, FakeSource
-from tools.mjpeg_server import MjpegServer
+from tools.mjpeg_server import Behaviour, MjpegServer
 from tools.patience import PATIENCE
 
 PICTURE = np.full((60, 80, 3), 250, np.uint8)
@@ -246,6 +251,72 @@ def test_a_server_that_fails_in_every_way_is_read_again(classifier: EmotionClass
     assert "lost" in states
     assert len(sizes) >= 3
     assert seen == sorted(seen)
+
+
+def edgeinfer(*arguments: str, retries: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edgeinfer", "run", *arguments, "--detector", "none", "--retries", retries]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def lines_of(path: Path, kind: str) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [line for line in map(json.loads, text.splitlines()) if line["type"] == kind]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    until_s = time.monotonic() + 30 * PATIENCE
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+def test_the_command_ends_with_4_where_nothing_was_ever_there(tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+    with edgeinfer("http://127.0.0.1:9/none", "--out", str(out), retries="1") as run:
+        errors = run.communicate(timeout=60 * PATIENCE)[1]
+    assert run.returncode == 4
+    assert "cannot be opened" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+def test_the_command_ends_with_7_and_whole_outputs_when_a_server_is_gone(tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+    with MjpegServer() as server, edgeinfer(server.url, "--out", str(out), retries="1") as run:
+        wait_for(lambda: lines_of(out, "frame"))
+        server.behaviour = "die"
+        errors = run.communicate(timeout=60 * PATIENCE)[1]
+    assert run.returncode == 7
+    assert "did not come back" in errors.splitlines()[-1]
+    assert [line["state"] for line in lines_of(out, "source")] == ["connecting", "live", "lost", "connecting", "lost"]
+    summary = lines_of(out, "summary")[0]
+    assert summary["frames"] == len(lines_of(out, "frame"))
+    assert summary["reconnects"] == 0
+
+
+@pytest.mark.parametrize("behaviour", ["stall", "die"], ids=["while-a-read-hangs", "while-it-waits-to-try-again"])
+def test_a_signal_ends_the_command_at_once(tmp_path: Path, behaviour: Behaviour) -> None:
+    out = tmp_path / "x.jsonl"
+    with MjpegServer() as server, edgeinfer(server.url, "--out", str(out), retries="forever") as run:
+        wait_for(lambda: lines_of(out, "frame"))
+        server.behaviour = behaviour
+        if behaviour == "die":
+            wait_for(lambda: len(lines_of(out, "source")) >= 4)
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=30 * PATIENCE)
+    assert run.returncode == 130
+    assert len(lines_of(out, "summary")) == 1
+
+
+def test_a_camera_that_comes_later_is_waited_for(tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+    with MjpegServer() as server:
+        server.behaviour = "refuse"
+        with edgeinfer(server.url, "--out", str(out), "--max-frames", "3", retries="forever") as run:
+            wait_for(lambda: len(lines_of(out, "source")) >= 2)
+            server.behaviour = "play"
+            run.communicate(timeout=60 * PATIENCE)
+    assert run.returncode == 0
+    assert len(lines_of(out, "frame")) == 3
 
 
 def test_credentials_never_come_up(caplog: pytest.LogCaptureFixture) -> None:
