@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeinfer.errors import UsageError
 from edgeinfer.preprocess import Image
+from edgeinfer.quiet import native_stderr_hidden
 
 Turn = Literal["auto", "0", "90", "180", "270"]
 TURNS: tuple[Turn, ...] = get_args(Turn)
@@ -115,3 +116,22 @@ def parse_size_wh(text: str) -> tuple[int, int]:
     if found is None:
         raise UsageError(f"{text!r} is no size; write width and height, such as 640x480")
     return int(found[1]), int(found[2])
+
+
+def decoded(data: bytes | bytearray, *, turn: bool = True) -> Image | None:
+    """A compressed picture.
+
+    Args:
+        data: as it is stored.
+        turn: whether to turn it as it says of itself.
+
+    Returns:
+        (H, W, 3) BGR uint8; None where it is no picture.
+    """
+    how = cv2.IMREAD_COLOR if turn else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        with native_stderr_hidden():  # the JPEG library comments on every damaged byte
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    except cv2.error:
+        return None
+    return None if image is None else np.asarray(image, dtype=np.uint8)

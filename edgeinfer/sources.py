@@ -10,14 +10,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, get_args
 
-import cv2
-import numpy as np
-
 from edgeinfer.capture import cameras, open_camera, open_file, open_stream, without_credentials
 from edgeinfer.csi import PREFIX as CSI
 from edgeinfer.csi import open_csi
 from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError
-from edgeinfer.frames import Capture, Frame, Source
+from edgeinfer.frames import Capture, Frame, Source, decoded
 from edgeinfer.live import LiveSource, within
 from edgeinfer.patience import Patience
 from edgeinfer.preprocess import Image
@@ -163,10 +160,7 @@ def _open_pictures(paths: Sequence[Path], name: str, wanted: Capture) -> Source:
 
 def _read_picture(path: Path, *, turn: bool) -> Image | None:
     """A picture, turned as it says of itself or left as it is stored; None where it is none."""
-    how = cv2.IMREAD_COLOR if turn else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(data, how) if data.size else None
-    except (OSError, cv2.error):
+        return decoded(path.read_bytes(), turn=turn)
+    except OSError:
         return None
-    return None if image is None else np.asarray(image, dtype=np.uint8)

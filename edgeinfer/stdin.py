@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from edgeinfer.errors import SourceError, UsageError
-from edgeinfer.frames import Capture, Frame
+from edgeinfer.frames import Capture, Frame, decoded
 from edgeinfer.preprocess import Image
 
 Pixels = Literal["bgr24", "rgb24", "gray", "yuv420p"]
@@ -110,11 +110,11 @@ class PipeSource(AbstractContextManager["PipeSource"]):
             chunk = self._pipe.read1(CHUNK) if hasattr(self._pipe, "read1") else self._pipe.read(CHUNK)
             held += chunk
             while (start := held.find(b"\xff\xd8\xff")) >= 0 and (end := jpeg_end(held, start)) is not None:
-                yield _decoded(held[start:end])
+                yield decoded(held[start:end])
                 del held[:end]
             if not chunk:
                 if start >= 0:
-                    yield _decoded(held[start:])
+                    yield decoded(held[start:])
                 return
             if start < 0:
                 del held[:-2]  # may be the first bytes of a mark
@@ -174,14 +174,6 @@ def _scan_end(data: bytes | bytearray, at: int) -> int | None:
             return at
         at += 2
     return None
-
-
-def _decoded(data: bytes | bytearray) -> Image | None:
-    try:
-        image = cv2.imdecode(np.frombuffer(bytes(data), np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    return None if image is None else np.asarray(image, dtype=np.uint8)
 
 
 def _check_raw(wanted: Capture) -> None:

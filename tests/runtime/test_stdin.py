@@ -132,3 +132,12 @@ def test_the_command_reads_a_pipe(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgeinfer", "run", "-", "--detector", "none", "--quiet", "--out", str(out)]
     subprocess.run(command, input=b"".join(map(jpeg, GREYS)), check=True, timeout=60)
     assert len(out.read_text().splitlines()) == 5
+
+
+def test_damaged_bytes_are_told_in_our_words_alone() -> None:
+    cut = bytearray(jpeg(120, (64, 64)) * 3)
+    second = len(cut) // 3
+    cut[second + 200 : second * 2 - 2] = bytes(second - 202)
+    command = [sys.executable, "-m", "edgeinfer", "run", "-", "--detector", "none", "--quiet"]
+    done = subprocess.run(command, input=bytes(cut), check=True, timeout=60, stderr=subprocess.PIPE)
+    assert all(line.startswith(b"edgeinfer: ") for line in done.stderr.splitlines())

@@ -14,6 +14,7 @@ import typer
 
 from edgeinfer.cli import execute
 from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.quiet import native_stderr_hidden
 from edgeinfer_train.config import (
     BackboneName,
     ClassWeights,
@@ -28,7 +29,7 @@ from edgeinfer_train.config import (
 from edgeinfer_train.data import Split
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.prepare import NeutralRule, SourceKind
-from edgeinfer_train.terminal import native_stderr_hidden, progress_bar, require, say, write_json, writing
+from edgeinfer_train.terminal import progress_bar, require, say, write_json, writing
 
 if TYPE_CHECKING:
     from edgeinfer_train.callbacks import History

@@ -7,12 +7,12 @@ import importlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import CapabilityError, OutputError
+from edgeinfer.quiet import native_stderr_hidden
 
 
 def write_json(values: dict[str, Any], path: Path) -> None:
@@ -73,20 +73,3 @@ def require(*modules: str) -> None:
                 raise CapabilityError(
                     f"this needs {missing}, which is not installed; get it: pip install 'edgeinfer[train]'"
                 ) from error
-
-
-@contextlib.contextmanager
-def native_stderr_hidden() -> Iterator[None]:
-    """TensorFlow writes to file descriptor 2 while it loads, before it reads any setting."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as sink:
-            os.dup2(sink.fileno(), 2)
-            try:
-                yield
-            finally:
-                sys.stderr.flush()
-                os.dup2(before, 2)
-    finally:
-        os.close(before)
