@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +203,33 @@ def test_a_picture_is_turned_as_it_says_or_as_told(tmp_path: Path) -> None:
         with open_source(path, capture=Capture(rotate=rotate)) as source:
             shapes.append(next(iter(source)).image.shape[:2])
     assert shapes == [(40, 20), (20, 40), (20, 40)]
+
+
+def test_a_video_is_turned_as_its_file_says(tmp_path: Path, clip: Path) -> None:
+    data = bytearray(clip.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2: behind the times, the layer and the volume
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 240 << 16, 0, 1 << 30)
+    path = tmp_path / "upright.mp4"
+    path.write_bytes(data)
+    shapes = []
+    for rotate in ("auto", "0", "90"):
+        with open_source(path, capture=Capture(rotate=rotate)) as source:
+            shapes.append(next(iter(source)).image.shape)
+    assert shapes == [(320, 240, 3), (240, 320, 3), (320, 240, 3)]
+
+
+def test_times_of_a_variable_rate_are_the_files_own(tmp_path: Path) -> None:
+    """A Matroska file whose second half plays at a third of the rate: its simple blocks hold their own times."""
+    path = tmp_path / "variable.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for number in range(10):
+        writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    wanted = [n * 40 if n < 5 else 200 + (n - 5) * 120 for n in range(10)]
+    for number, at in enumerate(m.start() for m in re.finditer(rb"\x81..\x80\xff\xd8\xff", data, re.DOTALL)):
+        data[at + 1 : at + 3] = struct.pack(">h", wanted[number])
+    path.write_bytes(data)
+    with open_source(path) as source:
+        times = [frame.timestamp_s for frame in source]
+    assert times == pytest.approx([ms / 1000 for ms in wanted], abs=2e-3)
