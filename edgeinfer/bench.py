@@ -27,6 +27,7 @@ from edgeinfer.pipeline import Pipeline, load_pipeline
 from edgeinfer.runner import versions
 from edgeinfer.sinks import JsonlSink
 from edgeinfer.sources import Frame, Source, open_source
+from edgeinfer.watcher import Auto
 
 FRAMES, WARM_UP_FRAMES, STARTS = 500, 25, 3
 """Frames that are measured, frames read before them, and fresh processes that are timed."""
@@ -47,6 +48,8 @@ def benchmark(
     model: str | Path | None = None,
     detector: DetectorName = "haar",
     detector_model: str | Path | None = None,
+    cascade: str | Path | None = None,
+    detect_every: int | Auto = "auto",
     threads: int | None = None,
     max_frames: int = FRAMES,
 ) -> Report:
@@ -60,6 +63,8 @@ def benchmark(
         model: as for `load_pipeline`.
         detector: as for `load_pipeline`.
         detector_model: as for `load_pipeline`.
+        cascade: as for `load_pipeline`.
+        detect_every: as for `load_pipeline`.
         threads: cores to use; None for 1 for the model and OpenCV's own choice.
         max_frames: to be measured, 1 or more.
 
@@ -73,8 +78,11 @@ def benchmark(
     share_cores(threads, live=False)
     before_c, load = temperatures_c(), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with open_source(name, mode="file") as opened:
-        options: dict[str, Any] = {"model": model, "detector": detector, "detector_model": detector_model}
-        options |= {"threads": threads or 1} | ({} if opened.continuous else {"track": False, "detect_every": 1})
+        options: dict[str, Any] = {
+            "model": model, "detector": detector, "detector_model": detector_model, "cascade": cascade,
+            "detect_every": detect_every if opened.continuous else 1, "track": opened.continuous,
+            "threads": threads or 1,
+        }  # fmt: skip
         pipeline = load_pipeline(**options)
         _Loop(pipeline).read(opened, WARM_UP_FRAMES)
     start = _starts(name, {key: str(value) if isinstance(value, Path) else value for key, value in options.items()})

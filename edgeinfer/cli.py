@@ -20,6 +20,7 @@ from edgeinfer.errors import EdgeInferError, UsageError, one_line
 from edgeinfer.frames import Capture, Turn, parse_size_wh
 from edgeinfer.model import find_model
 from edgeinfer.patience import Patience, parse_retries
+from edgeinfer.pipeline import Pipeline, load_pipeline, parse_detect_every
 from edgeinfer.prior import read_prior
 from edgeinfer.rotation import Rotation, parse_duration, parse_size
 from edgeinfer.signals import Interrupted, end_on_signals
@@ -28,11 +29,9 @@ from edgeinfer.sources import Mode
 from edgeinfer.stdin import Pixels
 
 if TYPE_CHECKING:
-    from edgeinfer.pipeline import Pipeline
     from edgeinfer.results import Result
     from edgeinfer.sinks import Sink
     from edgeinfer.sources import Frame
-    from edgeinfer.watcher import Auto
 
 app = typer.Typer(
     help="Reads perceived facial expressions in video, live, on small computers.",
@@ -44,14 +43,6 @@ app = typer.Typer(
 app.add_typer(cli_inspect.app)
 app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_service.app, name="service")
-
-
-def _detect_every(text: str) -> int | Auto:
-    if text == "auto":
-        return "auto"
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter("it must be auto, or a number from 1 on", param_hint="--detect-every")
-    return int(text)
 
 
 class _Run(cli_config.RunCommand):
@@ -122,7 +113,7 @@ def run(
         typer.Option(
             metavar="auto|N",
             help="Search for faces by time, or search every n-th whole frame.",
-            callback=refused_by(_detect_every),
+            callback=refused_by(parse_detect_every),
         ),
     ] = "auto",
     prior: Annotated[
@@ -224,9 +215,7 @@ def _options(
 
 
 def _pipeline(*, detect_every: str, prior: str, threads: int | None, continuous: bool, **options: Any) -> Pipeline:
-    from edgeinfer.pipeline import load_pipeline
-
-    every = _detect_every(detect_every) if continuous else "auto"
+    every = parse_detect_every(detect_every) if continuous else "auto"
     return load_pipeline(detect_every=every, track=continuous, threads=threads or 1, prior=read_prior(prior), **options)
 
 

@@ -26,6 +26,12 @@ def bench(
     model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
     detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
     detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
+    cascade: Annotated[
+        str | None, typer.Option(help="Name or XML file of a cascade. Default: the frontal face.")
+    ] = None,
+    detect_every: Annotated[
+        str, typer.Option(metavar="auto|N", help="Search by time, or search every n-th whole frame.")
+    ] = "auto",
     max_frames: Annotated[int, typer.Option(min=1, help="Measure so many frames, in several passes if need be.")] = 500,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
@@ -33,13 +39,15 @@ def bench(
 ) -> None:
     """Measure what a run costs on this machine."""
     from edgeinfer.bench import benchmark, write_report
+    from edgeinfer.pipeline import parse_detect_every
     from edgeinfer.sinks import check_writable
 
     if json_file is not None:
         check_writable(json_file)
     report = benchmark(
-        source, model=model, detector=detector, detector_model=detector_model, threads=threads, max_frames=max_frames
-    )
+        source, model=model, detector=detector, detector_model=detector_model, cascade=cascade,
+        detect_every=parse_detect_every(detect_every), threads=threads, max_frames=max_frames,
+    )  # fmt: skip
     typer.echo(report.table())
     for sentence in report.noise.warnings:
         typer.echo(f"edgeinfer: warning: the machine was noisy: {sentence}", err=True)

@@ -143,6 +143,19 @@ def load_pipeline(
     return Pipeline(finder, reader, track=track, detect_every=detect_every, unknown_below=unknown_below)
 
 
+def parse_detect_every(text: str) -> int | Auto:
+    """Read "auto", or a number of frames from 1 on.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--detect-every is {text!r}; it must be auto, or a number from 1 on")
+    return int(text)
+
+
 def _check(image: Any) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         raise UsageError(f"a frame is {getattr(image, 'dtype', type(image).__name__)}; expected a uint8 array")
