@@ -25,6 +25,7 @@ from edgeinfer.errors import (
     SourceNotFoundError,
     UsageError,
 )
+from edgeinfer.event import Event, EventDetector, events
 from edgeinfer.model import ModelCard, bundled_models, read_card
 from edgeinfer.pictures import VideoSink
 from edgeinfer.pipeline import Pipeline, load_pipeline
@@ -43,6 +44,8 @@ __all__ = [
     "EdgeInferError",
     "Emotion",
     "EmotionClassifier",
+    "Event",
+    "EventDetector",
     "Face",
     "FaceDetector",
     "Frame",
@@ -67,6 +70,7 @@ __all__ = [
     "YuNetDetector",
     "annotate",
     "bundled_models",
+    "events",
     "load_pipeline",
     "open_sink",
     "open_source",

@@ -104,6 +104,9 @@ def run(
         int | None, typer.Option(min=1, help="Keep so many finished parts. Default: all.", show_default=False)
     ] = None,
     save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
+    blur_faces: Annotated[
+        bool, typer.Option("--blur-faces/--no-blur-faces", help="Make faces unrecognizable in the annotated copy.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show a window; q ends.")] = False,
     mode: Annotated[
         Mode, typer.Option(help="file: every frame; live: the newest one, in real time; auto: live for cameras.")
@@ -183,7 +186,7 @@ def run(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade, detect_every=detect_every,
             prior=prior, threads=threads, unknown_below=unknown_below, continuous=frames.continuous,
         )  # fmt: skip
-        sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation)
+        sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation, blur=blur_faces)
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
             cooler = None if max_temp is None else Cooler(max_temp)
 
@@ -230,7 +233,7 @@ def _refuse_twins(outputs: list[str], save_video: str | None) -> None:
 
 
 def _sinks(
-    outputs: list[str], save_video: str | None, show: bool, *, append: bool, rotation: Rotation | None
+    outputs: list[str], save_video: str | None, show: bool, *, append: bool, rotation: Rotation | None, blur: bool
 ) -> list[Sink]:
     """Open every output, or none."""
     from edgeinfer.notify import NotifySink, wanted
@@ -238,7 +241,7 @@ def _sinks(
     from edgeinfer.sinks import open_sink
 
     window: list[Sink] = [WindowSink()] if show else []
-    video: list[Sink] = [VideoSink(save_video, append=append)] if save_video else []
+    video: list[Sink] = [VideoSink(save_video, append=append, blur=blur)] if save_video else []
     manager: list[Sink] = [NotifySink()] if wanted() else []
     opened = [open_sink(target, append=append, rotation=rotation) for target in outputs]
     return [*opened, *video, *window, *manager]

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeinfer.draw import annotate
+from edgeinfer.draw import FaceBlur, annotate
 from edgeinfer.errors import CapabilityError, OutputError, UsageError
 from edgeinfer.results import Result
 from edgeinfer.sinks import RunHeader, RunSummary, Stopped, check_writable
@@ -23,12 +23,13 @@ WINDOW = "edgeinfer"
 class VideoSink(AbstractContextManager["VideoSink"]):
     """An annotated MP4. Pictures of another size than the first are fitted into it."""
 
-    def __init__(self, path: str, *, append: bool = False) -> None:
+    def __init__(self, path: str, *, append: bool = False, blur: bool = False) -> None:
         """Name the file; it is opened with the first frame.
 
         Args:
             path: of the file.
             append: keep an older file, and write beside it under the first free of the names "x-1.mp4", "x-2.mp4", …
+            blur: make faces unrecognizable.
 
         Raises:
             UsageError: the suffix is not .mp4.
@@ -38,6 +39,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         if self._path.suffix.lower() != ".mp4":
             raise UsageError(f"a video is written as .mp4, not {self._path.suffix or path!r}")
         check_writable(self._path)
+        self._blur = FaceBlur() if blur else None
         self._writer: cv2.VideoWriter | None = None
         self._size_wh, self._fps = (0, 0), 30.0
 
@@ -47,7 +49,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
 
     def write(self, frame: Frame, result: Result) -> None:
         """Annotate and append one frame."""
-        picture = annotate(frame.image, result)
+        picture = annotate(self._blur(frame.image, result) if self._blur else frame.image, result)
         if self._writer is None:
             if self._append:
                 self._path = _free(self._path)

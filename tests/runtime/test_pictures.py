@@ -6,7 +6,22 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer import Box, EmotionClassifier, OutputError, Pipeline, UsageError, VideoSink, annotate, run
+from edgeinfer import (
+    Box,
+    Emotion,
+    EmotionClassifier,
+    Face,
+    HaarDetector,
+    OutputError,
+    Pipeline,
+    Result,
+    UsageError,
+    VideoSink,
+    annotate,
+    run,
+)
+from edgeinfer.draw import MOSAIC, FaceBlur
+from edgeinfer.preprocess import Image
 from edgeinfer.sinks import Sink
 from tools.fakes import FakeDetector, FakeSource
 
@@ -76,3 +91,26 @@ def test_annotate_leaves_the_picture_and_marks_the_copy(pipeline: Pipeline) -> N
 def test_annotate_stays_inside_for_a_box_at_the_corner(classifier: EmotionClassifier) -> None:
     result = Pipeline(FakeDetector([Box(70, 0, 40, 80)]), classifier)(FRAMES[0])
     assert annotate(FRAMES[0], result).shape == (60, 80, 3)
+
+
+def test_faces_are_made_unrecognizable_in_a_copy_and_for_a_second_after(portrait: Image) -> None:
+    box = Box(60, 40, 130, 130)
+    shown = Emotion("happy", 1.0, {"happy": 1.0})
+    blur, before = FaceBlur(), portrait.copy()
+    covered = blur(portrait, Result((Face(1, box, shown, shown),), 0.0))
+    inner = (slice(40, 170), slice(60, 190))
+    tiles = np.unique(covered[inner].reshape(-1, 3), axis=0)
+    assert len(tiles) <= MOSAIC**2
+    assert (portrait == before).all()
+    assert (covered[:3, -3:] == portrait[:3, -3:]).all()
+    assert (blur(portrait, Result((), 0.9)) == covered).all()
+    assert (blur(portrait, Result((), 1.1)) == portrait).all()
+
+
+def test_a_video_with_blurred_faces_shows_none(tmp_path: Path, portrait: Image, classifier: EmotionClassifier) -> None:
+    path = tmp_path / "x.mp4"
+    pipeline = Pipeline(HaarDetector(), classifier)
+    run(FakeSource([portrait] * 3), pipeline, [VideoSink(str(path), blur=True)])
+    picture = cv2.VideoCapture(str(path)).read()[1]
+    assert HaarDetector().detect(portrait)
+    assert not HaarDetector().detect(np.asarray(picture, dtype=np.uint8))
