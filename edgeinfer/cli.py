@@ -45,6 +45,12 @@ app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_service.app, name="service")
 
 
+def _check_webhook(url: str) -> None:
+    from edgeinfer.webhook import check_url  # slow to load, and seldom needed
+
+    check_url(url)
+
+
 class _Run(cli_config.RunCommand):
     def refuse(self, options: dict[str, Any]) -> None:
         Rotation.parse(options["split_size"], options["split_every"], options["keep"])
@@ -108,6 +114,14 @@ def run(
         bool, typer.Option("--blur-faces/--no-blur-faces", help="Make faces unrecognizable in the annotated copy.")
     ] = False,
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show a window; q ends.")] = False,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Post an event here when a face appears, changes or leaves.",
+            callback=refused_by(_check_webhook),
+        ),
+    ] = None,
     mode: Annotated[
         Mode, typer.Option(help="file: every frame; live: the newest one, in real time; auto: live for cameras.")
     ] = "auto",
@@ -186,7 +200,7 @@ def run(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade, detect_every=detect_every,
             prior=prior, threads=threads, unknown_below=unknown_below, continuous=frames.continuous,
         )  # fmt: skip
-        sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation, blur=blur_faces)
+        sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation, blur=blur_faces, webhook=webhook)
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
             cooler = None if max_temp is None else Cooler(max_temp)
 
@@ -226,6 +240,12 @@ def _capture(*, size: str | None, **options: Any) -> Capture:
     return Capture(size_wh=None if size is None else parse_size_wh(size), **options)
 
 
+def _webhook_sink(url: str) -> Sink:
+    from edgeinfer.webhook import WebhookSink
+
+    return WebhookSink(url)
+
+
 def _refuse_twins(outputs: list[str], save_video: str | None) -> None:
     names = [*outputs, *([save_video] if save_video else [])]
     if len(set(names)) < len(names):
@@ -233,7 +253,14 @@ def _refuse_twins(outputs: list[str], save_video: str | None) -> None:
 
 
 def _sinks(
-    outputs: list[str], save_video: str | None, show: bool, *, append: bool, rotation: Rotation | None, blur: bool
+    outputs: list[str],
+    save_video: str | None,
+    show: bool,
+    *,
+    append: bool,
+    rotation: Rotation | None,
+    blur: bool,
+    webhook: str | None,
 ) -> list[Sink]:
     """Open every output, or none."""
     from edgeinfer.notify import NotifySink, wanted
@@ -243,8 +270,9 @@ def _sinks(
     window: list[Sink] = [WindowSink()] if show else []
     video: list[Sink] = [VideoSink(save_video, append=append, blur=blur)] if save_video else []
     manager: list[Sink] = [NotifySink()] if wanted() else []
+    listener: list[Sink] = [_webhook_sink(webhook)] if webhook else []
     opened = [open_sink(target, append=append, rotation=rotation) for target in outputs]
-    return [*opened, *video, *window, *manager]
+    return [*opened, *video, *window, *listener, *manager]
 
 
 def execute(application: Callable[[], None], name: str) -> int:

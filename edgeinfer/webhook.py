@@ -1,0 +1,144 @@
+"""Events sent to another program over HTTP, from a thread of its own, so that nobody there slows the run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from edgeinfer.capture import without_credentials
+from edgeinfer.errors import UsageError
+from edgeinfer.event import Event, EventDetector
+from edgeinfer.frames import Frame
+from edgeinfer.results import Result
+from edgeinfer.sinks import RunHeader, RunSummary
+
+MOST_WAITING = 200
+"""Events that wait to be sent; of more, the oldest are dropped."""
+TRIES, TIMEOUT_S, CLOSING_S = 3, 5.0, 3.0
+"""How often an event is sent, how long an answer may take, and how long closing waits for what is unsent."""
+HOLD_S = 0.3
+"""How long a changed label must last before it is told."""
+_log = logging.getLogger(__name__)
+
+
+class WebhookSink(AbstractContextManager["WebhookSink"]):
+    """Posts each event as a JSON object: appeared, changed, left.
+
+    Attributes:
+        sent: events that were taken with an answer of 200 to 299.
+        dropped: events that nobody took, or that had to make room.
+    """
+
+    def __init__(self, url: str, *, pause_s: float = 1.0) -> None:
+        """Connect to nobody yet.
+
+        Args:
+            url: http or https; a user name and password in it are sent as basic authentication.
+            pause_s: before the second try, doubled before the third.
+
+        Raises:
+            UsageError: it is no such URL.
+        """
+        self._address, self._headers = _request_to(url)
+        self._name, self._pause_s = without_credentials(url), pause_s
+        self._events = EventDetector(hold_s=HOLD_S)
+        self._source, self.sent, self.dropped = "", 0, 0
+        self._queue: queue.Queue[bytes | None] = queue.Queue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._deliver, name="sends events", daemon=True)
+
+    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
+        """Begin to send."""
+        self._source = header.source
+        self._thread.start()
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Queue what happened up to this frame."""
+        for event in self._events.update(result):
+            self._put(event)
+
+    def _put(self, event: Event) -> None:
+        body = {"type": event.kind, "source": self._source, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        told: dict[str, Any] = {key: value for key, value in asdict(event).items() if key != "kind"}
+        self._queue.put(json.dumps(body | _rounded(told), ensure_ascii=False).encode())
+        while self._queue.qsize() > MOST_WAITING:
+            self._queue.get()
+            self._drop("too many wait")
+
+    def _deliver(self) -> None:
+        while (body := self._queue.get()) is not None:
+            if not any(self._post(body, attempt) for attempt in range(TRIES)):
+                self._drop("nobody took it")
+
+    def _post(self, body: bytes, attempt: int) -> bool:
+        """One try, after a pause unless it is the first; closing gives each event a single one."""
+        if attempt and self._closing.wait(self._pause_s * 2 ** (attempt - 1)):
+            return False
+        request = urllib.request.Request(self._address, body, self._headers, method="POST")  # noqa: S310 - checked
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - checked
+                self.sent += 1
+                return True
+        except (OSError, ValueError) as error:  # urllib's own errors are OSErrors; ValueError from a broken answer
+            _log.info("%s: %s", self._name, type(error).__name__)
+            return False
+
+    def _drop(self, reason: str) -> None:
+        self.dropped += 1
+        if self.dropped == 1:
+            _log.warning("%s: an event was dropped, since %s; further ones are counted", self._name, reason)
+
+    def __exit__(self, *_: object) -> None:
+        """Everyone leaves; what is unsent gets a little time."""
+        if not self._thread.is_alive():
+            return
+        for event in self._events.close():
+            self._put(event)
+        self._queue.put(None)
+        self._closing.set()
+        until_s = time.monotonic() + CLOSING_S
+        self._thread.join(max(0.0, until_s - time.monotonic()))
+        if unsent := self._queue.qsize():
+            _log.warning("%s: %d events were not delivered in time", self._name, unsent)
+
+
+def _request_to(url: str) -> tuple[str, dict[str, str]]:
+    """The address without credentials, and the headers with them."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise UsageError(f"{without_credentials(url)} is no address: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{without_credentials(url)} is no http or https address; events are posted to one")
+    headers = {"Content-Type": "application/json", "User-Agent": "edgeinfer"}
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return parts._replace(netloc=f"{host}{port}", fragment="").geturl(), headers
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
+
+
+def check_url(url: str) -> None:
+    """Refuse what no event could be sent to.
+
+    Raises:
+        UsageError: it is no http or https URL.
+    """
+    _request_to(url)
