@@ -1,4 +1,4 @@
-"""What is here and what it can do: `edgeinfer bench`, `models`, `devices` and `doctor`."""
+"""What is here and what it can do: `edgeinfer bench`, `models`, `devices`, `doctor` and `notice`."""
 
 from __future__ import annotations
 
@@ -114,3 +114,16 @@ def doctor() -> None:
         typer.echo(f"{finding.state:8}{finding.name:11}{finding.detail}")
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(3)
+
+
+@app.command()
+def notice(
+    operator: Annotated[str, typer.Option(help="Who runs the camera.", show_default=False)],
+    contact: Annotated[str, typer.Option(help="Where to ask or object.", show_default=False)],
+    purpose: Annotated[str, typer.Option(help="What it is done for.", show_default=False)],
+    kept: Annotated[str, typer.Option(help="What is stored, and how long.")] = "nothing",
+) -> None:
+    """Print a sign for the wall, for the people in view."""
+    from edgeinfer.notice import notice as sign
+
+    typer.echo(sign(operator=operator, contact=contact, purpose=purpose, kept=kept), nl=False)
