@@ -13,6 +13,7 @@ import cv2
 
 from edgeinfer.errors import SourceError, SourceLostError
 from edgeinfer.frames import Frame, Source
+from edgeinfer.machine import give_memory_back
 from edgeinfer.patience import Patience, SourceState, State, pause_s
 
 CLOSING_S = 1.0
@@ -152,6 +153,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         if current.abandoned:
             self._stuck = [stuck for stuck in (*self._stuck, current) if not stuck.ended]
         self._failures += 1
+        give_memory_back()
         if self.patience.allows(self._failures, opened=self._given):
             return True
         if not self._given:
