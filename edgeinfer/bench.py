@@ -18,7 +18,6 @@ from typing import Any
 import cv2
 
 from edgeinfer.classifier import EmotionClassifier
-from edgeinfer.detector import DetectorName
 from edgeinfer.errors import OutputError
 from edgeinfer.machine import cpu_name, peak_memory_mb, share_cores, temperatures_c, throttling, usable_cores
 from edgeinfer.measurement import Measurement, Noise, Report
@@ -46,7 +45,7 @@ def benchmark(
     source: str | int | Path | None = None,
     *,
     model: str | Path | None = None,
-    detector: DetectorName = "haar",
+    detector: str = "haar",
     detector_model: str | Path | None = None,
     cascade: str | Path | None = None,
     detect_every: int | Auto = "auto",

@@ -15,7 +15,7 @@ import typer
 
 from edgeinfer import cli_config, cli_inspect, cli_service
 from edgeinfer.cli_config import ConfigFile, refused_by
-from edgeinfer.detector import DetectorName
+from edgeinfer.detector import check_detector
 from edgeinfer.errors import EdgeInferError, UsageError, one_line
 from edgeinfer.frames import Capture, Turn, parse_size_wh
 from edgeinfer.model import find_model
@@ -76,7 +76,14 @@ def run(
         str | None,
         typer.Option(help="Model file or name. Default: the bundled int8 model.", callback=refused_by(find_model)),
     ] = None,
-    detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
+    detector: Annotated[
+        str,
+        typer.Option(
+            metavar="haar|yunet|none",
+            help="What finds the faces; none: the frame is one face.",
+            callback=refused_by(check_detector),
+        ),
+    ] = "haar",
     detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
     cascade: Annotated[
         str | None, typer.Option(help="Name or XML file of a cascade. Default: the frontal face.")

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from edgeinfer.detector import DetectorName
 from edgeinfer.errors import one_line
 
 app = typer.Typer(rich_markup_mode=None)
@@ -24,7 +23,9 @@ def bench(
         Path | None, typer.Option("--json", metavar="FILE", help="Write every time that was taken here, too.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
-    detector: Annotated[DetectorName, typer.Option(help="What finds the faces; none: the frame is one face.")] = "haar",
+    detector: Annotated[
+        str, typer.Option(metavar="haar|yunet|none", help="What finds the faces; none: the frame is one face.")
+    ] = "haar",
     detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
     cascade: Annotated[
         str | None, typer.Option(help="Name or XML file of a cascade. Default: the frontal face.")

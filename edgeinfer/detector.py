@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, UsageError
+from edgeinfer.plugins import plugin, plugin_names
 from edgeinfer.preprocess import Image
 from edgeinfer.results import Box
 
@@ -147,14 +148,12 @@ class WholeFrameDetector:
         return [Box(0, 0, image.shape[1], image.shape[0])]
 
 
-def create_detector(
-    name: DetectorName, *, model: str | Path | None = None, cascade: str | Path | None = None
-) -> FaceDetector:
+def create_detector(name: str, *, model: str | Path | None = None, cascade: str | Path | None = None) -> FaceDetector:
     """Make a detector by name.
 
     Args:
-        name: one of `DETECTORS`.
-        model: the network's file; "yunet" needs it, the others take none.
+        name: one of `DETECTORS`, or one that another package brings, see `edgeinfer.plugins`.
+        model: the network's file; "yunet" needs it, "haar" and "none" take none.
         cascade: for "haar", see `HaarDetector`.
 
     Raises:
@@ -162,17 +161,34 @@ def create_detector(
         CapabilityError: OpenCV lacks what the detector needs.
         ModelError: a file is missing or invalid.
     """
-    if name not in DETECTORS:
-        raise UsageError(f"no detector is called {name}; choose one of {', '.join(DETECTORS)}")
-    if model is not None and name != "yunet":
-        raise UsageError(f"the detector {name} takes no detector model; leave it out or choose yunet")
     if cascade is not None and name != "haar":
         raise UsageError(f"the detector {name} takes no cascade; leave it out or choose haar")
+    if name not in DETECTORS:
+        return _brought(name, model)
+    if model is not None and name != "yunet":
+        raise UsageError(f"the detector {name} takes no detector model; leave it out or choose yunet")
     if name == "yunet":
         if model is None:
             raise UsageError("the detector yunet needs --detector-model PATH, a face_detection_yunet ONNX file")
         return YuNetDetector(model)
     return HaarDetector(cascade) if name == "haar" else WholeFrameDetector()
+
+
+def _brought(name: str, model: str | Path | None) -> FaceDetector:
+    """A detector of another package."""
+    check_detector(name)
+    made: FaceDetector = plugin("detectors", name)(model)
+    return made
+
+
+def check_detector(name: str) -> None:
+    """Refuse the name of no detector.
+
+    Raises:
+        UsageError: nobody brings one of this name.
+    """
+    if name not in DETECTORS and name not in (brought := plugin_names("detectors")):
+        raise UsageError(f"no detector is called {name}; choose one of {', '.join((*DETECTORS, *brought))}")
 
 
 def find_cascade(cascade: str | Path | None) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.classifier import Classifier, EmotionClassifier
-from edgeinfer.detector import DetectorName, FaceDetector, create_detector
+from edgeinfer.detector import FaceDetector, create_detector
 from edgeinfer.errors import UsageError
 from edgeinfer.preprocess import Image, crop_face
 from edgeinfer.prior import Prior
@@ -111,7 +111,7 @@ class Pipeline:
 def load_pipeline(
     *,
     model: str | Path | None = None,
-    detector: DetectorName = "haar",
+    detector: str = "haar",
     detector_model: str | Path | None = None,
     cascade: str | Path | None = None,
     detect_every: int | Auto = "auto",
@@ -124,7 +124,7 @@ def load_pipeline(
 
     Args:
         model: an .onnx file with our metadata, or the name of a bundled model.
-        detector: "haar", "yunet" or "none" (the frame is one face).
+        detector: "haar", "yunet", "none" (the frame is one face), or one that another package brings.
         detector_model: the network's file, for "yunet".
         cascade: a cascade's name or XML file, for "haar".
         detect_every: "auto", or have the detector search every n-th frame; see `Pipeline`.

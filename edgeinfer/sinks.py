@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from edgeinfer.errors import OutputError, UsageError
 from edgeinfer.lines import FLUSH_S, STDOUT, Lines
 from edgeinfer.patience import SourceState
+from edgeinfer.plugins import plugin, plugin_names, scheme
 from edgeinfer.results import Face, Result
 from edgeinfer.rotation import Rotation
 from edgeinfer.sources import Frame
@@ -240,7 +241,8 @@ def open_sink(target: str, *, append: bool = False, rotation: Rotation | None = 
     """Open an output by its suffix; "-" is JSONL on stdout.
 
     Args:
-        target: a path that ends in .jsonl or .csv, or "-".
+        target: a path that ends in .jsonl or .csv, or "-"; or what another package writes, see `edgeinfer.plugins`,
+            which takes none of the options.
         append: continue an older file instead of emptying it; a part of a line at its end is cut off first.
         rotation: when to split a file, and how many parts to keep; stdout, pipes and devices are never split.
         flush_s: how long a line for a file may wait for others, in seconds, 0..3600; at most so much is lost when the
@@ -250,19 +252,29 @@ def open_sink(target: str, *, append: bool = False, rotation: Rotation | None = 
         UsageError: no output has this suffix, or flush_s is out of range.
         OutputError: it cannot be written.
     """
-    return SINKS[check_target(target)](target, append=append, rotation=rotation, flush_s=flush_s)
+    kind = check_target(target)
+    if kind in SINKS:
+        return SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
+    brought: Sink = plugin("sinks", kind)(target)
+    return brought
 
 
 def check_target(target: str) -> str:
-    """The suffix that decides an output's format, nothing opened yet.
+    """The suffix that decides an output's format, or the name under which another package brings it.
+
+    Nothing is opened yet.
 
     Raises:
-        UsageError: no output has this suffix.
+        UsageError: nobody writes such an output.
     """
     suffix = ".jsonl" if target == STDOUT else Path(target).suffix.lower()
-    if suffix not in SINKS:
-        raise UsageError(f"cannot tell the format of {target}; an output ends in {' or '.join(SINKS)}, or is '-'")
-    return suffix
+    if suffix in SINKS:
+        return suffix
+    name, brought = scheme(target) or suffix.removeprefix("."), plugin_names("sinks")
+    if name not in brought:
+        known = " or ".join((*SINKS, *brought))
+        raise UsageError(f"cannot tell the format of {target}; an output ends in {known}, or is '-'")
+    return name
 
 
 def check_writable(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError
 from edgeinfer.frames import Capture, Frame, Source, decoded
 from edgeinfer.live import LiveSource, within
 from edgeinfer.patience import Patience
+from edgeinfer.plugins import plugin, scheme
 from edgeinfer.preprocess import Image
 from edgeinfer.stdin import open_stdin
 
@@ -25,6 +25,8 @@ __all__ = ["MODES", "Frame", "Mode", "PictureSource", "Source", "cameras", "open
 Mode = Literal["auto", "file", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 STDIN = "-"
+STREAMS = frozenset({"http", "https", "rtsp", "rtsps", "rtmp", "udp"})
+"""Schemes that nobody else may bring."""
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 
 
@@ -73,7 +75,7 @@ def open_source(
     Args:
         source: a video or picture file, a folder or glob of pictures, a camera's number, `/dev/videoN` or a link to
             it below `/dev/v4l/by-id`, `csi:` or `csi:N` for a Raspberry Pi's own camera, the URL of a stream, or "-"
-            for MJPEG or raw frames on stdin.
+            for MJPEG or raw frames on stdin; or an address that another package opens, see `edgeinfer.plugins`.
         mode: "file" gives every frame in order; "live" gives the newest one and drops the others, and plays a file in
             real time; "auto" is "live" for cameras and endless streams, else "file".
         capture: size and rate asked of a camera, and how pictures are turned.
@@ -119,7 +121,10 @@ def _reopener(text: str, wanted: Capture) -> Callable[[], Source] | None:
         return lambda: open_camera(Path(text), wanted)
     if text.startswith(CSI):
         return lambda: open_csi(text, wanted)
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
+    named = scheme(text)
+    if named and named not in STREAMS and (factory := plugin("sources", named)):
+        return lambda: factory(text, wanted)
+    if named and text[len(named) :].startswith("://"):
         return lambda: open_stream(text, wanted)
     return None
 
