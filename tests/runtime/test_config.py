@@ -144,7 +144,8 @@ def test_the_environment_names_several_outputs_and_the_source(tmp_path: Path, cl
     [
         pytest.param("detect_evry = 5", "did you mean detect_every?", id="unknown"),
         pytest.param('detect_every = "often"', "it must be auto, or a number from 1 on", id="detect-every"),
-        pytest.param('detector = "dlib"', "'dlib' is not one of 'haar', 'yunet', 'none'", id="choice"),
+        pytest.param('mode = "fast"', "'fast' is not one of 'auto', 'file', 'live'", id="choice"),
+        pytest.param('detector = "dlib"', "choose one of haar, yunet, none", id="name"),
         pytest.param("threads = 0", "0 is not in the range x>=1", id="range"),
         pytest.param('out = "x.txt"', "cannot tell the format of x.txt", id="suffix"),
         pytest.param('model = "nobody"', "no model at nobody", id="model"),
