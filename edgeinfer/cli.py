@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -16,13 +17,14 @@ import typer
 from edgeinfer import cli_config, cli_inspect, cli_service
 from edgeinfer.cli_config import ConfigFile, refused_by
 from edgeinfer.detector import check_detector
-from edgeinfer.errors import EdgeInferError, UsageError, one_line
+from edgeinfer.errors import EdgeInferError, one_line
 from edgeinfer.frames import Capture, Turn, parse_size_wh
 from edgeinfer.model import find_model
+from edgeinfer.outputs import Outputs
 from edgeinfer.patience import Patience, parse_retries
 from edgeinfer.pipeline import Pipeline, load_pipeline, parse_detect_every
 from edgeinfer.prior import read_prior
-from edgeinfer.rotation import Rotation, parse_duration, parse_size
+from edgeinfer.rotation import parse_duration, parse_size
 from edgeinfer.signals import Interrupted, end_on_signals
 from edgeinfer.sinks import check_target
 from edgeinfer.sources import Mode
@@ -30,7 +32,6 @@ from edgeinfer.stdin import Pixels
 
 if TYPE_CHECKING:
     from edgeinfer.results import Result
-    from edgeinfer.sinks import Sink
     from edgeinfer.sources import Frame
 
 app = typer.Typer(
@@ -45,16 +46,9 @@ app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_service.app, name="service")
 
 
-def _check_webhook(url: str) -> None:
-    from edgeinfer.webhook import check_url  # slow to load, and seldom needed
-
-    check_url(url)
-
-
 class _Run(cli_config.RunCommand):
     def refuse(self, options: dict[str, Any]) -> None:
-        Rotation.parse(options["split_size"], options["split_every"], options["keep"])
-        _refuse_twins(options["out"] or [], options["save_video"])
+        _outputs(**{name: options[name] for name in (f.name for f in fields(Outputs))})
         _capture(**{name: options[name] for name in ("size", "fps", "pixels", "rotate", "flip")})
         names = (
             "model", "detector", "detector_model", "cascade", "detect_every", "prior", "threads", "unknown_below",
@@ -121,12 +115,14 @@ def run(
         bool, typer.Option("--blur-faces/--no-blur-faces", help="Make faces unrecognizable in the annotated copy.")
     ] = False,
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show a window; q ends.")] = False,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous/--no-anonymous", help="Write counts by the minute; no box, no picture.")
+    ] = False,
     webhook: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             help="Post an event here when a face appears, changes or leaves.",
-            callback=refused_by(_check_webhook),
         ),
     ] = None,
     mode: Annotated[
@@ -194,9 +190,10 @@ def run(
     from edgeinfer.progress import ProgressBar, in_words
     from edgeinfer.sources import open_source
 
-    outputs = out or []
-    rotation = Rotation.parse(split_size, split_every, keep)
-    _refuse_twins(outputs, save_video)
+    outputs = _outputs(
+        out=out, append=append, split_size=split_size, split_every=split_every, keep=keep, save_video=save_video,
+        blur_faces=blur_faces, show=show, anonymous=anonymous, webhook=webhook,
+    )  # fmt: skip
     # What may be refused is made before an output file is.
     named = asset_path("demo.mp4") if source is None else source
     wanted = _capture(size=size, fps=fps, pixels=pixels, rotate=rotate, flip=flip)
@@ -207,7 +204,7 @@ def run(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade, detect_every=detect_every,
             prior=prior, threads=threads, unknown_below=unknown_below, continuous=frames.continuous,
         )  # fmt: skip
-        sinks = _sinks(outputs, save_video, show, append=append, rotation=rotation, blur=blur_faces, webhook=webhook)
+        sinks = outputs.open()
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
             cooler = None if max_temp is None else Cooler(max_temp)
 
@@ -218,7 +215,7 @@ def run(
 
             summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=after)
     if not quiet:
-        typer.echo(in_words(summary), err="-" in outputs)
+        typer.echo(in_words(summary), err="-" in outputs.out)
 
 
 def _version(wanted: bool) -> None:
@@ -243,43 +240,12 @@ def _pipeline(*, detect_every: str, prior: str, threads: int | None, continuous:
     return load_pipeline(detect_every=every, track=continuous, threads=threads or 1, prior=read_prior(prior), **options)
 
 
+def _outputs(*, out: list[str] | None, **options: Any) -> Outputs:
+    return Outputs(out=tuple(out or ()), **options)
+
+
 def _capture(*, size: str | None, **options: Any) -> Capture:
     return Capture(size_wh=None if size is None else parse_size_wh(size), **options)
-
-
-def _webhook_sink(url: str) -> Sink:
-    from edgeinfer.webhook import WebhookSink
-
-    return WebhookSink(url)
-
-
-def _refuse_twins(outputs: list[str], save_video: str | None) -> None:
-    names = [*outputs, *([save_video] if save_video else [])]
-    if len(set(names)) < len(names):
-        raise UsageError("two outputs have the same name")
-
-
-def _sinks(
-    outputs: list[str],
-    save_video: str | None,
-    show: bool,
-    *,
-    append: bool,
-    rotation: Rotation | None,
-    blur: bool,
-    webhook: str | None,
-) -> list[Sink]:
-    """Open every output, or none."""
-    from edgeinfer.notify import NotifySink, wanted
-    from edgeinfer.pictures import VideoSink, WindowSink
-    from edgeinfer.sinks import open_sink
-
-    window: list[Sink] = [WindowSink()] if show else []
-    video: list[Sink] = [VideoSink(save_video, append=append, blur=blur)] if save_video else []
-    manager: list[Sink] = [NotifySink()] if wanted() else []
-    listener: list[Sink] = [_webhook_sink(webhook)] if webhook else []
-    opened = [open_sink(target, append=append, rotation=rotation) for target in outputs]
-    return [*opened, *video, *window, *listener, *manager]
 
 
 def execute(application: Callable[[], None], name: str) -> int:

@@ -207,16 +207,22 @@ class CsvSink(AbstractContextManager["CsvSink"]):
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Write the row of column names, unless a file is continued that has it."""
-        self._columns = _row("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence", *header.labels)
-        if not self._lines.start(self._columns):
-            self._lines.write(self._columns)
+        self._begin(csv_row("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence", *header.labels))
 
     def write(self, frame: Frame, result: Result) -> None:
         """Write a row for each face, in a new part of the file if one is due."""
+        self._add("".join(_face_row(frame, face) for face in result.faces))
+
+    def _begin(self, columns: str) -> None:
+        self._columns = columns
+        if not self._lines.start(columns):
+            self._lines.write(columns)
+
+    def _add(self, rows: str) -> None:
         if self._lines.due:
             self._lines.split()
             self._lines.write(self._columns)
-        self._lines.write("".join(_face_row(frame, face) for face in result.faces))
+        self._lines.write(rows)
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -225,10 +231,11 @@ class CsvSink(AbstractContextManager["CsvSink"]):
 
 def _face_row(frame: Frame, face: Face) -> str:
     shares = _rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
-    return _row(frame.index, round(frame.timestamp_s, 4), face.track_id, *face.box.xywh, face.emotion.label, *shares)
+    return csv_row(frame.index, round(frame.timestamp_s, 4), face.track_id, *face.box.xywh, face.emotion.label, *shares)
 
 
-def _row(*values: object) -> str:
+def csv_row(*values: object) -> str:
+    """A line of CSV."""
     line = io.StringIO(newline="")
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
@@ -237,7 +244,14 @@ def _row(*values: object) -> str:
 SINKS: dict[str, Callable[..., Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink}
 
 
-def open_sink(target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S) -> Sink:
+def open_sink(
+    target: str,
+    *,
+    append: bool = False,
+    rotation: Rotation | None = None,
+    flush_s: float = FLUSH_S,
+    anonymous: bool = False,
+) -> Sink:
     """Open an output by its suffix; "-" is JSONL on stdout.
 
     Args:
@@ -247,12 +261,19 @@ def open_sink(target: str, *, append: bool = False, rotation: Rotation | None = 
         rotation: when to split a file, and how many parts to keep; stdout, pipes and devices are never split.
         flush_s: how long a line for a file may wait for others, in seconds, 0..3600; at most so much is lost when the
             process is killed. All else gets every line at once.
+        anonymous: write counts by the minute, and nothing of any single face.
 
     Raises:
-        UsageError: no output has this suffix, or flush_s is out of range.
+        UsageError: no output has this suffix, it cannot be anonymous, or flush_s is out of range.
         OutputError: it cannot be written.
     """
     kind = check_target(target)
+    if anonymous:
+        from edgeinfer.counts import ANONYMOUS  # noqa: PLC0415 - builds on these sinks
+
+        if kind not in ANONYMOUS:
+            raise UsageError(f"{target} cannot be anonymous; write {' or '.join(ANONYMOUS)}")
+        return ANONYMOUS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
     if kind in SINKS:
         return SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
     brought: Sink = plugin("sinks", kind)(target)
