@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common import keep
+from edgeinfer import LABELS
 from edgeinfer_export.export import export_model
 from edgeinfer_export.options import CALIBRATIONS, Calibration, ExportOptions
 from edgeinfer_export.quiet import quiet
@@ -27,7 +28,7 @@ KERAS = Path(__file__).parents[1] / "models" / "edgenet-ferplus.keras"
 def exported(data: Path, calibration: Calibration) -> ExportReport:
     """Every form, calibrated in one way."""
     with tempfile.TemporaryDirectory() as folder, quiet():
-        options = ExportOptions(quantize="auto", max_drop=1.0, calibration=calibration)
+        options = ExportOptions(labels=LABELS, quantize="auto", max_drop=1.0, calibration=calibration)
         return export_model(KERAS, Path(folder) / "model.onnx", data=data, options=options)
 
 
