@@ -17,6 +17,7 @@ import pytest
 
 from edgeinfer import SourceLostError, cli, sources
 from tools.patience import PATIENCE
+from tools.programs import running
 from tools.tiny_model import write_model
 
 
@@ -255,7 +256,7 @@ def test_a_signal_closes_every_output(tmp_path: Path, clip: Path, number: signal
         "--save-video",
         str(tmp_path / "x.mp4"),
     ]
-    with subprocess.Popen([*command, *outputs], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running([*command, *outputs], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60 * PATIENCE
         while not (tmp_path / "x.mp4").exists() or (tmp_path / "x.mp4").stat().st_size < 10_000:
             assert time.monotonic() < deadline

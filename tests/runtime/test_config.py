@@ -15,6 +15,7 @@ from edgeinfer import UsageError, config
 from edgeinfer.config import Setting, read_config, read_configs
 from tools.mjpeg_server import MjpegServer
 from tools.patience import PATIENCE
+from tools.programs import running
 
 SETTINGS = {
     "source": Setting("text", lambda _: None),
@@ -207,7 +208,7 @@ def test_a_hangup_signal_has_the_run_start_again_with_the_new_config(tmp_path: P
     with MjpegServer() as camera, errors.open("w") as err:
         path.write_text(f'source = "{camera.url}"\nout = "a.jsonl"\nquiet = true')
         command = [sys.executable, "-m", "edgeinfer", "run", "--config", str(path)]
-        with subprocess.Popen(command, stderr=err, text=True, cwd=tmp_path) as process:
+        with running(command, stderr=err, cwd=tmp_path) as process:
             _wait_for(process, tmp_path / "a.jsonl", '"frame":5')
             for number, text in enumerate(refused, 1):
                 path.write_text(text)

@@ -18,6 +18,7 @@ from edgeinfer.results import Result
 from edgeinfer.signals import Interrupted, Reload
 from edgeinfer.sources import Frame
 from tools.patience import PATIENCE
+from tools.programs import running
 
 FRAME = Frame(np.zeros((2, 2, 3), np.uint8), 0, 0.0)
 RESULT = Result((), 0.0)
@@ -132,7 +133,7 @@ def test_a_run_tells_systemd(listener: socket.socket, tmp_path: Path, face_pictu
     for index in range(2000):
         (tmp_path / f"{index:04}.jpg").write_bytes(face_picture.read_bytes())
     command = [sys.executable, "-m", "edgeinfer", "run", str(tmp_path), "--quiet"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "WATCHDOG_USEC": "400000"}) as process:
+    with running(command, stderr=subprocess.DEVNULL, env={**os.environ, "WATCHDOG_USEC": "400000"}) as process:
         told: list[str] = []
 
         def hear(assignment: str) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edgeinfer.results import Result
 from tools.fakes import FakeDetector, FakeSource
 from tools.mjpeg_server import Behaviour, MjpegServer
 from tools.patience import PATIENCE
+from tools.programs import running
 
 PICTURE = np.full((60, 80, 3), 250, np.uint8)
 SMALL = np.full((30, 40, 3), 250, np.uint8)
@@ -253,9 +255,9 @@ def test_a_server_that_fails_in_every_way_is_read_again(classifier: EmotionClass
     assert seen == sorted(seen)
 
 
-def edgeinfer(*arguments: str, retries: str) -> subprocess.Popen[str]:
+def edgeinfer(*arguments: str, retries: str) -> AbstractContextManager[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "edgeinfer", "run", *arguments, "--detector", "none", "--retries", retries]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    return running(command, stderr=subprocess.PIPE)
 
 
 def lines_of(path: Path, kind: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 from edgeinfer import UsageError
 from edgeinfer.signals import Interrupted, reloadable
 from tools.patience import PATIENCE
+from tools.programs import running
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -111,7 +112,7 @@ except Interrupted as end:
 def test_a_terminal_that_is_gone_ends_the_program(what: str, code: int) -> None:
     master, slave = pty.openpty()
     command = ["setsid", "--ctty", sys.executable, "-c", CHILD, what]
-    with subprocess.Popen(command, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(command, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         os.close(slave)
         assert process.stdout is not None
         assert process.stdout.readline() == "old\n"
