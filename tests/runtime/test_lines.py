@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "x.jsonl"
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Callable[[int], None]]:
-    """Let no file of this process grow beyond so many bytes: of a write the first part goes in, as on a full disk."""
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes: of a write the first part goes in, as on a full disk.
+
+    It ends within the test, since the file that pytest itself may write to is of this process, too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def started(path: Path, **options: Any) -> Lines:
@@ -122,22 +129,21 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block(path: Path) -> None:
 
 
 @pytest.mark.parametrize("room", [0, 1, 49, 50, 51, 4090, 4096, 4149, 9999])
-def test_a_full_disk_keeps_every_whole_line(path: Path, small_disk: Callable[[int], None], room: int) -> None:
+def test_a_full_disk_keeps_every_whole_line(path: Path, room: int) -> None:
     out = started(path, flush_s=NEVER_S)
     for number in range(200):
         out.write(f"{number:049}\n")
-    small_disk(room)
-    with pytest.raises(OutputError, match=os.strerror(errno.EFBIG)):
+    with small_disk(room), pytest.raises(OutputError, match=os.strerror(errno.EFBIG)):
         out.close()
     assert path.read_text() == "".join(f"{number:049}\n" for number in range(room // 50))
 
 
 @pytest.mark.parametrize("told_by", ["write", "close"])
-def test_an_error_in_the_background_is_told_once(path: Path, small_disk: Callable[[int], None], told_by: str) -> None:
+def test_an_error_in_the_background_is_told_once(path: Path, told_by: str) -> None:
     out = started(path, flush_s=0.01)
-    small_disk(3)
-    out.write("a\nbc\n")
-    eventually(lambda: out._late_error is not None)
+    with small_disk(3):
+        out.write("a\nbc\n")
+        eventually(lambda: out._late_error is not None)
     with pytest.raises(OutputError, match="what was written before is kept"):
         out.write("d\n") if told_by == "write" else out.close()
     out.close()
