@@ -7,7 +7,6 @@ import json
 import logging
 import queue
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -108,8 +107,7 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
             self._put(event)
         self._queue.put(None)
         self._closing.set()
-        until_s = time.monotonic() + CLOSING_S
-        self._thread.join(max(0.0, until_s - time.monotonic()))
+        self._thread.join(CLOSING_S)
         if unsent := self._queue.qsize():
             _log.warning("%s: %d events were not delivered in time", self._name, unsent)
 
