@@ -83,7 +83,7 @@ retries = "forever"
 """
 
 
-def unit_text(*, interpreter: str = sys.executable, user: str | None = None) -> str:
+def unit_text(*, interpreter: str = os.path.normpath(sys.executable), user: str | None = None) -> str:
     """The unit.
 
     Args:
