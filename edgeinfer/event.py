@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from edgeinfer.errors import UsageError
 from edgeinfer.results import Face, Result
@@ -12,6 +13,8 @@ from edgeinfer.results import Face, Result
 EventKind = Literal["appeared", "changed", "left"]
 LEFT_AFTER_S = 1.0
 """A face that is hidden for less keeps its number, so it has not left."""
+HOLD_S = 0.3
+"""How long a changed label must last before other programs are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,21 @@ def events(results: Iterable[Result], *, hold_s: float = 0.0, left_after_s: floa
     for result in results:
         yield from detector.update(result)
     yield from detector.close()
+
+
+def message(event: Event, source: str) -> dict[str, Any]:
+    """An event as other programs are told of it: a JSON object.
+
+    Args:
+        event: what happened just now.
+        source: name of what the run reads.
+
+    Returns:
+        "type" (the kind), "source", "at" (UTC, ISO 8601), and the event's other attributes under their names.
+    """
+    told = {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(event).items()}
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {"type": told.pop("kind"), "source": source, "at": at, **told}
 
 
 def _event(kind: EventKind, visit: _Visit, at_s: float, previous: str | None) -> Event:

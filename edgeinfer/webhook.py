@@ -11,14 +11,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from edgeinfer.capture import without_credentials
 from edgeinfer.errors import UsageError
-from edgeinfer.event import Event, EventDetector
+from edgeinfer.event import HOLD_S, Event, EventDetector, message
 from edgeinfer.frames import Frame
 from edgeinfer.results import Result
 from edgeinfer.sinks import RunHeader, RunSummary
@@ -27,8 +24,6 @@ MOST_WAITING = 200
 """Events that wait to be sent; of more, the oldest are dropped."""
 TRIES, TIMEOUT_S, CLOSING_S = 3, 5.0, 3.0
 """How often an event is sent, how long an answer may take, and how long closing waits for what is unsent."""
-HOLD_S = 0.3
-"""How long a changed label must last before it is told."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,9 +64,7 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
             self._put(event)
 
     def _put(self, event: Event) -> None:
-        body = {"type": event.kind, "source": self._source, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
-        told: dict[str, Any] = {key: value for key, value in asdict(event).items() if key != "kind"}
-        self._queue.put(json.dumps(body | _rounded(told), ensure_ascii=False).encode())
+        self._queue.put(json.dumps(message(event, self._source), ensure_ascii=False).encode())
         while self._queue.qsize() > MOST_WAITING:
             self._queue.get()
             self._drop("too many wait")
@@ -127,10 +120,6 @@ def _request_to(url: str) -> tuple[str, dict[str, str]]:
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return parts._replace(netloc=f"{host}{port}", fragment="").geturl(), headers
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
 def check_url(url: str) -> None:
