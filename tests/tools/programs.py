@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import pytest
+
+
+def needed(program: str) -> str:
+    """Path of a program of Debian's; the test is skipped where it is not installed, or fails if all must be."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if found is None:
+        end = pytest.fail if os.environ.get("EDGEINFER_TEST_PROGRAMS") == "all" else pytest.skip
+        end(f"{program} is not installed")
+    return found
 
 
 @contextmanager
