@@ -29,10 +29,11 @@ from edgeinfer.event import Event, EventDetector, events
 from edgeinfer.model import ModelCard, bundled_models, read_card
 from edgeinfer.pictures import VideoSink
 from edgeinfer.pipeline import Pipeline, load_pipeline
+from edgeinfer.records import RunSummary
 from edgeinfer.results import LABELS, Box, Emotion, Face, Result
 from edgeinfer.rotation import Rotation
 from edgeinfer.runner import run
-from edgeinfer.sinks import CsvSink, JsonlSink, RunSummary, Sink, open_sink
+from edgeinfer.sinks import CsvSink, JsonlSink, Sink, open_sink
 from edgeinfer.sources import Frame, Source, open_source
 
 __all__ = [

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeinfer.frames import Frame
+from edgeinfer.records import RunHeader, RunSummary
 from edgeinfer.results import UNKNOWN, Result
-from edgeinfer.sinks import CsvSink, JsonlSink, RunHeader, RunSummary, csv_row
+from edgeinfer.sinks import CsvSink, JsonlSink, csv_row
 
 MINUTE_S = 60.0
 LONGEST_STEP_S = 1.0

@@ -15,8 +15,8 @@ from edgeinfer.signals import Reload
 if TYPE_CHECKING:
     from edgeinfer.frames import Frame
     from edgeinfer.patience import SourceState
+    from edgeinfer.records import RunHeader, RunSummary
     from edgeinfer.results import Result
-    from edgeinfer.sinks import RunHeader, RunSummary
 
 STATUS_EVERY_S = 10.0
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from edgeinfer.draw import FaceBlur, annotate
 from edgeinfer.errors import CapabilityError, OutputError, UsageError
+from edgeinfer.records import RunHeader, RunSummary
 from edgeinfer.results import Result
-from edgeinfer.sinks import RunHeader, RunSummary, Stopped, check_writable
+from edgeinfer.sinks import Stopped, check_writable
 from edgeinfer.sources import Frame
 
 WINDOW = "edgeinfer"

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgeinfer.records import RunSummary
     from edgeinfer.results import Result
-    from edgeinfer.sinks import RunSummary
     from edgeinfer.sources import Frame, Source
 
 

@@ -18,8 +18,9 @@ from edgeinfer.classifier import EmotionClassifier
 from edgeinfer.live import LiveSource
 from edgeinfer.patience import SourceState
 from edgeinfer.pipeline import Pipeline
+from edgeinfer.records import RunHeader, RunSummary
 from edgeinfer.results import Result
-from edgeinfer.sinks import JsonlSink, RunHeader, RunSummary, Sink, StateListener, Stopped
+from edgeinfer.sinks import JsonlSink, Sink, StateListener, Stopped
 from edgeinfer.sources import Frame, Source
 
 STAGES = ("decode", "detect", "track", "classify", "write")
@@ -72,7 +73,8 @@ class _Tally:
 
 
 def _percentiles(times_ms: deque[float]) -> dict[str, float]:
-    return {f"p{q}": round(float(np.percentile(times_ms, q)), 3) for q in (50, 95)} if times_ms else {}
+    now = list(times_ms)  # other threads ask, too, while frames are added
+    return {f"p{q}": round(float(np.percentile(now, q)), 3) for q in (50, 95)} if now else {}
 
 
 def run(

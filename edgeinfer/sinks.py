@@ -6,9 +6,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,84 +15,10 @@ from edgeinfer.errors import OutputError, UsageError
 from edgeinfer.lines import FLUSH_S, STDOUT, Lines
 from edgeinfer.patience import SourceState
 from edgeinfer.plugins import plugin, plugin_names, scheme
+from edgeinfer.records import RunHeader, RunSummary, frame_line, header_line, rounded, source_line, summary_line
 from edgeinfer.results import Face, Result
 from edgeinfer.rotation import Rotation
 from edgeinfer.sources import Frame
-
-SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class RunHeader:
-    """What a run reads and with what.
-
-    Attributes:
-        source: its name.
-        fps: frames a second where the source tells, else None.
-        labels: the classifier's, in order.
-        model: name of the model.
-        model_sha256: of its file, hexadecimal; empty for a classifier without one.
-        versions: package name to version.
-    """
-
-    source: str
-    fps: float | None
-    labels: tuple[str, ...]
-    model: str
-    model_sha256: str
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """What a run saw and what it cost.
-
-    Attributes:
-        frames: read.
-        faces: boxes over all frames.
-        labels: label to number of faces that showed it.
-        elapsed_s: from the first read to the last output closed, in seconds.
-        stages_ms: stage to {"p50", "p95"} in milliseconds, over the last 10,000 frames.
-        delay_ms: {"p50", "p95"} from a frame's capture to the end of its writing, in milliseconds, over as many frames;
-            None unless the source is live.
-        dropped: frames that a live source left out, None for the others.
-        reconnects: how often a live source was lost and came back, None for the others.
-        skipped: frames that could not be decoded, None where there was none.
-    """
-
-    frames: int
-    faces: int
-    labels: Mapping[str, int]
-    elapsed_s: float
-    stages_ms: Mapping[str, Mapping[str, float]]
-    delay_ms: Mapping[str, float] | None = None
-    dropped: int | None = None
-    reconnects: int | None = None
-    skipped: int | None = None
-
-    @property
-    def fps(self) -> float:
-        """Frames a second of the whole run."""
-        return self.frames / self.elapsed_s if self.elapsed_s > 0 else 0.0
-
-    @property
-    def dominant(self) -> str | None:
-        """The label shown most, None without faces."""
-        return max(self.labels, key=lambda label: self.labels[label]) if self.faces else None
-
-    def since(self, earlier: RunSummary) -> RunSummary:
-        """What came after an earlier summary of the run; `stages_ms` and `delay_ms` stay those of the last frames."""
-        labels = {label: count - earlier.labels.get(label, 0) for label, count in self.labels.items()}
-        return replace(
-            self,
-            frames=self.frames - earlier.frames,
-            faces=self.faces - earlier.faces,
-            labels={label: count for label, count in labels.items() if count},
-            elapsed_s=self.elapsed_s - earlier.elapsed_s,
-            dropped=_less(self.dropped, earlier.dropped),
-            reconnects=_less(self.reconnects, earlier.reconnects),
-            skipped=_less(self.skipped, earlier.skipped),
-        )
 
 
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
@@ -135,9 +60,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Write the header line, after what is there already if the file is continued."""
-        model = {"name": header.model, "sha256": header.model_sha256, "labels": list(header.labels)}
-        self._header = {"type": "header", "schema": SCHEMA, "source": header.source, "model": model}
-        self._header["versions"] = dict(header.versions)
+        self._header = header_line(header)
         self._lines.start('{"type":"header",')
         self._put(self._header)
         self._summary = summary
@@ -146,24 +69,12 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         """Write one frame's line, in a new part of the file if one is due."""
         if self._lines.due:
             self._split()
-        faces = [
-            {
-                "track": face.track_id,
-                "box": list(face.box.xywh),
-                "label": face.emotion.label,
-                "confidence": round(face.emotion.confidence, 4),
-                "probabilities": _rounded(face.emotion.probabilities),
-                "raw": _rounded(face.raw.probabilities),
-            }
-            for face in result.faces
-        ]
-        self._put({"type": "frame", "frame": frame.index, "time_s": round(frame.timestamp_s, 4), "faces": faces})
+        self._put(frame_line(frame, result))
 
     def source_state(self, state: SourceState) -> None:
         """Write a line for what happened to a live source, between header and summary only."""
         if self._summary is not None:
-            line = {"type": "source", "state": state.state, "time_s": round(state.at_s, 4), "detail": state.detail}
-            self._put(line)
+            self._put(source_line(state))
 
     def __exit__(self, *_: object) -> None:
         """Write the summary line, also of a run that broke off."""
@@ -184,7 +95,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         summary, self._summary = self._summary, None
         if summary is not None:
             now = summary()
-            self._put(_summary_line(now.since(self._earlier) if self._earlier else now))
+            self._put(summary_line(now.since(self._earlier) if self._earlier else now))
             self._earlier = now
 
     def _put(self, value: dict[str, Any]) -> None:
@@ -230,7 +141,7 @@ class CsvSink(AbstractContextManager["CsvSink"]):
 
 
 def _face_row(frame: Frame, face: Face) -> str:
-    shares = _rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
+    shares = rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
     return csv_row(frame.index, round(frame.timestamp_s, 4), face.track_id, *face.box.xywh, face.emotion.label, *shares)
 
 
@@ -307,30 +218,3 @@ def check_writable(path: Path) -> None:
     folder = path.resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK) or path.is_dir():
         raise OutputError(f"cannot write {path}; does its folder exist, and may you write there?")
-
-
-def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
-    return {label: round(value, 4) for label, value in probabilities.items()}
-
-
-def _less(count: int | None, earlier: int | None) -> int | None:
-    return None if count is None else count - (earlier or 0)
-
-
-def _summary_line(summary: RunSummary) -> dict[str, Any]:
-    optional = {
-        "delay_ms": None if summary.delay_ms is None else dict(summary.delay_ms),
-        "dropped": summary.dropped,
-        "reconnects": summary.reconnects,
-        "skipped": summary.skipped,
-    }
-    return {
-        "type": "summary",
-        "frames": summary.frames,
-        "faces": summary.faces,
-        "labels": dict(summary.labels),
-        "elapsed_s": round(summary.elapsed_s, 3),
-        "fps": round(summary.fps, 1),
-        "stages_ms": {stage: dict(values) for stage, values in summary.stages_ms.items()},
-        **{name: value for name, value in optional.items() if value is not None},
-    }

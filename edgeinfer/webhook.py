@@ -17,8 +17,8 @@ from edgeinfer.capture import without_credentials
 from edgeinfer.errors import UsageError
 from edgeinfer.event import HOLD_S, Event, EventDetector, message
 from edgeinfer.frames import Frame
+from edgeinfer.records import RunHeader, RunSummary
 from edgeinfer.results import Result
-from edgeinfer.sinks import RunHeader, RunSummary
 
 MOST_WAITING = 200
 """Events that wait to be sent; of more, the oldest are dropped."""

@@ -25,8 +25,9 @@ from edgeinfer import (
     run,
 )  # fmt: skip
 from edgeinfer.patience import SourceState
+from edgeinfer.records import RunHeader
 from edgeinfer.rotation import parts
-from edgeinfer.sinks import RunHeader, Sink
+from edgeinfer.sinks import Sink
 from edgeinfer.sources import Frame
 from tools.fakes import FakeDetector, FakeSource
 
