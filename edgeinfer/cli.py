@@ -112,7 +112,7 @@ def run(
     ] = None,
     save_video: Annotated[str | None, typer.Option(help="Annotated copy, .mp4.")] = None,
     blur_faces: Annotated[
-        bool, typer.Option("--blur-faces/--no-blur-faces", help="Make faces unrecognizable in the annotated copy.")
+        bool, typer.Option("--blur-faces/--no-blur-faces", help="Make faces unrecognizable in every picture.")
     ] = False,
     show: Annotated[bool, typer.Option("--show/--no-show", help="Show a window; q ends.")] = False,
     anonymous: Annotated[
@@ -124,6 +124,26 @@ def run(
             metavar="URL",
             help="Post an event here when a face appears, changes or leaves.",
         ),
+    ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Tell a broker of states and events: mqtt://[NAME:PASSWORD@]HOST[/TOPIC]."),
+    ] = None,
+    ha: Annotated[bool, typer.Option("--ha/--no-ha", help="Have Home Assistant find it at the broker.")] = False,
+    preview: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:]PORT", help="Serve a page with the live picture, for this machine unless told."),
+    ] = None,
+    preview_token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="What the page asks its visitors for.", show_default=False)
+    ] = None,
+    snapshots: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Annotated pictures of faces that appear or change.")
+    ] = None,
+    snapshots_keep: Annotated[int, typer.Option(min=1, metavar="N", help="Keep so many of them.")] = 1000,
+    snapshots_age: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Keep each so long: 12h, 7d.", callback=refused_by(parse_duration)),
     ] = None,
     mode: Annotated[
         Mode, typer.Option(help="file: every frame; live: the newest one, in real time; auto: live for cameras.")
@@ -192,7 +212,8 @@ def run(
 
     outputs = _outputs(
         out=out, append=append, split_size=split_size, split_every=split_every, keep=keep, save_video=save_video,
-        blur_faces=blur_faces, show=show, anonymous=anonymous, webhook=webhook,
+        blur_faces=blur_faces, show=show, anonymous=anonymous, webhook=webhook, mqtt=mqtt, ha=ha, preview=preview,
+        preview_token=preview_token, snapshots=snapshots, snapshots_keep=snapshots_keep, snapshots_age=snapshots_age,
     )  # fmt: skip
     # What may be refused is made before an output file is.
     named = asset_path("demo.mp4") if source is None else source

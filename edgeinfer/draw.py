@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -51,25 +53,34 @@ class FaceBlur:
         """Start without any face."""
         self._places: dict[int, tuple[Box, float]] = {}
 
-    def __call__(self, image: Image, result: Result) -> Image:
-        """A copy in which every face is a coarse mosaic of the means of its parts.
-
-        Args:
-            image: (H, W, 3) BGR or (H, W) grey uint8; it is not changed.
-            result: what the pipeline gave for it.
-        """
+    def places(self, result: Result) -> tuple[Box, ...]:
+        """The boxes to cover in a frame, which is to be told of every one."""
         now_s = result.timestamp_s
         self._places |= {face.track_id: (face.box, now_s) for face in result.faces}
         self._places = {n: place for n, place in self._places.items() if 0 <= now_s - place[1] <= COVERED_S}
-        picture = image.copy()
-        for box, _ in self._places.values():
-            reach = round(COVERED_REACH * max(box.w, box.h))
-            left, top, right, bottom = box.xyxy
-            part = picture[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach]
-            if part.size:
-                coarse = cv2.resize(part, (MOSAIC, MOSAIC), interpolation=cv2.INTER_AREA)
-                part[:] = cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        return picture
+        return tuple(box for box, _ in self._places.values())
+
+    def __call__(self, image: Image, result: Result) -> Image:
+        """A copy in which every face is covered; see `places` and `cover`."""
+        return cover(image, self.places(result))
+
+
+def cover(image: Image, places: Iterable[Box]) -> Image:
+    """A copy in which every place is a coarse mosaic of the means of its parts.
+
+    Args:
+        image: (H, W, 3) BGR or (H, W) grey uint8; it is not changed.
+        places: boxes of faces; a quarter of their side around them is covered, too.
+    """
+    picture = image.copy()
+    for box in places:
+        reach = round(COVERED_REACH * max(box.w, box.h))
+        left, top, right, bottom = box.xyxy
+        part = picture[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach]
+        if part.size:
+            coarse = cv2.resize(part, (MOSAIC, MOSAIC), interpolation=cv2.INTER_AREA)
+            part[:] = cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return picture
 
 
 def _draw(picture: Image, face: Face) -> None:

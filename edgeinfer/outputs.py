@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeinfer.errors import UsageError
-from edgeinfer.rotation import Rotation
+from edgeinfer.rotation import Rotation, parse_duration
 from edgeinfer.sinks import Sink, check_target, open_sink
 
 
@@ -24,6 +25,13 @@ class Outputs:
         show: show a window.
         anonymous: write counts by the minute alone.
         webhook: address that events are posted to, else None.
+        snapshots: folder for pictures of events, else None.
+        snapshots_keep: pictures that stay there.
+        snapshots_age: age at which one goes, such as "7d", else None.
+        mqtt: address of a broker that is told of everything, else None.
+        ha: have Home Assistant find it there.
+        preview: address that a page is served on, else None.
+        preview_token: what its visitors must know, else None.
 
     Raises:
         UsageError: an output makes no sense, or two do not go together.
@@ -39,6 +47,13 @@ class Outputs:
     show: bool = False
     anonymous: bool = False
     webhook: str | None = None
+    snapshots: str | None = None
+    snapshots_keep: int = 1000
+    snapshots_age: str | None = None
+    mqtt: str | None = None
+    ha: bool = False
+    preview: str | None = None
+    preview_token: str | None = None
 
     def __post_init__(self) -> None:
         for target in self.out:
@@ -46,7 +61,10 @@ class Outputs:
         names = [*self.out, *([self.save_video] if self.save_video else [])]
         if len(set(names)) < len(names):
             raise UsageError("two outputs have the same name")
-        traces = {"--save-video": self.save_video, "--show": self.show, "--webhook": self.webhook}
+        traces = {
+            "--save-video": self.save_video, "--show": self.show, "--webhook": self.webhook,
+            "--snapshots": self.snapshots, "--mqtt": self.mqtt, "--preview": self.preview,
+        }  # fmt: skip
         if self.anonymous and any(traces.values()):
             named = " and ".join(option for option, wanted in traces.items() if wanted)
             raise UsageError(f"--anonymous leaves nothing of anybody; it does not go with {named}")
@@ -54,12 +72,26 @@ class Outputs:
             from edgeinfer.webhook import check_url  # noqa: PLC0415 - slow to load, and seldom needed
 
             check_url(self.webhook)
-        _ = self.rotation
+        if self.mqtt is not None:
+            from edgeinfer import mqtt  # noqa: PLC0415
+
+            mqtt.check_url(self.mqtt)
+        elif self.ha:
+            raise UsageError("Home Assistant is told through a broker; give --mqtt with --ha")
+        if self.preview is not None:
+            from edgeinfer.preview import check_access  # noqa: PLC0415
+
+            check_access(self.preview, self.preview_token)
+        _ = self.rotation, self._snapshots_age_s
 
     @property
     def rotation(self) -> Rotation | None:
         """How files are split, if they are."""
         return Rotation.parse(self.split_size, self.split_every, self.keep)
+
+    @property
+    def _snapshots_age_s(self) -> float | None:
+        return None if self.snapshots_age is None else parse_duration(self.snapshots_age)
 
     def open(self) -> list[Sink]:
         """Open all of them, what may be refused before any file.
@@ -68,17 +100,37 @@ class Outputs:
             CapabilityError: no window can be shown.
             OutputError: an output cannot be written.
         """
-        from edgeinfer.notify import NotifySink, wanted  # noqa: PLC0415 - slow to load, and seldom needed
-        from edgeinfer.pictures import VideoSink, WindowSink  # noqa: PLC0415
+        options = {"append": self.append, "rotation": self.rotation, "anonymous": self.anonymous}
+        others = list(self._others())
+        return [*(open_sink(target, **options) for target in self.out), *others]  # type: ignore[arg-type]
 
-        sinks: list[Sink] = [WindowSink()] if self.show else []
-        if self.save_video:
-            sinks.append(VideoSink(self.save_video, append=self.append, blur=self.blur_faces))
+    def _others(self) -> Iterator[Sink]:
+        """All but the files of results. Each brings modules that are slow to load, and seldom needed."""
+        from edgeinfer.notify import NotifySink, wanted  # noqa: PLC0415
+
+        if self.show or self.save_video:
+            from edgeinfer.pictures import VideoSink, WindowSink  # noqa: PLC0415
+
+            if self.show:
+                yield WindowSink()
+            if self.save_video:
+                yield VideoSink(self.save_video, append=self.append, blur=self.blur_faces)
+        if self.snapshots is not None:
+            from edgeinfer.snapshots import SnapshotSink  # noqa: PLC0415
+
+            age_s = self._snapshots_age_s
+            yield SnapshotSink(self.snapshots, keep=self.snapshots_keep, age_s=age_s, blur=self.blur_faces)
+        if self.preview is not None:
+            from edgeinfer.preview import PreviewSink  # noqa: PLC0415
+
+            yield PreviewSink(self.preview, token=self.preview_token, blur=self.blur_faces)
         if self.webhook:
             from edgeinfer.webhook import WebhookSink  # noqa: PLC0415
 
-            sinks.append(WebhookSink(self.webhook))
+            yield WebhookSink(self.webhook)
+        if self.mqtt is not None:
+            from edgeinfer.mqtt import MqttSink  # noqa: PLC0415
+
+            yield MqttSink(self.mqtt, home_assistant=self.ha)
         if wanted():
-            sinks.append(NotifySink())
-        options = {"append": self.append, "rotation": self.rotation, "anonymous": self.anonymous}
-        return [*(open_sink(target, **options) for target in self.out), *sinks]  # type: ignore[arg-type]
+            yield NotifySink()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import queue
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from edgeinfer.capture import without_credentials
 from edgeinfer.errors import UsageError
 from edgeinfer.event import HOLD_S, Event, EventDetector, message
 from edgeinfer.frames import Frame
+from edgeinfer.outbox import Outbox
 from edgeinfer.records import RunHeader, RunSummary
 from edgeinfer.results import Result
 
@@ -49,14 +48,14 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
         self._name, self._pause_s = without_credentials(url), pause_s
         self._events = EventDetector(hold_s=HOLD_S)
         self._source, self.sent, self.dropped = "", 0, 0
-        self._queue: queue.Queue[bytes | None] = queue.Queue()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._deliver, name="sends events", daemon=True)
+        self._outbox: Outbox[bytes] = Outbox(
+            self._deliver, name="sends events", most=MOST_WAITING, dropped=lambda: self._drop("too many wait")
+        )
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Begin to send."""
         self._source = header.source
-        self._thread.start()
+        self._outbox.start()
 
     def write(self, frame: Frame, result: Result) -> None:
         """Queue what happened up to this frame."""
@@ -64,19 +63,15 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
             self._put(event)
 
     def _put(self, event: Event) -> None:
-        self._queue.put(json.dumps(message(event, self._source), ensure_ascii=False).encode())
-        while self._queue.qsize() > MOST_WAITING:
-            self._queue.get()
-            self._drop("too many wait")
+        self._outbox.put(json.dumps(message(event, self._source), ensure_ascii=False).encode())
 
-    def _deliver(self) -> None:
-        while (body := self._queue.get()) is not None:
-            if not any(self._post(body, attempt) for attempt in range(TRIES)):
-                self._drop("nobody took it")
+    def _deliver(self, body: bytes) -> None:
+        if not any(self._post(body, attempt) for attempt in range(TRIES)):
+            self._drop("nobody took it")
 
     def _post(self, body: bytes, attempt: int) -> bool:
         """One try, after a pause unless it is the first; closing gives each event a single one."""
-        if attempt and self._closing.wait(self._pause_s * 2 ** (attempt - 1)):
+        if attempt and self._outbox.closing.wait(self._pause_s * 2 ** (attempt - 1)):
             return False
         request = urllib.request.Request(self._address, body, self._headers, method="POST")  # noqa: S310 - checked
         try:
@@ -94,14 +89,9 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
 
     def __exit__(self, *_: object) -> None:
         """Everyone leaves; what is unsent gets a little time."""
-        if not self._thread.is_alive():
-            return
         for event in self._events.close():
             self._put(event)
-        self._queue.put(None)
-        self._closing.set()
-        self._thread.join(CLOSING_S)
-        if unsent := self._queue.qsize():
+        if unsent := self._outbox.close(CLOSING_S):
             _log.warning("%s: %d events were not delivered in time", self._name, unsent)
 
 

@@ -120,8 +120,7 @@ def test_of_too_many_the_oldest_are_dropped(listener: Listener, monkeypatch: pyt
         sink.start(_Header, lambda: None)  # type: ignore[arg-type, return-value]
         for number in range(MOST_WAITING + 50):
             sink._put(Event("appeared", number, 0.0, "happy", 1.0, None, 0.0))
-        assert sink._queue.qsize() == MOST_WAITING
-    assert sink.dropped >= 49  # one may be on its way
+    assert 49 <= sink.dropped <= 50  # one may be on its way
 
 
 def test_nobody_there_is_said_once(pipeline: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
