@@ -16,6 +16,9 @@ from edgeinfer.sources import without_credentials
 
 SYSTEM_FILE = Path("/etc/edgeinfer/config.toml")
 
+SECRETS = ("preview_token",)
+"""Settings that are passwords as a whole."""
+
 Kind = Literal["text", "whole number", "number", "boolean", "list"]
 KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
     "text": ('a text such as "a"', (str, int)),  # a camera's number, every n-th frame
@@ -105,7 +108,7 @@ def read_configs(
 
 
 def as_toml(values: Iterable[tuple[str, Any, str]]) -> str:
-    """Settings as lines of TOML; what is not set, and why, in comments. Passwords in URLs are left out.
+    """Settings as lines of TOML; what is not set, and why, in comments. Passwords are left out.
 
     Args:
         values: key, value (None: not set) and a comment, which may be empty.
@@ -121,27 +124,31 @@ def _checked(path: Path, key: str, value: Any, settings: Mapping[str, Setting]) 
         raise UsageError(f"{path}: {key} is no option of run; {advice}")
     expected, types = KINDS[setting.kind]
     if type(value) not in types or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
-        raise UsageError(f"{path}: {key} must be {expected}, not {_shown(value)}")
+        raise UsageError(f"{path}: {key} must be {expected}, not {_shown(key, value)}")
     value = [value] if setting.kind == "list" and isinstance(value, str) else value
     try:
         reason = setting.check(value)
     except EdgeInferError as error:
         reason = str(error)
     if reason:
-        raise UsageError(f"{path}: {key} = {_shown(value)} makes no sense: {reason}")
+        raise UsageError(f"{path}: {key} = {_shown(key, value)} makes no sense: {reason}")
     return value
 
 
 def _line(key: str, value: Any, comment: str) -> str:
     if value is None:
         return f"# {key} is not set" + (f"  # {comment}" if comment else "")
+    if key in SECRETS:
+        return f"# {key} is set, and hidden" + (f"  # {comment}" if comment else "")
     hidden = "password and query hidden" if _without_passwords(value) != value else ""
     notes = ", ".join(note for note in (comment, hidden) if note)
-    return f"{key} = {_shown(value)}" + (f"  # {notes}" if notes else "")
+    return f"{key} = {_shown(key, value)}" + (f"  # {notes}" if notes else "")
 
 
-def _shown(value: Any) -> str:
+def _shown(key: str, value: Any) -> str:
     """A value as TOML writes it, passwords left out."""
+    if key in SECRETS:
+        return '"…"'
     # JSON's texts, numbers and lists are TOML's, but for one control character.
     return json.dumps(_without_passwords(value), ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
 

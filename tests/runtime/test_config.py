@@ -91,19 +91,24 @@ def test_what_is_shown_can_be_read_again_and_holds_no_password(tmp_path: Path) -
         ("threads", None, "default"),
         ("max_temp", 70.5, ""),
         ("quiet", True, ""),
+        ("preview_token", "secret", "command line"),
     ]
     shown = config.as_toml(rows)
     assert "secret" not in shown
     assert "# threads is not set  # default" in shown
+    assert "# preview_token is set, and hidden  # command line" in shown
     assert tomllib.loads(shown) == {
         "source": "rtsp://camera/live", "out": ['a "b"\\\x7fü\n.jsonl', "-"], "max_temp": 70.5, "quiet": True,
     }  # fmt: skip
 
 
-def test_a_refused_value_shows_no_password(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text('threads = "http://me:secret@["')
+@pytest.mark.parametrize(
+    "text", ['threads = "http://me:secret@["', 'preview_token = "secret"', 'preview_token = ["secret"]']
+)
+def test_a_refused_value_shows_no_password(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.toml").write_text(text)
     with pytest.raises(UsageError) as refusal:
-        read_config(tmp_path / "c.toml", SETTINGS)
+        read_config(tmp_path / "c.toml", {**SETTINGS, "preview_token": Setting("text", lambda _: "no")})
     assert "secret" not in str(refusal.value)
 
 

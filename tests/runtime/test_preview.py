@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +30,7 @@ from edgeinfer.preview.strip import SPAN_S, Strip
 from edgeinfer.records import RunSummary
 from edgeinfer.results import Emotion, Face, Result
 from tools.fakes import FakeDetector, FakeSource
-from tools.patience import PATIENCE
+from tools.patience import PATIENCE, until
 
 LIGHT, DARK = np.full((60, 80, 3), 250, np.uint8), np.full((60, 80, 3), 5, np.uint8)
 BOX = Box(10, 10, 20, 20)
@@ -107,13 +107,6 @@ def watched(classifier: EmotionClassifier) -> Iterator[Watched]:
 def guarded(classifier: EmotionClassifier) -> Iterator[Watched]:
     with Watched(classifier, token=TOKEN) as watched:
         yield watched
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20 * PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def decoded(jpeg: bytes) -> Image:

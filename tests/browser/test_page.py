@@ -1,0 +1,138 @@
+"""The preview's page in a real browser: Debian's Chromium, without a screen."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tools.mjpeg_server import MjpegServer
+from tools.patience import PATIENCE, until
+from tools.programs import needed, running
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+TOKEN = "correct-horse"
+WAIT_S = 30 * PATIENCE
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,900",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = needed("chromium")
+    for argument in ARGUMENTS:
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(needed("chromedriver"))
+    with webdriver.Chrome(options, service) as browser:
+        browser.set_page_load_timeout(WAIT_S)
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def camera() -> Iterator[MjpegServer]:
+    clip = cv2.VideoCapture(str(Path(__file__).parents[1] / "assets" / "clip.mp4"))
+    pictures = [picture for found, picture in iter(clip.read, (False, None)) if found]
+    with MjpegServer((320, 240), pictures=pictures) as camera:
+        yield camera
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def watched(camera: MjpegServer, port: int) -> Iterator[subprocess.Popen[str]]:
+    """A run that serves its preview; it is ended as a service is."""
+    command = [sys.executable, "-m", "edgeinfer", "run", camera.url, "--retries", "forever", "--stall-timeout", "1"]
+    command += ["--preview", f"127.0.0.1:{port}", "--preview-token", TOKEN, "--quiet"]
+    with running(command, stderr=subprocess.PIPE) as program:
+        assert program.stderr is not None
+        until(lambda: program.stderr is not None and "preview at" in program.stderr.readline())
+        yield program
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(WAIT_S) == 143
+
+
+def text(browser: Any, name: str) -> str:
+    return str(browser.find_element("id", name).text)
+
+
+def picture(browser: Any) -> np.ndarray[Any, Any]:
+    data = np.frombuffer(browser.find_element("id", "stream").screenshot_as_png, np.uint8)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.int16)
+
+
+def coloured(browser: Any) -> int:
+    """Pixels of the strip that are neither empty nor text."""
+    script = """
+        const canvas = document.getElementById("strip");
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height - 30).data;
+        return data.filter((value, i) => i % 4 === 0 && value === 0xff && data[i + 1] === 0xc8).length;
+    """
+    return int(browser.execute_script(script))
+
+
+def test_a_page_that_lives(browser: Any, camera: MjpegServer, port: int) -> None:
+    with watched(camera, port):
+        browser.get(f"http://127.0.0.1:{port}/")
+        assert "asks for its token" in browser.page_source
+        field = browser.find_element("name", "token")
+        field.send_keys("wrong-token")
+        field.submit()
+        until(lambda: "wrong-token" in browser.current_url)
+        assert "asks for its token" in browser.page_source
+
+        browser.get(f"http://127.0.0.1:{port}/?token={TOKEN}")
+        until(lambda: text(browser, "state") == "live")
+        assert TOKEN not in browser.current_url
+        until(lambda: browser.execute_script("return document.getElementById('stream').naturalWidth") == 320)
+        before = picture(browser)
+        until(lambda: np.abs(picture(browser) - before).max() > 50)
+        until(lambda: "happy" in text(browser, "faces"))
+        until(lambda: float(text(browser, "fps")) > 1)
+        until(lambda: text(browser, "delay").endswith(" ms"))
+        short = until(lambda: coloured(browser))
+        until(lambda: coloured(browser) > short + 100)
+        severe = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+        assert [line["message"] for line in severe if "401" not in line["message"]] == []
+
+        camera.behaviour = "stall"
+        until(lambda: text(browser, "state") in ("stalled", "connecting"))
+        assert "gave no frame" in text(browser, "trouble") or "is opened" in text(browser, "trouble")
+        camera.behaviour = "play"
+        until(lambda: text(browser, "state") == "live")
+    until(lambda: text(browser, "state") in ("ended", "unreachable"))
+
+    with watched(camera, port):
+        until(lambda: text(browser, "state") == "live")
+        before = picture(browser)
+        until(lambda: np.abs(picture(browser) - before).max() > 50)
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Any, camera: MjpegServer, port: int) -> None:
+    phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    with watched(camera, port):
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        browser.get(f"http://127.0.0.1:{port}/?token={TOKEN}")
+        until(lambda: text(browser, "state") == "live")
+        until(lambda: coloured(browser))
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 360
+        widths = browser.execute_script("return [...document.querySelectorAll('main > *')].map(e => e.offsetWidth)")
+        assert min(widths) > 300
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
