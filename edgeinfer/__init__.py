@@ -26,10 +26,12 @@ from edgeinfer.errors import (
     UsageError,
 )
 from edgeinfer.event import Event, EventDetector, events
+from edgeinfer.frames import Capture
 from edgeinfer.model import ModelCard, bundled_models, read_card
+from edgeinfer.patience import Patience, SourceState
 from edgeinfer.pictures import VideoSink
 from edgeinfer.pipeline import Pipeline, load_pipeline
-from edgeinfer.records import RunSummary
+from edgeinfer.records import RunHeader, RunSummary
 from edgeinfer.results import LABELS, Box, Emotion, Face, Result
 from edgeinfer.rotation import Rotation
 from edgeinfer.runner import run
@@ -40,6 +42,7 @@ __all__ = [
     "LABELS",
     "Box",
     "CapabilityError",
+    "Capture",
     "Classifier",
     "CsvSink",
     "EdgeInferError",
@@ -56,15 +59,18 @@ __all__ = [
     "ModelError",
     "ModelNotFoundError",
     "OutputError",
+    "Patience",
     "Pipeline",
     "Result",
     "Rotation",
+    "RunHeader",
     "RunSummary",
     "Sink",
     "Source",
     "SourceError",
     "SourceLostError",
     "SourceNotFoundError",
+    "SourceState",
     "UsageError",
     "VideoSink",
     "WholeFrameDetector",

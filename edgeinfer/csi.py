@@ -16,6 +16,8 @@ from edgeinfer.frames import Capture, Frame
 
 SIZE_WH = (640, 480)
 PREFIX = "csi:"
+REPAIR = "update the system, or run: pip install --force-reinstall --no-deps simplejpeg"
+"""What cures a picamera2 whose parts the system built for an older numpy than the environment has."""
 
 
 class CsiSource(AbstractContextManager["CsiSource"]):
@@ -74,7 +76,7 @@ def open_csi(text: str, wanted: Capture) -> CsiSource:
 
     Raises:
         UsageError: what follows the colon is no number, or the size has odd sides.
-        CapabilityError: picamera2 is not there.
+        CapabilityError: picamera2 is not there, or cannot be imported.
         SourceNotFoundError: there is no such camera.
         SourceError: it cannot be started.
     """
@@ -90,6 +92,8 @@ def open_csi(text: str, wanted: Capture) -> CsiSource:
             "csi: needs picamera2; on Raspberry Pi OS run `sudo apt install python3-picamera2` and make the "
             "environment with `python3 -m venv --system-site-packages`"
         ) from error
+    except Exception as error:  # its native parts fail in many ways
+        raise CapabilityError(f"csi: cannot use picamera2: {error}; {REPAIR}") from error
     found = len(picamera2.Picamera2.global_camera_info())
     if int(number) >= found:
         raise SourceNotFoundError(f"no CSI camera {number}; {found} found, check the ribbon cable")

@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeinfer.csi import REPAIR
 from edgeinfer.errors import one_line
 
 Ioctl = Callable[[int, int, bytearray], object]
@@ -167,7 +168,7 @@ def _csi() -> tuple[Device, ...]:
     except ImportError:
         return ()
     except Exception as error:  # its native parts fail in many ways
-        return (Device("csi:", "csi", problem=f"picamera2 fails: {error}; install python3-picamera2 anew"),)
+        return (Device("csi:", "csi", problem=f"picamera2 fails: {error}; {REPAIR}"),)
     return tuple(
         Device(f"csi:{info.get('Num', index)}", "csi", str(info.get("Model", "")))
         for index, info in enumerate(found)

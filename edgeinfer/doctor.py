@@ -110,7 +110,7 @@ def _windows() -> Finding:
         return Finding(
             "windows",
             "note",
-            "this OpenCV shows none; for --show, put opencv-python in place of opencv-python-headless",
+            "this OpenCV shows none; for --show, put 'opencv-python<5' in place of opencv-python-headless",
         )
     return Finding("windows", "ok", found.group(1))
 

@@ -42,7 +42,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         check_writable(self._path)
         self._blur = FaceBlur() if blur else None
         self._writer: cv2.VideoWriter | None = None
-        self._size_wh, self._fps = (0, 0), 30.0
+        self._size_wh, self._fps, self._frames = (0, 0), 30.0, 0
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Take the source's rate; 30 a second where it tells none."""
@@ -61,18 +61,22 @@ class VideoSink(AbstractContextManager["VideoSink"]):
                     f"cannot write the video {self._path}; is the disk full, or MPEG-4 missing in this OpenCV?"
                 )
         self._writer.write(_fit(picture, self._size_wh))
+        self._frames += 1
 
     def __exit__(self, *_: object) -> None:
         """Finish the file.
 
         Raises:
-            OutputError: nothing of it reached the disk.
+            OutputError: not all of it reached the disk, which the writer itself does not tell.
         """
         if self._writer is not None:
             self._writer.release()
             self._writer = None
-            if not self._path.is_file() or self._path.stat().st_size == 0:
-                raise OutputError(f"the video {self._path} could not be written; is the disk full?")
+            written = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+            count = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
+            written.release()
+            if count < self._frames:
+                raise OutputError(f"the video {self._path} is not whole; is the disk full?")
 
 
 class WindowSink(AbstractContextManager["WindowSink"]):
@@ -88,7 +92,8 @@ class WindowSink(AbstractContextManager["WindowSink"]):
             cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
         except cv2.error as error:
             raise CapabilityError(
-                "this OpenCV shows no windows; with a screen, put opencv-python in the place of opencv-python-headless"
+                "this OpenCV shows no windows; with a screen, put 'opencv-python<5' in the place of "
+                "opencv-python-headless"
             ) from error
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:

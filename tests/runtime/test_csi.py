@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -109,6 +110,18 @@ def test_a_camera_that_another_program_holds(picamera2: type[FakeCamera], monkey
     with pytest.raises(SourceError, match="device busy; does another program hold it"):
         open_csi("csi:", Capture())
     assert picamera2.made[0].closed
+
+
+def test_a_picamera2_built_for_an_older_numpy_comes_with_its_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    with pytest.raises(
+        CapabilityError, match=r"numpy\.dtype size changed; .* pip install .* simplejpeg"
+    ):
+        open_csi("csi:", Capture())
 
 
 def test_without_picamera2_the_command_to_install_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

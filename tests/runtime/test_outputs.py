@@ -86,5 +86,11 @@ def test_a_full_disk_is_6_and_keeps_whole_lines(small_disk: Path, name: str) -> 
     assert len(text.splitlines()) > 3
 
 
+def test_a_video_on_a_full_disk_is_6(small_disk: Path) -> None:
+    done = edgeinfer("--save-video", small_disk / "x.mp4")
+    assert done.returncode == 6
+    assert "x.mp4 is not whole; is the disk full?" in done.stderr
+
+
 def _whole(line: str, columns: int) -> bool:
     return line.count(",") == columns - 1 if line[0] != "{" else bool(json.loads(line))

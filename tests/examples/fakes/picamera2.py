@@ -1,0 +1,68 @@
+"""A camera that plays a clip again and again, with what the example uses of picamera2, and as it names things."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+BOOTED_S, FRAME_S = 5000, 0.04
+
+
+class Request:
+    def __init__(self, image: Any, number: int) -> None:
+        self._image, self._number = image, number
+
+    def make_array(self, stream: str) -> Any:
+        assert stream == "main"
+        return self._image
+
+    def get_metadata(self) -> dict[str, int]:
+        return {"SensorTimestamp": round((BOOTED_S + self._number * FRAME_S) * 1e9), "ExposureTime": 8000}
+
+
+class Picamera2:
+    def __init__(self) -> None:
+        self._size_wh, self._started, self._lent, self._number = (0, 0), False, 0, 0
+        self._clip = cv2.VideoCapture()
+
+    def create_video_configuration(self, *, main: dict[str, Any], controls: dict[str, Any]) -> dict[str, Any]:
+        assert main["format"] == "RGB888", "its bytes are blue, green, red"
+        assert set(controls) == {"FrameRate"}
+        return main
+
+    def configure(self, main: dict[str, Any]) -> None:
+        self._size_wh = main["size"]
+
+    def start(self) -> None:
+        self._started = self._size_wh != (0, 0)
+
+    @contextmanager
+    def captured_request(self) -> Iterator[Request]:
+        assert self._started
+        assert self._lent == 0, "an earlier request was not given back"
+        self._lent += 1
+        try:
+            yield Request(cv2.resize(self._read(), self._size_wh), self._number)
+        finally:
+            self._lent -= 1
+        self._number += 1
+
+    def _read(self) -> Any:
+        good, image = self._clip.read()
+        if not good:
+            self._clip.open(os.environ["FAKE_CAMERA_CLIP"])
+            good, image = self._clip.read()
+        assert good
+        return np.asarray(image)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Path(os.environ["FAKE_CAMERA_LOG"]).write_text(f"closed, {self._lent} requests lent")

@@ -1,0 +1,36 @@
+"""What all examples have in common."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import edgeinfer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = sorted(EXAMPLES.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_says_what_it_needs_and_uses_the_public_surface_alone(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    said = ast.get_docstring(tree) or ""
+    assert "\nNeeds: " in said
+    assert "\nRun: " in said
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not [alias.name for alias in node.names if alias.name.startswith("edgeinfer.")]
+        if isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("edgeinfer")
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "edgeinfer":
+            used.add(node.attr)
+    assert used <= set(edgeinfer.__all__)
+
+
+def test_the_table_names_each_one() -> None:
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert len(FILES) >= 7
+    assert [path.name for path in FILES if f"({path.relative_to(EXAMPLES)})" not in table] == []
