@@ -16,7 +16,7 @@ from edgeinfer.frames import Frame
 from edgeinfer.patience import SourceState, State
 from edgeinfer.preprocess import Image
 from edgeinfer.preview.strip import Strip
-from edgeinfer.records import RunHeader, RunSummary, frame_line
+from edgeinfer.records import RunHeader, RunSummary
 from edgeinfer.results import Box, Result
 
 PICTURES_PER_S = 12.0
@@ -132,10 +132,6 @@ class Board:
         """The newest frame at its own size as JPEG; None before the first."""
         shown = self._shown
         return None if shown is None else _jpeg(shown, None)
-
-    def line(self, shown: Shown) -> dict[str, Any]:
-        """A frame's line of JSONL."""
-        return frame_line(shown.frame, shown.result)
 
     def summary(self) -> RunSummary | None:
         """What was counted, at most a second ago."""

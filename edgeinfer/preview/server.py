@@ -19,6 +19,7 @@ from edgeinfer.errors import OutputError
 from edgeinfer.preview.address import Address, Guard
 from edgeinfer.preview.board import Board
 from edgeinfer.preview.metrics import CONTENT_TYPE, metrics
+from edgeinfer.records import frame_line
 
 MOST_CLIENTS, MOST_WATCHING = 24, 16
 """Connections at once, and those of them that may stay: a page needs two."""
@@ -74,7 +75,7 @@ class PreviewServer(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """Bind, without asking the network for a name."""
-        socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = self.socket.getsockname()[:2]
 
@@ -191,7 +192,7 @@ class _Client(BaseHTTPRequestHandler):
             shown = board.newest(after=number, within_s=max(0.0, status_s - time.monotonic()))
             if shown is not None:
                 number = shown.number
-                yield _event(board.line(shown))
+                yield _event(frame_line(shown.frame, shown.result))
         yield _event({}, "end")
 
     def _stay(self, kind: str, parts: Iterator[bytes]) -> None:
