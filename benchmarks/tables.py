@@ -76,6 +76,11 @@ def measured(results: dict[str, Any]) -> str:
             f"{results['pipeline_vs_plain']['ratio']:.0f} times as fast",
             "`pipeline_vs_plain.py`",
         ),
+        (
+            "frames a second with preview, MQTT and two slow clients, against without",
+            f"{results['listeners']['ratio']:.2f}",
+            "`listeners.py`",
+        ),
         ("wheels to install, 64-bit Raspberry Pi", f"{sizes['aarch64']['total_mb']:.0f} MB", "`install_size.py`"),
         ("wheels to install, x86-64", f"{sizes['x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
     ]

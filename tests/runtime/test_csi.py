@@ -118,9 +118,7 @@ def test_a_picamera2_built_for_an_older_numpy_comes_with_its_cure(
     (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
-    with pytest.raises(
-        CapabilityError, match=r"numpy\.dtype size changed; .* pip install .* simplejpeg"
-    ):
+    with pytest.raises(CapabilityError, match=r"numpy\.dtype size changed; .* pip install .* simplejpeg"):
         open_csi("csi:", Capture())
 
 
