@@ -61,5 +61,5 @@ def test_tls_checks_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-    with pytest.raises(CapabilityError, match=r"pip install 'edgeinfer\[mqtt\]'"):
+    with pytest.raises(CapabilityError, match=r"pip install paho-mqtt"):
         MqttSink("mqtt://h")

@@ -24,13 +24,17 @@ def needed(program: str) -> str:
 
 @contextmanager
 def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A program with text streams that takes SIGHUP, also under nohup, and is killed where the test fails."""
+    """A program with text streams that takes SIGHUP and SIGINT, also under nohup and in the background.
+
+    It is killed where the test fails.
+    """
     # What is handled here is back at its default in the program; what is ignored would stay so.
-    before = signal.signal(signal.SIGHUP, lambda *_: None)
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGHUP, signal.SIGINT)}
     try:
         process = subprocess.Popen(command, text=True, **options)
     finally:
-        signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
     with process:
         try:
             yield process
