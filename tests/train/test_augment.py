@@ -20,7 +20,7 @@ NONE = AugmentConfig(
 Faces = NDArray[np.uint8]
 LAYERS: dict[str, Callable[[int], keras.layers.Layer]] = {
     "affine": lambda seed: RandomAffine(rotation=20.0, zoom=0.15, shift=0.1, shear=0.05, flip=True, seed=seed),
-    "softness": lambda seed: RandomSoftness(blur=0.5, noise=0.02, seed=seed),
+    "softness": lambda seed: RandomSoftness(small=0.3, blur=0.5, noise=0.02, seed=seed),
     "light": lambda seed: RandomLight(brightness=0.2, contrast=0.4, low_light=0.0, seed=seed),
     "low light": lambda seed: RandomLight(brightness=0.0, contrast=0.0, low_light=2.0, seed=seed),
     "patch": lambda seed: RandomPatch(probability=1.0, seed=seed),
@@ -121,6 +121,20 @@ def test_a_rotation_turns_about_the_centre() -> None:
     assert angles.min() < -8
     assert angles.max() > 8
     assert np.abs((found * rows).sum(axis=(1, 2)) / found.sum(axis=(1, 2))).max() < 0.3
+
+
+def test_a_far_face_keeps_its_coarse_parts_and_loses_the_fine_ones() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 48, 1), np.uint8)
+    found = vary(RandomSoftness(small=0.5, blur=0.0, noise=0.0, seed=0), noise)
+    reduced = np.array([np.abs(after - before).max() > 1e-3 for before, after in zip(noise, found, strict=True)])
+    assert 8 <= reduced.sum() <= 32
+    coarse = (-1, 4, 12, 4, 12)
+    np.testing.assert_allclose(
+        found.reshape(coarse).mean(axis=(2, 4)), noise.reshape(coarse).mean(axis=(2, 4)), atol=25
+    )
+    spread = found[reduced].std(axis=(1, 2, 3))
+    assert spread.max() < 0.75 * noise.std()
+    assert np.ptp(spread) > 5  # from a quarter of the side to two thirds of it
 
 
 def test_a_patch_has_one_level_and_spares_the_rest(grey_faces: Faces) -> None:

@@ -19,6 +19,7 @@ from edgeinfer_train.model import (
     backbone_of,
     build_core,
     freeze,
+    in_precision,
     load_model,
     read_model_info,
     save_model,
@@ -176,3 +177,14 @@ def test_the_backbone_of_a_core_shares_its_weights(grey_faces: NDArray[np.uint8]
     assert {id(w) for w in core.weights} - {id(w) for w in backbone.weights} == {
         id(w) for w in core.get_layer("logits").weights
     }
+
+
+def test_a_core_in_another_precision_says_the_same(grey_faces: NDArray[np.uint8]) -> None:
+    core = build_core("edgenet", 3, width=0.25, dropout=0.3)
+    assert in_precision(core, "float32") is core
+    half = in_precision(core, "mixed_bfloat16")
+    assert {layer.compute_dtype for layer in half.layers[1:-1]} == {"bfloat16"}
+    assert half.output.dtype == "float32"
+    found, expected = np.asarray(half(grey_faces)), np.asarray(core(grey_faces))
+    assert (found != expected).any()
+    np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from edgeinfer_train.config import AugmentConfig
 
+SMALLER = (2 / 3, 1 / 2, 1 / 3, 1 / 4)
+"""Sides that a far face is reduced to before it is enlarged again, as shares of the network's input."""
+
 
 def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
     """The layers that a config asks for, in the order in which a camera would meet them."""
@@ -28,7 +31,7 @@ def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
             flip=config.flip,
             seed=seed,
         ),
-        RandomSoftness(blur=config.blur, noise=config.noise, seed=seed + 1),
+        RandomSoftness(small=config.small, blur=config.blur, noise=config.noise, seed=seed + 1),
         RandomLight(brightness=config.brightness, contrast=config.contrast, low_light=config.low_light, seed=seed + 2),
         RandomPatch(probability=config.erasing, seed=seed + 3),
     ]
@@ -89,15 +92,24 @@ class RandomAffine(_Random):
 
 
 class RandomSoftness(_Random):
-    """A lens slightly out of focus and a sensor short of light."""
+    """A face far away, a lens slightly out of focus and a sensor short of light."""
 
-    def __init__(self, *, blur: float, noise: float, seed: int) -> None:
+    def __init__(self, *, small: float, blur: float, noise: float, seed: int) -> None:
         super().__init__(seed)
-        self.blur, self.noise = blur, noise
+        self.small, self.blur, self.noise = small, blur, noise
 
     def vary(self, images: Any) -> Any:
-        """Blend with the 3x3 mean by a random share, then add Gaussian noise of a random strength."""
+        """Take away detail, blend with the 3x3 mean by a random share, add Gaussian noise of a random strength."""
         each = (ops.shape(images)[0], 1, 1, 1)
+        if self.small:
+            draw = self.uniform(each, 0.0, 1.0)
+            size = images.shape[1:3]
+            for number, share in enumerate(SMALLER):
+                reduced = ops.image.resize(images, [max(1, round(side * share)) for side in size], antialias=True)
+                chosen = ops.logical_and(
+                    draw >= self.small * number / len(SMALLER), draw < self.small * (number + 1) / len(SMALLER)
+                )
+                images = ops.where(chosen, ops.image.resize(reduced, size), images)
         if self.blur:
             soft = ops.average_pool(images, 3, strides=1, padding="same")
             images = images + self.uniform(each, 0.0, self.blur) * (soft - images)

@@ -39,6 +39,7 @@ class AugmentConfig:
         brightness: largest offset, as a share of the 0..255 range.
         contrast: largest relative change of contrast around the image mean.
         low_light: how far the exponent of a random gamma curve goes above 1, which darkens shadows most.
+        small: probability that a face is reduced to a quarter to two thirds of the side and enlarged again.
         blur: largest blend, 0..1, with the 3x3 mean of the image.
         noise: standard deviation of added sensor noise, as a share of 0..255.
         erasing: probability that a rectangle of the face is hidden.
@@ -56,6 +57,7 @@ class AugmentConfig:
     brightness: float = 0.2
     contrast: float = 0.4
     low_light: float = 0.0
+    small: float = 0.0
     blur: float = 0.5
     noise: float = 0.02
     erasing: float = 0.3
@@ -67,7 +69,7 @@ class AugmentConfig:
         for name in ("rotation", "shift", "shear", "brightness", "low_light", "noise"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}; it must be 0 or more")
-        for name in ("contrast", "blur", "erasing", "mixup", "scrambled"):
+        for name in ("contrast", "small", "blur", "erasing", "mixup", "scrambled"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}; it must be in 0..1")
         if not 0 <= self.zoom < 1:

@@ -13,10 +13,10 @@ from keras import ops
 
 from edgeinfer.errors import ModelError
 from edgeinfer_train.augment import augmentation
-from edgeinfer_train.config import FitConfig
+from edgeinfer_train.config import FitConfig, Precision
 from edgeinfer_train.data import Faces
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.model import MODEL_FILE, load_model
+from edgeinfer_train.model import MODEL_FILE, in_precision, load_model
 
 
 class Teachers:
@@ -25,19 +25,22 @@ class Teachers:
     It is no Keras layer on purpose: what a layer holds would be saved with every epoch's state.
     """
 
-    def __init__(self, paths: Sequence[str], labels: tuple[str, ...]) -> None:
+    def __init__(self, paths: Sequence[str], labels: tuple[str, ...], precision: Precision = "float32") -> None:
         """Load every teacher.
 
         Args:
             paths: run folders or `.keras` files.
             labels: those of the data.
+            precision: dtype policy that they work under.
 
         Raises:
             ModelNotFoundError: there is no such model.
             ModelError: it is none of ours, or an `.onnx` file.
             DataError: it has other labels than the data.
         """
-        self._networks = [_load(Path(path), labels) for path in paths]
+        networks = [in_precision(_load(Path(path), labels), precision) for path in paths]
+        # Each needs a name of its own to be part of one model.
+        self._networks = [keras.Model(n.input, n.output, name=f"teacher_{i}") for i, n in enumerate(networks)]
 
     def __call__(self, images: Any, temperature: float) -> Any:
         """Averaged probabilities at a temperature, each network asked at its own image size.
@@ -96,7 +99,11 @@ class Views:
             teachers: asked at temperature 1.
             config: how faces vary, how many views there are, and how much the teachers count beside the labels.
         """
-        self._folder, self._faces, self._teachers, self._config = folder, faces, teachers, config
+        self._folder, self._faces, self._config = folder, faces, config
+        # A mirrored face shows the same, and the mean of both answers is nearer the truth than either.
+        image = keras.Input(faces.images.shape[1:])
+        both = teachers(image, 1.0) + teachers(ops.flip(image, axis=2), 1.0)
+        self._answers = keras.Model(image, both / 2)
 
     def of_epoch(self, epoch: int) -> Faces:
         """The faces of an epoch, counted from 0: another view each time, until they come round again.
@@ -120,7 +127,7 @@ class Views:
             for layer in layers:
                 batch = layer(batch, training=True)
             varied[part] = np.clip(ops.convert_to_numpy(batch).round(), 0, 255).astype(np.uint8)
-            taught[part] = ops.convert_to_numpy(self._teachers(batch, 1.0))
+            taught[part] = self._answers.predict_on_batch(batch)
         blended = (1.0 - config.distil_weight) * faces.soft_labels + config.distil_weight * taught
         self._folder.mkdir(parents=True, exist_ok=True)
         for path, array in ((images, varied), (labels, blended.astype(np.float32))):

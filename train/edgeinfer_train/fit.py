@@ -209,7 +209,7 @@ class _Student:
         self.core = fuse(build(config.precision))
         if fresh:
             initialize(self.core, config.backbone, config.weights)
-        self.teachers = Teachers(config.teachers, labels) if config.teachers else None
+        self.teachers = Teachers(config.teachers, labels, config.precision) if config.teachers else None
         self.taught = self.teachers is not None and not config.distil_views
         last: keras.layers.Layer = self.core
         if self.teachers and self.taught:

@@ -103,6 +103,22 @@ def freeze(core: keras.Model, trainable_layers: int) -> None:
         layer.trainable = position >= frozen
 
 
+def in_precision(core: keras.Model, precision: Precision) -> keras.Model:
+    """A core that computes under a dtype policy, with the same weights; its logits are float32 under either."""
+    if precision == "float32":
+        return core
+
+    def under_policy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if layer is not core.layers[-1] and not isinstance(layer, layers.InputLayer):
+            config["dtype"] = precision
+        return type(layer).from_config(config)
+
+    clone = keras.models.clone_model(core, clone_function=under_policy, recursive=True)
+    clone.set_weights(core.get_weights())
+    return clone
+
+
 @contextlib.contextmanager
 def _policy(precision: Precision) -> Iterator[None]:
     before = keras.config.dtype_policy()
