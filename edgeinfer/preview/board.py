@@ -149,9 +149,9 @@ class Board:
         return self._header
 
     @property
-    def state(self) -> tuple[State, str]:
-        """How the source fares, and a sentence about it; a source that is not live is "live" all the same."""
-        return self._state, self._detail
+    def state(self) -> State:
+        """How the source fares; one that is no camera is "live" all the same."""
+        return self._state
 
     @property
     def age_s(self) -> float | None:

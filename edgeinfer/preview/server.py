@@ -158,7 +158,7 @@ class _Client(BaseHTTPRequestHandler):
     def _health(self) -> None:
         board = self.server.board
         age_s = board.age_s
-        told = {"well": board.well, "state": board.state[0], "frame_age_s": None if age_s is None else round(age_s, 3)}
+        told = {"well": board.well, "state": board.state, "frame_age_s": None if age_s is None else round(age_s, 3)}
         status = http.HTTPStatus.OK if told["well"] else http.HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(json.dumps(told).encode() + b"\n", "application/json", status=status)
 

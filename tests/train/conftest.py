@@ -27,10 +27,12 @@ from edgeinfer_train.labels import VOTE_COLUMNS
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 
 
-def png(value: int, *, seed: int = 0, size: int = 48) -> bytes:
-    """A grey picture around a level; another seed gives other pixels."""
+def png(value: int, *, lower: int | None = None, seed: int = 0, size: int = 48) -> bytes:
+    """A grey picture around a level, its lower half around another one; another seed gives other pixels."""
+    levels = np.full((size, 1), value)
+    levels[size // 2 :] = value if lower is None else lower
     noise = np.random.default_rng(seed).integers(-20, 21, (size, size))
-    done, data = cv2.imencode(".png", np.clip(value + noise, 0, 255).astype(np.uint8))
+    done, data = cv2.imencode(".png", np.clip(levels + noise, 0, 255).astype(np.uint8))
     assert done
     return data.tobytes()
 
@@ -101,13 +103,13 @@ def make_png() -> Callable[..., bytes]:
 def write_toy_data(
     data: Path, *, train: int = 96, valid: int = 48, labels: tuple[str, ...] = ("neutral", "happy")
 ) -> Path:
-    """Faces that are dark for the first label and bright for the second."""
+    """Faces that are dark, for the second label with a bright lower half."""
     for split, count in {"train": train, "valid": valid}.items():
         for number in range(count):
             folder = data / split / labels[number % 2]
             folder.mkdir(parents=True, exist_ok=True)
             seed = number + (10_000 if split == "valid" else 0)
-            (folder / f"{number:04d}.png").write_bytes(png(200 if number % 2 else 60, seed=seed))
+            (folder / f"{number:04d}.png").write_bytes(png(60, lower=200 if number % 2 else 60, seed=seed))
     info = {"name": "Toy", "labels": labels, "label_mode": "by brightness", "complete": True}
     (data / "dataset.json").write_text(json.dumps(info))
     return data

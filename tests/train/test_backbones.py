@@ -54,6 +54,16 @@ def test_width_scales_the_network(name: BackboneName) -> None:
 
 
 @each_edge_network
+def test_light_makes_none(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+    core = build_core(name, 7, width=0.25)
+    even = grey_faces // 2 * 2
+    bright, dark = np.asarray(core(even // 2 + 100)), np.asarray(core(even // 2))
+    np.testing.assert_allclose(bright, dark, rtol=1e-3, atol=1e-4)
+    flat = np.asarray(core(np.full((1, 48, 48, 1), 90, np.uint8)))
+    assert np.isfinite(flat).all()
+
+
+@each_edge_network
 def test_faces_make_a_difference(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
     logits = np.asarray(build_core(name, 7, width=0.25)(grey_faces))
     assert np.ptp(logits, axis=0).max() > 1e-3

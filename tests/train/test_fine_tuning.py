@@ -30,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def uneven(tmp_path: Path, make_toy_data: Callable[..., Path]) -> Path:
-    """Three dark faces for each bright one."""
+    """Three dark faces for each that is half bright."""
     data = make_toy_data(tmp_path / "uneven", train=24, valid=8)
     for face in sorted((data / "train" / "happy").iterdir())[4:]:
         face.unlink()
@@ -73,7 +73,7 @@ def test_two_phases_move_the_head_first_then_the_rest(tmp_path: Path, toy_data: 
     def look(rows: list[dict[str, float]]) -> None:
         core = keras.models.clone_model(load_model(tmp_path / "run" / "model.keras")[0])
         core.load_weights(tmp_path / "run" / "model.weights.h5")
-        kernels.append((core.layers[2].kernel.numpy(), core.get_layer("logits").kernel.numpy()))
+        kernels.append((core.layers[3].kernel.numpy(), core.get_layer("logits").kernel.numpy()))
         rates.append(rows[-1]["learning_rate"])
 
     def always_best(rows: list[dict[str, float]], _monitor: str) -> int:

@@ -20,7 +20,7 @@ def wide(tmp_path: Path) -> Path:
     core = build_core("edgenet", 2, width=1.0, dropout=0.3)
     random = np.random.default_rng(0)
     for layer in core.layers:
-        if hasattr(layer, "gamma"):
+        if getattr(layer, "gamma", None) is not None:
             count = layer.gamma.shape[0]
             alive = np.arange(count) % 4 != 0 if count > 16 else np.ones(count, bool)
             gamma = np.where(alive, random.uniform(0.5, 1.5, count), 0).astype(np.float32)

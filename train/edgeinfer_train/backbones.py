@@ -92,7 +92,10 @@ def _edge(convolution: Callable[..., Any]) -> Backbone:
         def channels(count: int) -> int:
             return max(8, round(count * width / 8) * 8)
 
-        x = _conv(layers.Rescaling(1 / 127.5, -1.0, name="scale")(image), channels(16))
+        # Zero mean and unit variance for each face: what little or harsh light does to all of its pixels is undone.
+        x = layers.Rescaling(1 / 255, name="scale")(image)
+        x = layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-3, center=False, scale=False, name="light")(x)
+        x = _conv(x, channels(16))
         for count, blocks in ((32, 1), (64, 2), (128, 2)):
             for block in range(blocks):
                 x = _residual(x, channels(count), 2 if block == 0 else 1, convolution)

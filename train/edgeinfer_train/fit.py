@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import CapabilityError, EdgeInferError
-from edgeinfer_train.augment import augmentation, scramble
+from edgeinfer_train.augment import augmentation, mixup, scramble
 from edgeinfer_train.backbones import BACKBONES, resolve
 from edgeinfer_train.callbacks import History, Remember, Reseed, Validate, write_history
 from edgeinfer_train.config import FitConfig, Precision, load_config, save_config
@@ -108,10 +108,8 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
                 images[number], labels[number] = scramble(images[number], random), self._doubt
         if random.random() >= self._mixup:
             return images, labels
-        share = random.beta(0.4, 0.4)
-        other = random.permutation(len(images))
-        mixed = share * images.astype(np.float32) + (1 - share) * images[other]
-        return mixed.round().astype(np.uint8), (share * labels + (1 - share) * labels[other]).astype(np.float32)
+        mixed, labels = mixup(images, labels, random)
+        return mixed.round().astype(np.uint8), labels
 
 
 def fit(
@@ -171,7 +169,8 @@ def fit(
                 _claim(run, config)
                 teachers = student.teachers if config.distil_views else None
                 batches = FaceBatches(
-                    faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed, devices=devices,
+                    faces, batch_size=config.batch_size, mixup=0.0 if teachers else config.augment.mixup,
+                    seed=config.seed, devices=devices,
                     views=Views(run / VIEWS_FOLDER, faces, teachers, config) if teachers else None,
                     mirror=teachers is not None and config.augment.flip, scrambled=config.augment.scrambled,
                 )  # fmt: skip
