@@ -41,7 +41,7 @@ def stepped(core: keras.Model, *, ema_momentum: float) -> keras.optimizers.Optim
 
 
 def validated(core: keras.Model, kept: keras.Model, faces: Faces, *, ema_momentum: float) -> dict[str, float]:
-    callback = Validate(core, kept, faces=faces, valid=faces)
+    callback = Validate(core, kept, faces=lambda: faces, valid=faces)
     callback.set_model(SimpleNamespace(optimizer=stepped(core, ema_momentum=ema_momentum)))
     logs: dict[str, Any] = {"loss": 1.0}
     callback.on_epoch_end(0, logs)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
-from edgeinfer_train.config import AugmentConfig, FitConfig
+from edgeinfer_train.config import FitConfig
 from edgeinfer_train.data import Faces
 from edgeinfer_train.distil import Taught, Teachers, Views
 from edgeinfer_train.errors import DataError
@@ -99,33 +99,6 @@ def test_a_view_is_made_once_and_comes_round_again(tmp_path: Path, grey_faces: N
     again = Views(tmp_path / "views", faces, Teachers([str(tmp_path / "a.keras")], LABELS), config).of_epoch(2)
     np.testing.assert_array_equal(again.images, first.images)
     np.testing.assert_array_equal(again.soft_labels, first.soft_labels)
-
-
-def test_a_view_of_two_faces_is_answered_as_it_is(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
-    core, count = teacher(tmp_path / "a.keras", seed=1), len(grey_faces)
-    shares = np.eye(2, dtype=np.float32)[np.arange(count) % 2]
-    faces = Faces(grey_faces, np.arange(count) % 2, shares, ("x",) * count)
-    still = AugmentConfig(
-        rotation=0, zoom=0, shift=0, shear=0, flip=False, brightness=0, contrast=0, low_light=0, small=0, blur=0,
-        noise=0, erasing=0, mixup=1,
-    )  # fmt: skip
-
-    def view(weight: float) -> Faces:
-        config = FitConfig(
-            teachers=("a",), distil_temperature=1.0, distil_views=1, distil_weight=weight, batch_size=count,
-            augment=still,
-        )  # fmt: skip
-        taught_by = Teachers([str(tmp_path / "a.keras")], LABELS)
-        return Views(tmp_path / f"views-{weight}", faces, taught_by, config).of_epoch(0)
-
-    told, given = view(1.0), view(0.0)
-    seen = np.asarray(told.images)
-    assert (seen != grey_faces).any()
-    both = softmax(answers(core, seen)) + softmax(answers(core, seen[:, :, ::-1]))
-    np.testing.assert_allclose(told.soft_labels, both / 2, atol=0.01)
-    np.testing.assert_array_equal(given.images, seen)
-    np.testing.assert_allclose(given.soft_labels.sum(axis=1), 1, rtol=1e-6)
-    assert ((given.soft_labels > 0.001) & (given.soft_labels < 0.999)).any()
 
 
 @pytest.mark.parametrize("views", [0, 2], ids=["every-epoch-anew", "two-views"])

@@ -11,6 +11,8 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +93,15 @@ class TestFaceBatches:
         assert 0 < doubted.sum() < 21
         assert [image.tobytes() in known for image in images] == (~doubted).tolist()
         assert faces.soft_labels.max() == 1  # the faces themselves stay as they were
+
+    def test_an_epoch_learns_from_its_view(self, faces: Faces) -> None:
+        views: Any = SimpleNamespace(of_epoch=lambda epoch: replace(faces, images=faces.images // (epoch + 2)))
+        batches = FaceBatches(faces, batch_size=len(faces), mixup=0.0, seed=0, views=views)
+        np.testing.assert_array_equal(batches.faces.images, faces.images)
+        for epoch in range(2):
+            batches.start_epoch(epoch)
+            np.testing.assert_array_equal(batches.faces.images, faces.images // (epoch + 2))
+            assert int(batches[0][0].sum()) == int((faces.images // (epoch + 2)).sum())
 
     def test_mixup_keeps_distributions_and_range(self, faces: Faces) -> None:
         images, labels = FaceBatches(faces, batch_size=21, mixup=1.0, seed=0)[0]

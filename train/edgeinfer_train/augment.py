@@ -161,25 +161,6 @@ class RandomPatch(_Random):
         return ops.where(ops.expand_dims(chosen, -1), level, images)
 
 
-def mixup(
-    images: NDArray[Any], labels: NDArray[np.float32], random: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Blend a batch with itself in another order (Zhang et al. 2018, arXiv:1710.09412).
-
-    Args:
-        images: (B, H, W, C), values in 0..255.
-        labels: (B, K) shares of the labels.
-        random: draws the order and the share of the blend, from Beta(0.4, 0.4).
-    """
-    share = random.beta(0.4, 0.4)
-    other = random.permutation(len(images))
-
-    def blended(array: NDArray[Any]) -> NDArray[np.float32]:
-        return np.asarray(share * array + (1 - share) * array[other], dtype=np.float32)
-
-    return blended(images), blended(labels)
-
-
 def scramble(face: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     """Cut a face into 2x2 to 6x6 tiles that change places, (H, W, C) uint8; what the tiles leave over stays."""
     parts = int(random.choice((2, 3, 4, 6)))

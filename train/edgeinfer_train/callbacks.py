@@ -46,22 +46,21 @@ class Validate(keras.callbacks.Callback):  # type: ignore[misc]
 
     The average of many weights has activations that no single one of them had, so the statistics of batch
     normalization are estimated anew for it (Izmailov et al. 2018, arXiv:1803.05407). Without that, early
-    averages lose a tenth of their accuracy. Faces as they are serve better for it than varied ones.
+    averages lose a tenth of their accuracy. Faces as they are serve a little better for it than faces varied anew;
+    a network that learns from views of them needs those, or loses up to a point.
     """
 
-    def __init__(self, core: keras.Model, kept: keras.Model, *, faces: Faces, valid: Faces) -> None:
+    def __init__(self, core: keras.Model, kept: keras.Model, *, faces: Callable[[], Faces], valid: Faces) -> None:
         """Name what to measure.
 
         Args:
             core: the network inside the model in training.
             kept: its float32 twin, overwritten every epoch.
-            faces: those that are trained on.
+            faces: gives those that the epoch was trained on, or their view.
             valid: those that measure.
         """
         super().__init__()
-        self._core, self._kept, self._valid = core, kept, valid
-        sample = np.random.default_rng(0).permutation(len(faces))[:STATISTICS_FACES]
-        self._sample = np.array_split(faces.images[sample], -(-len(sample) // STATISTICS_BATCH))
+        self._core, self._kept, self._faces, self._valid = core, kept, faces, valid
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `val_accuracy` and `val_loss`, the latter against the soft labels, in nats.
@@ -88,13 +87,15 @@ class Validate(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def _renew_statistics(self) -> None:
+        images = self._faces().images
+        sample = np.random.default_rng(0).permutation(len(images))[:STATISTICS_FACES]
         norms = [layer for layer in self._kept.layers if isinstance(layer, keras.layers.BatchNormalization)]
         momenta = [norm.momentum for norm in norms]
         try:
-            for batch, images in enumerate(self._sample):
+            for batch, chosen in enumerate(np.array_split(sample, -(-len(sample) // STATISTICS_BATCH))):
                 for norm in norms:
                     norm.momentum = batch / (batch + 1)  # makes the moving average a plain mean over the batches
-                self._kept(images, training=True)
+                self._kept(images[chosen], training=True)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum

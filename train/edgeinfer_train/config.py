@@ -43,9 +43,7 @@ class AugmentConfig:
         blur: largest blend, 0..1, with the 3x3 mean of the image.
         noise: standard deviation of added sensor noise, as a share of 0..255.
         erasing: probability that a rectangle of the face is hidden.
-        mixup: probability that a batch is blended with itself (Zhang et al. 2018, arXiv:1710.09412). Views are
-            blended before the teachers are asked, which then speak of faces that they never saw (function matching,
-            Beyer et al. 2022, arXiv:2106.05237).
+        mixup: probability that a batch is blended with itself (Zhang et al. 2018, arXiv:1710.09412).
         scrambled: share of faces cut into tiles that change places. What is left is no face, and the shares of the
             training labels are taught for it, so that the network doubts where it sees none (after Hendrycks et al.
             2019, arXiv:1812.04606).

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from edgeinfer.errors import ModelError
-from edgeinfer_train.augment import augmentation, mixup
+from edgeinfer_train.augment import augmentation
 from edgeinfer_train.config import FitConfig, Precision
 from edgeinfer_train.data import Faces
 from edgeinfer_train.errors import DataError
@@ -120,23 +120,17 @@ class Views:
     def _make(self, number: int, images: Path, labels: Path) -> None:
         config, faces = self._config, self._faces
         layers = augmentation(config.augment, config.seed + 1000 * (number + 1))
-        random = np.random.default_rng((config.seed, number))
-        order = random.permutation(len(faces))
-        varied, told = np.empty_like(faces.images), np.empty_like(faces.soft_labels)
+        varied, taught = np.empty_like(faces.images), np.empty_like(faces.soft_labels)
         for start in range(0, len(faces), config.batch_size):
-            part = order[start : start + config.batch_size]
+            part = slice(start, start + config.batch_size)
             batch: Any = faces.images[part]
-            given = faces.soft_labels[part]
             for layer in layers:
                 batch = layer(batch, training=True)
-            batch = ops.convert_to_numpy(batch)
-            if random.random() < config.augment.mixup:
-                batch, given = mixup(batch, given, random)
-            varied[part] = np.clip(batch.round(), 0, 255).astype(np.uint8)
-            taught = self._answers.predict_on_batch(batch)
-            told[part] = (1.0 - config.distil_weight) * given + config.distil_weight * taught
+            varied[part] = np.clip(ops.convert_to_numpy(batch).round(), 0, 255).astype(np.uint8)
+            taught[part] = self._answers.predict_on_batch(batch)
+        blended = (1.0 - config.distil_weight) * faces.soft_labels + config.distil_weight * taught
         self._folder.mkdir(parents=True, exist_ok=True)
-        for path, array in ((images, varied), (labels, told)):
+        for path, array in ((images, varied), (labels, blended.astype(np.float32))):
             partial = path.with_name(f".{path.name}")
             np.save(partial, array)
             partial.replace(path)

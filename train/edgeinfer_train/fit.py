@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import CapabilityError, EdgeInferError
-from edgeinfer_train.augment import augmentation, mixup, scramble
+from edgeinfer_train.augment import augmentation, scramble
 from edgeinfer_train.backbones import BACKBONES, resolve
 from edgeinfer_train.callbacks import History, Remember, Reseed, Validate, write_history
 from edgeinfer_train.config import FitConfig, Precision, load_config, save_config
@@ -49,6 +49,9 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Gives (B, H, W, C) uint8 faces and (B, K) float32 soft labels. Several devices take equal parts of whole
     batches, so the few faces over are left to another epoch.
+
+    Attributes:
+        faces: those of this epoch, or the view of them that stands in.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
             scrambled: share of faces that are scrambled and taught the mean of all labels.
         """
         super().__init__()
-        self._faces, self._batch_size, self._mixup, self._seed = faces, batch_size, mixup, seed
+        self.faces, self._batch_size, self._mixup, self._seed = faces, batch_size, mixup, seed
         self._count, self._views = len(faces) if devices == 1 else len(faces) // batch_size * batch_size, views
         self._mirror, self._scrambled = mirror, scrambled
         self._doubt = faces.soft_labels.mean(axis=0)
@@ -86,11 +89,11 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         """Draw the order of an epoch, counted from 0, and take its view of the faces."""
         self._draw(epoch)
         if self._views:
-            self._faces = self._views.of_epoch(epoch)
+            self.faces = self._views.of_epoch(epoch)
 
     def _draw(self, epoch: int) -> None:
         self._epoch = epoch
-        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._faces))[: self._count]
+        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self.faces))[: self._count]
 
     def __len__(self) -> int:
         return math.ceil(self._count / self._batch_size)
@@ -98,7 +101,7 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, batch: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Batch number `batch` of this epoch."""
         chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
-        images, labels = self._faces.images[chosen], self._faces.soft_labels[chosen]
+        images, labels = self.faces.images[chosen], self.faces.soft_labels[chosen]
         random = np.random.default_rng((self._seed, self._epoch, batch))
         if self._mirror:
             mirrored = random.random((len(images), 1, 1, 1)) < 0.5
@@ -108,8 +111,10 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
                 images[number], labels[number] = scramble(images[number], random), self._doubt
         if random.random() >= self._mixup:
             return images, labels
-        mixed, labels = mixup(images, labels, random)
-        return mixed.round().astype(np.uint8), labels
+        share = random.beta(0.4, 0.4)
+        other = random.permutation(len(images))
+        mixed = share * images.astype(np.float32) + (1 - share) * images[other]
+        return mixed.round().astype(np.uint8), (share * labels + (1 - share) * labels[other]).astype(np.float32)
 
 
 def fit(
@@ -169,8 +174,7 @@ def fit(
                 _claim(run, config)
                 teachers = student.teachers if config.distil_views else None
                 batches = FaceBatches(
-                    faces, batch_size=config.batch_size, mixup=0.0 if teachers else config.augment.mixup,
-                    seed=config.seed, devices=devices,
+                    faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=config.seed, devices=devices,
                     views=Views(run / VIEWS_FOLDER, faces, teachers, config) if teachers else None,
                     mirror=teachers is not None and config.augment.flip, scrambled=config.augment.scrambled,
                 )  # fmt: skip
@@ -266,7 +270,7 @@ def _train(
             on_epoch(history)
 
     remember = Remember(run / STATE_FOLDER, config, save, report)
-    validate = Validate(student.core, student.kept, faces=faces, valid=valid)
+    validate = Validate(student.core, student.kept, faces=lambda: batches.faces, valid=valid)
     logs = [keras.callbacks.TensorBoard(run / TENSORBOARD_FOLDER, write_graph=False)] if config.tensorboard else []
     for phase in phases(config):
         if len(remember.history) > phase.end:
