@@ -16,7 +16,7 @@ from edgeinfer_export.export import export_model
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.quantize import Quantizer
 from edgeinfer_train.backbones import BACKBONES
-from edgeinfer_train.config import BackboneName
+from edgeinfer_train.config import BackboneName, EdgeName
 from edgeinfer_train.data import load_split
 from edgeinfer_train.model import build_core, save_model
 
@@ -58,7 +58,10 @@ def test_the_whole_way(name: BackboneName, faces: Path, tmp_path: Path, monkeypa
     assert report.converter == "tf2onnx from the layers"
     graph = onnx.load(out).graph
     assert ([v.name for v in graph.input], [v.name for v in graph.output]) == (["image"], ["logits"])
-    assert not {"BatchNormalization", "Sub", "Div"} & set(report.operators), "scaling and normalization are folded"
+    operators = [node.op_type for node in graph.node]
+    if name in get_args(EdgeName):  # what they do to the light of a face cannot be folded
+        operators = operators[operators.index("Conv") :]
+    assert not {"BatchNormalization", "Sub", "Div"} & set(operators), "scaling and normalization are folded"
     assert report.operators.get("Transpose", 0) == TRANSPOSES.get(name, 1)
     assert report.operators["QuantizeLinear"] > 0
 
