@@ -56,7 +56,8 @@ def test_normalization_is_folded_and_nothing_is_transposed(graphs: Graphs, name:
     assert kinds["Conv"] == convolutions
     assert kinds["BatchNormalization"] == kinds["Transpose"] == 0
     operators = [node.op_type for node in graph.graph.node]
-    assert "Mul" not in operators[operators.index("Conv") :], "only pixels are scaled"
+    assert kinds["Mul"] == 4, "only the scaling of pixels and the light of a face multiply"
+    assert "Mul" not in operators[operators.index("Conv") :]
 
 
 def test_converting_twice_gives_the_same_bytes(graphs: Graphs, run: Path) -> None:
