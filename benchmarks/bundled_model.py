@@ -24,18 +24,18 @@ from numpy.typing import NDArray
 
 from common import keep
 from edgeinfer import LABELS, EmotionClassifier
-from edgeinfer.model import asset_path, read_card
-from edgeinfer.onnx_file import graph_digest
-from edgeinfer_export.export import export_model
+from edgeinfer.model.card import asset_path, read_card
+from edgeinfer.model.onnx_reader import graph_digest
+from edgeinfer_export.cli.quiet import quiet
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.quiet import quiet
-from edgeinfer_export.report import ExportReport
-from edgeinfer_train.data import load_split, read_info
-from edgeinfer_train.evaluate import Network, load_network, measure
+from edgeinfer_export.publish.export import export_model
+from edgeinfer_export.publish.report import ExportReport
+from edgeinfer_train.datasets.load import load_split, read_info
+from edgeinfer_train.evaluation.evaluate import Network, load_network, measure
+from edgeinfer_train.evaluation.metrics import Metrics, log_softmax
 from edgeinfer_train.labels import EIGHT_LABELS, LabelMode
-from edgeinfer_train.metrics import Metrics, log_softmax
-from edgeinfer_train.model import ModelInfo, build_core, load_model, save_model
-from edgeinfer_train.report import multiply_adds
+from edgeinfer_train.networks.model import ModelInfo, build_core, load_model, save_model
+from edgeinfer_train.training.report import multiply_adds
 
 MODELS = Path(__file__).parents[1] / "models"
 KERAS = MODELS / "edgenet-ferplus.keras"

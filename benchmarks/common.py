@@ -13,9 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeinfer.machine import cpu_name
-from edgeinfer.preprocess import Image
-from edgeinfer.runner import versions
+from edgeinfer.results import Image
+from edgeinfer.system.hardware import cpu_name, versions
 
 RESULTS = Path(__file__).parent / "results"
 FACE_SIDE, FRAME_SIDE = 120, 240

@@ -15,8 +15,8 @@ import numpy as np
 
 from common import FACE_SIDE, keep, set_into_frame
 from edgeinfer import Box, EmotionClassifier, HaarDetector
-from edgeinfer.preprocess import crop_face
-from edgeinfer_train.data import load_split, read_info
+from edgeinfer.expression.preprocess import crop_face
+from edgeinfer_train.datasets.load import load_split, read_info
 
 MARGINS = (-0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
 

@@ -21,11 +21,11 @@ import numpy as np
 
 from common import keep
 from edgeinfer import EmotionClassifier, HaarDetector, load_pipeline, open_source
-from edgeinfer.model import asset_path
-from edgeinfer.preprocess import Image, crop_face
-from edgeinfer.results import Box, Emotion
-from edgeinfer_train.augment import scramble
-from edgeinfer_train.data import load_split, read_info
+from edgeinfer.expression.preprocess import crop_face
+from edgeinfer.model.card import asset_path
+from edgeinfer.results import Box, Emotion, Image
+from edgeinfer_train.datasets.augment import scramble
+from edgeinfer_train.datasets.load import load_split, read_info
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
 MOST_WINDOWS, EVERY_FRAMES = 2000, 10

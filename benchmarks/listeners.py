@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 
 from common import keep
-from edgeinfer.model import asset_path
+from edgeinfer.model.card import asset_path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from tools.broker import Broker

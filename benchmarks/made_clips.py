@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer import HaarDetector
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Image
 
 FPS = 30
 NOISE = 4.0

@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 
 from common import keep, set_into_frame
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Image
 
 DRIVERS = Path(__file__).parent / "drivers"
 ROOT = Path(__file__).parents[1]
@@ -148,7 +148,7 @@ def draw_faces(data: Path | None, count: int) -> tuple[Image, list[str]]:
     """Faces set into frames, (count, 240, 240, 3), and their labels."""
     if data is None:
         return np.zeros((0, 240, 240, 3), np.uint8), []
-    from edgeinfer_train.data import load_split, read_info  # noqa: PLC0415 - only the faces need it
+    from edgeinfer_train.datasets.load import load_split, read_info  # noqa: PLC0415 - only the faces need it
 
     faces, names = load_split(data, "valid"), read_info(data).labels
     known = np.flatnonzero(faces.labels < len(names))

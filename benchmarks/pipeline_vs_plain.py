@@ -30,9 +30,11 @@ import numpy as np
 
 from common import keep
 from edgeinfer import Box, EmotionClassifier, JsonlSink, Pipeline, load_pipeline, open_source, run
-from edgeinfer.detector import YuNetDetector, load_cascade
-from edgeinfer.model import asset_path
-from edgeinfer.preprocess import Image, crop_face
+from edgeinfer.detection.haar import load_cascade
+from edgeinfer.detection.yunet import YuNetDetector
+from edgeinfer.expression.preprocess import crop_face
+from edgeinfer.model.card import asset_path
+from edgeinfer.results import Image
 from made_clips import make
 
 Boxes = list[list[Box]]

@@ -17,10 +17,10 @@ from typing import Any
 
 from common import keep
 from edgeinfer import LABELS
-from edgeinfer_export.export import export_model
+from edgeinfer_export.cli.quiet import quiet
 from edgeinfer_export.options import CALIBRATIONS, Calibration, ExportOptions
-from edgeinfer_export.quiet import quiet
-from edgeinfer_export.report import ExportReport
+from edgeinfer_export.publish.export import export_model
+from edgeinfer_export.publish.report import ExportReport
 
 KERAS = Path(__file__).parents[1] / "models" / "edgenet-ferplus.keras"
 

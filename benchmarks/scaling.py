@@ -19,7 +19,7 @@ import numpy as np
 
 from common import keep
 from edgeinfer import load_pipeline
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Image
 from made_clips import Head, act, cut_heads, ground, sway
 
 SIZES = ((640, 360), (960, 540), (1280, 720), (1920, 1080), (3840, 2160))

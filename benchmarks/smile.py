@@ -17,8 +17,8 @@ import numpy as np
 
 from common import keep, set_into_frame
 from edgeinfer import EmotionClassifier, HaarDetector, Pipeline
-from edgeinfer.preprocess import Image
-from edgeinfer_train.data import load_split, read_info
+from edgeinfer.results import Image
+from edgeinfer_train.datasets.load import load_split, read_info
 
 FPS = 30
 SETTLED_S = 0.4

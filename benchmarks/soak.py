@@ -25,7 +25,7 @@ import numpy as np
 
 from common import keep
 from edgeinfer import open_source
-from edgeinfer.model import asset_path
+from edgeinfer.model.card import asset_path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from tools.mjpeg_server import Behaviour, MjpegServer

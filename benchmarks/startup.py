@@ -16,7 +16,7 @@ import sys
 import time
 
 from common import keep
-from edgeinfer.model import asset_path
+from edgeinfer.model.card import asset_path
 
 BASELINE = "import numpy, cv2, onnxruntime"
 OURS = f"""

@@ -21,12 +21,12 @@ import keras
 import numpy as np
 
 from common import keep
-from edgeinfer_train.augment import augmentation
-from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.data import load_split, read_info
-from edgeinfer_train.fit import FaceBatches
-from edgeinfer_train.model import build_core
+from edgeinfer_train.datasets.augment import augmentation
+from edgeinfer_train.datasets.load import load_split, read_info
+from edgeinfer_train.networks.backbones import BACKBONES
+from edgeinfer_train.networks.model import build_core
+from edgeinfer_train.training.batches import FaceBatches
 
 
 def rate(faces: int, work: Callable[[], object]) -> float:

@@ -11,9 +11,10 @@
 What is read is an expression that people would perceive in the pixels, not what a person feels.
 """
 
-from edgeinfer.classifier import Classifier, EmotionClassifier
-from edgeinfer.detector import FaceDetector, HaarDetector, WholeFrameDetector, YuNetDetector
-from edgeinfer.draw import annotate
+from edgeinfer.detection.base import FaceDetector
+from edgeinfer.detection.haar import HaarDetector
+from edgeinfer.detection.whole_frame import WholeFrameDetector
+from edgeinfer.detection.yunet import YuNetDetector
 from edgeinfer.errors import (
     CapabilityError,
     EdgeInferError,
@@ -25,18 +26,23 @@ from edgeinfer.errors import (
     SourceNotFoundError,
     UsageError,
 )
-from edgeinfer.event import Event, EventDetector, events
-from edgeinfer.frames import Capture
-from edgeinfer.model import ModelCard, bundled_models, read_card
-from edgeinfer.patience import Patience, SourceState
-from edgeinfer.pictures import VideoSink
+from edgeinfer.expression.classifier import Classifier, EmotionClassifier
+from edgeinfer.model.card import ModelCard, bundled_models, read_card
+from edgeinfer.outputs.base import Sink
+from edgeinfer.outputs.csv import CsvSink
+from edgeinfer.outputs.draw import annotate
+from edgeinfer.outputs.events import Event, EventDetector, events
+from edgeinfer.outputs.factory import open_sink
+from edgeinfer.outputs.jsonl import JsonlSink
+from edgeinfer.outputs.rotation import Rotation
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.outputs.video import VideoSink
 from edgeinfer.pipeline import Pipeline, load_pipeline
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import LABELS, Box, Emotion, Face, Result
-from edgeinfer.rotation import Rotation
+from edgeinfer.results import LABELS, Box, Emotion, Face, Frame, Result, SourceState
 from edgeinfer.runner import run
-from edgeinfer.sinks import CsvSink, JsonlSink, Sink, open_sink
-from edgeinfer.sources import Frame, Source, open_source
+from edgeinfer.sources.base import Capture, Source
+from edgeinfer.sources.factory import open_source
+from edgeinfer.sources.retry import Patience
 
 __all__ = [
     "LABELS",

@@ -1,5 +1,5 @@
 """`python -m edgeinfer` is the command `edgeinfer`."""
 
-from edgeinfer.cli import main
+from edgeinfer.cli.app import main
 
 main()

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.classifier import Classifier, EmotionClassifier
-from edgeinfer.detector import FaceDetector, create_detector
+from edgeinfer.detection.base import FaceDetector
+from edgeinfer.detection.factory import create_detector
 from edgeinfer.errors import UsageError
-from edgeinfer.preprocess import Image, crop_face
-from edgeinfer.prior import Prior
-from edgeinfer.reader import Reader
-from edgeinfer.results import Face, Result
-from edgeinfer.watcher import Auto, Watcher
+from edgeinfer.expression.cache import ExpressionCache
+from edgeinfer.expression.classifier import Classifier, EmotionClassifier
+from edgeinfer.expression.preprocess import crop_face
+from edgeinfer.expression.prior import Prior
+from edgeinfer.results import Face, Image, Result
+from edgeinfer.tracking.locator import Auto, FaceLocator
 
 STEADY_FPS = 30.0
 
@@ -65,8 +66,8 @@ class Pipeline:
 
     def reset(self) -> None:
         """Forget every face, as at the start of another source."""
-        self._watcher = Watcher(self.detector, self._detect_every)
-        self._reader = Reader(self.classifier, unknown_below=self._unknown_below)
+        self._watcher = FaceLocator(self.detector, self._detect_every)
+        self._reader = ExpressionCache(self.classifier, unknown_below=self._unknown_below)
         self._single_ids = itertools.count(1)
         self._next_s = 0.0
 

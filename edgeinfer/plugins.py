@@ -11,7 +11,6 @@ Our own names come first. (Python Packaging User Guide, "Creating and discoverin
 
 from __future__ import annotations
 
-import re
 from importlib import metadata
 from typing import Any, Literal
 
@@ -37,9 +36,3 @@ def plugin(group: Group, name: str) -> Any:
 def plugin_names(group: Group) -> tuple[str, ...]:
     """Every name that installed packages bring, sorted."""
     return tuple(sorted({entry.name for entry in metadata.entry_points(group=f"edgeinfer.{group}")}))
-
-
-def scheme(address: str) -> str | None:
-    """What stands before the colon of an address, in lower case; None where it is a path."""
-    found = re.match(r"([a-z][a-z0-9+.-]*):", address, re.IGNORECASE)
-    return found[1].lower() if found else None

@@ -4,6 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""A picture: (H, W) grey or (H, W, 3) BGR, uint8."""
+
+Colour = Literal["grey", "rgb", "bgr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: (H, W, 3) BGR uint8.
+        index: position in the source, from 0.
+        timestamp_s: presentation time in seconds, from the source's first frame on for cameras and streams.
+        captured_s: when it was read, in seconds of `time.monotonic()`; None where nobody looked at the clock.
+    """
+
+    image: Image
+    index: int
+    timestamp_s: float
+    captured_s: float | None = None
+
+
+State = Literal["connecting", "live", "stalled", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a live source fares.
+
+    Attributes:
+        state: "connecting" while it is opened; "live" from the first frame on; "stalled" when no frame has come for
+            too long; "lost" when reading failed or could not begin.
+        at_s: when, in seconds on the clock of the frames; 0 before the first of them.
+        detail: a sentence for people, free of credentials.
+    """
+
+    state: State
+    at_s: float
+    detail: str
+
 
 LABELS: tuple[str, ...] = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
 """The seven expressions of the bundled model, in the order of its outputs. A model's own list always wins."""

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from importlib import metadata
 from itertools import chain, islice
 
-import cv2
 import numpy as np
-import onnxruntime as ort
 
-from edgeinfer.classifier import EmotionClassifier
-from edgeinfer.live import LiveSource
-from edgeinfer.patience import SourceState
+from edgeinfer.expression.classifier import EmotionClassifier
+from edgeinfer.outputs.base import Sink, StateListener, Stopped
+from edgeinfer.outputs.jsonl import JsonlSink
+from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.pipeline import Pipeline
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import Result
-from edgeinfer.sinks import JsonlSink, Sink, StateListener, Stopped
-from edgeinfer.sources import Frame, Source
+from edgeinfer.results import Frame, Result, SourceState
+from edgeinfer.sources.base import Source
+from edgeinfer.sources.live import LiveSource
+from edgeinfer.system.hardware import versions
 
 STAGES = ("decode", "detect", "track", "classify", "write")
 _REMEMBERED_FRAMES = 10_000
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    try:
-        own = metadata.version("edgeinfer")
-    except metadata.PackageNotFoundError:
-        own = "not installed"
-    return {
-        "edgeinfer": own, "python": platform.python_version(), "onnxruntime": ort.__version__,
-        "opencv": cv2.__version__, "numpy": np.__version__,
-    }  # fmt: skip
 
 
 class _Tally:

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer.classifier import EmotionClassifier
-from edgeinfer.preprocess import Image
+from edgeinfer.expression.classifier import EmotionClassifier
+from edgeinfer.results import Image
 from tools.tiny_model import write_model
 
 ASSETS = Path(__file__).parent / "assets"

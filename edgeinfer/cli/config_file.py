@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeinfer.errors import EdgeInferError, UsageError
-from edgeinfer.sources import without_credentials
+from edgeinfer.url import without_credentials
 
 SYSTEM_FILE = Path("/etc/edgeinfer/config.toml")
 

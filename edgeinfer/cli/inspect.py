@@ -39,9 +39,9 @@ def bench(
     ] = None,
 ) -> None:
     """Measure what a run costs on this machine."""
-    from edgeinfer.bench import benchmark, write_report
+    from edgeinfer.diagnostics.bench import benchmark, write_report
+    from edgeinfer.outputs.base import check_writable
     from edgeinfer.pipeline import parse_detect_every
-    from edgeinfer.sinks import check_writable
 
     if json_file is not None:
         check_writable(json_file)
@@ -67,11 +67,11 @@ def models(
     ] = False,
 ) -> None:
     """List the bundled models, or show one model's card."""
-    from edgeinfer.card import markdown
-    from edgeinfer.model import DEFAULT_MODEL, bundled_models, find_model, read_card
+    from edgeinfer.model.card import DEFAULT_MODEL, bundled_models, find_model, read_card
+    from edgeinfer.model.markdown import markdown
 
     if verify:
-        from edgeinfer.verify import verify as verified
+        from edgeinfer.model.verify import verify as verified
 
         for path in bundled_models() if model is None else (find_model(model),):
             for check in verified(path):
@@ -91,9 +91,9 @@ def devices(
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
 ) -> None:
     """List the cameras and what they can send."""
-    from edgeinfer.devices import find_devices, in_words
+    from edgeinfer.sources.v4l2 import in_words, list_devices
 
-    found = find_devices()
+    found = list_devices()
     if as_json:
         typer.echo(json.dumps([asdict(device) for device in found], ensure_ascii=False, indent=1))
         return
@@ -108,9 +108,9 @@ def devices(
 @app.command()
 def doctor() -> None:
     """Check what this installation can do, and say what to do about the rest."""
-    from edgeinfer.doctor import examine
+    from edgeinfer.diagnostics.doctor import run_checks
 
-    findings = examine()
+    findings = run_checks()
     for finding in findings:
         typer.echo(f"{finding.state:8}{finding.name:11}{finding.detail}")
     if any(finding.state == "problem" for finding in findings):
@@ -125,6 +125,6 @@ def notice(
     kept: Annotated[str, typer.Option(help="What is stored, and how long.")] = "nothing",
 ) -> None:
     """Print a sign for the wall, for the people in view."""
-    from edgeinfer.notice import notice as sign
+    from edgeinfer.cli.notice import notice as sign
 
     typer.echo(sign(operator=operator, contact=contact, purpose=purpose, kept=kept), nl=False)

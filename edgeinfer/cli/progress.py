@@ -6,9 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgeinfer.records import RunSummary
-    from edgeinfer.results import Result
-    from edgeinfer.sources import Frame, Source
+    from edgeinfer.outputs.summary import RunSummary
+    from edgeinfer.results import Frame, Result
+    from edgeinfer.sources.base import Source
 
 
 class ProgressBar:
@@ -17,8 +17,8 @@ class ProgressBar:
     def __init__(self, source: Source, max_frames: int | None, *, enabled: bool) -> None:
         self._bar = None
         if enabled and sys.stderr.isatty():
-            from rich.console import Console  # noqa: PLC0415 - slow to load, and needed on a terminal only
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
             columns = (
                 TextColumn("{task.description}"),

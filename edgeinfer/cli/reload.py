@@ -6,45 +6,16 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from edgeinfer.errors import one_line
+from edgeinfer.system.interrupts import Reload, _interrupt, install_signal_handlers
 
 Plan = TypeVar("Plan")
 Outcome = TypeVar("Outcome")
 
 
-class Interrupted(BaseException):
-    """A signal asked the program to end.
-
-    Attributes:
-        exit_code: 128 plus the signal's number.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.exit_code = 128 + number
-
-
-class Reload(BaseException):
-    """SIGHUP asked the run to end and to start again.
-
-    Attributes:
-        plan: what it starts again with.
-    """
-
-    def __init__(self, plan: Any) -> None:
-        super().__init__()
-        self.plan = plan
-
-
-def end_on_signals() -> None:
-    """Have Ctrl-C and SIGTERM raise `Interrupted` where the program is at work."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-
-
-def reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Callable[[], Plan]) -> Outcome:
+def run_reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Callable[[], Plan]) -> Outcome:
     """Do a work that SIGHUP ends and starts again.
 
     Where the terminal itself hung up, the program ends with 129. What comes while the work is closed waits for it.
@@ -80,7 +51,7 @@ def reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Callabl
     try:
         while True:
             try:
-                end_on_signals()
+                install_signal_handlers()
                 signal.signal(signal.SIGHUP, reload)
                 while waiting:
                     signal.raise_signal(waiting.pop(0))
@@ -89,13 +60,6 @@ def reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Callabl
                 plan = wish.plan
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    # Closing the outputs must not be broken off by impatience.
-    for other in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(number)
 
 
 def _has_terminal() -> bool:

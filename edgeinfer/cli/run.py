@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
-import cv2
 import typer
 
-from edgeinfer import cli_config, cli_inspect, cli_service
-from edgeinfer.cli_config import ConfigFile, refused_by
-from edgeinfer.detector import check_detector
-from edgeinfer.errors import EdgeInferError, one_line
-from edgeinfer.frames import Capture, Turn, parse_size_wh
-from edgeinfer.model import find_model
-from edgeinfer.outputs import Outputs
-from edgeinfer.patience import Patience, parse_retries
+from edgeinfer.cli.config import ENVIRONMENT, ConfigFile, RunCommand, refused_by
+from edgeinfer.detection.factory import check_detector
+from edgeinfer.expression.prior import read_prior
+from edgeinfer.model.card import find_model
+from edgeinfer.outputs.factory import check_target
+from edgeinfer.outputs.options import Outputs
 from edgeinfer.pipeline import Pipeline, load_pipeline, parse_detect_every
-from edgeinfer.prior import read_prior
-from edgeinfer.rotation import parse_duration, parse_size
-from edgeinfer.signals import Interrupted, end_on_signals
-from edgeinfer.sinks import check_target
-from edgeinfer.sources import Mode
-from edgeinfer.stdin import Pixels
+from edgeinfer.sources.base import Capture, Mode, Pixels, Turn
+from edgeinfer.sources.retry import Patience, parse_retries
+from edgeinfer.units import parse_duration, parse_size, parse_size_wh
 
 if TYPE_CHECKING:
-    from edgeinfer.results import Result
-    from edgeinfer.sources import Frame
-
-app = typer.Typer(
-    help="Reads perceived facial expressions in video, live, on small computers.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(cli_inspect.app)
-app.add_typer(cli_config.app, name="config")
-app.add_typer(cli_service.app, name="service")
+    from edgeinfer.results import Frame, Result
+app = typer.Typer(rich_markup_mode=None)
 
 
-class _Run(cli_config.RunCommand):
+class _Run(RunCommand):
     def refuse(self, options: dict[str, Any]) -> None:
         _outputs(**{name: options[name] for name in (f.name for f in fields(Outputs))})
         _capture(**{name: options[name] for name in ("size", "fps", "pixels", "rotate", "flip")})
@@ -56,14 +34,14 @@ class _Run(cli_config.RunCommand):
         _pipeline(**{name: options[name] for name in names}, continuous=True)
 
 
-@app.command(cls=_Run, context_settings={"auto_envvar_prefix": cli_config.ENVIRONMENT})
+@app.command(cls=_Run, context_settings={"auto_envvar_prefix": ENVIRONMENT})
 def run(
     source: Annotated[
         str | None,
         typer.Argument(
             help="Video, picture, folder, glob, camera number or stream URL. Default: the demo clip.",
             show_default=False,
-            envvar=f"{cli_config.ENVIRONMENT}_SOURCE",
+            envvar=f"{ENVIRONMENT}_SOURCE",
         ),
     ] = None,
     model: Annotated[
@@ -204,11 +182,11 @@ def run(
 ) -> None:
     """Read a source and write what its faces show."""
     from edgeinfer import runner
-    from edgeinfer.heat import Cooler
-    from edgeinfer.machine import share_cores
-    from edgeinfer.model import asset_path
-    from edgeinfer.progress import ProgressBar, in_words
-    from edgeinfer.sources import open_source
+    from edgeinfer.cli.progress import ProgressBar, in_words
+    from edgeinfer.model.card import asset_path
+    from edgeinfer.sources.factory import open_source
+    from edgeinfer.system.hardware import limit_opencv_threads
+    from edgeinfer.system.thermal import ThermalGovernor
 
     outputs = _outputs(
         out=out, append=append, split_size=split_size, split_every=split_every, keep=keep, save_video=save_video,
@@ -220,14 +198,14 @@ def run(
     wanted = _capture(size=size, fps=fps, pixels=pixels, rotate=rotate, flip=flip)
     patience = Patience(stall_s=stall_timeout, retries=None if retries is None else parse_retries(retries))
     with open_source(named, mode=mode, capture=wanted, patience=patience) as frames:
-        share_cores(threads, live=frames.live)
+        limit_opencv_threads(threads, live=frames.live)
         pipeline = _pipeline(
             model=model, detector=detector, detector_model=detector_model, cascade=cascade, detect_every=detect_every,
             prior=prior, threads=threads, unknown_below=unknown_below, continuous=frames.continuous,
         )  # fmt: skip
         sinks = outputs.open()
         with ProgressBar(frames, max_frames, enabled=not quiet) as progress:
-            cooler = None if max_temp is None else Cooler(max_temp)
+            cooler = None if max_temp is None else ThermalGovernor(max_temp)
 
             def after(frame: Frame, result: Result) -> None:
                 progress.advance(frame, result)
@@ -237,23 +215,6 @@ def run(
             summary = runner.run(frames, pipeline, sinks, max_frames=max_frames, on_result=after)
     if not quiet:
         typer.echo(in_words(summary), err="-" in outputs.out)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib import metadata
-
-        typer.echo(metadata.version("edgeinfer"))
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
 
 
 def _pipeline(*, detect_every: str, prior: str, threads: int | None, continuous: bool, **options: Any) -> Pipeline:
@@ -267,41 +228,3 @@ def _outputs(*, out: list[str] | None, **options: Any) -> Outputs:
 
 def _capture(*, size: str | None, **options: Any) -> Capture:
     return Capture(size_wh=None if size is None else parse_size_wh(size), **options)
-
-
-def execute(application: Callable[[], None], name: str) -> int:
-    """Run a command line; turn expected errors into one sentence and an exit code.
-
-    Args:
-        application: a typer application; it ends in SystemExit.
-        name: of the program, before the sentence.
-
-    Returns:
-        The exit code.
-    """
-    end_on_signals()
-    # What OpenCV and FFmpeg have to say comes as one of our own sentences.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    warnings.showwarning = lambda message, *_args, **_kwargs: print(f"{name}: warning: {message}", file=sys.stderr)
-    if logging.lastResort:
-        logging.lastResort.setFormatter(logging.Formatter(f"{name}: %(message)s"))
-    try:
-        application()
-    except EdgeInferError as error:
-        print(f"{name}: {one_line(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except Interrupted as interruption:
-        print(f"{name}: interrupted; every output is closed", file=sys.stderr)
-        return interruption.exit_code
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except Exception as error:
-        print(f"{name}: unexpected {type(error).__name__}: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def main() -> NoReturn:
-    """Entry point of `edgeinfer`."""
-    sys.exit(execute(app, "edgeinfer"))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgeinfer.service import Service, check_user, closed_folder, needed, unit_text
+from edgeinfer.cli.systemd_unit import Service, check_user, closed_folder, needed, unit_text
 
 app = typer.Typer(
     help="Run as a service of systemd, from the start of the machine on.", no_args_is_help=True, rich_markup_mode=None

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgeinfer.config import SYSTEM_FILE
+from edgeinfer.cli.config_file import SYSTEM_FILE
 from edgeinfer.errors import CapabilityError, OutputError, UsageError, one_line
 
 NAME = "edgeinfer.service"

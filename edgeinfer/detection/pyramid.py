@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Image
 
 LARGEST_GREY = 720
 """Shorter side above which a frame is halved before anything looks at it, in pixels. A face is far larger there."""
 
 
-class View:
+class Pyramid:
     """A frame and its grey pictures.
 
     Attributes:

@@ -17,16 +17,25 @@ from typing import Any
 
 import cv2
 
-from edgeinfer.classifier import EmotionClassifier
+from edgeinfer.diagnostics.measurement import Measurement, Noise, Report
 from edgeinfer.errors import OutputError
-from edgeinfer.machine import cpu_name, peak_memory_mb, share_cores, temperatures_c, throttling, usable_cores
-from edgeinfer.measurement import Measurement, Noise, Report
-from edgeinfer.model import asset_path
+from edgeinfer.expression.classifier import EmotionClassifier
+from edgeinfer.model.card import asset_path
+from edgeinfer.outputs.jsonl import JsonlSink
 from edgeinfer.pipeline import Pipeline, load_pipeline
-from edgeinfer.runner import versions
-from edgeinfer.sinks import JsonlSink
-from edgeinfer.sources import Frame, Source, open_source
-from edgeinfer.watcher import Auto
+from edgeinfer.results import Frame
+from edgeinfer.sources.base import Source
+from edgeinfer.sources.factory import open_source
+from edgeinfer.system.hardware import (
+    cpu_name,
+    limit_opencv_threads,
+    peak_memory_mb,
+    temperatures_c,
+    throttling,
+    usable_cores,
+    versions,
+)
+from edgeinfer.tracking.locator import Auto
 
 FRAMES, WARM_UP_FRAMES, STARTS = 500, 25, 3
 """Frames that are measured, frames read before them, and fresh processes that are timed."""
@@ -74,7 +83,7 @@ def benchmark(
         CapabilityError: OpenCV lacks what the detector needs.
     """
     name = str(asset_path("demo.mp4") if source is None else source)
-    share_cores(threads, live=False)
+    limit_opencv_threads(threads, live=False)
     before_c, load = temperatures_c(), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with open_source(name, mode="file") as opened:
         options: dict[str, Any] = {

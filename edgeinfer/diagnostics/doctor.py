@@ -15,12 +15,12 @@ from typing import Literal
 
 import cv2
 
-from edgeinfer.detector import find_cascade
+from edgeinfer.detection.haar import find_cascade
 from edgeinfer.errors import EdgeInferError
-from edgeinfer.machine import cpu_name, hottest_c, throttling, usable_cores
-from edgeinfer.model import bundled_models, load_session
-from edgeinfer.runner import versions
-from edgeinfer.sources import cameras
+from edgeinfer.model.card import bundled_models
+from edgeinfer.model.session import load_session
+from edgeinfer.sources.video import cameras
+from edgeinfer.system.hardware import cpu_name, hottest_c, throttling, usable_cores, versions
 
 State = Literal["ok", "note", "problem"]
 LEAST_DISK_MB = 500
@@ -44,7 +44,7 @@ class Finding:
     detail: str
 
 
-def examine() -> tuple[Finding, ...]:
+def run_checks() -> tuple[Finding, ...]:
     """Look at everything that a run depends on; never raises for what it finds."""
     known = ", ".join(f"{name} {version}" for name, version in versions().items())
     return (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeinfer.classifier import Classifier
-from edgeinfer.preprocess import Image, crop_face
-from edgeinfer.results import Box, Emotion, Face
-from edgeinfer.smoother import Smoother
+from edgeinfer.expression.classifier import Classifier
+from edgeinfer.expression.preprocess import crop_face
+from edgeinfer.expression.smoother import Smoother
+from edgeinfer.results import Box, Emotion, Face, Image
 
 DOUBTFUL_S, SURE_S = 0.06, 0.125
 """How long an answer holds when its lead over the second is small or large, in seconds."""
@@ -22,7 +22,7 @@ class _Answer:
     holds_s: float
 
 
-class Reader:
+class ExpressionCache:
     """Asks the classifier about those faces whose last answer is too old, all in one batch."""
 
     def __init__(self, classifier: Classifier, *, unknown_below: float = 0.0) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import UsageError
-from edgeinfer.model import ModelCard, find_model, infer, load_session
-from edgeinfer.preprocess import Image, model_input
-from edgeinfer.prior import Prior, shift
-from edgeinfer.results import Emotion
+from edgeinfer.expression.preprocess import model_input
+from edgeinfer.expression.prior import Prior, shift
+from edgeinfer.model.card import ModelCard, find_model
+from edgeinfer.model.session import infer, load_session
+from edgeinfer.results import Emotion, Image
 
 
 class Classifier(Protocol):

@@ -5,16 +5,10 @@ Scaling of pixel values is no part of it: that lives in the model's graph.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image: TypeAlias = NDArray[np.uint8]
-"""A picture: (H, W) grey or (H, W, 3) BGR, uint8."""
-
-Colour = Literal["grey", "rgb", "bgr"]
+from edgeinfer.results import Colour, Image
 
 
 def crop_face(image: Image, xywh: tuple[int, int, int, int], margin: float) -> Image:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.classifier import to_emotion
+from edgeinfer.expression.classifier import to_emotion
 from edgeinfer.results import Emotion
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from edgeinfer.onnx_file import Node, OnnxSummary, Tensor
+from edgeinfer.model.onnx_reader import Node, OnnxSummary, Tensor
 
 MAX_ELEMENTS = 2**27
 """Of one stored tensor; with four bytes each they fill the largest file that is read."""

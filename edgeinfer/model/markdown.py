@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from edgeinfer.errors import ModelError, one_line
-from edgeinfer.model import ModelCard
+from edgeinfer.model.card import ModelCard
 
 WHAT_IT_DOES = (
     "It names the expression that an onlooker would perceive in the pixels of a face, **not what the person feels**: "

@@ -14,8 +14,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError
-from edgeinfer.model import ModelCard, infer, load_session
-from edgeinfer.onnx_file import graph_digest, summarize
+from edgeinfer.model.card import ModelCard
+from edgeinfer.model.onnx_reader import graph_digest, summarize
+from edgeinfer.model.session import infer, load_session
 
 DIGEST_KEY, SAMPLES_KEY = "edgeinfer.digest", "edgeinfer.samples"
 COUNT = 4

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeinfer.frames import Frame
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import UNKNOWN, Result
-from edgeinfer.sinks import CsvSink, JsonlSink, csv_row
+from edgeinfer.outputs.csv import CsvSink, csv_row
+from edgeinfer.outputs.jsonl import JsonlSink
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import UNKNOWN, Frame, Result
 
 MINUTE_S = 60.0
 LONGEST_STEP_S = 1.0
@@ -69,7 +69,7 @@ class MinuteCounter:
         return found
 
 
-class CountsJsonlSink(JsonlSink):
+class AnonymousJsonlSink(JsonlSink):
     """JSONL with a line for each minute in the place of those for the frames."""
 
     def __init__(self, target: str, **options: Any) -> None:
@@ -99,7 +99,7 @@ class CountsJsonlSink(JsonlSink):
         self._put({"type": "minute", **span, "faces": minute.faces, "label_s": seconds})
 
 
-class CountsCsvSink(CsvSink):
+class AnonymousCsvSink(CsvSink):
     """CSV with a row for each minute: from_s, to_s, faces, and the seconds that each label was shown."""
 
     def __init__(self, target: str, **options: Any) -> None:
@@ -129,6 +129,3 @@ class CountsCsvSink(CsvSink):
             return
         seconds = (round(minute.label_s[label], 1) for label in self._labels)
         self._add(csv_row(minute.from_s, round(minute.to_s, 1), minute.faces, *seconds))
-
-
-ANONYMOUS: dict[str, Callable[..., JsonlSink | CsvSink]] = {".jsonl": CountsJsonlSink, ".csv": CountsCsvSink}

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Outbox(Generic[Item]):
+class BackgroundQueue(Generic[Item]):
     """Hands items to a thread of its own; where too many wait, the oldest go.
 
     Attributes:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from edgeinfer.preprocess import Image
-from edgeinfer.results import Box, Face, Result
+from edgeinfer.results import Box, Face, Image, Result
 
 _COLOURS: dict[str, tuple[int, int, int]] = {
     "neutral": (200, 200, 200),

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 from edgeinfer.errors import OutputError, UsageError
-from edgeinfer.rotation import Rotation
+from edgeinfer.outputs.rotation import Rotation
 
 STDOUT = "-"
 FLUSH_S = 1.0
@@ -23,7 +23,7 @@ _MOST_WAITING = 1 << 16
 _PAGE = 4096
 
 
-class Lines:
+class LineWriter:
     """Whole lines into one output.
 
     A regular file gets them in blocks, to spare an SD card; a timer writes them also when no further line comes. All

@@ -12,12 +12,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from edgeinfer.broker import Address, BrokerLink
-from edgeinfer.event import HOLD_S, Event, EventDetector, EventKind, message
-from edgeinfer.frames import Frame
-from edgeinfer.patience import SourceState, State
-from edgeinfer.records import RunHeader, RunSummary, rounded
-from edgeinfer.results import UNKNOWN, Face, Result
+from edgeinfer.outputs.events import HOLD_S, Event, EventDetector, EventKind, message
+from edgeinfer.outputs.mqtt_link import BrokerAddress, MqttLink
+from edgeinfer.outputs.schema import rounded
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import UNKNOWN, Face, Frame, Result, SourceState, State
 
 NONE = "none"
 """The expression where nobody is."""
@@ -52,9 +51,9 @@ class MqttSink(AbstractContextManager["MqttSink"]):
             UsageError: it is no such URL.
             CapabilityError: paho-mqtt is not installed.
         """
-        self._address, self._home_assistant = Address.parse(url), home_assistant
+        self._address, self._home_assistant = BrokerAddress.parse(url), home_assistant
         listen = {HA_STATUS: self._hear_status} if home_assistant else {}
-        self._link = BrokerLink(self._address, tell=self._tell, listen=listen)
+        self._link = MqttLink(self._address, tell=self._tell, listen=listen)
         self._events, self._header = EventDetector(hold_s=HOLD_S), RunHeader("", None, (), "", "", {})
         # What both threads use.
         self._lock = threading.Lock()
@@ -178,7 +177,7 @@ def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def device_of(address: Address, header: RunHeader) -> dict[str, Any]:
+def device_of(address: BrokerAddress, header: RunHeader) -> dict[str, Any]:
     """What Home Assistant makes a device with seven entities of, since 2024.11.
 
     https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
@@ -229,4 +228,4 @@ def check_url(url: str) -> None:
     Raises:
         UsageError: it is no mqtt or mqtts URL, or nothing can be published under its topic.
     """
-    Address.parse(url)
+    BrokerAddress.parse(url)

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from edgeinfer.capture import without_credentials
 from edgeinfer.errors import CapabilityError, UsageError
-from edgeinfer.patience import pause_s
+from edgeinfer.units import backoff_s
+from edgeinfer.url import without_credentials
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
+
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 MOST_WAITING = 200
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class BrokerAddress:
     """Where a broker is, and under which topic to publish.
 
     Attributes:
@@ -53,7 +54,7 @@ class Address:
     base: str
 
     @classmethod
-    def parse(cls, url: str) -> Address:
+    def parse(cls, url: str) -> BrokerAddress:
         """Take mqtt://[name:password@]host[:port][/base/topic] apart, or mqtts:// for TLS.
 
         Raises:
@@ -92,7 +93,7 @@ class Address:
         return f"edgeinfer{hashlib.sha256(self.base.encode()).hexdigest()[:12]}"
 
 
-class BrokerLink:
+class MqttLink:
     """Publishes under an address; whoever hands it a message never waits.
 
     The topic `availability` under the base says "online", retained, and "offline" by itself when the link is gone.
@@ -103,7 +104,7 @@ class BrokerLink:
 
     def __init__(
         self,
-        address: Address,
+        address: BrokerAddress,
         *,
         tell: Callable[[bool], None],
         listen: Mapping[str, Callable[[bytes], None]] | None = None,
@@ -130,7 +131,7 @@ class BrokerLink:
         self._closing, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._serve, name="talks to the broker", daemon=True)
 
-    def _new_client(self, address: Address) -> Client:
+    def _new_client(self, address: BrokerAddress) -> Client:
         try:
             from paho.mqtt.client import Client  # noqa: PLC0415 - an extra
             from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
@@ -197,7 +198,7 @@ class BrokerLink:
             if last:
                 break
             failures = failures + 1 if brief or greeted_s is None else 1
-            self._closing.wait(pause_s(failures))
+            self._closing.wait(backoff_s(failures))
         if (left := self._client.socket()) is not None:
             left.close()
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeinfer.errors import UsageError
-from edgeinfer.rotation import Rotation, parse_duration
-from edgeinfer.sinks import Sink, check_target, open_sink
+from edgeinfer.outputs.base import Sink
+from edgeinfer.outputs.factory import check_target, open_sink
+from edgeinfer.outputs.rotation import Rotation
+from edgeinfer.units import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +71,17 @@ class Outputs:
             named = " and ".join(option for option, wanted in traces.items() if wanted)
             raise UsageError(f"--anonymous leaves nothing of anybody; it does not go with {named}")
         if self.webhook is not None:
-            from edgeinfer.webhook import check_url  # noqa: PLC0415 - slow to load, and seldom needed
+            from edgeinfer.outputs.webhook import check_url  # noqa: PLC0415 - slow to load, and seldom needed
 
             check_url(self.webhook)
         if self.mqtt is not None:
-            from edgeinfer import mqtt  # noqa: PLC0415
+            from edgeinfer.outputs import mqtt  # noqa: PLC0415
 
             mqtt.check_url(self.mqtt)
         elif self.ha:
             raise UsageError("Home Assistant is told through a broker; give --mqtt with --ha")
         if self.preview is not None:
-            from edgeinfer.preview import check_access  # noqa: PLC0415
+            from edgeinfer.outputs.preview.access import check_access  # noqa: PLC0415
 
             check_access(self.preview, self.preview_token)
         _ = self.rotation, self._snapshots_age_s
@@ -106,31 +108,32 @@ class Outputs:
 
     def _others(self) -> Iterator[Sink]:
         """All but the files of results. Each brings modules that are slow to load, and seldom needed."""
-        from edgeinfer.notify import NotifySink, wanted  # noqa: PLC0415
+        from edgeinfer.outputs.systemd import SystemdSink, wanted  # noqa: PLC0415
 
         if self.show or self.save_video:
-            from edgeinfer.pictures import VideoSink, WindowSink  # noqa: PLC0415
+            from edgeinfer.outputs.video import VideoSink  # noqa: PLC0415
+            from edgeinfer.outputs.window import WindowSink  # noqa: PLC0415
 
             if self.show:
                 yield WindowSink()
             if self.save_video:
                 yield VideoSink(self.save_video, append=self.append, blur=self.blur_faces)
         if self.snapshots is not None:
-            from edgeinfer.snapshots import SnapshotSink  # noqa: PLC0415
+            from edgeinfer.outputs.snapshots import SnapshotSink  # noqa: PLC0415
 
             age_s = self._snapshots_age_s
             yield SnapshotSink(self.snapshots, keep=self.snapshots_keep, age_s=age_s, blur=self.blur_faces)
         if self.preview is not None:
-            from edgeinfer.preview import PreviewSink  # noqa: PLC0415
+            from edgeinfer.outputs.preview.sink import PreviewSink  # noqa: PLC0415
 
             yield PreviewSink(self.preview, token=self.preview_token, blur=self.blur_faces)
         if self.webhook:
-            from edgeinfer.webhook import WebhookSink  # noqa: PLC0415
+            from edgeinfer.outputs.webhook import WebhookSink  # noqa: PLC0415
 
             yield WebhookSink(self.webhook)
         if self.mqtt is not None:
-            from edgeinfer.mqtt import MqttSink  # noqa: PLC0415
+            from edgeinfer.outputs.mqtt import MqttSink  # noqa: PLC0415
 
             yield MqttSink(self.mqtt, home_assistant=self.ha)
         if wanted():
-            yield NotifySink()
+            yield SystemdSink()

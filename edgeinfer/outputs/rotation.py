@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinfer.errors import UsageError
-
-SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-DURATIONS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-SMALLEST_BYTES = 1000
+from edgeinfer.units import _check_duration, _check_size, parse_duration, parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,43 +108,3 @@ def _parts(path: Path) -> list[tuple[str, int, Path]]:
     own = re.compile(rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}}Z)(?:-(\d+))?{re.escape(path.suffix)}")
     found = ((own.fullmatch(file.name), file) for file in path.parent.iterdir())
     return [(match[1], int(match[2] or 0), file) for match, file in found if match]
-
-
-def parse_size(text: str) -> int:
-    """A part's size in bytes from "100MB" and the like.
-
-    Raises:
-        UsageError: it cannot be read, or is too small.
-    """
-    size_bytes = int(_quantity(text, SIZES, "size", "100MB"))
-    _check_size(size_bytes)
-    return size_bytes
-
-
-def parse_duration(text: str) -> float:
-    """A part's duration in seconds from "1h" and the like.
-
-    Raises:
-        UsageError: it cannot be read, or is too short.
-    """
-    every_s = _quantity(text, DURATIONS, "duration", "1h")
-    _check_duration(every_s)
-    return every_s
-
-
-def _check_size(size_bytes: int) -> None:
-    if size_bytes < SMALLEST_BYTES:
-        raise UsageError(f"a part has {SMALLEST_BYTES} bytes or more, not {size_bytes}")
-
-
-def _check_duration(every_s: float) -> None:
-    if not 1 <= every_s < math.inf:
-        raise UsageError(f"a part lasts a second or more, not {every_s:g} s")
-
-
-def _quantity(text: str, units: dict[str, int], what: str, example: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip(), re.ASCII | re.IGNORECASE)
-    factors = {unit.lower(): factor for unit, factor in units.items()}
-    if match is None or match[2].lower() not in factors:
-        raise UsageError(f"cannot read the {what} {text!r}; write a number and one of {', '.join(units)}: {example}")
-    return float(match[1]) * factors[match[2].lower()]

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import cv2
 
-from edgeinfer.draw import FaceBlur, annotate, cover
 from edgeinfer.errors import OutputError, UsageError
-from edgeinfer.event import HOLD_S, Event, EventDetector
-from edgeinfer.frames import Frame
-from edgeinfer.outbox import Outbox
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import Box, Result
-from edgeinfer.sinks import check_writable
+from edgeinfer.outputs.background import BackgroundQueue
+from edgeinfer.outputs.base import check_writable
+from edgeinfer.outputs.draw import FaceBlur, annotate, cover
+from edgeinfer.outputs.events import HOLD_S, Event, EventDetector
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import Box, Frame, Result
 
 MOST_WAITING = 8
 """Pictures that wait to be written; each holds a frame."""
@@ -79,7 +78,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         self._events = EventDetector(hold_s=HOLD_S)
         self._error: OSError | None = None
         self.dropped = 0
-        self._outbox: Outbox[_Shot] = Outbox(
+        self._outbox: BackgroundQueue[_Shot] = BackgroundQueue(
             self._save, name="writes snapshots", most=MOST_WAITING, dropped=self._count_dropped
         )
 

@@ -10,13 +10,12 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import one_line
-from edgeinfer.signals import Reload
+from edgeinfer.system.interrupts import Reload
 
 if TYPE_CHECKING:
-    from edgeinfer.frames import Frame
-    from edgeinfer.patience import SourceState
-    from edgeinfer.records import RunHeader, RunSummary
-    from edgeinfer.results import Result
+    from edgeinfer.outputs.summary import RunHeader, RunSummary
+    from edgeinfer.results import Frame, Result, SourceState
+
 
 STATUS_EVERY_S = 10.0
 
@@ -41,7 +40,7 @@ def notify(*assignments: str) -> None:
         channel.sendto("\n".join(assignments).encode(), address)
 
 
-class NotifySink(AbstractContextManager["NotifySink"]):
+class SystemdSink(AbstractContextManager["SystemdSink"]):
     """Tells of readiness with the first frame, and of life with frames and attempts to reconnect.
 
     No timer does: a loop that hangs falls silent, and the service manager's watchdog starts the program again.

@@ -11,14 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeinfer.draw import FaceBlur, annotate
-from edgeinfer.errors import CapabilityError, OutputError, UsageError
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import Result
-from edgeinfer.sinks import Stopped, check_writable
-from edgeinfer.sources import Frame
-
-WINDOW = "edgeinfer"
+from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.outputs.base import check_writable
+from edgeinfer.outputs.draw import FaceBlur, annotate
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import Frame, Result
 
 
 class VideoSink(AbstractContextManager["VideoSink"]):
@@ -77,42 +74,6 @@ class VideoSink(AbstractContextManager["VideoSink"]):
             written.release()
             if count < self._frames:
                 raise OutputError(f"the video {self._path} is not whole; is the disk full?")
-
-
-class WindowSink(AbstractContextManager["WindowSink"]):
-    """A window with the annotated picture; q or Escape ends the run."""
-
-    def __init__(self) -> None:
-        """Check that this OpenCV can show windows here.
-
-        Raises:
-            CapabilityError: it was built without them, or there is no screen.
-        """
-        try:
-            cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
-        except cv2.error as error:
-            raise CapabilityError(
-                "this OpenCV shows no windows; with a screen, put 'opencv-python<5' in the place of "
-                "opencv-python-headless"
-            ) from error
-
-    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Put the source into the title."""
-        cv2.setWindowTitle(WINDOW, f"edgeinfer: {header.source}")
-
-    def write(self, frame: Frame, result: Result) -> None:
-        """Show one frame.
-
-        Raises:
-            Stopped: q or Escape was pressed.
-        """
-        cv2.imshow(WINDOW, annotate(frame.image, result))
-        if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
-            raise Stopped
-
-    def __exit__(self, *_: object) -> None:
-        """Close the window."""
-        cv2.destroyWindow(WINDOW)
 
 
 def _free(path: Path) -> Path:

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from urllib.parse import unquote, urlsplit
 
-from edgeinfer.capture import without_credentials
 from edgeinfer.errors import UsageError
-from edgeinfer.event import HOLD_S, Event, EventDetector, message
-from edgeinfer.frames import Frame
-from edgeinfer.outbox import Outbox
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import Result
+from edgeinfer.outputs.background import BackgroundQueue
+from edgeinfer.outputs.events import HOLD_S, Event, EventDetector, message
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import Frame, Result
+from edgeinfer.url import without_credentials
 
 MOST_WAITING = 200
 """Events that wait to be sent; of more, the oldest are dropped."""
@@ -48,7 +47,7 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
         self._name, self._pause_s = without_credentials(url), pause_s
         self._events = EventDetector(hold_s=HOLD_S)
         self._source, self.sent, self.dropped = "", 0, 0
-        self._outbox: Outbox[bytes] = Outbox(
+        self._outbox: BackgroundQueue[bytes] = BackgroundQueue(
             self._deliver, name="sends events", most=MOST_WAITING, dropped=lambda: self._drop("too many wait")
         )
 

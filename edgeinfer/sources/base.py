@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -12,29 +11,11 @@ import cv2
 import numpy as np
 
 from edgeinfer.errors import UsageError
-from edgeinfer.preprocess import Image
-from edgeinfer.quiet import native_stderr_hidden
+from edgeinfer.results import Frame
 
 Turn = Literal["auto", "0", "90", "180", "270"]
 TURNS: tuple[Turn, ...] = get_args(Turn)
 _CLOCKWISE = {"90": cv2.ROTATE_90_CLOCKWISE, "180": cv2.ROTATE_180, "270": cv2.ROTATE_90_COUNTERCLOCKWISE}
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One picture of a source.
-
-    Attributes:
-        image: (H, W, 3) BGR uint8.
-        index: position in the source, from 0.
-        timestamp_s: presentation time in seconds, from the source's first frame on for cameras and streams.
-        captured_s: when it was read, in seconds of `time.monotonic()`; None where nobody looked at the clock.
-    """
-
-    image: Image
-    index: int
-    timestamp_s: float
-    captured_s: float | None = None
 
 
 @runtime_checkable
@@ -106,32 +87,9 @@ class Capture:
         return replace(frame, image=np.asarray(image, dtype=np.uint8))
 
 
-def parse_size_wh(text: str) -> tuple[int, int]:
-    """Width and height from "640x480".
-
-    Raises:
-        UsageError: it is written otherwise.
-    """
-    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is no size; write width and height, such as 640x480")
-    return int(found[1]), int(found[2])
+Mode = Literal["auto", "file", "live"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
-def decoded(data: bytes | bytearray, *, turn: bool = True) -> Image | None:
-    """A compressed picture.
-
-    Args:
-        data: as it is stored.
-        turn: whether to turn it as it says of itself.
-
-    Returns:
-        (H, W, 3) BGR uint8; None where it is no picture.
-    """
-    how = cv2.IMREAD_COLOR if turn else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        with native_stderr_hidden():  # the JPEG library comments on every damaged byte
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
-    except cv2.error:
-        return None
-    return None if image is None else np.asarray(image, dtype=np.uint8)
+Pixels = Literal["bgr24", "rgb24", "gray", "yuv420p"]
+PIXELS: tuple[Pixels, ...] = get_args(Pixels)

@@ -3,68 +3,26 @@
 from __future__ import annotations
 
 import glob
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
-from edgeinfer.capture import cameras, open_camera, open_file, open_stream, without_credentials
-from edgeinfer.csi import PREFIX as CSI
-from edgeinfer.csi import open_csi
 from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError
-from edgeinfer.frames import Capture, Frame, Source, decoded
-from edgeinfer.live import LiveSource, within
-from edgeinfer.patience import Patience
-from edgeinfer.plugins import plugin, scheme
-from edgeinfer.preprocess import Image
-from edgeinfer.stdin import open_stdin
+from edgeinfer.plugins import plugin
+from edgeinfer.results import Frame
+from edgeinfer.sources.base import MODES, Capture, Mode, Source
+from edgeinfer.sources.live import LiveSource, within
+from edgeinfer.sources.picamera import PREFIX as CSI
+from edgeinfer.sources.picamera import open_picamera
+from edgeinfer.sources.pictures import PICTURE_SUFFIXES, PictureSource
+from edgeinfer.sources.pipe import open_stdin
+from edgeinfer.sources.retry import Patience
+from edgeinfer.sources.video import cameras, open_camera, open_file, open_stream
+from edgeinfer.url import scheme, without_credentials
 
 __all__ = ["MODES", "Frame", "Mode", "PictureSource", "Source", "cameras", "open_source", "without_credentials"]
-
-Mode = Literal["auto", "file", "live"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 STDIN = "-"
 STREAMS = frozenset({"http", "https", "rtsp", "rtsps", "rtmp", "udp"})
 """Schemes that nobody else may bring."""
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
-
-
-class PictureSource(AbstractContextManager["PictureSource"]):
-    """One picture, or several that do not follow each other."""
-
-    live = False
-    continuous = False
-    dropped = 0
-    fps: float | None = None
-
-    def __init__(self, paths: Sequence[Path], *, name: str, wanted: Capture | None = None) -> None:
-        """Take the pictures in this order."""
-        self._paths, self._wanted = tuple(paths), wanted or Capture()
-        self.name, self.skipped = name, 0
-        self.frame_count: int | None = len(self._paths)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Give each readable picture; warn of the others.
-
-        Raises:
-            SourceError: not a single picture could be read.
-        """
-        given = 0
-        for path in self._paths:
-            image = _read_picture(path, turn=self._wanted.rotate == "auto")
-            if image is None:
-                if len(self._paths) > 1:
-                    warnings.warn(f"{path} is not a readable picture and was left out", stacklevel=2)
-                    self.skipped += 1
-                continue
-            yield self._wanted.turned(Frame(image, given, float(given)))
-            given += 1
-        if not given:
-            raise SourceError(f"{self.name} is not a readable picture; it may be empty or damaged")
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is held open between pictures."""
 
 
 def open_source(
@@ -120,7 +78,7 @@ def _reopener(text: str, wanted: Capture) -> Callable[[], Source] | None:
     if text.startswith(("/dev/video", "/dev/v4l/")):
         return lambda: open_camera(Path(text), wanted)
     if text.startswith(CSI):
-        return lambda: open_csi(text, wanted)
+        return lambda: open_picamera(text, wanted)
     named = scheme(text)
     if named and named not in STREAMS and (factory := plugin("sources", named)):
         return lambda: factory(text, wanted)
@@ -161,11 +119,3 @@ def _open_pictures(paths: Sequence[Path], name: str, wanted: Capture) -> Source:
             f"no pictures at {name}; expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}"
         )
     return PictureSource(pictures, name=name, wanted=wanted)
-
-
-def _read_picture(path: Path, *, turn: bool) -> Image | None:
-    """A picture, turned as it says of itself or left as it is stored; None where it is none."""
-    try:
-        return decoded(path.read_bytes(), turn=turn)
-    except OSError:
-        return None

@@ -12,9 +12,11 @@ from dataclasses import replace
 import cv2
 
 from edgeinfer.errors import SourceError, SourceLostError
-from edgeinfer.frames import Frame, Source
-from edgeinfer.machine import give_memory_back
-from edgeinfer.patience import Patience, SourceState, State, pause_s
+from edgeinfer.results import Frame, SourceState, State
+from edgeinfer.sources.base import Source
+from edgeinfer.sources.retry import Patience
+from edgeinfer.system.hardware import release_free_memory
+from edgeinfer.units import backoff_s
 
 CLOSING_S = 1.0
 """How long closing waits for a read that is under way, in seconds. A camera gives a frame well within it."""
@@ -106,7 +108,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
     def _connect(self) -> _Connection | None:
         """Start reading, after a pause where something failed before; None when this source was closed."""
         if self._failures:
-            until_s = time.monotonic() + pause_s(self._failures)
+            until_s = time.monotonic() + backoff_s(self._failures)
             with self._changed:
                 while not self._closing and (left_s := until_s - time.monotonic()) > 0:
                     self._changed.wait(left_s)
@@ -153,7 +155,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         if current.abandoned:
             self._stuck = [stuck for stuck in (*self._stuck, current) if not stuck.ended]
         self._failures += 1
-        give_memory_back()
+        release_free_memory()
         if self.patience.allows(self._failures, opened=self._given):
             return True
         if not self._given:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from edgeinfer.errors import CapabilityError, SourceError, SourceNotFoundError, UsageError
-from edgeinfer.frames import Capture, Frame
+from edgeinfer.results import Frame
+from edgeinfer.sources.base import Capture
 
 SIZE_WH = (640, 480)
 PREFIX = "csi:"
@@ -20,7 +21,7 @@ REPAIR = "update the system, or run: pip install --force-reinstall --no-deps sim
 """What cures a picamera2 whose parts the system built for an older numpy than the environment has."""
 
 
-class CsiSource(AbstractContextManager["CsiSource"]):
+class PicameraSource(AbstractContextManager["PicameraSource"]):
     """The low-resolution stream that the camera's own image processor scales and hands over, as YUV 4:2:0.
 
     The main stream runs at the same size, since nobody asks for it.
@@ -71,7 +72,7 @@ class CsiSource(AbstractContextManager["CsiSource"]):
         self._camera.close()
 
 
-def open_csi(text: str, wanted: Capture) -> CsiSource:
+def open_picamera(text: str, wanted: Capture) -> PicameraSource:
     """A camera by "csi:" or "csi:N".
 
     Raises:
@@ -101,7 +102,7 @@ def open_csi(text: str, wanted: Capture) -> CsiSource:
         try:
             camera = picamera2.Picamera2(int(number))
             stack.callback(camera.close)
-            source = CsiSource(camera, wanted, name=text)
+            source = PicameraSource(camera, wanted, name=text)
         except Exception as error:  # libcamera's bindings raise many kinds
             raise SourceError(f"{text} cannot be started: {error}; does another program hold it?") from error
         stack.pop_all()

@@ -8,17 +8,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
 from edgeinfer.errors import SourceError, UsageError
-from edgeinfer.frames import Capture, Frame, decoded
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Frame, Image
+from edgeinfer.sources.base import PIXELS, Capture
+from edgeinfer.sources.images import decode_image
 
-Pixels = Literal["bgr24", "rgb24", "gray", "yuv420p"]
-PIXELS: tuple[Pixels, ...] = get_args(Pixels)
 CHUNK = 1 << 16
 LARGEST_JPEG = 64_000_000
 """Bytes without the end of a picture after which what comes in is no MJPEG."""
@@ -110,11 +109,11 @@ class PipeSource(AbstractContextManager["PipeSource"]):
             chunk = self._pipe.read1(CHUNK) if hasattr(self._pipe, "read1") else self._pipe.read(CHUNK)
             held += chunk
             while (start := held.find(b"\xff\xd8\xff")) >= 0 and (end := jpeg_end(held, start)) is not None:
-                yield decoded(held[start:end])
+                yield decode_image(held[start:end])
                 del held[:end]
             if not chunk:
                 if start >= 0:
-                    yield decoded(held[start:])
+                    yield decode_image(held[start:])
                 return
             if start < 0:
                 del held[:-2]  # may be the first bytes of a mark

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from edgeinfer.errors import UsageError
 
-State = Literal["connecting", "live", "stalled", "lost"]
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-JITTER = 0.25
 RETRIES_AFTER_LOSS = 5
 FOREVER: Literal["forever"] = "forever"
 Retries = int | Literal["forever"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """How a live source fares.
-
-    Attributes:
-        state: "connecting" while it is opened; "live" from the first frame on; "stalled" when no frame has come for
-            too long; "lost" when reading failed or could not begin.
-        at_s: when, in seconds on the clock of the frames; 0 before the first of them.
-        detail: a sentence for people, free of credentials.
-    """
-
-    state: State
-    at_s: float
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +41,6 @@ class Patience:
         if self.retries is None:
             return opened and failures <= RETRIES_AFTER_LOSS
         return not isinstance(self.retries, int) or failures <= self.retries
-
-
-def pause_s(failures: int, chance: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after so many failures in a row: 1, 2, 4 … 60, each a quarter more or less.
-
-    The jitter keeps many boxes from knocking at one camera at once (Brooker 2015, "Exponential Backoff And Jitter").
-    """
-    doubled = FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10)
-    varied = doubled * (1 + JITTER * (2 * chance() - 1))
-    return min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, varied))
 
 
 def parse_retries(text: str) -> Retries:

@@ -12,8 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeinfer.csi import REPAIR
 from edgeinfer.errors import one_line
+from edgeinfer.sources.picamera import REPAIR
 
 Ioctl = Callable[[int, int, bytearray], object]
 
@@ -66,7 +66,7 @@ class Device:
     problem: str = ""
 
 
-def find_devices(folder: Path = Path("/dev"), ioctl: Ioctl = fcntl.ioctl) -> tuple[Device, ...]:
+def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl = fcntl.ioctl) -> tuple[Device, ...]:
     """Every camera of this machine; never raises for what is wrong with one.
 
     Args:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError
-from edgeinfer.frames import Capture, Frame
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Frame, Image
+from edgeinfer.sources.base import Capture
+from edgeinfer.url import without_credentials
 
 STREAM_TIMEOUT_MS = 10_000
 BAD_READS = 100
@@ -155,19 +156,6 @@ def open_stream(url: str, wanted: Capture) -> VideoSource:
     if capture is None:
         raise SourceError(f"the stream {name} cannot be opened; check its address, its password and the network")
     return VideoSource(capture, name=name, live=capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0, wanted=wanted)
-
-
-def without_credentials(url: str) -> str:
-    """A URL without user name, password and query, which may hold a key."""
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return url
-    rest = rest.partition("?")[0].partition("#")[0]
-    authority = rest.partition("/")[0]
-    if "@" not in authority and "@" in rest and not authority.rpartition(":")[2].isdecimal() and ":" in authority:
-        # A password with a slash that nobody escaped: what looks like a path begins inside of it.
-        return f"{scheme}://{rest.rpartition('@')[2]}"
-    return f"{scheme}://{authority.rpartition('@')[2]}{rest[len(authority) :]}"
 
 
 def _ffmpeg(address: str, parameters: list[int] | None = None) -> cv2.VideoCapture | None:

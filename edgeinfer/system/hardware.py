@@ -10,9 +10,12 @@ import resource
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import cv2
+import numpy as np
+import onnxruntime as ort
 
 THROTTLING = {
     0: "under-voltage now", 1: "frequency capped now", 2: "throttled now", 3: "soft temperature limit now",
@@ -22,7 +25,7 @@ THROTTLING = {
 """Bits of `vcgencmd get_throttled` (Raspberry Pi documentation, "Operating system", section vcgencmd)."""
 
 
-def share_cores(threads: int | None, *, live: bool) -> None:
+def limit_opencv_threads(threads: int | None, *, live: bool) -> None:
     """Tell OpenCV how many cores it may take, for this process.
 
     The model's own threads never spin while they wait, so the two only meet where a live source is read beside them:
@@ -106,7 +109,7 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def give_memory_back() -> None:
+def release_free_memory() -> None:
     """Hand what is free in the C library's heaps back to the system; nothing where it cannot (mallopt(3), glibc alone).
 
     Each connection to a stream allocates in heaps of its own threads, and what is freed there stays resident.
@@ -115,3 +118,15 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):  # another C library
         return
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    try:
+        own = metadata.version("edgeinfer")
+    except metadata.PackageNotFoundError:
+        own = "not installed"
+    return {
+        "edgeinfer": own, "python": platform.python_version(), "onnxruntime": ort.__version__,
+        "opencv": cv2.__version__, "numpy": np.__version__,
+    }  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def native_stderr_hidden() -> Iterator[None]:
+def suppressed_native_stderr() -> Iterator[None]:
     """Drop what is written to file descriptor 2 by anybody in this process, for one block."""
     try:
         before = os.dup(2)

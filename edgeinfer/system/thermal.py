@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from edgeinfer.machine import hottest_c
 from edgeinfer.results import Result
+from edgeinfer.system.hardware import hottest_c
 
 CHECK_EVERY_S = 5.0
 COOLER_BY_C = 5.0
@@ -17,7 +17,7 @@ LEAST = 1 / 8
 _log = logging.getLogger(__name__)
 
 
-class Cooler:
+class ThermalGovernor:
     """Sleeps between frames while the processor is too hot.
 
     At each check above the limit the share of time at work halves, down to an eighth; it doubles at each one at least

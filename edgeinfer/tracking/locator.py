@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from edgeinfer.detector import FaceDetector, WholeFrameDetector
-from edgeinfer.motion import WHOLE, Place, Region, SceneWatch, zoom_of
-from edgeinfer.preprocess import Image
-from edgeinfer.results import Box
-from edgeinfer.scheduler import Scheduler
-from edgeinfer.search import search_for
-from edgeinfer.tracker import Track, Tracker
-from edgeinfer.view import View
+from edgeinfer.detection.base import FaceDetector
+from edgeinfer.detection.frame_search import create_search
+from edgeinfer.detection.pyramid import Pyramid
+from edgeinfer.detection.whole_frame import WholeFrameDetector
+from edgeinfer.geometry import WHOLE, Place, Region
+from edgeinfer.results import Box, Image
+from edgeinfer.tracking.scene import SceneMonitor
+from edgeinfer.tracking.scheduler import Scheduler
+from edgeinfer.tracking.template import estimate_scale
+from edgeinfer.tracking.tracker import Track, Tracker
 
 Auto = Literal["auto"]
 _LONG_GAP_S = 1.0
@@ -22,7 +24,7 @@ WHOLE_EVERY = 3
 """Every so many scans of a step take the whole frame; the others what has changed."""
 
 
-class Watcher:
+class FaceLocator:
     """Joins when, where and who: the faces of each frame with their identities."""
 
     def __init__(self, detector: FaceDetector, detect_every: int | Auto = "auto") -> None:
@@ -34,13 +36,13 @@ class Watcher:
         """
         # The whole frame costs nothing to find and does not move.
         self._detector, self._every = detector, 1 if isinstance(detector, WholeFrameDetector) else detect_every
-        self._search = search_for(detector)
+        self._search = create_search(detector)
         self._tracker = Tracker(most_patience_s=self._search.patience_s)
         self._forget()
 
     def _forget(self) -> None:
         self._tracker.forget()
-        self._scheduler, self._scene = Scheduler(self._search.steps), SceneWatch(len(self._search.steps))
+        self._scheduler, self._scene = Scheduler(self._search.steps), SceneMonitor(len(self._search.steps))
         self._last_s: float | None = None
         self._size_wh = (0, 0)
         self._frames = 0
@@ -57,7 +59,7 @@ class Watcher:
             Identity and box of every face in view, and the milliseconds of "detect" and "track".
         """
         started = time.perf_counter()
-        view = View(image)
+        view = Pyramid(image)
         if self._last_s is not None and (now_s < self._last_s or view.size_wh != self._size_wh):
             self._forget()
         last_s, self._last_s, self._size_wh = self._last_s, now_s, view.size_wh
@@ -83,19 +85,19 @@ class Watcher:
         """Identities that may come back."""
         return self._tracker.alive
 
-    def _detect(self, view: View, now_s: float, every: int) -> None:
+    def _detect(self, view: Pyramid, now_s: float, every: int) -> None:
         """Have the detector itself search the frame, if it is its turn."""
         turn, self._frames = self._frames, self._frames + 1
         if turn % every == 0:
             self._take([Place.of(box) for box in self._detector.detect(view.image)], view, now_s)
             self._tracker.hide_unseen(now_s)
 
-    def _take(self, places: list[Place], view: View, now_s: float) -> None:
+    def _take(self, places: list[Place], view: Pyramid, now_s: float) -> None:
         """Believe a search of the whole frame."""
         for place in self._tracker.match(places, view, now_s, weight=1.0):
             self._tracker.add(place, view, now_s, patience_s=FIRST_PATIENCE_S)
 
-    def _search_some(self, view: View, now_s: float, elapsed_s: float, *, cut: bool) -> None:
+    def _search_some(self, view: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
         if self._search.close:
             for track in self._tracker.tracks:
                 if self._scheduler.deserves_look(track, now_s):
@@ -113,7 +115,7 @@ class Watcher:
                     home = how.looks[-1] if how.looks else 0
                     self._tracker.add(place, view, now_s, patience_s=how.patience_s, home=home, pending=how.pending)
 
-    def _vouched(self, view: View, place: Place, looks: tuple[int, ...]) -> Place | None:
+    def _vouched(self, view: Pyramid, place: Place, looks: tuple[int, ...]) -> Place | None:
         """Where a new face is if every closer look sees it, too."""
         for turn in looks:
             found = self._search.confirm(view, place, turn, thorough=True)
@@ -122,7 +124,7 @@ class Watcher:
             place = place.towards(found, 0.5)
         return place
 
-    def _region(self, view: View, step: int, *, fresh: bool) -> Region | None:
+    def _region(self, view: Pyramid, step: int, *, fresh: bool) -> Region | None:
         """The whole frame of a new scene and every third time, else what is new in it."""
         self._scans[step] = 1 if fresh else self._scans[step] + 1
         if not self._search.close or self._scans[step] % WHOLE_EVERY == 1:
@@ -130,7 +132,7 @@ class Watcher:
             return WHOLE
         return self._scene.news(step, view, (track.place for track in self._tracker.shown))
 
-    def _confirm(self, track: Track, view: View, now_s: float) -> None:
+    def _confirm(self, track: Track, view: Pyramid, now_s: float) -> None:
         track.looked_s = now_s
         # What saw it last takes turns with all the others.
         turn = track.home if track.pending or track.misses % 2 == 0 else track.misses // 2
@@ -140,10 +142,10 @@ class Watcher:
             return
         track.misses += 1
         if track.visible:
-            track.place = track.place.moved(0, 0, zoom_of(view, track.patch, track.place))
+            track.place = track.place.moved(0, 0, estimate_scale(view, track.patch, track.place))
 
 
-def _clipped(box: Box, view: View) -> Box:
+def _clipped(box: Box, view: Pyramid) -> Box:
     wide, high = view.size_wh
     left, top, right, bottom = box.xyxy
     left, top = min(max(0, left), wide - 1), min(max(0, top), high - 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edgeinfer.search import Step
-from edgeinfer.tracker import Track
+from edgeinfer.detection.base import Step
+from edgeinfer.tracking.tracker import Track
 
 LOOK_EVERY_S = 0.25
 """How often a followed face is looked at closely."""

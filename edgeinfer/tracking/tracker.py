@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgeinfer.motion import Place, follow, likeness, look_of
-from edgeinfer.preprocess import Image
-from edgeinfer.view import View
+from edgeinfer.detection.pyramid import Pyramid
+from edgeinfer.geometry import Place
+from edgeinfer.results import Image
+from edgeinfer.tracking.template import correlation, extract_patch, follow
 
 FITS = 0.6
 """Correlation from which a patch is the face that was followed."""
@@ -92,7 +93,7 @@ class Tracker:
         self._ids = itertools.count(1)
         self.tracks: list[Track] = []
 
-    def follow(self, view: View, now_s: float, elapsed_s: float, *, cut: bool) -> None:
+    def follow(self, view: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
         """Move every face to where it is in this frame, and hide those that are not there."""
         for track in self.tracks:
             place = track.place.moved(track.velocity[0] * elapsed_s, track.velocity[1] * elapsed_s)
@@ -111,7 +112,7 @@ class Tracker:
                 _learn_velocity(track, found, elapsed_s)
             track.place, track.seen_s = found, now_s
             if fit < REFRESH and not track.crowded:
-                track.patch = look_of(view, track.place)
+                track.patch = extract_patch(view, track.place)
         if cut:
             self.tracks = [track for track in self.tracks if track.visible]
         self._mark_crowds()
@@ -132,7 +133,7 @@ class Tracker:
         for track in self.tracks:
             track.visible = track.visible and track.sure_s == now_s
 
-    def confirm(self, track: Track, found: Place, view: View, now_s: float, *, weight: float = 1.0) -> bool:
+    def confirm(self, track: Track, found: Place, view: Pyramid, now_s: float, *, weight: float = 1.0) -> bool:
         """A detector saw a face at or near a track's place.
 
         Args:
@@ -148,9 +149,9 @@ class Tracker:
         if any(other is not track and other.visible and other.place.iou(found) > DOUBLE for other in self.tracks):
             return False
         if not track.visible:
-            look = look_of(view, found)
+            look = extract_patch(view, found)
             near = not track.crowded and track.place.iou(found) >= SAME_PLACE
-            if not near and likeness(look, track.face) < 0.3:
+            if not near and correlation(look, track.face) < 0.3:
                 return False
             if not _plausible(track.place, found):
                 track.velocity = (0.0, 0.0)  # it did not go where it was expected
@@ -159,7 +160,7 @@ class Tracker:
             return False
         else:
             track.place = track.place.towards(found, weight)
-        track.patch = look_of(view, track.place)
+        track.patch = extract_patch(view, track.place)
         if not track.crowded:  # else another one may hide half of it
             track.face = track.patch
         track.seen_s = track.sure_s = now_s
@@ -168,7 +169,7 @@ class Tracker:
         track.patience_s = min(self._most_patience_s, track.patience_s + MORE_PATIENCE_S)
         return True
 
-    def match(self, found: Sequence[Place], view: View, now_s: float, *, weight: float) -> list[Place]:
+    def match(self, found: Sequence[Place], view: Pyramid, now_s: float, *, weight: float) -> list[Place]:
         """Give what a search found to the faces that are known.
 
         Args:
@@ -199,7 +200,7 @@ class Tracker:
         return any(track.visible and _same_head(track.place, place) for track in self.tracks)
 
     def add(
-        self, place: Place, view: View, now_s: float, *, patience_s: float, home: int = 0, pending: bool = False
+        self, place: Place, view: Pyramid, now_s: float, *, patience_s: float, home: int = 0, pending: bool = False
     ) -> None:
         """Begin to follow a new face.
 
@@ -211,13 +212,13 @@ class Tracker:
             home: the closer look that saw it.
             pending: whether it must be seen once more before it counts as a face and gets a number.
         """
-        look = look_of(view, place)
+        look = extract_patch(view, place)
         number = 0 if pending else next(self._ids)
         self.tracks.append(
             Track(number, place, look, look, now_s, now_s, now_s, patience_s, home=home, pending=pending)
         )
 
-    def _nearness(self, track: Track, place: Place, view: View) -> float:
+    def _nearness(self, track: Track, place: Place, view: Pyramid) -> float:
         """How well a detection fits a track; 0 for not at all."""
         overlap = track.place.iou(place)
         if track.visible or (overlap >= SAME_PLACE and not track.crowded):
@@ -225,7 +226,7 @@ class Tracker:
         away = math.hypot(track.place.x - place.x, track.place.y - place.y) / track.place.side
         if away > 1.5 or not 0.6 < place.side / track.place.side < 1.7:
             return 0.0
-        return max(0.0, 0.5 * likeness(look_of(view, place), track.face) + 0.1 * (1.5 - away))
+        return max(0.0, 0.5 * correlation(extract_patch(view, place), track.face) + 0.1 * (1.5 - away))
 
     def prune(self, now_s: float) -> None:
         """Forget who has been gone for too long; hide who is no longer sure, and the younger of two on one place."""
@@ -273,6 +274,6 @@ def _plausible(place: Place, found: Place) -> bool:
     return away < 0.4 * place.side and 0.65 < found.side / place.side < 1.55
 
 
-def _inside(place: Place, view: View) -> bool:
+def _inside(place: Place, view: Pyramid) -> bool:
     wide, high = view.size_wh
     return 0 <= place.x < wide and 0 <= place.y < high

@@ -41,7 +41,7 @@ def test_the_snippet_of_the_readme_runs(clip: Path) -> None:
 def test_the_reference_names_every_option_and_exit_code() -> None:
     from typer.main import get_command
 
-    from edgeinfer.cli import app
+    from edgeinfer.cli.app import app
 
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     commands = get_command(app).commands  # type: ignore[attr-defined]
@@ -54,7 +54,7 @@ def test_the_reference_names_every_option_and_exit_code() -> None:
 def test_the_guide_of_the_export_names_every_option() -> None:
     from typer.main import get_command
 
-    from edgeinfer_export.cli import app
+    from edgeinfer_export.cli.app import app
 
     text = (ROOT / "export" / "README.md").read_text(encoding="utf-8")
     for command in get_command(app).commands.values():  # type: ignore[attr-defined]
@@ -64,8 +64,8 @@ def test_the_guide_of_the_export_names_every_option() -> None:
 
 def test_the_card_beside_the_bundled_model_is_what_its_file_says() -> None:
     from edgeinfer import bundled_models, read_card
-    from edgeinfer.card import markdown
-    from edgeinfer.verify import verify
+    from edgeinfer.model.markdown import markdown
+    from edgeinfer.model.verify import verify
 
     for path in bundled_models():
         assert (ROOT / "models" / f"{path.stem}.md").read_text(encoding="utf-8") == markdown(read_card(path))

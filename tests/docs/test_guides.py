@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from edgeinfer.cli import app
+from edgeinfer.cli.app import app
 from tools.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import Box, Emotion, Face, Frame, Result, open_sink
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Image
 from tools.patience import PATIENCE, until
 from tools.programs import running
 from tools.world import World, texture

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Image
 from tools.patience import PATIENCE, until
 from tools.programs import running
 from tools.world import texture

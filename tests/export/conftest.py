@@ -18,7 +18,7 @@ import onnx
 
 from edgeinfer_train.config import BackboneName, EdgeName
 from edgeinfer_train.labels import EIGHT_LABELS
-from edgeinfer_train.model import MODEL_FILE, ModelInfo, build_core, load_model, save_model
+from edgeinfer_train.networks.model import MODEL_FILE, ModelInfo, build_core, load_model, save_model
 
 LABELS = EIGHT_LABELS[:7]
 DataMaker = Callable[..., Path]
@@ -68,7 +68,7 @@ def run(runs: dict[str, Path]) -> Path:
 @pytest.fixture(scope="session")
 def graphs(runs: dict[str, Path]) -> Graphs:
     """Each backbone's Keras model and its float32 graph; not to be changed."""
-    from edgeinfer_export.convert import to_onnx
+    from edgeinfer_export.convert.graph import to_onnx
 
     models = {name: load_model(folder / MODEL_FILE)[0] for name, folder in runs.items()}
     return {name: (model, to_onnx(model).graph) for name, model in models.items()}

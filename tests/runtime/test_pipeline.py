@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import Box, EmotionClassifier, Pipeline, UsageError, load_pipeline
-from edgeinfer.preprocess import Image
+from edgeinfer.results import Image
 from tools.fakes import FakeDetector
 from tools.tiny_model import metadata, write_model
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgeinfer import CapabilityError, UsageError, load_pipeline, open_sink, open_source
-from edgeinfer.plugins import plugin, plugin_names, scheme
+from edgeinfer.plugins import plugin, plugin_names
+from edgeinfer.url import scheme
 
 MODULE = """
 from pathlib import Path

@@ -16,8 +16,8 @@ from edgeinfer import (
     VideoSink,
     run,
 )
-from edgeinfer.sinks import Stopped
-from edgeinfer.sources import Frame
+from edgeinfer.outputs.base import Stopped
+from edgeinfer.results import Frame
 from tools.fakes import FakeDetector, FakeSource
 
 FRAMES = [np.full((60, 80, 3), 250, np.uint8)] * 5

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from edgeinfer.preprocess import Image
-from edgeinfer.results import Box
-from edgeinfer.sources import Frame
+from edgeinfer.results import Box, Frame, Image
 
 
 class FakeDetector:

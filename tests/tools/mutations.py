@@ -188,7 +188,8 @@ def changed(kind: str, field: Field, chance: random.Random) -> Any:
 
 def start(arguments: list[str], said: Path) -> int:
     """Run the command line in a child with bounded time and memory; give its process id."""
-    from edgeinfer.cli import app, execute
+    from edgeinfer.cli.app import app
+    from edgeinfer.system.terminal import execute
 
     child = os.fork()
     if child:
@@ -224,7 +225,8 @@ def main(model: Path, picture: str, folder: Path, seed: int, count: int) -> None
 
 def warm_up() -> None:
     """Import what a run imports, once for all children: a run without a source ends before a session exists."""
-    from edgeinfer.cli import app, execute
+    from edgeinfer.cli.app import app
+    from edgeinfer.system.terminal import execute
 
     sink = os.open(os.devnull, os.O_WRONLY)
     kept = os.dup(2)

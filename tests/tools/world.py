@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import cv2
 import numpy as np
 
-from edgeinfer.preprocess import Image
-from edgeinfer.results import Box
+from edgeinfer.results import Box, Image
 
 FACE = (77, 55, 112, 112)
 """Where the face of the portrait is, xywh."""

@@ -21,8 +21,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer_train.config import AugmentConfig, FitConfig
-from edgeinfer_train.fit import fit
 from edgeinfer_train.labels import VOTE_COLUMNS
+from edgeinfer_train.training.fit import fit
 
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 
@@ -175,7 +175,7 @@ class Outcome:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
     """Runs `edgeinfer-train` in this process."""
-    from edgeinfer_train.cli import main
+    from edgeinfer_train.cli.app import main
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)

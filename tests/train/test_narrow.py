@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, OutputError, UsageError
-from edgeinfer_train.model import ModelInfo, build_core, load_model, save_model
 from edgeinfer_train.narrow import narrow
+from edgeinfer_train.networks.model import ModelInfo, build_core, load_model, save_model
 
 LABELS = ("neutral", "happy")
 PRIOR = {"neutral": 0.5, "happy": 0.5}

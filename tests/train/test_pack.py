@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError, OutputError
-from edgeinfer_train.model import load_model
+from edgeinfer_train.networks.model import load_model
 from edgeinfer_train.pack import pack
 
 

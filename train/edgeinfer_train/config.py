@@ -81,7 +81,7 @@ class FitConfig:
     """The settings of one run.
 
     Attributes:
-        backbone: a name of `edgeinfer_train.backbones.BACKBONES`.
+        backbone: a name of `edgeinfer_train.networks.backbones.BACKBONES`.
         weights: what the backbone starts from: "imagenet", "none", the path of a run or of a file with weights,
             or "auto", which is imagenet where Keras publishes such weights and none elsewhere.
         image_size: side of the square input in pixels; 0 takes the backbone's own.
@@ -113,7 +113,7 @@ class FitConfig:
         patience: epochs without a better `monitor` before the run stops.
         monitor: the validation figure that chooses the kept epoch.
         precision: Keras dtype policy of the training step; the saved model is float32.
-        devices: "all" spreads each batch over every device that the backend sees, see `edgeinfer_train.devices`.
+        devices: "all" spreads each batch over every backend device, see `edgeinfer_train.training.devices`.
         seed: of initial weights, order, mixup and augmentation.
         tensorboard: write logs for TensorBoard into the run folder.
         augment: see `AugmentConfig`.

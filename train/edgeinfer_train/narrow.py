@@ -11,7 +11,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, OutputError, UsageError
-from edgeinfer_train.model import MODEL_FILE, ModelInfo, build_core, load_model, save_model
+from edgeinfer_train.networks.model import MODEL_FILE, ModelInfo, build_core, load_model, save_model
 
 Channels = NDArray[np.int64]
 

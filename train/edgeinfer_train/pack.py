@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from edgeinfer.errors import OutputError
-from edgeinfer_train.model import MODEL_FILE, read_model_info
+from edgeinfer_train.networks.model import MODEL_FILE, read_model_info
 
 WEIGHTS_MEMBER = "model.weights.h5"
 

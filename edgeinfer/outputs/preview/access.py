@@ -14,7 +14,7 @@ SHORTEST_TOKEN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ListenAddress:
     """A host and a port to listen on.
 
     Attributes:
@@ -70,21 +70,21 @@ def check_access(address: str, token: str | None) -> None:
     """Refuse a preview that strangers could watch.
 
     Args:
-        address: as for `Address.parse`.
+        address: as for `ListenAddress.parse`.
         token: what a visitor must know; None lets everybody in.
 
     Raises:
         UsageError: the address makes no sense, others than this machine reach it without a token, or the token is
             short.
     """
-    if token is None and not Address.parse(address).loopback:
+    if token is None and not ListenAddress.parse(address).loopback:
         raise UsageError(f"{address} can be reached from elsewhere; give --preview-token, or listen on 127.0.0.1")
     if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
         raise UsageError(f"a preview token has at least {SHORTEST_TOKEN} printable ASCII characters")
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class AccessControl:
     """Who may look.
 
     Attributes:

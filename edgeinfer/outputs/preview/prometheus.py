@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from edgeinfer.machine import hottest_c
-from edgeinfer.preview.board import Board
-from edgeinfer.records import RunSummary
+from edgeinfer.outputs.preview.state import PreviewState
+from edgeinfer.outputs.summary import RunSummary
+from edgeinfer.system.hardware import hottest_c
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Kind = Literal["counter", "gauge", "summary"]
 
 
-def metrics(board: Board) -> str:
+def metrics(board: PreviewState) -> str:
     """Everything that can be counted now; what is not known is left out."""
     header, summary = board.header, board.summary()
     told = [] if header is None or summary is None else list(_of_run(summary))

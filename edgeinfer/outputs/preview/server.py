@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from edgeinfer.errors import OutputError
-from edgeinfer.preview.address import Address, Guard
-from edgeinfer.preview.board import Board
-from edgeinfer.preview.metrics import CONTENT_TYPE, metrics
-from edgeinfer.records import frame_line
+from edgeinfer.outputs.preview.access import AccessControl, ListenAddress
+from edgeinfer.outputs.preview.prometheus import CONTENT_TYPE, metrics
+from edgeinfer.outputs.preview.state import PreviewState
+from edgeinfer.outputs.schema import frame_line
 
 MOST_CLIENTS, MOST_WATCHING = 24, 16
 """Connections at once, and those of them that may stay: a page needs two."""
@@ -57,7 +57,7 @@ class PreviewServer(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 32
 
-    def __init__(self, address: Address, board: Board, guard: Guard) -> None:
+    def __init__(self, address: ListenAddress, board: PreviewState, guard: AccessControl) -> None:
         """Listen, and serve nobody yet.
 
         Raises:
@@ -234,4 +234,4 @@ def _event(value: dict[str, Any], name: str = "message") -> bytes:
 
 
 def _file(name: str) -> bytes:
-    return resources.files("edgeinfer.preview").joinpath("page", name).read_bytes()
+    return resources.files("edgeinfer.outputs.preview").joinpath("page", name).read_bytes()

@@ -7,13 +7,11 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from edgeinfer.frames import Frame
-from edgeinfer.patience import SourceState
-from edgeinfer.preview.address import Address, Guard, check_access
-from edgeinfer.preview.board import Board
-from edgeinfer.preview.server import PreviewServer
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import Result
+from edgeinfer.outputs.preview.access import AccessControl, ListenAddress, check_access
+from edgeinfer.outputs.preview.server import PreviewServer
+from edgeinfer.outputs.preview.state import PreviewState
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import Frame, Result, SourceState
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +36,9 @@ class PreviewSink(AbstractContextManager["PreviewSink"]):
             OutputError: the address is taken, or not this machine's.
         """
         check_access(address, token)
-        where = Address.parse(address)
-        self._board = Board(blur=blur)
-        self._server = PreviewServer(where, self._board, Guard(token))
+        where = ListenAddress.parse(address)
+        self._board = PreviewState(blur=blur)
+        self._server = PreviewServer(where, self._board, AccessControl(token))
         self.url = where.url(self._server.server_port)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="serves the preview", daemon=True

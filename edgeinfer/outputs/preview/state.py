@@ -11,13 +11,10 @@ from typing import Any
 
 import cv2
 
-from edgeinfer.draw import FaceBlur, annotate, cover
-from edgeinfer.frames import Frame
-from edgeinfer.patience import SourceState, State
-from edgeinfer.preprocess import Image
-from edgeinfer.preview.strip import Strip
-from edgeinfer.records import RunHeader, RunSummary
-from edgeinfer.results import Box, Result
+from edgeinfer.outputs.draw import FaceBlur, annotate, cover
+from edgeinfer.outputs.preview.timeline import Timeline
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import Box, Frame, Image, Result, SourceState, State
 
 PICTURES_PER_S = 12.0
 LARGEST_PICTURE = 960
@@ -47,7 +44,7 @@ class Shown:
     at_s: float
 
 
-class Board:
+class PreviewState:
     """The newest frame, the last minute and the counts of a run.
 
     Pictures are made for those who watch and by their threads, each once, at most `PICTURES_PER_S` a second.
@@ -62,7 +59,7 @@ class Board:
         self._changed = threading.Condition()
         self._blur = FaceBlur() if blur else None
         self._shown: Shown | None = None
-        self._strip, self._pruned_s = Strip(), 0.0
+        self._strip, self._pruned_s = Timeline(), 0.0
         self._ticks: deque[tuple[float, int]] = deque(maxlen=16)
         self._delay_ms: float | None = None
         self._state: State = "live"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeinfer.event import LEFT_AFTER_S
+from edgeinfer.outputs.events import LEFT_AFTER_S
 from edgeinfer.results import Result
 
 SPAN_S = 60.0
@@ -12,7 +12,7 @@ Span = list[Any]
 """[from_s, to_s, label]"""
 
 
-class Strip:
+class Timeline:
     """Spans of time in which a face showed one expression."""
 
     def __init__(self) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from edgeinfer.cli import execute
 from edgeinfer.errors import CapabilityError
+from edgeinfer.system.terminal import execute
+from edgeinfer_export.cli.quiet import quiet
 from edgeinfer_export.options import (
     CALIBRATION_FACES,
     DEFAULT_LICENSE,
@@ -24,11 +25,11 @@ from edgeinfer_export.options import (
     Quantize,
     Target,
 )
-from edgeinfer_export.quiet import quiet
 
 if TYPE_CHECKING:
-    from edgeinfer_export.best import PassedOver
-    from edgeinfer_export.report import ExportReport
+    from edgeinfer_export.publish.best import PassedOver
+    from edgeinfer_export.publish.report import ExportReport
+
 
 PROGRAM = "edgeinfer-export"
 
@@ -104,7 +105,7 @@ def convert(
         calibration_faces=calibration_faces, seed=seed, margin=margin, license=license_,
     )  # fmt: skip
     with _heavy("convert") as stderr:
-        from edgeinfer_export.export import export_model
+        from edgeinfer_export.publish.export import export_model
 
         report = export_model(
             source, out, data=data, options=options, progress=lambda phrase: print(f"{phrase} …", file=stderr)
@@ -141,7 +142,7 @@ def best(
         seed=seed, margin=margin, license=license_,
     )  # fmt: skip
     with _heavy("best") as stderr:
-        from edgeinfer_export.best import Budget, export_best
+        from edgeinfer_export.publish.best import Budget, export_best
 
         report, passed = export_best(
             sources, out, data=data, options=options, budget=Budget(max_ms=max_ms, max_mb=max_mb),
@@ -160,7 +161,7 @@ def _heavy(command: str) -> Iterator[TextIO]:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # a model trained on another backend converts too
     with quiet() as stderr:
         try:
-            import edgeinfer_export.export  # noqa: F401
+            import edgeinfer_export.publish.export  # noqa: F401
         except ImportError as error:
             raise CapabilityError(
                 f"`{PROGRAM} {command}` needs the export extra: pip install 'edgeinfer[export]' ({error})"

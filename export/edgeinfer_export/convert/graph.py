@@ -17,10 +17,10 @@ import tensorflow as tf
 import tf2onnx
 
 from edgeinfer.errors import CapabilityError
-from edgeinfer.model import INPUT_NAME, OUTPUT_NAME
-from edgeinfer.verify import sample_pictures
+from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME
+from edgeinfer.model.verify import sample_pictures
 from edgeinfer_export.errors import ExportError
-from edgeinfer_export.validate import TOLERANCE, relative_difference, run_logits
+from edgeinfer_export.verify.verdict import TOLERANCE, relative_difference, run_logits
 
 OPSET = 17
 PROBES = 4

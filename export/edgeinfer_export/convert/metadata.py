@@ -6,16 +6,17 @@ import json
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from edgeinfer.model import REQUIRED_KEYS, SCHEMA
-from edgeinfer.onnx_file import graph_digest
-from edgeinfer_export.confidence import Confidence
+from edgeinfer.model.card import REQUIRED_KEYS, SCHEMA
+from edgeinfer.model.onnx_reader import graph_digest
+from edgeinfer_export.convert.source import Source
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.source import Source
-from edgeinfer_train.metrics import Metrics
-from edgeinfer_train.model import ModelInfo
+from edgeinfer_export.verify.confidence import Confidence
+from edgeinfer_train.evaluation.metrics import Metrics
+from edgeinfer_train.networks.model import ModelInfo
 
 if TYPE_CHECKING:
     import onnx
+
 
 INTENDED_USE = (
     "Reading the perceived expression in pictures of faces, on the device, for art, play, research and "
@@ -91,7 +92,7 @@ def final_card(
         temperature: divides the logits.
         metrics: headline figures with their data set and protocol; plain values.
         report: everything that was measured; plain values.
-        samples: answers to generated pictures, from `edgeinfer.verify.record`.
+        samples: answers to generated pictures, from `edgeinfer.model.verify.record`.
     """
     values = _use(model, source, options)
     _write(model, values)

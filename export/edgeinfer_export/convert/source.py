@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 
 from edgeinfer.errors import EdgeInferError, UsageError
-from edgeinfer.preprocess import Colour
-from edgeinfer_export.convert import first_line
+from edgeinfer.results import Colour
+from edgeinfer_export.convert.graph import first_line
 from edgeinfer_export.errors import ExportError
-from edgeinfer_train.data import read_info, split_files
+from edgeinfer_train.datasets.load import read_info, split_files
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.model import INFO_MEMBER, MODEL_FILE, ModelInfo, load_model
+from edgeinfer_train.networks.model import INFO_MEMBER, MODEL_FILE, ModelInfo, load_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from edgeinfer.errors import EdgeInferError, UsageError
-from edgeinfer_export.choose import PUBLISHED, Choice, fault
+from edgeinfer_export.convert.source import read_source
 from edgeinfer_export.errors import ExportError
-from edgeinfer_export.export import check_request, publish, stage, staging
-from edgeinfer_export.measure import Candidate
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.report import ExportReport
-from edgeinfer_export.source import read_source
-from edgeinfer_export.study import Progress, Study, study
+from edgeinfer_export.publish.export import check_request, publish, stage, staging
+from edgeinfer_export.publish.report import ExportReport
+from edgeinfer_export.selection.choose import PUBLISHED, Choice
+from edgeinfer_export.selection.criteria import fault
+from edgeinfer_export.selection.study import Progress, Study, study
+from edgeinfer_export.verify.measure import Candidate
 
 
 @dataclass(frozen=True, slots=True)

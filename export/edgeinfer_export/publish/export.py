@@ -16,22 +16,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgeinfer.card import markdown
 from edgeinfer.errors import OutputError, UsageError
-from edgeinfer.machine import cpu_name
-from edgeinfer.model import read_card
-from edgeinfer.verify import record, verify
-from edgeinfer_export.card import final_card, limits
-from edgeinfer_export.choose import Choice, choose
-from edgeinfer_export.confidence import Confidence, fit_confidence
-from edgeinfer_export.convert import OPSET
-from edgeinfer_export.measure import Candidate
+from edgeinfer.model.card import read_card
+from edgeinfer.model.markdown import markdown
+from edgeinfer.model.verify import record, verify
+from edgeinfer.system.hardware import cpu_name
+from edgeinfer_export.convert.graph import OPSET
+from edgeinfer_export.convert.metadata import final_card, limits
+from edgeinfer_export.convert.source import read_source
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.report import ExportReport, Training, Variant
-from edgeinfer_export.source import read_source
-from edgeinfer_export.study import Progress, Study, study, write
-from edgeinfer_export.validate import PREFERRED_SPLITS, TOLERANCE, VERDICT_FACES, Sample
-from edgeinfer_train.model import MODEL_FILE
+from edgeinfer_export.publish.report import ExportReport, Training, Variant
+from edgeinfer_export.selection.choose import Choice, choose
+from edgeinfer_export.selection.study import Progress, Study, study, write
+from edgeinfer_export.verify.confidence import Confidence, fit_confidence
+from edgeinfer_export.verify.measure import Candidate
+from edgeinfer_export.verify.verdict import PREFERRED_SPLITS, TOLERANCE, VERDICT_FACES, Sample
+from edgeinfer_train.networks.model import MODEL_FILE
 
 PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
 ROUNDED_TOLERANCE = 0.1

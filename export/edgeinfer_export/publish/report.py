@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgeinfer_export.confidence import Confidence
 from edgeinfer_export.options import VariantName
-from edgeinfer_export.validate import Verdict
-from edgeinfer_train.metrics import Change
+from edgeinfer_export.verify.confidence import Confidence
+from edgeinfer_export.verify.verdict import Verdict
+from edgeinfer_train.evaluation.metrics import Change
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import save_tensors_data
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from edgeinfer.model import INPUT_NAME, OUTPUT_NAME
-from edgeinfer_export.convert import first_line, tidy
+from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME
+from edgeinfer_export.convert.graph import first_line, tidy
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import Calibration, VariantName
-from edgeinfer_export.validate import run_logits
-from edgeinfer_train.evaluate import batches
+from edgeinfer_export.verify.verdict import run_logits
+from edgeinfer_train.evaluation.evaluate import batches
 
 SENSITIVITY_FACES = 128
 METHODS: dict[Calibration, CalibrationMethod] = {
@@ -74,7 +74,7 @@ class Quantizer:
     """Makes the quantized forms of one model; the calibration faces are run once for all static ones.
 
     Args:
-        model: tidy float32 model from `edgeinfer_export.convert.to_onnx`; not changed.
+        model: tidy float32 model from `edgeinfer_export.convert.graph.to_onnx`; not changed.
         faces: (N, H, W, C) uint8 training faces that set the ranges of activations.
         folder: for scratch files.
         calibration: how ranges follow from what these faces cause.

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeinfer_export.errors import ExportError
-from edgeinfer_export.measure import Candidate
 from edgeinfer_export.options import MAX_DROP, MAX_F1_DROP, PRESETS, VariantName
-from edgeinfer_export.validate import TOLERANCE
 
 if TYPE_CHECKING:
-    from edgeinfer_export.study import Study
+    from edgeinfer_export.selection.study import Study
+from edgeinfer_export.selection.criteria import fault, loss
 
 PUBLISHED = "published"
 
@@ -31,30 +30,6 @@ class Choice:
     name: VariantName
     rule: str
     outcomes: dict[VariantName, str]
-
-
-def fault(candidate: Candidate) -> str | None:
-    """Why a form may not be published at all; None where it may."""
-    if candidate.batch_difference <= TOLERANCE:
-        return None
-    return f"its answers depend on the other faces in a batch, by {candidate.batch_difference:g} relative"
-
-
-def loss(candidate: Candidate, max_drop: float) -> str | None:
-    """What a form loses more of than it may against float32 on the same faces; None where it keeps its accuracy.
-
-    Args:
-        candidate: measured on faces.
-        max_drop: accuracy that it may lose, 0..1; macro-F1 may fall by 0.01.
-    """
-    change = candidate.change
-    if change is None:
-        return None
-    if -change.accuracy > max_drop:
-        return f"loses {-change.accuracy:.4f} of accuracy, more than {max_drop:g}"
-    if -change.macro_f1 > MAX_F1_DROP:
-        return f"loses {-change.macro_f1:.4f} of macro-F1, more than {MAX_F1_DROP:g}"
-    return None
 
 
 def choose(study: Study) -> Choice:

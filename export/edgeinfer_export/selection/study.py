@@ -12,24 +12,17 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgeinfer.errors import OutputError
-from edgeinfer.model import load_session
-from edgeinfer_export.card import preliminary_card
-from edgeinfer_export.choose import loss
-from edgeinfer_export.convert import Conversion, to_onnx
+from edgeinfer.model.session import load_session
+from edgeinfer_export.convert.graph import Conversion, to_onnx
+from edgeinfer_export.convert.metadata import preliminary_card
+from edgeinfer_export.convert.source import Source
 from edgeinfer_export.errors import ExportError
-from edgeinfer_export.measure import Candidate, latencies_ms, measure
 from edgeinfer_export.options import MAX_DROP, ExportOptions, VariantName
-from edgeinfer_export.quantize import Quantizer
-from edgeinfer_export.source import Source
-from edgeinfer_export.validate import (
-    VERDICT_FACES,
-    Sample,
-    Verdict,
-    face_sample,
-    generated_sample,
-    judge,
-)
-from edgeinfer_train.data import load_split
+from edgeinfer_export.quantize.quantizer import Quantizer
+from edgeinfer_export.selection.criteria import loss
+from edgeinfer_export.verify.measure import Candidate, latencies_ms, measure
+from edgeinfer_export.verify.verdict import VERDICT_FACES, Sample, Verdict, face_sample, generated_sample, judge
+from edgeinfer_train.datasets.load import load_split
 
 Progress = Callable[[str], None]
 

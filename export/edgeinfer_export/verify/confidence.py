@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer_train.metrics import calibration_error, log_softmax
+from edgeinfer_train.evaluation.metrics import calibration_error, log_softmax
 
 RANGE = (0.05, 20.0)
 LEAST_FACES = 50

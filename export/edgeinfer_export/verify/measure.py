@@ -11,10 +11,10 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgeinfer.model import INPUT_NAME
+from edgeinfer.model.card import INPUT_NAME
 from edgeinfer_export.options import VariantName
-from edgeinfer_export.validate import Logits, Sample, batch_difference, run_logits
-from edgeinfer_train.metrics import Change, Metrics, change, score
+from edgeinfer_export.verify.verdict import Logits, Sample, batch_difference, run_logits
+from edgeinfer_train.evaluation.metrics import Change, Metrics, change, score
 
 WARM_UP = 10
 ROUNDS = (20, 300)

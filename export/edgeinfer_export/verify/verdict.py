@@ -10,13 +10,13 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgeinfer.model import INPUT_NAME
-from edgeinfer.preprocess import Colour
-from edgeinfer.verify import sample_pictures
+from edgeinfer.model.card import INPUT_NAME
+from edgeinfer.model.verify import sample_pictures
+from edgeinfer.results import Colour
 from edgeinfer_export.errors import ExportError
-from edgeinfer_train.data import Split, load_split, read_info, split_files
+from edgeinfer_train.datasets.load import Split, load_split, read_info, split_files
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.evaluate import batches, measuring_mode
+from edgeinfer_train.evaluation.evaluate import batches, measuring_mode
 
 TOLERANCE = 1e-3
 """Largest difference of two logits, relative to the largest logit or 1."""

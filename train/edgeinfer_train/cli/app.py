@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from edgeinfer.cli import execute
 from edgeinfer.errors import OutputError, UsageError
-from edgeinfer.quiet import native_stderr_hidden
-from edgeinfer_train import cli_models
+from edgeinfer.system.stderr import suppressed_native_stderr
+from edgeinfer.system.terminal import execute
+from edgeinfer_train.cli import models
+from edgeinfer_train.cli.terminal import progress_bar, require, say, write_json, writing
 from edgeinfer_train.config import (
     BackboneName,
     ClassWeights,
@@ -27,14 +28,15 @@ from edgeinfer_train.config import (
     Schedule,
     load_config,
 )
-from edgeinfer_train.data import Split
+from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.datasets.prepare import SourceKind
+from edgeinfer_train.datasets.prepare.ferplus import NeutralRule
 from edgeinfer_train.labels import LabelMode
-from edgeinfer_train.prepare import NeutralRule, SourceKind
-from edgeinfer_train.terminal import progress_bar, require, say, write_json, writing
 
 if TYPE_CHECKING:
-    from edgeinfer_train.callbacks import History
-    from edgeinfer_train.prepare import PrepareReport
+    from edgeinfer_train.datasets.prepare.writing import PrepareReport
+    from edgeinfer_train.evaluation.history import History
+
 
 app = typer.Typer(
     help="Trains models for edgeinfer: prepare a data set, fit a backbone, evaluate and compare what came of it.",
@@ -43,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(cli_models.app)
+app.add_typer(models.app)
 
 ClassCount = Literal["7", "8"]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here, too.")]
@@ -73,12 +75,12 @@ def prepare(
     """Bring a data set into class folders, with its votes, if any, beside them."""
     _check_outputs(None, summary)
     require("pandas", *(() if summary is None else ("matplotlib",)))
-    from edgeinfer_train.prepare import prepare as prepare_data
-    from edgeinfer_train.summary import save_summary
+    from edgeinfer_train.datasets.prepare import prepare as prepare_data
+    from edgeinfer_train.datasets.summary import save_summary
 
     count: Literal[7, 8] = 8 if classes == "8" else 7
     # libpng writes to file descriptor 2 about each broken picture; a live bar needs that descriptor.
-    with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else native_stderr_hidden():
+    with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else suppressed_native_stderr():
         report = prepare_data(
             kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,
             folds=folds, fold=fold, seed=seed, progress=progress,
@@ -149,8 +151,8 @@ def fit(
         devices=devices,
     )  # fmt: skip
     require("pandas", "keras", "matplotlib", "tomli_w")
-    from edgeinfer_train import fit as training
-    from edgeinfer_train.evaluate import RUN_METRICS
+    from edgeinfer_train.evaluation.evaluate import RUN_METRICS
+    from edgeinfer_train.training import fit as training
 
     bar = sys.stderr.isatty()
     with contextlib.redirect_stdout(sys.stderr):  # where Keras' own bar goes
@@ -200,10 +202,10 @@ def evaluate(
         *(() if model.suffix.lower() == ".onnx" else ("keras",)),
         *(() if mistakes is None else ("matplotlib",)),
     )
-    from edgeinfer.prior import read_prior
-    from edgeinfer_train import plots
-    from edgeinfer_train.evaluate import evaluate as measure
-    from edgeinfer_train.tables import evaluation_table
+    from edgeinfer.expression.prior import read_prior
+    from edgeinfer_train.cli.tables import evaluation_table
+    from edgeinfer_train.evaluation import plots
+    from edgeinfer_train.evaluation.evaluate import evaluate as measure
 
     chosen: Split = _default_split(data) if split is None else split
     wanted = tuple(name.strip() for name in labels.split(",")) if labels else ()
@@ -232,9 +234,9 @@ def compare(
     _check_outputs(json_file, picture)
     if picture is not None:
         require("matplotlib")
-    from edgeinfer_train import plots
-    from edgeinfer_train.compare import compare as rank
-    from edgeinfer_train.tables import leaderboard_table
+    from edgeinfer_train.cli.tables import leaderboard_table
+    from edgeinfer_train.evaluation import plots
+    from edgeinfer_train.evaluation.compare import compare as rank
 
     leaderboard = rank(runs, onnx=onnx or ())
     typer.echo(leaderboard_table(leaderboard))
@@ -255,7 +257,7 @@ def _settings(config: Path | None, run: Path, resume: bool, backbone: BackboneNa
 
 
 def _default_split(data: Path) -> Split:
-    from edgeinfer_train.data import present_splits, read_info
+    from edgeinfer_train.datasets.load import present_splits, read_info
 
     if "test" in present_splits(data, read_info(data).labels):
         return "test"
@@ -264,7 +266,7 @@ def _default_split(data: Path) -> Split:
 
 
 def _epoch_line(settings: FitConfig) -> Callable[[History], None]:
-    from edgeinfer_train.callbacks import best_epoch
+    from edgeinfer_train.evaluation.history import best_epoch
 
     started = time.monotonic()
 
@@ -285,8 +287,8 @@ def _epoch_line(settings: FitConfig) -> Callable[[History], None]:
 
 
 def _show_prepared(report: PrepareReport, out: Path) -> None:
-    from edgeinfer_train.data import SKIPPED_FILE, read_info
-    from edgeinfer_train.tables import counts_table, skipped_table
+    from edgeinfer_train.cli.tables import counts_table, skipped_table
+    from edgeinfer_train.datasets.load import SKIPPED_FILE, read_info
 
     typer.echo(f"{counts_table(report)}\n\n{skipped_table(report)}")
     if report.skipped:
@@ -316,7 +318,7 @@ def _check_outputs(json_file: Path | None, picture: Path | None) -> None:
 
 
 def _show_run(metrics: Path) -> None:
-    from edgeinfer_train.tables import evaluation_table
+    from edgeinfer_train.cli.tables import evaluation_table
 
     values = json.loads(metrics.read_text(encoding="utf-8"))
     typer.echo(evaluation_table({**values["validation"], "model": str(metrics.parent / values["validation"]["model"])}))

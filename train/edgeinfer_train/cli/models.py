@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeinfer.errors import OutputError, UsageError
-from edgeinfer_train.terminal import require
+from edgeinfer_train.cli.terminal import require
 
 app = typer.Typer(rich_markup_mode=None)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeinfer_train.compare import Leaderboard
-from edgeinfer_train.data import SPLITS
-from edgeinfer_train.prepare import PrepareReport
+from edgeinfer_train.datasets.load import SPLITS
+from edgeinfer_train.datasets.prepare.writing import PrepareReport
+from edgeinfer_train.evaluation.compare import Leaderboard
 
 SHOWN_NAMES = 5
 

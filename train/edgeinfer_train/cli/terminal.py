@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import CapabilityError, OutputError
-from edgeinfer.quiet import native_stderr_hidden
+from edgeinfer.system.stderr import suppressed_native_stderr
 
 
 def write_json(values: dict[str, Any], path: Path) -> None:
@@ -49,8 +49,8 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None] | None
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description)
@@ -64,7 +64,7 @@ def require(*modules: str) -> None:
         CapabilityError: a module is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with native_stderr_hidden():
+    with suppressed_native_stderr():
         for module in modules:
             try:
                 importlib.import_module(module)

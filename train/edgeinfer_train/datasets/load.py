@@ -15,16 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.preprocess import Colour, Image, model_input
+from edgeinfer.expression.preprocess import model_input
+from edgeinfer.results import Colour, Image
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import (
-    EIGHT_LABELS,
-    LABEL_MODES,
-    VOTE_COLUMNS,
-    LabelMode,
-    has_majority,
-    vote_distribution,
-)
+from edgeinfer_train.labels import EIGHT_LABELS, LABEL_MODES, VOTE_COLUMNS, LabelMode, has_majority, vote_distribution
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

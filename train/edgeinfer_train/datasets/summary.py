@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.errors import OutputError
-from edgeinfer.preprocess import model_input
-from edgeinfer_train.data import DatasetInfo, Split, present_splits, read_image, read_info, split_files
+from edgeinfer.expression.preprocess import model_input
+from edgeinfer_train.datasets.load import DatasetInfo, Split, present_splits, read_image, read_info, split_files
 from edgeinfer_train.figures import save_figure
 
 SAMPLES = 12

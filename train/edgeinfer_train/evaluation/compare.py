@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
-from edgeinfer.machine import cpu_name
-from edgeinfer.model import INPUT_NAME, load_session
+from edgeinfer.model.card import INPUT_NAME
+from edgeinfer.model.session import load_session
+from edgeinfer.system.hardware import cpu_name
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.evaluate import RUN_METRICS, RUN_MODEL
+from edgeinfer_train.evaluation.evaluate import RUN_METRICS, RUN_MODEL
 
 Cost = Literal["multiply_adds", "latency_ms"]
 WARM_UP, ROUNDS = 5, 50

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
-from edgeinfer.preprocess import Colour
-from edgeinfer.prior import Prior, shift
-from edgeinfer_train.data import DatasetInfo, Faces, Split, load_split, read_info
+from edgeinfer.expression.prior import Prior, shift
+from edgeinfer.results import Colour
+from edgeinfer_train.datasets.load import DatasetInfo, Faces, Split, load_split, read_info
+from edgeinfer_train.evaluation.metrics import Metrics, log_softmax, score
 from edgeinfer_train.labels import LabelMode
-from edgeinfer_train.metrics import Metrics, log_softmax, score
 
 BATCH_PIXELS = 2**19
 """Pixels that go through a network at once: all that they cause inside of it is held in memory."""
@@ -227,7 +227,8 @@ def load_network(model: Path) -> Network:
 
 
 def _from_onnx(path: Path) -> Network:
-    from edgeinfer.model import INPUT_NAME, OUTPUT_NAME, load_session  # noqa: PLC0415 - the other kind needs no runtime
+    from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415 - the other kind needs no runtime
+    from edgeinfer.model.session import load_session  # noqa: PLC0415 - the other kind needs no runtime
 
     session, card = load_session(path, threads=1)
 
@@ -238,8 +239,8 @@ def _from_onnx(path: Path) -> Network:
 
 
 def _from_keras(path: Path) -> Network:
-    from edgeinfer_train.backbones import BACKBONES  # noqa: PLC0415 - an .onnx file needs no Keras
-    from edgeinfer_train.model import load_model  # noqa: PLC0415
+    from edgeinfer_train.networks.backbones import BACKBONES  # noqa: PLC0415 - an .onnx file needs no Keras
+    from edgeinfer_train.networks.model import load_model  # noqa: PLC0415
 
     core, info = load_model(path)
     spec = next((spec for name, spec in BACKBONES.items() if name == info.backbone), None)

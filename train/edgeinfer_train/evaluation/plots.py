@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeinfer.preprocess import model_input
-from edgeinfer_train.data import read_image
-from edgeinfer_train.evaluate import Evaluation
+from edgeinfer.expression.preprocess import model_input
+from edgeinfer_train.datasets.load import read_image
+from edgeinfer_train.evaluation.evaluate import Evaluation
 from edgeinfer_train.figures import save_figure
 
 if TYPE_CHECKING:
-    from edgeinfer_train.callbacks import History
-    from edgeinfer_train.compare import Leaderboard
+    from edgeinfer_train.evaluation.compare import Leaderboard
+    from edgeinfer_train.evaluation.history import History
+
 
 _TRAINING, _VALIDATION, _QUIET = "#7a8fa6", "#c8553d", "#555555"
 _MISTAKES_A_ROW, _SIDE = 8, 96

@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 from keras import applications, layers
 
-from edgeinfer.preprocess import Colour
+from edgeinfer.results import Colour
 from edgeinfer_train.config import BackboneName, FitConfig
-from edgeinfer_train.efficientnet_lite import efficientnet_lite0
 from edgeinfer_train.errors import ConfigError
+from edgeinfer_train.networks.efficientnet_lite import efficientnet_lite0
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of R, G, B in 0..1
 

@@ -15,8 +15,8 @@ import keras
 from keras import layers
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
-from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.config import BackboneName, Precision
+from edgeinfer_train.networks.backbones import BACKBONES
 
 MODEL_FILE = "model.keras"
 WEIGHTS_FILE = "model.weights.h5"

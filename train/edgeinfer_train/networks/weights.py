@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
-from edgeinfer_train.backbones import BACKBONES
 from edgeinfer_train.config import BackboneName
 from edgeinfer_train.errors import ConfigError
-from edgeinfer_train.model import MODEL_FILE, backbone_of, load_model, read_model_info
+from edgeinfer_train.networks.backbones import BACKBONES
+from edgeinfer_train.networks.model import MODEL_FILE, backbone_of, load_model, read_model_info
 
 CONVERTER = "train/convert_efficientnet_lite0.py"
 PUBLISHED_SIZE = 224

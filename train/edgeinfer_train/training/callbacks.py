@@ -12,12 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgeinfer_train.config import FitConfig, Monitor
-from edgeinfer_train.data import Faces
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.datasets.load import Faces
 from edgeinfer_train.errors import DivergedError, RunError
-
-History = list[dict[str, float]]
-"""One row an epoch: epoch (from 1), accuracy, loss, val_accuracy, val_loss, learning_rate."""
+from edgeinfer_train.evaluation.history import History, best_epoch, write_whole
 
 STATISTICS_FACES, STATISTICS_BATCH = 1600, 64
 
@@ -179,26 +177,3 @@ class Remember(keras.callbacks.Callback):  # type: ignore[misc]
         self._on_epoch(self.history)
         if self.finished:
             self.model.stop_training = True
-
-
-def best_epoch(history: History, monitor: Monitor) -> int:
-    """Position of the first best epoch."""
-    values = [row[monitor] for row in history]
-    return values.index(min(values) if monitor == "val_loss" else max(values))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a text file in one step, so that a killed process never leaves half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def write_history(history: History, path: Path) -> None:
-    """Write one CSV row an epoch."""
-    columns = list(history[0])
-    lines = [
-        ",".join(columns),
-        *(",".join(f"{row[c]:g}" if c == "epoch" else f"{row[c]:.6g}" for c in columns) for row in history),
-    ]
-    write_whole(path, "\n".join(lines) + "\n")

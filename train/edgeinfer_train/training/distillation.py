@@ -12,11 +12,11 @@ import numpy as np
 from keras import ops
 
 from edgeinfer.errors import ModelError
-from edgeinfer_train.augment import augmentation
 from edgeinfer_train.config import FitConfig, Precision
-from edgeinfer_train.data import Faces
+from edgeinfer_train.datasets.augment import augmentation
+from edgeinfer_train.datasets.load import Faces
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.model import MODEL_FILE, in_precision, load_model
+from edgeinfer_train.networks.model import MODEL_FILE, in_precision, load_model
 
 
 class Teachers:

@@ -29,13 +29,13 @@ from typing import Any
 
 import keras
 
-from edgeinfer_train import plots
-from edgeinfer_train.callbacks import History, best_epoch, write_history, write_whole
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.data import Faces, read_info
-from edgeinfer_train.evaluate import RUN_METRICS, Evaluation, load_network, measure, measuring_mode
+from edgeinfer_train.datasets.load import Faces, read_info
+from edgeinfer_train.evaluation import plots
+from edgeinfer_train.evaluation.evaluate import RUN_METRICS, Evaluation, load_network, measure, measuring_mode
+from edgeinfer_train.evaluation.history import History, best_epoch, write_history, write_whole
 from edgeinfer_train.labels import LabelMode
-from edgeinfer_train.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights
+from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights
 
 HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"

@@ -1,17 +1,17 @@
-"""From a data set as it is published to the layout that `edgeinfer_train.data` reads."""
+"""From a data set as it is published to the layout that `edgeinfer_train.datasets.load` reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
+from edgeinfer_train.datasets.prepare.ckplus import DEFAULT_FOLDS, prepare_ckplus
+from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
+from edgeinfer_train.datasets.prepare.ferplus import NeutralRule, prepare_ferplus
+from edgeinfer_train.datasets.prepare.folders import prepare_folder
+from edgeinfer_train.datasets.prepare.writing import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import LabelMode
-from edgeinfer_train.prepare.ckplus import DEFAULT_FOLDS, prepare_ckplus
-from edgeinfer_train.prepare.fer2013 import prepare_fer2013
-from edgeinfer_train.prepare.ferplus import NeutralRule, prepare_ferplus
-from edgeinfer_train.prepare.folders import prepare_folder
-from edgeinfer_train.prepare.writing import PrepareReport, Progress, Reason, Skipped
 
 __all__ = [
     "NeutralRule",

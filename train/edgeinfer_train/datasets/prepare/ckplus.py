@@ -6,12 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from edgeinfer_train.datasets.prepare.folders import Picture, find_pictures, tree_identity, write_pictures
+from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
+from edgeinfer_train.datasets.prepare.tree import open_tree
+from edgeinfer_train.datasets.prepare.writing import (
+    PrepareReport,
+    Progress,
+    Skipped,
+    check_classes,
+    open_writer,
+    write_csv,
+)
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import EIGHT_LABELS
-from edgeinfer_train.prepare.folders import Picture, find_pictures, tree_identity, write_pictures
-from edgeinfer_train.prepare.splitting import folds_by_subject
-from edgeinfer_train.prepare.tree import open_tree
-from edgeinfer_train.prepare.writing import PrepareReport, Progress, Skipped, check_classes, open_writer, write_csv
 
 FOLDS_FILE = "folds.csv"
 DEFAULT_FOLDS = 5  # a fifth of the faces is for validation, as elsewhere

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from edgeinfer.preprocess import Image
-from edgeinfer_train.data import SPLITS, Split
-from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import EIGHT_LABELS
-from edgeinfer_train.prepare.folders import prepare_tree
-from edgeinfer_train.prepare.splitting import with_validation
-from edgeinfer_train.prepare.tree import DAMAGED, FileTree, open_tree, shallowest
-from edgeinfer_train.prepare.writing import (
+from edgeinfer.results import Image
+from edgeinfer_train.datasets.load import SPLITS, Split
+from edgeinfer_train.datasets.prepare.folders import prepare_tree
+from edgeinfer_train.datasets.prepare.splitting import with_validation
+from edgeinfer_train.datasets.prepare.tree import DAMAGED, FileTree, open_tree, shallowest
+from edgeinfer_train.datasets.prepare.writing import (
     DataWriter,
     PrepareReport,
     Progress,
@@ -28,9 +26,12 @@ from edgeinfer_train.prepare.writing import (
     one_label_identity,
     open_writer,
 )
+from edgeinfer_train.errors import DataError
+from edgeinfer_train.labels import EIGHT_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 NAME = "FER2013"
 TABLES = ("fer2013.csv", "icml_face_data.csv")

@@ -11,11 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgeinfer_train.data import SPLITS, VOTES_FILE, Split, decode_image
-from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, LabelMode
-from edgeinfer_train.prepare.tree import FileTree, open_tree, read, shallowest
-from edgeinfer_train.prepare.writing import (
+from edgeinfer_train.datasets.load import SPLITS, VOTES_FILE, Split, decode_image
+from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, read, shallowest
+from edgeinfer_train.datasets.prepare.writing import (
     DataWriter,
     Identity,
     PrepareReport,
@@ -25,6 +23,8 @@ from edgeinfer_train.prepare.writing import (
     open_writer,
     write_csv,
 )
+from edgeinfer_train.errors import DataError
+from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, LabelMode
 
 NeutralRule = Literal["plurality", "others"]
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from edgeinfer_train.data import IMAGE_SUFFIXES, SPLITS, Split, decode_image
-from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import EIGHT_LABELS, SYNONYMS, label_of
-from edgeinfer_train.prepare.splitting import with_validation
-from edgeinfer_train.prepare.tree import FileTree, open_tree, read
-from edgeinfer_train.prepare.writing import (
+from edgeinfer_train.datasets.load import IMAGE_SUFFIXES, SPLITS, Split, decode_image
+from edgeinfer_train.datasets.prepare.splitting import with_validation
+from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, read
+from edgeinfer_train.datasets.prepare.writing import (
     DataWriter,
     Identity,
     PrepareReport,
@@ -23,6 +21,8 @@ from edgeinfer_train.prepare.writing import (
     one_label_identity,
     open_writer,
 )
+from edgeinfer_train.errors import DataError
+from edgeinfer_train.labels import EIGHT_LABELS, SYNONYMS, label_of
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test",

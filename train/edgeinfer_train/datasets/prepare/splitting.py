@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer_train.data import Split
-from edgeinfer_train.prepare.writing import AS_PUBLISHED
+from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.datasets.prepare.writing import AS_PUBLISHED
 
 VALID_SHARE = 0.2
 

@@ -14,8 +14,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeinfer.preprocess import Image
-from edgeinfer_train.data import DATASET_FILE, SKIPPED_FILE, SPLITS, Split, pixel_digest
+from edgeinfer.results import Image
+from edgeinfer_train.datasets.load import DATASET_FILE, SKIPPED_FILE, SPLITS, Split, pixel_digest
 from edgeinfer_train.errors import DataError, RunError
 from edgeinfer_train.labels import LabelMode
 

@@ -1,0 +1,45 @@
+"""The `edgeinfer` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from edgeinfer.cli import config, inspect, run, service
+from edgeinfer.system.terminal import execute
+
+app = typer.Typer(
+    help="Reads perceived facial expressions in video, live, on small computers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(run.app)
+app.add_typer(inspect.app)
+app.add_typer(config.app, name="config")
+app.add_typer(service.app, name="service")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(metadata.version("edgeinfer"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Entry point of `edgeinfer`."""
+    sys.exit(execute(app, "edgeinfer"))

@@ -1,0 +1,1 @@
+"""Benchmark of this machine (`bench`) and checks of this installation (`doctor`)."""

@@ -1,0 +1,1 @@
+"""Expression classification of face crops: preprocessing, prior, smoothing and caching."""

@@ -1,0 +1,1 @@
+"""ONNX model files: metadata, admission rules, sessions and verification."""

@@ -1,0 +1,1 @@
+"""Frame sources: files, pictures, cameras, streams and pipes. Results are written in `outputs`."""

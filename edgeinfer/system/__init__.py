@@ -1,0 +1,1 @@
+"""Interfaces to the operating system: hardware, temperature, signals, stderr and the terminal."""

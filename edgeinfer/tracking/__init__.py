@@ -1,0 +1,1 @@
+"""Face tracking: search scheduling, template matching, track identity and scene cuts."""

@@ -1,0 +1,1 @@
+"""The `edgeinfer-export` command: parses options, calls one function, prints."""

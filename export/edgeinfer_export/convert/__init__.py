@@ -1,0 +1,1 @@
+"""Conversion from Keras to a float32 ONNX graph with metadata."""

@@ -1,0 +1,1 @@
+"""Publication of the chosen form: file, report and model card."""

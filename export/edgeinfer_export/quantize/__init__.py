@@ -1,0 +1,1 @@
+"""Quantized forms of an ONNX graph."""

@@ -1,0 +1,1 @@
+"""Study of all forms of a model, and the choice of the one to publish."""

@@ -1,0 +1,1 @@
+"""Measurements of a form: agreement with Keras, accuracy, calibration and latency."""

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeinfer import CapabilityError, HaarDetector, ModelError, ModelNotFoundError, UsageError, YuNetDetector
+from edgeinfer.detection.base import DETECTORS
+from edgeinfer.detection.factory import create_detector
+from edgeinfer.detection.haar import find_cascade
+from edgeinfer.results import Box, Image
+
+FACE = Box(77, 55, 112, 112)
+"""Where the face of the portrait is, by eye."""
+
+
+@pytest.mark.parametrize("grey", [False, True], ids=["colour", "grey"])
+def test_haar_finds_the_face(portrait: Image, grey: bool) -> None:
+    image = np.asarray(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY), np.uint8) if grey else portrait
+    boxes = HaarDetector().detect(image)
+    assert len(boxes) == 1
+    assert boxes[0].iou(FACE) > 0.5
+
+
+def test_haar_finds_nothing_in_an_empty_frame() -> None:
+    assert HaarDetector().detect(np.zeros((120, 160, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"min_size": 180}, id="min"),
+        pytest.param({"max_size": 60}, id="max"),
+        pytest.param({"min_neighbors": 500}, id="neighbors"),
+    ],
+)
+def test_options_change_what_is_found(portrait: Image, options: dict[str, int]) -> None:
+    assert HaarDetector(**options).detect(portrait) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"scale_factor": 1.0}, {"min_neighbors": -1}, {"min_size": 0}, {"min_size": 50, "max_size": 40}],
+    ids=["scale", "neighbors", "min", "max"],
+)
+def test_options_out_of_bounds(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        HaarDetector(**options)
+
+
+def test_a_cascade_by_name_and_by_path() -> None:
+    by_name = find_cascade("haarcascade_frontalface_alt2")
+    assert by_name == find_cascade("haarcascade_frontalface_alt2.xml")
+    assert find_cascade(str(by_name)) == by_name
+
+
+def test_unknown_cascade_names_the_known_ones() -> None:
+    with pytest.raises(ModelNotFoundError, match="haarcascade_frontalface_default"):
+        HaarDetector("haarcascade_nobody")
+
+
+@pytest.mark.parametrize("content", [b"", b"<xml/>", b"\x00" * 100], ids=["empty", "xml", "binary"])
+def test_a_file_that_is_no_cascade(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.xml"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"bad\.xml"):
+        HaarDetector(path)
+
+
+def test_an_opencv_without_cascades_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2, "CascadeClassifier")
+    with pytest.raises(CapabilityError, match=r"opencv-python-headless>=4.10,<5"):
+        HaarDetector()
+
+
+def test_an_opencv_without_cascade_files_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("cv2.data.haarcascades", str(tmp_path))
+    with pytest.raises(CapabilityError, match="without its cascade files"):
+        HaarDetector()
+
+
+def test_none_takes_the_frame_as_one_face() -> None:
+    assert create_detector("none").detect(np.zeros((40, 60), np.uint8)) == [Box(0, 0, 60, 40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        pytest.param("yunet", {}, "--detector-model", id="yunet-without-model"),
+        pytest.param("haar", {"model": "x.onnx"}, "takes no detector model", id="haar-with-model"),
+        pytest.param("none", {"cascade": "x"}, "takes no cascade", id="none-with-cascade"),
+        pytest.param("dlib", {}, ", ".join(DETECTORS), id="unknown"),
+    ],
+)
+def test_options_that_do_not_fit(name: Any, options: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        create_detector(name, **options)
+
+
+def test_yunet_files(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(ModelNotFoundError):
+        YuNetDetector(tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="not a YuNet model"):
+        YuNetDetector(tiny_model)
+
+
+def test_yunet_finds_the_face(yunet: Path, portrait: Image) -> None:
+    boxes = YuNetDetector(yunet).detect(portrait)
+    assert len(boxes) == 1
+    assert boxes[0].iou(FACE) > 0.4

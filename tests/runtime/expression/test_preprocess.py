@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeinfer.expression.preprocess import crop_face, model_input
+from edgeinfer.results import Image
+
+RAMP = np.arange(100, dtype=np.uint8).reshape(10, 10)
+
+
+@pytest.mark.parametrize(
+    ("xywh", "margin", "shape", "corner"),
+    [
+        pytest.param((2, 3, 4, 4), 0.0, (4, 4), 32, id="plain"),
+        pytest.param((2, 3, 4, 4), 0.25, (6, 6), 21, id="margin"),
+        pytest.param((2, 3, 4, 4), -0.25, (2, 2), 43, id="negative-margin"),
+        pytest.param((8, 8, 4, 4), 0.0, (4, 4), 88, id="over-the-edge"),
+        pytest.param((0, 0, 10, 10), 0.5, (20, 20), 0, id="larger-than-frame"),
+        pytest.param((5, 5, 0, 0), 0.0, (1, 1), 55, id="no-size"),
+    ],
+)
+def test_crop(xywh: tuple[int, int, int, int], margin: float, shape: tuple[int, int], corner: int) -> None:
+    crop = crop_face(RAMP, xywh, margin)
+    assert crop.shape == shape
+    assert crop[0, 0] == corner
+
+
+def test_what_lies_outside_repeats_the_edge() -> None:
+    crop = crop_face(RAMP, (-2, 4, 4, 1), 0.0)
+    assert crop.tolist() == [[40, 40, 40, 41]]
+
+
+@pytest.mark.parametrize(
+    ("crop", "colour", "expected"),
+    [
+        pytest.param(np.full((5, 7), 9, np.uint8), "grey", [9], id="grey-to-grey"),
+        pytest.param(np.full((5, 7), 9, np.uint8), "rgb", [9, 9, 9], id="grey-to-rgb"),
+        pytest.param(np.full((5, 7, 3), (255, 0, 0), np.uint8), "rgb", [0, 0, 255], id="bgr-to-rgb"),
+        pytest.param(np.full((5, 7, 3), (255, 0, 0), np.uint8), "bgr", [255, 0, 0], id="bgr-to-bgr"),
+        pytest.param(np.full((5, 7, 3), (255, 0, 0), np.uint8), "grey", [29], id="bgr-to-grey"),
+    ],
+)
+def test_model_input_colours(crop: Image, colour: str, expected: list[int]) -> None:
+    made = model_input(crop, size_hw=(4, 6), colour=colour)  # type: ignore[arg-type]
+    assert made.shape == (4, 6, len(expected))
+    assert made.dtype == np.uint8
+    assert made[0, 0].tolist() == expected
+
+
+def test_a_face_of_the_right_size_is_passed_on_unchanged() -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    assert (model_input(crop, size_hw=(48, 48), colour="grey")[:, :, 0] == crop).all()
+
+
+def test_shrinking_averages_areas() -> None:
+    checkers = np.kron([[0, 200], [200, 0]], np.ones((1, 1))).astype(np.uint8)
+    assert model_input(np.tile(checkers, (8, 8)), size_hw=(8, 8), colour="grey").max() == 100

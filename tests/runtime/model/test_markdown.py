@@ -1,0 +1,82 @@
+"""A model's card as Markdown, from its metadata alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeinfer import ModelError, read_card
+from edgeinfer.model.markdown import markdown
+from tools.tiny_model import metadata, write_model
+
+REPORT: dict[str, Any] = {
+    "source": "first", "published": "int8", "rule": "the fastest", "machine": "abacus", "count": 1234,
+    "dataset": "Toy", "split": "valid", "protocol": "by place", "failed": {"float16": "no such type"},
+    "variants": [
+        {
+            "name": "int8", "size_bytes": 4321, "accuracy": 0.8123, "macro_f1": 0.7, "agreement": 0.99,
+            "change": {"accuracy": -0.004, "accuracy_interval": [-0.006, -0.002], "macro_f1": 0.0,
+                       "macro_f1_interval": [0.0, 0.0]},
+            "p50_ms": 0.5, "p95_ms": 0.7, "ratio": 0.52, "float_nodes": ["conv_4"], "outcome": "published",
+        }
+    ],
+    "verdict": {"verified": "on 256 validation faces", "max_relative_difference": 2e-7, "tolerance": 1e-3,
+                "batch_difference": 0.0},
+    "opset": 17, "converter": "by hand", "calibration": {"method": "minmax", "faces": 512, "seed": 3},
+    "confidence": {"error_before": 0.116, "error_after": 0.02},
+    "training": {"backbone": "edgenet", "label_mode": "argmax", "commit": "abc",
+                 "settings": {"epochs": 40, "weights": "none", "augment": {"flip": True}}},
+    "limits": ["few faces"], "warnings": ["look out"],
+}  # fmt: skip
+
+
+def shown(path: Path, report: Any = None, **changes: str) -> str:
+    keys = metadata(**changes)
+    if report is not None:
+        keys["edgeinfer.report"] = report if isinstance(report, str) else json.dumps(report)
+    return markdown(read_card(write_model(path / "m.onnx", keys=keys)))
+
+
+def test_a_card_tells_everything_that_the_report_holds(tmp_path: Path) -> None:
+    text = shown(tmp_path, REPORT)
+    for words in (
+        "# m\n",
+        "| int8 | 4 kB | 0.8123 | -0.0040 [-0.0060, -0.0020] |",
+        "0.50 ms | 0.70 ms | 0.52 | published; float32: conv_4 |",
+        "1,234 faces of Toy valid, by place",
+        "Chosen: the fastest.",
+        "- float16: no such type",
+        "on 256 validation faces",
+        "minmax over 512 training faces (seed 3)",
+        "0.116 at temperature 1 and 0.020 after",
+        "commit abc",
+        'epochs = 40\nweights = "none"\n\n[augment]\nflip = true',
+        "- few faces\n- look out",
+        "## Prohibited use\n\nanything else",
+    ):
+        assert words in text
+
+
+def test_a_file_of_an_earlier_version_has_a_short_card(tmp_path: Path) -> None:
+    text = shown(tmp_path)
+    assert "## Figures\n\n| figure | value |\n| --- | --- |\n| accuracy | 1.0 |" in text
+    assert "## Forms" not in text
+
+
+@pytest.mark.parametrize(
+    "report",
+    ["[", "[1]", '{"variants": 3}', json.dumps({**REPORT, "verdict": None}), json.dumps({**REPORT, "variants": [{}]})],
+    ids=["no JSON", "no object", "no list", "no verdict", "empty variant"],
+)
+def test_a_damaged_report_is_a_model_error(tmp_path: Path, report: str) -> None:
+    with pytest.raises(ModelError, match="damaged"):
+        shown(tmp_path, report)
+
+
+def test_nothing_in_a_card_moves_the_cursor_or_breaks_a_table(tmp_path: Path) -> None:
+    text = shown(tmp_path, dataset="a\x1b[2Jb|c\nd", license="x\x07")
+    assert "| trained on | a [2Jb/c d |" in text
+    assert all(character.isprintable() or character == "\n" for character in text)

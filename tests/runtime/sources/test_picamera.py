@@ -1,0 +1,132 @@
+"""The ribbon-cable camera on a fake picamera2 that hands over padded planes, as the real one does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeinfer import CapabilityError, SourceError, SourceNotFoundError, UsageError, open_source
+from edgeinfer.results import Frame
+from edgeinfer.sources.base import Capture
+from edgeinfer.sources.live import LiveSource
+from edgeinfer.sources.picamera import open_picamera
+
+PADDING = 16
+BLUE = np.array([200, 60, 20], np.uint8)
+
+
+class FakeCamera:
+    """Gives three frames, then fails."""
+
+    cameras = 1
+    made: ClassVar[list[FakeCamera]] = []
+    fails_to_start = False
+
+    def __init__(self, number: int) -> None:
+        self.number, self.frames, self.closed = number, 0, False
+        self.configured: dict[str, Any] = {}
+        FakeCamera.made.append(self)
+
+    @classmethod
+    def global_camera_info(cls) -> list[dict[str, Any]]:
+        return [{"Model": "imx708"}] * cls.cameras
+
+    def create_video_configuration(self, **streams: Any) -> dict[str, Any]:
+        return streams
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        self.configured = configuration
+
+    def start(self) -> None:
+        if self.fails_to_start:
+            raise RuntimeError("device busy")
+
+    def capture_array(self, stream: str) -> Any:
+        self.frames += 1
+        if self.frames > 3:
+            raise RuntimeError("camera timed out")
+        wide, high = self.configured[stream]["size"]
+        picture = np.zeros((high, wide + PADDING, 3), np.uint8) + BLUE
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+
+    def stop(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakeCamera]:
+    module = ModuleType("picamera2")
+    module.Picamera2 = FakeCamera  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    monkeypatch.setattr(FakeCamera, "made", [])
+    return FakeCamera
+
+
+def test_the_low_resolution_stream_is_read_without_its_padding(picamera2: type[FakeCamera]) -> None:
+    given: list[Frame] = []
+    with (
+        open_picamera("csi:", Capture(size_wh=(64, 48), fps=15)) as source,
+        pytest.raises(SourceError, match="timed out"),
+    ):
+        given.extend(source)
+    assert [frame.index for frame in given] == [0, 1, 2]
+    assert {frame.image.shape for frame in given} == {(48, 64, 3)}
+    np.testing.assert_allclose(given[0].image[5, 63].astype(int), BLUE.astype(int), atol=3)
+    camera = picamera2.made[0]
+    assert camera.configured["controls"] == {"FrameRate": 15}
+    assert camera.closed
+
+
+@pytest.mark.usefixtures("picamera2")
+def test_it_is_a_live_source() -> None:
+    with open_source("csi:0") as source:
+        assert isinstance(source, LiveSource)
+        assert source.name == "csi:0"
+        assert next(iter(source)).image.shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "error"),
+    [
+        ("csi:x", Capture(), UsageError),
+        ("csi:1", Capture(), SourceNotFoundError),
+        ("csi:", Capture(size_wh=(65, 48)), UsageError),
+    ],
+    ids=["no-number", "no-such", "odd"],
+)
+@pytest.mark.usefixtures("picamera2")
+def test_what_cannot_be_is_refused(text: str, wanted: Capture, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        open_picamera(text, wanted)
+
+
+def test_a_camera_that_another_program_holds(picamera2: type[FakeCamera], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picamera2, "fails_to_start", True)
+    with pytest.raises(SourceError, match="device busy; does another program hold it"):
+        open_picamera("csi:", Capture())
+    assert picamera2.made[0].closed
+
+
+def test_a_picamera2_built_for_an_older_numpy_comes_with_its_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    with pytest.raises(CapabilityError, match=r"numpy\.dtype size changed; .* pip install .* simplejpeg"):
+        open_picamera("csi:", Capture())
+
+
+def test_without_picamera2_the_command_to_install_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    with pytest.raises(CapabilityError, match="apt install python3-picamera2"):
+        open_picamera("csi:", Capture())

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgeinfer_train.cli.tables import counts_table, evaluation_table, leaderboard_table, skipped_table, table
+from edgeinfer_train.datasets.prepare.writing import PrepareReport, Skipped
+from edgeinfer_train.evaluation.compare import Entry, Leaderboard
+from edgeinfer_train.evaluation.evaluate import evaluate
+from edgeinfer_train.labels import EIGHT_LABELS
+
+REPORT = PrepareReport(
+    labels=EIGHT_LABELS[:2],
+    counts={"train": {"neutral": 1200, "happy": 30}, "valid": {"neutral": 5, "happy": 0}},
+    skipped=(
+        *(Skipped("train", f"fer{n}.png", "not a face") for n in range(7)),
+        Skipped("valid", "", "no name"),
+    ),
+    absent=("test",),
+    written=1235,
+)
+
+
+def test_columns_line_up() -> None:
+    assert table(["name", "n"], [["a", "1"], ["longer", "1,000"]]).splitlines() == [
+        "name        n", "------  -----", "a           1", "longer  1,000",
+    ]  # fmt: skip
+
+
+def test_counts_have_totals_both_ways() -> None:
+    assert [line.split() for line in counts_table(REPORT).splitlines()][2:] == [
+        ["neutral", "1,200", "5", "1,205"], ["happy", "30", "0", "30"], ["total", "1,230", "5", "1,235"],
+    ]  # fmt: skip
+
+
+def test_reasons_come_with_number_and_five_names() -> None:
+    lines = skipped_table(REPORT).splitlines()[2:]
+    assert lines[0].split() == [
+        "not",
+        "a",
+        "face",
+        "7",
+        "fer0.png",
+        "fer1.png",
+        "fer2.png",
+        "fer3.png",
+        "fer4.png",
+        "…",
+    ]
+    assert lines[1].split() == ["no", "name", "1"]
+
+
+def test_nothing_skipped() -> None:
+    clean = PrepareReport(REPORT.labels, REPORT.counts, (), (), 0)
+    assert skipped_table(clean) == "every row was used"
+
+
+def test_an_evaluation_names_recall_counts_and_warnings(toy_run: Path, toy_data: Path) -> None:
+    values = evaluate(toy_run, toy_data, split="valid").to_mapping()
+    text = evaluation_table({**values, "warnings": ["no face of fear"]})
+    assert "Toy, valid split, 48 faces" in text
+    assert "by brightness, 2 labels" in text
+    assert f"{values['accuracy']:.4f}" in text
+    happy = next(line.split() for line in text.splitlines() if line.startswith("happy"))
+    assert happy[:3] == ["happy", "24", f"{values['per_class']['happy']['recall']:.3f}"]
+    assert f"calibration  {values['calibration_error']:.4f} expected error" in text
+    assert text.endswith("warning: no face of fear")
+
+
+def test_a_leaderboard_says_what_it_is_of() -> None:
+    same: dict[str, Any] = {"macro_f1": 0.5, "parameters": 1234, "size_bytes": 2_500_000}
+    good = Entry(
+        name="good", accuracy=0.8, accuracy_interval=(0.79, 0.81), multiply_adds=30_000_000, latencies_ms={}, **same
+    )
+    timed = Entry(
+        name="timed", accuracy=0.7, accuracy_interval=(0.69, 0.71), multiply_adds=40_000_000,
+        latencies_ms={"a.onnx": 2.5, "b.onnx": 1.25}, **same,
+    )  # fmt: skip
+    told: dict[str, Any] = {
+        "dataset": "Toy",
+        "split": "valid",
+        "label_mode": "brightness",
+        "count": 3529,
+        "machine": "Pi",
+    }
+    lines = leaderboard_table(Leaderboard(entries=(good, timed), **told)).splitlines()
+    assert lines[0] == "Toy, valid split, 3,529 faces, labels by brightness"
+    first, second = (next(line for line in lines if line.startswith(name)) for name in ("good", "timed"))
+    assert " ".join(first.split()) == "good 0.8000 0.7900 to 0.8100 0.5000 1,234 30.00 M 2.50 MB not exported *"
+    assert second.endswith("1.250 ms")
+    assert "as good on both accuracy and multiply-adds" in lines[-2]
+    assert "one thread of Pi" in lines[-1]
+    board = leaderboard_table(Leaderboard(entries=(timed,), **told))
+    assert "as good on both accuracy and latency" in board
+    assert "one thread" not in leaderboard_table(Leaderboard(entries=(good,), **told))

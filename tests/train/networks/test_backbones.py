@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partialmethod
+from pathlib import Path
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeinfer_train.config import AugmentConfig, BackboneName, EdgeName, FitConfig, load_config
+from edgeinfer_train.errors import ConfigError
+from edgeinfer_train.evaluation.evaluate import evaluate, load_network
+from edgeinfer_train.networks.backbones import BACKBONES, resolve
+from edgeinfer_train.networks.efficientnet_lite import efficientnet_lite0
+from edgeinfer_train.networks.model import build_core
+from edgeinfer_train.training.fit import fit
+
+each_backbone = pytest.mark.parametrize("name", get_args(BackboneName))
+each_edge_network = pytest.mark.parametrize("name", get_args(EdgeName))
+large = [name for name in get_args(BackboneName) if name not in get_args(EdgeName)]
+
+
+@each_edge_network
+def test_it_is_small(name: BackboneName) -> None:
+    assert 10_000 < build_core(name, 7, width=1.0).count_params() < 1_500_000
+
+
+@each_edge_network
+def test_raw_faces_in_and_float_logits_out(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+    core = build_core(name, 7, width=0.25, dropout=0.3, precision="mixed_bfloat16")
+    assert core.input.dtype == "uint8"
+    assert core.input_shape[1:] == (48, 48, 1)
+    logits = np.asarray(core(grey_faces))
+    assert logits.shape == (6, 7)
+    assert logits.dtype == np.float32
+    assert {w.dtype for w in core.weights} == {"float32"}
+    np.testing.assert_array_equal(logits, np.asarray(core(grey_faces)), "dropout is at work outside training")
+
+
+@each_edge_network
+def test_a_batch_gives_what_its_faces_give_alone(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+    core = build_core(name, 7, width=0.25)
+    singles = np.concatenate([np.asarray(core(face[None])) for face in grey_faces])
+    np.testing.assert_allclose(np.asarray(core(grey_faces)), singles, rtol=1e-4, atol=1e-5)
+
+
+@each_edge_network
+def test_width_scales_the_network(name: BackboneName) -> None:
+    assert build_core(name, 7, width=0.5).count_params() < build_core(name, 7, width=1.0).count_params() / 2
+
+
+@each_edge_network
+def test_light_makes_none(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+    core = build_core(name, 7, width=0.25)
+    even = grey_faces // 2 * 2
+    bright, dark = np.asarray(core(even // 2 + 100)), np.asarray(core(even // 2))
+    np.testing.assert_allclose(bright, dark, rtol=1e-3, atol=1e-4)
+    flat = np.asarray(core(np.full((1, 48, 48, 1), 90, np.uint8)))
+    assert np.isfinite(flat).all()
+
+
+@each_edge_network
+def test_faces_make_a_difference(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+    logits = np.asarray(build_core(name, 7, width=0.25)(grey_faces))
+    assert np.ptp(logits, axis=0).max() > 1e-3
+
+
+@each_edge_network
+def test_the_same_weights_fit_both_sizes(name: BackboneName) -> None:
+    small, wide = build_core(name, 7, width=0.25), build_core(name, 7, width=0.25, image_size=64)
+    assert wide.input_shape == (None, 64, 64, 1)
+    assert [w.shape for w in small.weights] == [w.shape for w in wide.weights]
+
+
+def scaled(name: BackboneName) -> NDArray[np.float32]:
+    """What the pixels 0, 127 and 255 are when the first convolution meets them; (3, 3) by pixel and channel."""
+    side = BACKBONES[name].minimum
+    core = build_core(name, 2, image_size=side)
+    faces = np.stack([np.full((side, side, 1), value, np.uint8) for value in (0, 127, 255)])
+    first = next(layer for layer in core.layers if isinstance(layer, keras.layers.Conv2D))
+    entering = first.input
+    if isinstance(entering._keras_history.operation, keras.layers.ZeroPadding2D):
+        entering = entering._keras_history.operation.input
+    return np.asarray(keras.Model(core.input, entering)(faces))[:, side // 2, side // 2]
+
+
+CAFFE = np.array([103.939, 116.779, 123.68])
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+SCALING: dict[str, Callable[[float], NDArray[np.float64]]] = {
+    "vgg16": lambda x: x - CAFFE,
+    "resnet50": lambda x: x - CAFFE,
+    "xception": lambda x: np.full(3, x / 127.5 - 1),
+    "inceptionv3": lambda x: np.full(3, x / 127.5 - 1),
+    "mobilenetv2": lambda x: np.full(3, x / 127.5 - 1),
+    "efficientnetb0": lambda x: (x / 255 - MEAN) / DEVIATION,
+    "efficientnetlite0": lambda x: np.full(3, (x - 127) / 128),
+}
+
+
+@pytest.mark.parametrize("name", large)
+def test_the_scaling_is_the_one_that_its_weights_expect(name: BackboneName) -> None:
+    expected = np.stack([SCALING[name](value) for value in (0, 127, 255)])
+    np.testing.assert_allclose(scaled(name), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_efficientnet_lite0_has_its_published_form() -> None:
+    """Parameter counts of the paper's release, without the statistics of batch normalization."""
+    image = keras.Input((224, 224, 3))
+    model = keras.Model(image, efficientnet_lite0(image))
+    trained = sum(w.value.shape.num_elements() for w in model.trainable_weights)
+    assert trained == 3_371_008
+    assert trained + 1280 * 1000 + 1000 == 4_652_008
+    shapes = {
+        name: model.get_layer(name).output.shape[1:] for name in ("stem_conv", "block3_project_conv", "head_conv")
+    }
+    assert shapes == {"stem_conv": (112, 112, 32), "block3_project_conv": (28, 28, 40), "head_conv": (7, 7, 1280)}
+    assert sum(isinstance(layer, keras.layers.DepthwiseConv2D) for layer in model.layers) == 16
+    assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == 9
+
+
+@each_backbone
+def test_an_image_size_below_the_minimum_is_refused(name: BackboneName) -> None:
+    minimum = BACKBONES[name].minimum
+    config = FitConfig.for_backbone(name)
+    assert resolve(replace(config, image_size=minimum)).image_size == minimum
+    with pytest.raises(ConfigError, match=f"image_size is {minimum - 1}; {name} takes {minimum} or more"):
+        resolve(replace(config, image_size=minimum - 1))
+
+
+@each_backbone
+def test_what_a_config_leaves_open_comes_from_the_backbone(name: BackboneName) -> None:
+    found = resolve(FitConfig.for_backbone(name))
+    published = name in ("vgg16", "resnet50", "xception", "inceptionv3", "mobilenetv2", "efficientnetb0")
+    assert found.image_size == BACKBONES[name].size
+    assert found.weights == ("imagenet" if published else "none")
+
+
+@each_backbone
+def test_each_has_a_config_that_holds_its_defaults(name: BackboneName) -> None:
+    import tomllib
+
+    path = Path(__file__).parents[3] / "train" / "configs" / f"{name}.toml"
+    assert load_config(path) == FitConfig.for_backbone(name)
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    complete = FitConfig().to_mapping()
+    assert values.keys() == complete.keys()
+    assert values["augment"].keys() == complete["augment"].keys()
+
+
+@pytest.fixture
+def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing a large network takes far longer than a few steps of it."""
+    monkeypatch.setattr(keras.Sequential, "compile", partialmethod(keras.Sequential.compile, run_eagerly=True))
+
+
+@each_backbone
+@pytest.mark.usefixtures("without_graphs")
+def test_each_is_fitted_and_evaluated_from_scratch(
+    tmp_path: Path, make_toy_data: Callable[..., Path], name: BackboneName
+) -> None:
+    faces, side = make_toy_data(tmp_path / "data", train=16, valid=8), BACKBONES[name].minimum
+    config = replace(
+        FitConfig.for_backbone(name), weights="none", image_size=side, epochs=1, batch_size=8, warmup_epochs=0.0,
+        learning_rate=1e-3, ema_momentum=0.0, precision="float32", augment=AugmentConfig(mixup=0.0),
+    )  # fmt: skip
+    rows = fit(faces, tmp_path / "run", config)
+    assert load_network(tmp_path / "run").size_hw == (side, side)
+    metrics = evaluate(tmp_path / "run", faces, split="valid").metrics
+    assert metrics.count == 8
+    assert metrics.accuracy == pytest.approx(rows[0]["val_accuracy"], abs=1e-5)
+    assert metrics.loss == pytest.approx(rows[0]["val_loss"], rel=1e-3)

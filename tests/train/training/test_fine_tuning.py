@@ -1,0 +1,154 @@
+"""Every way of fine-tuning, on a handful of faces and without tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partialmethod
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from edgeinfer_train.config import AugmentConfig, FitConfig
+from edgeinfer_train.datasets.load import load_split
+from edgeinfer_train.errors import ConfigError
+from edgeinfer_train.networks.model import backbone_of, build_core, load_model
+from edgeinfer_train.training import fit as training
+from edgeinfer_train.training.callbacks import Remember
+from edgeinfer_train.training.fit import _class_weights, fit
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps without tracing them and without pictures of them."""
+    monkeypatch.setattr(keras.Sequential, "compile", partialmethod(keras.Sequential.compile, run_eagerly=True))
+    monkeypatch.setattr(training, "finish_run", lambda *_, **__: None)
+
+
+@pytest.fixture
+def uneven(tmp_path: Path, make_toy_data: Callable[..., Path]) -> Path:
+    """Three dark faces for each that is half bright."""
+    data = make_toy_data(tmp_path / "uneven", train=24, valid=8)
+    for face in sorted((data / "train" / "happy").iterdir())[4:]:
+        face.unlink()
+    return data
+
+
+STILL = AugmentConfig(
+    rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0, blur=0.0, noise=0.0,
+    erasing=0.0, mixup=0.0,
+)  # fmt: skip
+CHANGES: dict[str, dict[str, Any]] = {
+    "optimizer": {"optimizer": "adamw"},
+    "schedule": {"schedule": "constant"},
+    "label smoothing": {"label_smoothing": 0.3},
+    "class weights": {"class_weights": "balanced"},
+    "image size": {"image_size": 64},
+    "trainable layers": {"trainable_layers": 10},
+    "phases": {"phases": "two-phase", "head_epochs": 1},
+    "low light": {"augment": replace(STILL, low_light=2.0)},
+}
+
+
+@pytest.mark.usefixtures("quick")
+def test_every_setting_changes_what_is_learned(tmp_path: Path, uneven: Path, toy_config: FitConfig) -> None:
+    base = replace(toy_config, epochs=2, ema_momentum=0.0, augment=STILL)
+    learned = {}
+    for name, changes in {"base": {}, "again": {}, **CHANGES}.items():
+        fit(uneven, tmp_path / name, replace(base, **changes))
+        learned[name] = load_model(tmp_path / name / "model.keras")[0].get_weights()
+    for name, weights in learned.items():
+        gap = max(float(np.abs(a - b).max()) for a, b in zip(learned["base"], weights, strict=True))
+        assert (gap < 1e-5) if name in ("base", "again") else (gap > 1e-3), name
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_phases_move_the_head_first_then_the_rest(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    config = replace(toy_config, phases="two-phase", head_epochs=2, limit=16, monitor="val_loss", patience=1)
+    kernels, rates = [], []
+
+    def look(rows: list[dict[str, float]]) -> None:
+        core = keras.models.clone_model(load_model(tmp_path / "run" / "model.keras")[0])
+        core.load_weights(tmp_path / "run" / "model.weights.h5")
+        kernels.append((core.layers[3].kernel.numpy(), core.get_layer("logits").kernel.numpy()))
+        rates.append(rows[-1]["learning_rate"])
+
+    def always_best(rows: list[dict[str, float]], _monitor: str) -> int:
+        return len(rows) - 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgeinfer_train.evaluation.history.best_epoch", always_best)
+        fit(toy_data, tmp_path / "run", config, on_epoch=look)
+    first, head = ([pair[part] for pair in kernels] for part in (0, 1))
+    assert len(kernels) == 4
+    np.testing.assert_array_equal(first[0], first[1])
+    assert np.abs(head[0] - head[1]).max() > 1e-5
+    assert np.abs(first[1] - first[2]).max() > 1e-5
+    assert rates[:2] == pytest.approx([0.01, 0.01])
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_phases_go_on_where_they_were_interrupted(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    """Between the phases and in the second one."""
+    config = replace(toy_config, phases="two-phase", head_epochs=2, limit=8)
+    whole = fit(toy_data, tmp_path / "whole", config)
+    for stop in (2, 3):
+        run = tmp_path / str(stop)
+
+        def interrupt(rows: list[dict[str, float]], stop: int = stop) -> None:
+            if len(rows) == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(toy_data, run, config, on_epoch=interrupt)
+        resumed = fit(toy_data, run, config, resume=True)
+        assert [row["epoch"] for row in resumed] == [1, 2, 3, 4]
+        for left, right in zip(resumed, whole, strict=True):
+            assert left == pytest.approx(right, rel=2e-3, abs=2e-3), stop
+
+
+@pytest.mark.parametrize(
+    ("phases", "accuracies", "finished"),
+    [
+        ("whole", [0.9, 0.5, 0.5], True),
+        ("two-phase", [0.9, 0.5, 0.5], False),
+        ("two-phase", [0.9, 0.5, 0.5, 0.5], False),
+        ("two-phase", [0.9, 0.5, 0.5, 0.5, 0.5], True),
+    ],
+)
+def test_patience_waits_for_the_second_phase(
+    tmp_path: Path, phases: Any, accuracies: list[float], finished: bool
+) -> None:
+    config = FitConfig(phases=phases, head_epochs=3, epochs=30, patience=2)
+    remember = Remember(tmp_path, config, lambda _: None, lambda _: None)
+    remember.history = [{"val_accuracy": value} for value in accuracies]
+    assert remember.finished == finished
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_frozen_backbone_stays_as_it_began(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    """Its batch statistics, too, although averaged weights have theirs estimated anew."""
+    config = replace(toy_config, trainable_layers=0, epochs=1, limit=16)
+    fit(toy_data, tmp_path / "run", config)
+    keras.utils.set_random_seed(config.seed)
+    start = build_core("edgenet", 2, width=0.25, dropout=config.dropout)
+    kept = load_model(tmp_path / "run" / "model.keras")[0]
+    for before, after in zip(backbone_of(start).get_weights(), backbone_of(kept).get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert np.abs(start.get_layer("logits").kernel.numpy() - kept.get_layer("logits").kernel.numpy()).max() > 1e-6
+
+
+def test_a_face_of_a_rare_label_counts_more(uneven: Path) -> None:
+    faces = load_split(uneven, "train")
+    assert _class_weights(FitConfig(), faces) is None
+    assert _class_weights(FitConfig(class_weights="balanced"), faces) == pytest.approx({0: 16 / 24, 1: 16 / 8})
+
+
+def test_a_network_too_small_for_its_backbone(tmp_path: Path, toy_data: Path) -> None:
+    config = replace(FitConfig.for_backbone("xception"), weights="none", image_size=48)
+    with pytest.raises(ConfigError, match="image_size is 48; xception takes 71 or more"):
+        fit(toy_data, tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()

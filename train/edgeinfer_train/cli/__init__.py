@@ -1,0 +1,1 @@
+"""The `edgeinfer-train` command: parses options, calls one function, prints."""

@@ -1,0 +1,1 @@
+"""Data sets: preparation, loading, augmentation and summaries."""

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, comparisons of runs, plots and training history."""

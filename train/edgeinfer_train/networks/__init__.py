@@ -1,0 +1,1 @@
+"""Networks: backbones, edge networks, initial weights and the `.keras` file."""
