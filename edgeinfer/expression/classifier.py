@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeinfer.errors import UsageError
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.expression.prior import Prior, shift
+from edgeinfer.expression.probabilities import softmax
 from edgeinfer.model.card import ModelCard, find_model
 from edgeinfer.model.session import infer, load_session
 from edgeinfer.results import Emotion, Image
@@ -94,13 +95,6 @@ class EmotionClassifier:
         batch = np.stack([model_input(crop, size_hw=card.size_hw, colour=card.colour) for crop in crops])
         logits = infer(self._session, batch, len(card.labels))
         return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature + self._shift)]
-
-
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Probabilities from logits, (N, K) in and out, every row sums to 1."""
-    wide = np.asarray(logits, dtype=np.float64)
-    powers = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def to_emotion(probabilities: NDArray[np.float64], labels: tuple[str, ...]) -> Emotion:
