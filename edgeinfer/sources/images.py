@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edgeinfer.results import Image
-from edgeinfer.system.stderr import suppressed_native_stderr
+from edgeinfer.system.stderr import silenced
 
 
 def decode_image(data: bytes | bytearray, *, turn: bool = True) -> Image | None:
@@ -21,7 +21,7 @@ def decode_image(data: bytes | bytearray, *, turn: bool = True) -> Image | None:
     """
     how = cv2.IMREAD_COLOR if turn else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        with suppressed_native_stderr():  # the JPEG library comments on every damaged byte
+        with silenced(native_only=True):  # the JPEG library comments on every damaged byte
             image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
     except cv2.error:
         return None

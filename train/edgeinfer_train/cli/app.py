@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from edgeinfer.errors import OutputError, UsageError
-from edgeinfer.system.stderr import suppressed_native_stderr
+from edgeinfer.system.stderr import silenced
 from edgeinfer.system.terminal import execute
 from edgeinfer_train.cli import models
 from edgeinfer_train.cli.terminal import progress_bar, require, say, write_json, writing
@@ -80,7 +80,7 @@ def prepare(
 
     count: Literal[7, 8] = 8 if classes == "8" else 7
     # libpng writes to file descriptor 2 about each broken picture; a live bar needs that descriptor.
-    with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else suppressed_native_stderr():
+    with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else silenced(native_only=True):
         report = prepare_data(
             kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,
             folds=folds, fold=fold, seed=seed, progress=progress,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import CapabilityError, OutputError
-from edgeinfer.system.stderr import suppressed_native_stderr
+from edgeinfer.system.stderr import silenced
 
 
 def write_json(values: dict[str, Any], path: Path) -> None:
@@ -64,7 +64,7 @@ def require(*modules: str) -> None:
         CapabilityError: a module is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with suppressed_native_stderr():
+    with silenced(native_only=True):
         for module in modules:
             try:
                 importlib.import_module(module)
