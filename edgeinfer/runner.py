@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from itertools import chain, islice
 
@@ -35,12 +35,12 @@ class _Tally:
         self._labels: Counter[str] = Counter()
         self._times: dict[str, deque[float]] = {stage: deque(maxlen=_REMEMBERED_FRAMES) for stage in STAGES}
 
-    def add(self, frame: Frame, result: Result, *, decode_ms: float, write_ms: float) -> None:
+    def add(self, frame: Frame, result: Result, stages_ms: Mapping[str, float]) -> None:
         self._frames += 1
         if frame.captured_s is not None:
             self._delays.append(1000 * (time.monotonic() - frame.captured_s))
         self._labels.update(face.emotion.label for face in result.faces)
-        for stage, value in {"decode": decode_ms, **result.stages_ms, "write": write_ms}.items():
+        for stage, value in stages_ms.items():
             self._times[stage].append(value)
 
     def summary(self) -> RunSummary:
@@ -69,6 +69,7 @@ def run(
     *,
     max_frames: int | None = None,
     on_result: Callable[[Frame, Result], None] | None = None,
+    on_frame: Callable[[Frame, Result, Mapping[str, float]], None] | None = None,
 ) -> RunSummary:
     """Read a source to its end; every sink is closed on the way out, whatever happens.
 
@@ -78,6 +79,8 @@ def run(
         sinks: taken over and closed.
         max_frames: stop after so many.
         on_result: called after each frame is written.
+        on_frame: Called after `on_result` with the frame, its result and the milliseconds spent in "decode", "detect",
+            "track", "classify" and "write".
 
     Raises:
         SourceError: the source gave no frame, or a live one was lost.
@@ -103,9 +106,13 @@ def run(
                 started = time.perf_counter()
                 for sink in ordered:
                     sink.write(frame, result)
-                tally.add(frame, result, decode_ms=decode_ms, write_ms=1000 * (time.perf_counter() - started))
+                write_ms = 1000 * (time.perf_counter() - started)
+                stages_ms = {"decode": decode_ms, **result.stages_ms, "write": write_ms}
+                tally.add(frame, result, stages_ms)
                 if on_result:
                     on_result(frame, result)
+                if on_frame:
+                    on_frame(frame, result, stages_ms)
     return tally.summary()
 
 
