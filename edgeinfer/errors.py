@@ -1,4 +1,4 @@
-"""What can go wrong, drawn as a tree. Each leaf is also the builtin that it is.
+"""Exceptions of the library. Each concrete error also subclasses the matching built-in exception.
 
     EdgeInferError
     ├── UsageError(ValueError)                        exit code 2
@@ -10,35 +10,50 @@
     │   └── ModelNotFoundError(FileNotFoundError)     exit code 5
     └── OutputError(OSError)                          exit code 6
 
-`except EdgeInferError` catches everything that the library raises on purpose; its text says what happened,
-what was expected and what to do.
+`except EdgeInferError` catches every error that the library raises on purpose. Its message states what happened, what
+was expected and what to do. A message puts names of parameters in backticks; the command line replaces them by flags.
 """
 
 from __future__ import annotations
 
 
 class EdgeInferError(Exception):
-    """Root of the tree.
+    """Base class of all errors that the library raises on purpose.
 
     Attributes:
-        exit_code: what the command line returns for it.
+        exit_code: Exit code of the command line for this error.
+
+    Examples:
+        >>> import edgeinfer
+        >>> try:
+        ...     edgeinfer.open_source("missing.mp4")
+        ... except edgeinfer.EdgeInferError as error:
+        ...     print(type(error).__name__, error.exit_code)
+        SourceNotFoundError 4
     """
 
     exit_code = 1
 
     def __str__(self) -> str:
-        """The message alone, without the errno that OSError puts before it."""
+        """Return the message without the errno that OSError puts before it."""
         return str(self.args[0]) if self.args else type(self).__name__
 
 
 class UsageError(EdgeInferError, ValueError):
-    """An option or argument has no meaning here."""
+    """An argument or option has an invalid value, or cannot be combined with another one.
+
+    Examples:
+        >>> import edgeinfer
+        >>> edgeinfer.load_pipeline(detect_every=0)
+        Traceback (most recent call last):
+        edgeinfer.errors.UsageError: ...
+    """
 
     exit_code = 2
 
 
 class CapabilityError(EdgeInferError, RuntimeError):
-    """This installation lacks something that the request needs."""
+    """This installation lacks a feature, such as an optional package or GUI support of OpenCV."""
 
     exit_code = 3
 
@@ -50,23 +65,23 @@ class SourceError(EdgeInferError, OSError):
 
 
 class SourceNotFoundError(SourceError, FileNotFoundError):
-    """Nothing lies at the source's path."""
+    """No file or device exists at the path of the source."""
 
 
 class SourceLostError(SourceError, ConnectionError):
-    """A live source that had delivered frames is gone for good."""
+    """A live source that had delivered frames failed, and all reconnects failed or were disabled."""
 
     exit_code = 7
 
 
 class ModelError(EdgeInferError, ValueError):
-    """A model file is invalid or does not say how to use it."""
+    """A model file is invalid, lacks metadata or violates the admission rules."""
 
     exit_code = 5
 
 
 class ModelNotFoundError(ModelError, FileNotFoundError):
-    """No model file lies at the path."""
+    """No model file exists at the path, and no bundled model has that name."""
 
 
 class OutputError(EdgeInferError, OSError):
@@ -76,5 +91,9 @@ class OutputError(EdgeInferError, OSError):
 
 
 def one_line(text: str) -> str:
-    """Text from a stranger, safe to print: no line ends, no control sequences of a terminal."""
+    r"""Return untrusted text with line breaks and terminal control characters replaced by spaces.
+
+    >>> one_line("first\nsecond")
+    'first second'
+    """
     return "".join(character if character.isprintable() else " " for character in text)

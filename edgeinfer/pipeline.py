@@ -101,7 +101,7 @@ class Pipeline:
         crops = [crop_face(image, box.xywh, self.classifier.margin) for box in boxes]
         raws = self.classifier.classify(crops)
         faces = tuple(
-            Face(next(self._single_ids), box, raw.doubted(self._unknown_below), raw)
+            Face(next(self._single_ids), box, raw.with_threshold(self._unknown_below), raw)
             for box, raw in zip(boxes, raws, strict=True)
         )
         classified = time.perf_counter()

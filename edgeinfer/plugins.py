@@ -1,17 +1,16 @@
-"""Parts that other packages bring: they name a factory under one of our entry points, and it is found by its name.
+"""Discovery of sources, detectors and sinks that other packages register as entry points.
 
-| group | the name is | the factory takes | and gives |
+| group | entry point name | factory arguments | return value |
 |---|---|---|---|
-| `edgeinfer.sources` | an address' scheme, `ndi` for `ndi:studio` | the whole address, and a `Capture` | a `Source` |
-| `edgeinfer.detectors` | a name for `--detector` | the detector model's path or None | a `FaceDetector` |
-| `edgeinfer.sinks` | the suffix of a file, or the scheme of an address | the target | a `Sink` |
+| `edgeinfer.sources` | address scheme, such as `ndi` for `ndi:studio` | address, `Capture` | a `Source` |
+| `edgeinfer.detectors` | name for `detector` | detector model's path or None | a `FaceDetector` |
+| `edgeinfer.sinks` | file suffix or address scheme | the target | a `Sink` |
 
-Our own names come first. (Python Packaging User Guide, "Creating and discovering plugins".)
+Built-in names take precedence. (Python Packaging User Guide, "Creating and discovering plugins".)
 """
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any, Literal
 
 from edgeinfer.errors import CapabilityError
@@ -20,19 +19,25 @@ Group = Literal["sources", "detectors", "sinks"]
 
 
 def plugin(group: Group, name: str) -> Any:
-    """The factory that a package brings under a name; None where none does.
+    """Return the factory that an installed package registers under a name, or None.
 
     Raises:
-        CapabilityError: it is there and cannot be imported.
+        CapabilityError: The factory is registered but cannot be imported.
     """
+    from importlib import metadata  # noqa: PLC0415 - takes 10 ms, and few runs need a plugin
+
     for entry in metadata.entry_points(group=f"edgeinfer.{group}", name=name):
         try:
             return entry.load()
-        except Exception as error:  # a stranger's module may fail in any way
-            raise CapabilityError(f"{entry.value}, which brings {name}, cannot be imported: {error}") from error
+        except Exception as error:  # importing a third-party module may raise anything
+            raise CapabilityError(
+                f"plugin {name!r} cannot be imported from {entry.value}: {error}; update or uninstall its package"
+            ) from error
     return None
 
 
 def plugin_names(group: Group) -> tuple[str, ...]:
-    """Every name that installed packages bring, sorted."""
+    """Return the sorted names that installed packages register in a group."""
+    from importlib import metadata  # noqa: PLC0415 - see above
+
     return tuple(sorted({entry.name for entry in metadata.entry_points(group=f"edgeinfer.{group}")}))

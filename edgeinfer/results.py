@@ -1,16 +1,19 @@
-"""What the pipeline gives back: plain values that nobody changes in passing."""
+"""Value types of the library: frames, boxes, expressions, faces and results. All of them are immutable."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Image: TypeAlias = NDArray[np.uint8]
-"""A picture: (H, W) grey or (H, W, 3) BGR, uint8."""
+    Image: TypeAlias = NDArray[np.uint8]
+    """Picture as an (H, W) grey or (H, W, 3) BGR uint8 array."""
+else:
+    Image = Any  # importing numpy takes 80 ms, and `--help` needs no arrays
 
 Colour = Literal["grey", "rgb", "bgr"]
 
@@ -20,10 +23,18 @@ class Frame:
     """One picture of a source.
 
     Attributes:
-        image: (H, W, 3) BGR uint8.
-        index: position in the source, from 0.
-        timestamp_s: presentation time in seconds, from the source's first frame on for cameras and streams.
-        captured_s: when it was read, in seconds of `time.monotonic()`; None where nobody looked at the clock.
+        image: (H, W, 3) BGR uint8 array.
+        index: Position in the source, from 0.
+        timestamp_s: Presentation time in seconds; for cameras and streams, relative to the first frame.
+        captured_s: Time of capture in seconds of `time.monotonic()`, or None if the source does not record it.
+
+    Examples:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
+        ...     frame = next(iter(source))
+        >>> frame.index, frame.timestamp_s, frame.image.dtype.name
+        (0, 0.0, 'uint8')
     """
 
     image: Image
@@ -37,13 +48,13 @@ State = Literal["connecting", "live", "stalled", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How a live source fares.
+    """Connection state of a live source.
 
     Attributes:
-        state: "connecting" while it is opened; "live" from the first frame on; "stalled" when no frame has come for
-            too long; "lost" when reading failed or could not begin.
-        at_s: when, in seconds on the clock of the frames; 0 before the first of them.
-        detail: a sentence for people, free of credentials.
+        state: "connecting" while the source is opened; "live" from the first frame on; "stalled" if no frame arrived
+            within the timeout; "lost" if opening or reading failed.
+        at_s: Time of the change in seconds, on the clock of the frames; 0 before the first frame.
+        detail: Explanation for log messages, without credentials.
     """
 
     state: State
@@ -52,21 +63,26 @@ class SourceState:
 
 
 LABELS: tuple[str, ...] = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
-"""The seven expressions of the bundled model, in the order of its outputs. A model's own list always wins."""
+"""The seven expressions of the bundled model, in the order of its outputs. A model's own list takes precedence."""
 
 UNKNOWN = "unknown"
-"""The label of a face whose likeliest expression is less likely than was asked for."""
+"""Label of a face whose most probable expression is below the confidence threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A face in a frame.
+    """Bounding box of a face.
 
     Attributes:
-        x: left edge in pixels of the source frame.
-        y: top edge in pixels.
-        w: width in pixels.
-        h: height in pixels.
+        x: Left edge in pixels of the source frame.
+        y: Top edge in pixels of the source frame.
+        w: Width in pixels.
+        h: Height in pixels.
+
+    Examples:
+        >>> from edgeinfer import Box
+        >>> Box(10, 20, 30, 40).xyxy
+        (10, 20, 40, 60)
     """
 
     x: int
@@ -76,21 +92,33 @@ class Box:
 
     @property
     def xywh(self) -> tuple[int, int, int, int]:
-        """(x, y, w, h), int pixels."""
+        """Left edge, top edge, width and height, in pixels."""
         return self.x, self.y, self.w, self.h
 
     @property
     def xyxy(self) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom), int pixels; right and bottom lie just outside."""
+        """Left, top, right and bottom edge, in pixels. Right and bottom are exclusive."""
         return self.x, self.y, self.x + self.w, self.y + self.h
 
     def iou(self, other: Box) -> float:
-        """Intersection over union with another box, 0..1."""
-        wide = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
-        high = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
-        if wide <= 0 or high <= 0:
+        """Return the intersection over union with another box.
+
+        Args:
+            other: A box in pixels of the same frame.
+
+        Returns:
+            0 for boxes that do not overlap, up to 1 for identical ones.
+
+        Examples:
+            >>> from edgeinfer import Box
+            >>> round(Box(0, 0, 10, 10).iou(Box(5, 0, 10, 10)), 3)
+            0.333
+        """
+        width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        if width <= 0 or height <= 0:
             return 0.0
-        common = wide * high
+        common = width * height
         return common / (self.w * self.h + other.w * other.h - common)
 
 
@@ -99,18 +127,34 @@ class Emotion:
     """The expression that the model perceives in one face.
 
     Attributes:
-        label: the model's name for it, or "unknown" where a threshold was asked for.
-        confidence: probability of `label`, 0..1; for "unknown" that of the label it stands for.
-        probabilities: label to probability, in the model's order; they sum to 1.
+        label: One of the model's labels, or "unknown" if `confidence` is below the threshold of the pipeline.
+        confidence: Probability of the expression, 0..1. For "unknown", that of the most probable expression.
+        probabilities: Label to probability, in the model's order. The values sum to 1.
+
+    Examples:
+        >>> import edgeinfer
+        >>> import numpy as np
+        >>> emotion = edgeinfer.EmotionClassifier.load().classify([np.zeros((64, 64), np.uint8)])[0]
+        >>> emotion.label in edgeinfer.LABELS and emotion.confidence == emotion.probabilities[emotion.label]
+        True
     """
 
     label: str
     confidence: float
     probabilities: Mapping[str, float]
 
-    def doubted(self, below: float) -> Emotion:
-        """The same, called "unknown" where its confidence is below a threshold."""
-        return replace(self, label=UNKNOWN) if self.confidence < below else self
+    def with_threshold(self, threshold: float) -> Emotion:
+        """Return the same expression, labelled "unknown" if its confidence is below a threshold.
+
+        Args:
+            threshold: Lowest confidence that keeps the label, 0..1.
+
+        Examples:
+            >>> from edgeinfer import Emotion
+            >>> Emotion("happy", 0.6, {"neutral": 0.4, "happy": 0.6}).with_threshold(0.7).label
+            'unknown'
+        """
+        return replace(self, label=UNKNOWN) if self.confidence < threshold else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +162,19 @@ class Face:
     """A tracked face in one frame.
 
     Attributes:
-        track_id: the same number for the same face while it stays in view.
-        box: where it is, in pixels of the source frame.
-        emotion: smoothed over the track; what a program should act on.
-        raw: the last reading of the classifier alone, at most an eighth of a second old.
+        track_id: Number of the track; constant while the face stays in view.
+        box: Bounding box in pixels of the source frame.
+        emotion: Expression smoothed over the track. Applications should use this one.
+        raw: Latest unsmoothed output of the classifier, at most 0.125 s old.
+
+    Examples:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> pipeline = edgeinfer.load_pipeline()
+        >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
+        ...     face = pipeline(next(iter(source)).image).faces[0]
+        >>> face.track_id, len(face.box.xywh), face.emotion.label in pipeline.classifier.labels
+        (1, 4, True)
     """
 
     track_id: int
@@ -132,12 +185,19 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Everything seen in one frame.
+    """All faces in one frame.
 
     Attributes:
-        faces: from the lowest track id to the highest.
-        timestamp_s: presentation time of the frame in its source, in seconds.
-        stages_ms: milliseconds spent in "detect", "track" and "classify".
+        faces: Faces in ascending order of their track ids.
+        timestamp_s: Presentation time of the frame in its source, in seconds.
+        stages_ms: Milliseconds spent in "detect", "track" and "classify".
+
+    Examples:
+        >>> import edgeinfer
+        >>> import numpy as np
+        >>> result = edgeinfer.load_pipeline()(np.zeros((120, 160, 3), np.uint8), timestamp_s=1.5)
+        >>> result.faces, result.timestamp_s, sorted(result.stages_ms)
+        ((), 1.5, ['classify', 'detect', 'track'])
     """
 
     faces: tuple[Face, ...]

@@ -62,7 +62,7 @@ class Smoother:
 
     def _doubted(self, mood: _Mood, shown: Emotion) -> Emotion:
         below = self._unknown_below + (0.0 if mood.known else self._lead)
-        doubted = shown.doubted(min(below, 1.0) if self._unknown_below else 0.0)
+        doubted = shown.with_threshold(min(below, 1.0) if self._unknown_below else 0.0)
         mood.known = doubted is shown
         return doubted
 

@@ -80,7 +80,7 @@ def test_they_are_found_by_name() -> None:
     with open_source("countdown:3") as source:
         assert [frame.index for frame in source] == [0, 1, 2]
     assert load_pipeline(detector="middle").detector.detect(None)  # type: ignore[arg-type]
-    with pytest.raises(CapabilityError, match="brings broken, cannot be imported"):
+    with pytest.raises(CapabilityError, match="plugin .broken. cannot be imported"):
         open_source("broken:1")
 
 
