@@ -173,12 +173,21 @@ class Outcome:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
-    """Runs `edgeinfer-train` in this process."""
-    from edgeinfer_train.cli.app import main
-
+def restored_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restore the signal handlers and the warning printer that the command line replaces."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], restored_terminal: None
+) -> Callable[..., Outcome]:
+    """Returns a function that runs `edgeinfer-train` in this process."""
+    from edgeinfer_train.cli.app import main
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["edgeinfer-train", *map(str, arguments)])
@@ -189,6 +198,4 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
         assert isinstance(end.value.code, int)
         return Outcome(end.value.code, out, err)
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run

@@ -125,7 +125,7 @@ class TestFit:
         done = command("fit", "DATA", "--run", tmp_path / "run")
         assert asked == [FitConfig()]
         assert "Toy, valid split, 48 faces" in done.out
-        assert f"everything is in {tmp_path / 'run'}" in done.out
+        assert f"all files are in {tmp_path / 'run'}" in done.out
         assert done.err == ""
 
     def test_a_real_run_says_one_line_an_epoch(
@@ -136,7 +136,7 @@ class TestFit:
         assert done.code == 0, done.err
         assert [line.split()[:2] for line in done.err.splitlines()] == [["epoch", "1/2"], ["epoch", "2/2"]]
         assert "val_accuracy" in done.err
-        assert "of 2 was kept" in done.out
+        assert "of 2; all files" in done.out
         assert load_config(tmp_path / "run" / "config.toml").epochs == 2
         again = command("fit", toy_data, "--run", tmp_path / "run")
         assert again.code == 6

@@ -20,7 +20,7 @@ from edgeinfer_train.networks.model import backbone_of, build_core, load_model
 from edgeinfer_train.networks.weights import initialize
 from edgeinfer_train.training.fit import fit
 
-CONVERTER = Path(__file__).parents[3] / "train" / "convert_efficientnet_lite0.py"
+CONVERTER = Path(__file__).parents[3] / "train" / "tools" / "convert_efficientnet_lite0.py"
 STATISTICS = {"mean": np.array([0.485, 0.456, 0.406]), "variance": np.array([0.229, 0.224, 0.225])}
 """What the Normalization layer in Keras' published files of EfficientNet holds; the second is no variance."""
 

@@ -1,1 +1,1 @@
-"""The `edgeinfer-train` command: parses options, calls one function, prints."""
+"""The `edgeinfer-train` command line: one module per command, assembled in `app`; no training logic."""

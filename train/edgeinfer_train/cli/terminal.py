@@ -1,51 +1,29 @@
-"""What the commands of training share at the terminal: what they need, what they say, where they write."""
+"""Terminal output and import checks that the commands share."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-from edgeinfer.errors import CapabilityError, OutputError
+from edgeinfer.errors import CapabilityError
 from edgeinfer.system.stderr import silenced
 
 
-def write_json(values: dict[str, Any], path: Path) -> None:
-    """Write an object as JSON.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    with writing(path):
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in the block into one sentence.
-
-    Raises:
-        OutputError: `path` cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def say(sentence: str) -> None:
-    """Tell a person something that is no result."""
-    print(f"edgeinfer-train: {sentence}", file=sys.stderr)
+def print_notice(message: str) -> None:
+    """Print a message to stderr, prefixed with the program's name."""
+    print(f"edgeinfer-train: {message}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar if stderr is a terminal.
+
+    Yields:
+        A callback taking (done, total), or None without a terminal.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -57,8 +35,8 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None] | None
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def require(*modules: str) -> None:
-    """Import what a command needs, without the chatter of native code.
+def require_modules(*modules: str) -> None:
+    """Import the modules that a command needs, with native log output suppressed.
 
     Raises:
         CapabilityError: a module is not installed.
@@ -71,5 +49,5 @@ def require(*modules: str) -> None:
             except ImportError as error:
                 missing = error.name or module
                 raise CapabilityError(
-                    f"this needs {missing}, which is not installed; get it: pip install 'edgeinfer[train]'"
+                    f"this command needs {missing}, which is not installed: run pip install 'edgeinfer[train]'"
                 ) from error

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from edgeinfer.errors import ModelError, ModelNotFoundError
+from edgeinfer.errors import ModelError, ModelNotFoundError, OutputError, UsageError
 from edgeinfer_train.config import BackboneName, Precision
 from edgeinfer_train.networks.backbones import BACKBONES
 
@@ -127,6 +127,19 @@ def _policy(precision: Precision) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def check_model_path(out: Path) -> None:
+    """Validate the path of a `.keras` file to write.
+
+    Raises:
+        UsageError: the suffix is not `.keras`.
+        OutputError: the parent folder does not exist.
+    """
+    if out.suffix.lower() != ".keras":
+        raise UsageError(f"invalid model file {out}: expected a .keras file")
+    if not out.parent.is_dir():
+        raise OutputError(f"cannot write {out}: the folder {out.parent} does not exist; create it first")
 
 
 def save_model(model: keras.Model, info: ModelInfo, path: Path) -> None:

@@ -12,7 +12,7 @@ from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.networks.backbones import BACKBONES
 from edgeinfer_train.networks.model import MODEL_FILE, backbone_of, load_model, read_model_info
 
-CONVERTER = "train/convert_efficientnet_lite0.py"
+CONVERTER = "train/tools/convert_efficientnet_lite0.py"
 PUBLISHED_SIZE = 224
 """Weights fit any size; at this one every application knows its own without a warning."""
 

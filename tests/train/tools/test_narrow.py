@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeinfer.errors import ModelError, OutputError, UsageError
+from edgeinfer_train.networks.model import ModelInfo, build_core, load_model, save_model
+
+LABELS = ("neutral", "happy")
+PRIOR = {"neutral": 0.5, "happy": 0.5}
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write an edgenet in which every fourth channel of the wider layers has a scale of 0."""
+    core = build_core("edgenet", 2, width=1.0, dropout=0.3)
+    random = np.random.default_rng(0)
+    for layer in core.layers:
+        if getattr(layer, "gamma", None) is not None:
+            count = layer.gamma.shape[0]
+            alive = np.arange(count) % 4 != 0 if count > 16 else np.ones(count, bool)
+            gamma = np.where(alive, random.uniform(0.5, 1.5, count), 0).astype(np.float32)
+            beta = np.where(alive, random.normal(0, 0.1, count), 0).astype(np.float32)
+            mean, variance = random.normal(0, 0.1, count), random.uniform(0.5, 1.5, count)
+            layer.set_weights([gamma, beta, mean.astype(np.float32), variance.astype(np.float32)])
+    path = tmp_path_factory.mktemp("wide") / "wide.keras"
+    info = ModelInfo("edgenet", LABELS, "toy", "argmax", PRIOR, {"val_accuracy": 1.0}, {"width": 1.0, "dropout": 0.3})
+    save_model(core, info, path)
+    return path
+
+
+def test_channels_with_scale_0_are_removed(
+    narrow_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
+) -> None:
+    out = tmp_path / "slim.keras"
+    narrow_tool.narrow(wide, out, width=0.75)
+    before, _ = load_model(wide)
+    after, info = load_model(out)
+    assert after.count_params() < 0.65 * before.count_params()
+    np.testing.assert_allclose(np.asarray(after(grey_faces)), np.asarray(before(grey_faces)), atol=1e-4)
+    assert (info.settings["width"], info.validation, info.labels) == (0.75, {}, LABELS)
+
+
+@pytest.mark.parametrize("width", [1.0, 2.0, 0.0, -1.0])
+def test_width_must_be_below_the_width_of_the_model(
+    narrow_tool: ModuleType, wide: Path, tmp_path: Path, width: float
+) -> None:
+    with pytest.raises(UsageError, match="expected a value above 0 and below 1"):
+        narrow_tool.narrow(wide, tmp_path / "x.keras", width=width)
+
+
+def test_width_must_not_change_the_layers(narrow_tool: ModuleType, wide: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="changes the layers"):
+        narrow_tool.narrow(wide, tmp_path / "x.keras", width=0.5)
+
+
+def test_narrow_rejects_other_backbones_and_invalid_outputs(
+    narrow_tool: ModuleType, wide: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.keras"
+    save_model(build_core("edgenet-sep", 2), ModelInfo("edgenet-sep", LABELS, "toy", "argmax", PRIOR, {}), other)
+    with pytest.raises(ModelError, match="only edgenet"):
+        narrow_tool.narrow(other, tmp_path / "x.keras", width=0.5)
+    with pytest.raises(OutputError, match="cannot write"):
+        narrow_tool.narrow(wide, tmp_path / "none" / "x.keras", width=0.75)
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        narrow_tool.narrow(wide, tmp_path / "folder.keras", width=0.75)
+
+
+@pytest.mark.parametrize(("out", "code"), [("slim.keras", 0), ("slim.onnx", 2), ("none/slim.keras", 6)])
+def test_narrow_command_exit_codes(
+    run_tool: Callable[..., int], narrow_tool: ModuleType, wide: Path, tmp_path: Path, out: str, code: int
+) -> None:
+    assert run_tool(narrow_tool, wide, "--width", 0.75, "--out", tmp_path / out) == code
+    assert (tmp_path / out).is_file() == (code == 0)

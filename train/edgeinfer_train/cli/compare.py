@@ -1,0 +1,40 @@
+"""The `compare` command: rank finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeinfer_train.cli.files import JsonOption, check_outputs, convert_write_errors, write_json
+from edgeinfer_train.cli.terminal import require_modules
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished run folders.", show_default=False)],
+    onnx: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.onnx",
+            help="ONNX file outside its run folder, with its export report beside it. Repeatable.",
+        ),
+    ] = None,
+    json_file: JsonOption = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Plot accuracy against cost.")] = None,
+) -> None:
+    """Rank runs by accuracy, list their costs, and mark the Pareto front."""
+    check_outputs(json_file, picture)
+    if picture is not None:
+        require_modules("matplotlib")
+    from edgeinfer_train.cli.tables import leaderboard_table
+    from edgeinfer_train.evaluation import plots
+    from edgeinfer_train.evaluation.compare import compare as rank
+
+    leaderboard = rank(runs, onnx=onnx or ())
+    typer.echo(leaderboard_table(leaderboard))
+    if json_file is not None:
+        write_json(leaderboard.to_mapping(), json_file)
+    if picture is not None:
+        with convert_write_errors(picture):
+            plots.accuracy_against_cost(leaderboard, picture)

@@ -1,0 +1,52 @@
+"""Output files of the commands: checks before the work starts, and error handling while writing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeinfer.errors import OutputError, UsageError
+
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the results as JSON.")]
+
+
+def check_outputs(json_file: Path | None, picture: Path | None) -> None:
+    """Validate output paths before any work starts.
+
+    Raises:
+        UsageError: the picture is not a `.png` file.
+        OutputError: a parent folder does not exist.
+    """
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise UsageError(f"invalid picture file {picture}: expected a .png file")
+    for path in (json_file, picture):
+        if path is not None and not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist; create it first")
+
+
+def write_json(values: dict[str, Any], path: Path) -> None:
+    """Write a mapping as indented JSON.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with convert_write_errors(path):
+        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def convert_write_errors(path: Path) -> Iterator[None]:
+    """Convert an OSError in the block into an OutputError that names `path`.
+
+    Raises:
+        OutputError: `path` cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,89 @@
+"""The `prepare` command: convert a published data set into the training layout."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edgeinfer.system.stderr import silenced
+from edgeinfer_train.cli.files import check_outputs
+from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_modules
+from edgeinfer_train.datasets.prepare import SourceKind
+from edgeinfer_train.datasets.prepare.ferplus import NeutralRule
+from edgeinfer_train.labels import LabelMode
+
+if TYPE_CHECKING:
+    from edgeinfer_train.datasets.prepare.writing import PrepareReport
+
+ClassCount = Literal["7", "8"]
+
+
+def prepare(
+    kind: Annotated[SourceKind, typer.Argument(help="Layout of the source.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Folder, zip or CSV file as published.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Data folder to write.", show_default=False)],
+    *,
+    classes: Annotated[ClassCount, typer.Option(help="Number of labels; 8 includes contempt.")] = "7",
+    label_mode: Annotated[
+        LabelMode | None,
+        typer.Option(
+            help="Default label mode of fit and evaluate. Default: votes if the source has votes, else argmax."
+        ),
+    ] = None,
+    neutral_rule: Annotated[
+        NeutralRule,
+        typer.Option(help="others: if neutral wins, use the strongest other emotion that has a vote (ferplus)."),
+    ] = "plurality",
+    folds: Annotated[int | None, typer.Option(help="Number of folds by subject (ckplus). Default: 5.")] = None,
+    fold: Annotated[int | None, typer.Option(help="Fold used for validation, from 1 (ckplus). Default: 1.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed of the validation split (all but ferplus). Default: 0.")
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(help="Draw label counts and sample faces into this .png file.", show_default=False),
+    ] = None,
+) -> None:
+    """Convert a data set into class folders, with a votes file if the source has votes."""
+    check_outputs(None, summary)
+    require_modules("pandas", *(() if summary is None else ("matplotlib",)))
+    from edgeinfer_train.datasets.prepare import prepare as prepare_data
+    from edgeinfer_train.datasets.summary import save_summary
+
+    count: Literal[7, 8] = 8 if classes == "8" else 7
+    # libpng writes about broken pictures to file descriptor 2, which a live progress bar needs.
+    with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else silenced(native_only=True):
+        report = prepare_data(
+            kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,
+            folds=folds, fold=fold, seed=seed, progress=progress,
+        )  # fmt: skip
+    _print_report(report, out)
+    if summary is not None:
+        save_summary(out, summary)
+        typer.echo(f"counts and sample faces are in {summary}")
+
+
+def _print_report(report: PrepareReport, out: Path) -> None:
+    """Print the tables to stdout, warnings to stderr."""
+    from edgeinfer_train.cli.tables import counts_table, skipped_table
+    from edgeinfer_train.datasets.load import SKIPPED_FILE, read_info
+
+    typer.echo(f"{counts_table(report)}\n\n{skipped_table(report)}")
+    if report.skipped:
+        typer.echo(f"all skipped rows are in {out / SKIPPED_FILE}")
+    typer.echo(f"labels by {read_info(out).protocol()}; splits {report.split_rule}")
+    typer.echo(
+        f"{report.written:,} new files in {out}" if report.written else f"{out} was already complete; nothing written"
+    )
+    if report.absent:
+        print_notice(f"the source has no {' and no '.join(report.absent)} images; {out} lacks these splits")
+    for split, counts in report.counts.items():
+        empty = [label for label, count in counts.items() if not count]
+        if empty:
+            print_notice(f"warning: the {split} split has no face of {', '.join(empty)}")
+    for (first, second), number in report.duplicates.items():
+        consequence = "; training excludes them" if first == "train" else ""
+        print_notice(f"warning: {number:,} {first} faces have the same pixels as a {second} face{consequence}")
