@@ -1,35 +1,49 @@
-"""What a source gives and what it is, and how its pictures are turned."""
+"""Source roles, capture settings and the names of source modes and pixel layouts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Literal, Protocol, Self, get_args, runtime_checkable
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING, Literal, Protocol, Self, get_args, runtime_checkable
 
 from edgeinfer.errors import UsageError
-from edgeinfer.results import Frame
+
+if TYPE_CHECKING:
+    from edgeinfer.results import Frame, Image, SourceState
 
 Turn = Literal["auto", "0", "90", "180", "270"]
 TURNS: tuple[Turn, ...] = get_args(Turn)
-_CLOCKWISE = {"90": cv2.ROTATE_90_CLOCKWISE, "180": cv2.ROTATE_180, "270": cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+Mode = Literal["auto", "file", "live"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+Pixels = Literal["bgr24", "rgb24", "gray", "yuv420p"]
+PIXELS: tuple[Pixels, ...] = get_args(Pixels)
+
+MAX_SIDE = 16_384
+MAX_FPS = 1000
 
 
 @runtime_checkable
 class Source(Protocol):
-    """The role of whatever gives frames. A context manager that can be iterated once.
+    """An iterable of frames and a context manager. A source can be iterated once.
 
     Attributes:
-        name: for people and outputs, free of credentials.
-        live: whether frames come in real time, so that a slow reader falls behind.
-        continuous: whether frames follow each other, as in a video; pictures of a folder do not.
-        fps: frames a second where the source tells, else None.
-        frame_count: frames in all where the source tells, else None.
-        dropped: frames read so far and never given, since a newer one was there.
-        skipped: frames so far that could not be decoded.
+        name: Display name, free of credentials.
+        live: True if frames arrive in real time, so that a slow consumer falls behind.
+        continuous: True if frames follow each other in time, as in a video; False for unrelated pictures.
+        fps: Nominal frames per second, or None if unknown.
+        frame_count: Total number of frames, or None if unknown.
+        dropped: Number of frames read but not yielded because a newer one was available.
+        skipped: Number of frames that could not be decoded.
+
+    Example:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
+        ...     isinstance(source, edgeinfer.Source), source.live, source.continuous
+        (True, False, True)
     """
 
     name: str
@@ -47,21 +61,48 @@ class Source(Protocol):
     ) -> bool | None: ...
 
 
+@runtime_checkable
+class ReconnectingSource(Source, Protocol):
+    """A live source that reopens the underlying source after a loss and publishes its connection state."""
+
+    @property
+    def reconnects(self) -> int:
+        """Number of times that frames resumed after a loss."""
+
+    @property
+    def waits_for_source(self) -> bool:
+        """True if the retry limit allows the underlying source to be unavailable at start-up."""
+
+    def add_state_listener(self, listener: Callable[[SourceState], None]) -> None:
+        """Register a callback that receives every later change of state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What is asked of a camera, and how its pictures, or those of any other source, are turned.
+    """Capture settings requested from a camera, and the orientation applied to the frames of any source.
 
     Attributes:
-        size_wh: width and height in pixels; a camera takes the nearest that it has, a stream of raw frames on stdin
-            has exactly this one. None is the camera's own choice, 640 by 480 for a CSI camera.
-        fps: frames a second; a camera takes the nearest that it has. On stdin, which tells no times, they are taken
-            from this rate.
-        rotate: degrees clockwise; "auto" as the file says of itself.
-        flip: mirror left and right, after turning.
-        pixels: layout of raw frames on stdin by FFmpeg's name, None for MJPEG.
+        size_wh: (width, height) in pixels, each 1 to 16384. A camera uses its nearest mode; raw frames on stdin must
+            have exactly this size. None selects the camera's default (640x480 for a CSI camera).
+        fps: Frames per second, more than 0 and at most 1000. A camera uses its nearest rate. Input on stdin has no
+            timestamps; with `fps`, they are computed from this rate.
+        rotate: Clockwise rotation in degrees; "auto" applies the orientation stored in the file.
+        flip: True to mirror horizontally, after the rotation.
+        pixels: FFmpeg name of the pixel layout of raw frames on stdin: "bgr24", "rgb24", "gray" or "yuv420p". None
+            if stdin carries MJPEG.
 
     Raises:
-        UsageError: a value is out of bounds.
+        UsageError: A value is out of range.
+
+    Example:
+        >>> import edgeinfer
+        >>> capture = edgeinfer.Capture(size_wh=(1280, 720), fps=15, rotate="90")
+        >>> capture.size_wh
+        (1280, 720)
+        >>> edgeinfer.Capture(fps=0)
+        Traceback (most recent call last):
+        ...
+        edgeinfer.errors.UsageError: invalid frame rate 0: expected more than 0 and at most 1000 frames per second
     """
 
     size_wh: tuple[int, int] | None = None
@@ -71,25 +112,42 @@ class Capture:
     pixels: str | None = None
 
     def __post_init__(self) -> None:
-        if self.size_wh is not None and not all(1 <= side <= 16_384 for side in self.size_wh):
-            raise UsageError(f"a size of {self.size_wh[0]}x{self.size_wh[1]} is out of bounds; a side is 1 to 16384")
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise UsageError(f"{self.fps} frames a second are out of bounds; give more than 0, up to 1000")
+        if self.size_wh is not None and not all(1 <= side <= MAX_SIDE for side in self.size_wh):
+            raise UsageError(
+                f"invalid size {self.size_wh[0]}x{self.size_wh[1]}: expected a width and height of 1 to {MAX_SIDE}"
+            )
+        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
+            raise UsageError(
+                f"invalid frame rate {self.fps}: expected more than 0 and at most {MAX_FPS} frames per second"
+            )
         if self.rotate not in TURNS:
-            raise UsageError(f"rotate is {self.rotate!r}; choose one of {', '.join(TURNS)}")
+            raise UsageError(f"invalid rotation {self.rotate!r}: expected one of {', '.join(TURNS)}")
 
     def turned(self, frame: Frame) -> Frame:
-        """The frame with its picture turned and mirrored; what "auto" knows was done by whoever read it."""
-        if self.rotate not in _CLOCKWISE and not self.flip:
+        """Return the frame rotated, then mirrored.
+
+        "auto" leaves the frame unchanged, because the decoder has already applied the stored orientation.
+
+        Args:
+            frame: Frame with an (H, W, 3) uint8 BGR image.
+
+        Returns:
+            The same frame if there is nothing to do; otherwise a copy with a new image, of shape (W, H, 3) after a
+            rotation by 90 or 270 degrees. Index and timestamps are unchanged.
+        """
+        if self.rotate in ("auto", "0") and not self.flip:
             return frame
-        image = cv2.rotate(frame.image, _CLOCKWISE[self.rotate]) if self.rotate in _CLOCKWISE else frame.image
-        image = cv2.flip(image, 1) if self.flip else image
-        return replace(frame, image=np.asarray(image, dtype=np.uint8))
+        return replace(frame, image=_oriented(frame.image, self.rotate, flip=self.flip))
 
 
-Mode = Literal["auto", "file", "live"]
-MODES: tuple[Mode, ...] = get_args(Mode)
+def _oriented(image: Image, rotate: Turn, *, flip: bool) -> Image:
+    import cv2
+    import numpy as np
 
-
-Pixels = Literal["bgr24", "rgb24", "gray", "yuv420p"]
-PIXELS: tuple[Pixels, ...] = get_args(Pixels)
+    rotations = {
+        "90": cv2.ROTATE_90_CLOCKWISE,
+        "180": cv2.ROTATE_180,
+        "270": cv2.ROTATE_90_COUNTERCLOCKWISE,
+    }
+    rotated = cv2.rotate(image, rotations[rotate]) if rotate in rotations else image
+    return np.asarray(cv2.flip(rotated, 1) if flip else rotated, dtype=np.uint8)

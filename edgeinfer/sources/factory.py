@@ -10,7 +10,8 @@ from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError
 from edgeinfer.plugins import plugin
 from edgeinfer.results import Frame
 from edgeinfer.sources.base import MODES, Capture, Mode, Source
-from edgeinfer.sources.live import LiveSource, within
+from edgeinfer.sources.connection import open_within
+from edgeinfer.sources.live import LiveSource
 from edgeinfer.sources.picamera import PREFIX as CSI
 from edgeinfer.sources.picamera import open_picamera
 from edgeinfer.sources.pictures import PICTURE_SUFFIXES, PictureSource
@@ -58,7 +59,7 @@ def open_source(
     else:
         name = f"/dev/video{text}" if text.isdecimal() else without_credentials(text)
         try:
-            opened = within(deadlines.open_s, reopen, name)
+            opened = open_within(deadlines.open_s, reopen, name)
         except SourceError:
             if mode == "file" or not deadlines.allows(1, opened=False):
                 raise

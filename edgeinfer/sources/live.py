@@ -1,10 +1,9 @@
-"""A source in real time: a thread of its own reads it and keeps the newest frame only; what is lost comes back."""
+"""Live source: a reader thread keeps only the newest frame and reopens the source after a loss."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,35 +13,41 @@ import cv2
 from edgeinfer.errors import SourceError, SourceLostError
 from edgeinfer.results import Frame, SourceState, State
 from edgeinfer.sources.base import Source
+from edgeinfer.sources.clock import Clock, SystemClock
+from edgeinfer.sources.connection import Connection
 from edgeinfer.sources.retry import Patience
 from edgeinfer.system.hardware import release_free_memory
 from edgeinfer.units import backoff_s
 
 CLOSING_S = 1.0
-"""How long closing waits for a read that is under way, in seconds. A camera gives a frame well within it."""
-MOST_STUCK = 3
-"""Reads that may hang at once; while so many do, nothing more is opened."""
+"""Maximum time in seconds that closing waits for a pending read. A camera delivers a frame well within it."""
+MAX_STUCK_READS = 3
+"""Number of concurrently hanging reads at which no further connection is opened."""
 _log = logging.getLogger(__name__)
+
+StateListener = Callable[[SourceState], None]
 
 
 class LiveSource(AbstractContextManager["LiveSource"]):
-    """The newest frame of another source; what nobody fetched in time is dropped and counted.
+    """The newest frame of an underlying source; frames that are not consumed in time are dropped and counted.
 
-    Each connection is read, and opened and closed, by a thread of its own, since a capture that is released during a
-    read crashes. A read that is stuck is left behind: it holds neither this source nor the end of the program, and what
-    it still gives is thrown away.
+    One thread per connection opens, reads and closes the underlying source, because releasing a capture during a read
+    crashes. A read that hangs is abandoned: it blocks neither this source nor process exit, and any frames that it
+    still delivers are discarded.
 
     Attributes:
-        name: of the other source.
+        name: Name of the underlying source.
         live: True.
-        continuous: whether frames follow each other.
-        fps: frames a second where the other source tells, else None.
-        frame_count: frames in all where it tells, else None.
-        dropped: frames that were read and never given.
-        skipped: frames that could not be decoded.
-        reconnects: how often it came back.
-        paced: whether frames wait for their presentation time.
-        listener: told of every change of state, in the thread that fetches the frames.
+        continuous: True if frames follow each other in time.
+        fps: Nominal frames per second of the underlying source, or None if unknown.
+        frame_count: Number of frames of the underlying source, or None if unknown.
+        dropped: Number of frames read but not yielded.
+        skipped: Number of frames that could not be decoded.
+        reconnects: Number of times that frames resumed after a loss.
+        patience: Timeouts and retry limit.
+        paced: True if each frame is held back until its presentation time.
+        listener: Callback of the application, or None. It receives every change of state in the thread that
+            iterates over the frames, before the listeners added with `add_state_listener`.
     """
 
     live = True
@@ -55,232 +60,194 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         reopen: Callable[[], Source] | None = None,
         patience: Patience | None = None,
         paced: bool = False,
+        clock: Clock | None = None,
+        backoff: Callable[[int], float] | None = None,
     ) -> None:
-        """Take over a source; reading starts with the iteration.
+        """Take ownership of a source. Reading starts with the iteration.
 
         Args:
-            source: closed by this one; None for one that could not be opened yet.
-            name: needed in its place.
-            reopen: opens it again when it is lost; None gives up at once.
-            patience: deadlines and tries; without `reopen` there are none.
-            paced: hold each frame back until its presentation time, counted from the first, as a player does. For a
-                file, which could be read faster.
+            source: Underlying source, closed by this one; None if it could not be opened yet.
+            name: Name to use if `source` is None.
+            reopen: Function that opens the underlying source again; None disables retries and timeouts.
+            patience: Timeouts and retry limit; ignored without `reopen`.
+            paced: Hold each frame back until its presentation time, counted from the first frame, as a video player
+                does. For files, which could be read faster than real time.
+            clock: Clock for timeouts and pacing.
+            backoff: Function from the number of consecutive failures to the pause in seconds before the next try.
         """
         self.name = source.name if source else name
         self.continuous = source.continuous if source else True
         self.fps, self.frame_count = (source.fps, source.frame_count) if source else (None, None)
         self.dropped = self.skipped = self.reconnects = 0
-        self.listener: Callable[[SourceState], None] | None = None
+        self.listener: StateListener | None = None
         self.patience = patience or Patience()
-        self._reopen, self.paced = reopen, paced
-        self._changed = threading.Condition()
+        self.paced = paced
+        self._listeners: list[StateListener] = []
+        self._reopen = reopen
+        self._clock, self._backoff = clock or SystemClock(), backoff or backoff_s
+        self._condition = threading.Condition()
         self._newest: Frame | None = None
         self._closing = False
-        self._first, self._current = source, None if source is None else _Connection(self, lambda: source)
-        self._stuck: list[_Connection] = []
-        self._read, self._failures, self._given = 0, int(source is None), False
+        self._initial_source = source
+        self._connection = None if source is None else Connection(self, lambda: source, name=self.name)
+        self._stuck: list[Connection] = []
+        self._frames_read, self._failures, self._delivered = 0, int(source is None), False
         self._first_s: float | None = None
-        self._troubled = False
+        self._playback_start_s: float | None = None
+        self._recovering = False
+
+    @property
+    def waits_for_source(self) -> bool:
+        """True if the retry limit allows the underlying source to be unavailable at start-up."""
+        return self.patience.allows(1, opened=False)
+
+    def add_state_listener(self, listener: StateListener) -> None:
+        """Register a callback that receives every later change of state.
+
+        Args:
+            listener: Called in the thread that iterates over the frames. `listener`, the application's own callback,
+                stays in place.
+        """
+        self._listeners.append(listener)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give the newest frame each time, waiting for one where there is none.
+        """Yield the newest frame each time; block while there is none.
 
-        `index` counts what was read, so a gap is what was dropped. `captured_s` tells a frame's age. Time and index go
-        on over a loss.
+        `index` counts the frames read, so a gap equals the number of dropped frames. `captured_s` gives a frame's age.
+        Timestamps and indices continue across reconnects.
 
         Raises:
-            SourceError: whatever opening or reading the other source raises, after its last frame was given and the
-                last retry failed.
-            SourceLostError: it had given frames, and could not be opened again.
+            SourceError: Opening or reading the underlying source failed and the last retry failed too; raised after
+                the last frame was yielded.
+            SourceLostError: The source had yielded frames and could not be reopened.
         """
-        if self._first is None:
-            self._tell("lost", f"{self.name} cannot be opened yet")
-        while (current := self._connect()) is not None:
+        if self._initial_source is None:
+            self._publish("lost", f"{self.name} cannot be opened yet")
+        while (connection := self._connect()) is not None:
             state: State = "connecting"
-            while (frame := self._take(current, state)) is not None:
+            while (frame := self._next_frame(connection, state)) is not None:
                 if state == "connecting":
                     state = "live"
-                    self._tell(state, f"{self.name} gives frames")
+                    self._publish(state, f"receiving frames from {self.name}")
                 yield frame
-            if not self._lost(current):
+            if not self._retries_after(connection):
                 return
 
-    def _connect(self) -> _Connection | None:
-        """Start reading, after a pause where something failed before; None when this source was closed."""
+    def _connect(self) -> Connection | None:
+        """Start reading, after the backoff if an earlier attempt failed; return None if this source was closed."""
         if self._failures:
-            until_s = time.monotonic() + backoff_s(self._failures)
-            with self._changed:
-                while not self._closing and (left_s := until_s - time.monotonic()) > 0:
-                    self._changed.wait(left_s)
+            with self._condition:
+                self._clock.wait_for(self._condition, lambda: self._closing, self._backoff(self._failures))
             if self._closing:
                 return None
-        self._tell("connecting", f"{self.name} is opened")
-        if self._current is None or self._current.begun:
-            self._current = _Connection(self, self._open_again)
-        self._current.begin()
-        return self._current
+        self._publish("connecting", f"opening {self.name}")
+        if self._connection is None or self._connection.started:
+            self._connection = Connection(self, self._open_again, name=self.name)
+        self._connection.start()
+        return self._connection
 
     def _open_again(self) -> Source:
-        if self._reopen is None or sum(not stuck.ended for stuck in self._stuck) >= MOST_STUCK:
-            raise SourceError(f"{self.name} is not opened again while {MOST_STUCK} reads of it hang")
+        if self._reopen is None or sum(not stuck.closed for stuck in self._stuck) >= MAX_STUCK_READS:
+            raise SourceError(f"{self.name} is not reopened while {MAX_STUCK_READS} earlier reads hang")
         return self._reopen()
 
-    def _take(self, current: _Connection, state: State) -> Frame | None:
-        """The next frame; None when the connection ended, or gave none for too long."""
-        limit_s = None
+    def _next_frame(self, connection: Connection, state: State) -> Frame | None:
+        """Return the next frame, or None if the connection ended or timed out."""
+        timeout_s = None
         if self._reopen is not None:
-            limit_s = self.patience.open_s if state == "connecting" else self.patience.stall_s
-        with self._changed:
-            in_time = self._changed.wait_for(lambda: self._newest is not None or current.ended, limit_s)
+            timeout_s = self.patience.open_s if state == "connecting" else self.patience.stall_s
+        with self._condition:
+            in_time = self._clock.wait_for(
+                self._condition, lambda: self._newest is not None or connection.closed, timeout_s
+            )
             frame, self._newest = self._newest, None
             if not in_time:
-                current.abandoned = True
-                current.error = SourceLostError(f"{self.name} gave no frame for {limit_s:g} s")
+                connection.abandoned = True
+                connection.error = SourceLostError(f"{self.name} gave no frame for {timeout_s:g} s")
             if frame is not None:
-                self.reconnects += self._given and self._failures > 0
-                self._given, self._failures = True, 0
+                self.reconnects += self._delivered and self._failures > 0
+                self._delivered, self._failures = True, 0
             return frame
 
-    def _lost(self, current: _Connection) -> bool:
-        """Judge the end of a connection: whether to open it again.
+    def _retries_after(self, connection: Connection) -> bool:
+        """Handle the end of a connection and return True if the source is to be reopened.
 
         Raises:
-            SourceError: there was an error, and no try is left.
+            SourceError: The connection failed and no retry is left.
         """
-        if current.error is None:
+        if connection.error is None:
             return False
-        if self._reopen is None or not isinstance(current.error, (OSError, cv2.error)):
-            raise current.error
-        self._tell("stalled" if current.abandoned else "lost", str(current.error))
-        if current.abandoned:
-            self._stuck = [stuck for stuck in (*self._stuck, current) if not stuck.ended]
+        if self._reopen is None or not isinstance(connection.error, (OSError, cv2.error)):
+            raise connection.error
+        self._publish("stalled" if connection.abandoned else "lost", str(connection.error))
+        if connection.abandoned:
+            self._stuck = [stuck for stuck in (*self._stuck, connection) if not stuck.closed]
         self._failures += 1
         release_free_memory()
-        if self.patience.allows(self._failures, opened=self._given):
+        if self.patience.allows(self._failures, opened=self._delivered):
             return True
-        if not self._given:
-            raise current.error
+        if not self._delivered:
+            raise connection.error
         raise SourceLostError(
-            f"{self.name} was lost after {self._read} frames and did not come back; check its cable or network, "
-            "or give more retries"
-        ) from current.error
+            f"{self.name} was lost after {self._frames_read} frames and could not be reopened; check its cable or "
+            "network, or increase `retries`"
+        ) from connection.error
 
-    def _tell(self, state: State, detail: str) -> None:
-        now_s = 0.0 if self._first_s is None else time.monotonic() - self._first_s
-        bad = state in ("stalled", "lost")
-        # Who read of a loss wants to read of its end.
-        told = bad or (state == "live" and self._troubled)
-        _log.log(logging.WARNING if told else logging.INFO, "%s: %s", state, detail)
-        self._troubled = bad or (self._troubled and state != "live")
-        if self.listener is not None:
-            self.listener(SourceState(state, now_s, detail))
+    def _publish(self, state: State, detail: str) -> None:
+        now_s = 0.0 if self._first_s is None else self._clock.now_s() - self._first_s
+        failed = state in ("stalled", "lost")
+        # The recovery is logged at the level of the loss, so that a log of warnings shows both.
+        level = logging.WARNING if failed or (state == "live" and self._recovering) else logging.INFO
+        _log.log(level, "%s: %s", state, detail)
+        self._recovering = failed or (self._recovering and state != "live")
+        change = SourceState(state, now_s, detail)
+        for listener in (self.listener, *self._listeners):
+            if listener is not None:
+                listener(change)
 
-    def put(self, connection: _Connection, frame: Frame, due_s: float | None) -> bool:
-        """Make a frame of a connection the newest one, when it is due; whether reading goes on."""
-        with self._changed:
-            if due_s is not None:
-                while not self._closing and (left_s := due_s - time.monotonic()) > 0:
-                    self._changed.wait(left_s)
-                frame = replace(frame, captured_s=time.monotonic())
+    def receive(self, connection: Connection, frame: Frame) -> bool:
+        """Make a frame the newest one, at its presentation time if paced; return False to stop reading."""
+        with self._condition:
+            if self.paced:
+                frame = self._hold_back(frame)
             if self._closing or connection.abandoned:
                 return False
             self.dropped += self._newest is not None
-            self._newest = self._numbered(frame)
-            self._changed.notify_all()
+            self._newest = self._renumber(frame)
+            self._condition.notify_all()
             return True
 
-    def _numbered(self, frame: Frame) -> Frame:
-        """The frame on the clock and in the count of all connections."""
-        index, self._read = self._read, self._read + 1
-        captured_s = time.monotonic() if frame.captured_s is None else frame.captured_s
-        self._first_s = captured_s if self._first_s is None else self._first_s
-        at_s = frame.timestamp_s if self._reopen is None else captured_s - self._first_s
-        return replace(frame, index=index, timestamp_s=at_s)
+    def _hold_back(self, frame: Frame) -> Frame:
+        """Wait until a frame's presentation time and set its capture time; the caller holds the lock."""
+        now_s = self._clock.now_s()
+        if self._playback_start_s is None:
+            self._playback_start_s = now_s - frame.timestamp_s
+        left_s = self._playback_start_s + frame.timestamp_s - now_s
+        if left_s > 0:
+            self._clock.wait_for(self._condition, lambda: self._closing, left_s)
+        return replace(frame, captured_s=self._clock.now_s())
 
-    def end(self, connection: _Connection, skipped: int) -> None:
-        """A connection is closed."""
-        with self._changed:
-            connection.ended = True
+    def _renumber(self, frame: Frame) -> Frame:
+        """Return a frame with the index and timestamp that continue over all connections."""
+        index, self._frames_read = self._frames_read, self._frames_read + 1
+        captured_s = self._clock.now_s() if frame.captured_s is None else frame.captured_s
+        self._first_s = captured_s if self._first_s is None else self._first_s
+        timestamp_s = frame.timestamp_s if self._reopen is None else captured_s - self._first_s
+        return replace(frame, index=index, timestamp_s=timestamp_s)
+
+    def connection_closed(self, connection: Connection, skipped: int) -> None:
+        """Record the end of a connection and wake the consumer."""
+        with self._condition:
+            connection.closed = True
             self.skipped += skipped
-            self._changed.notify_all()
+            self._condition.notify_all()
 
     def __exit__(self, *_: object) -> None:
-        """Stop reading; waits for a read under way, but not for long."""
-        with self._changed:
+        """Stop reading and wait up to `CLOSING_S` for a pending read."""
+        with self._condition:
             self._closing = True
-            self._changed.notify_all()
-        if self._current is not None and self._current.begun:
-            self._current.join(CLOSING_S)
-        elif self._first is not None:
-            self._first.__exit__(None, None, None)
-
-
-class _Connection:
-    """One life of a source, from its opening to its close, in a thread of its own.
-
-    Attributes:
-        begun: the thread runs, or ran.
-        ended: it is closed.
-        abandoned: nobody wants its frames any more.
-        error: why it ended, None where it was read to its end.
-    """
-
-    def __init__(self, owner: LiveSource, opening: Callable[[], Source]) -> None:
-        self._owner, self._opening = owner, opening
-        self.begun = self.ended = self.abandoned = False
-        self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name=f"reads {owner.name}", daemon=True)
-
-    def begin(self) -> None:
-        self.begun = True
-        self._thread.start()
-
-    def join(self, seconds: float) -> None:
-        """Wait a little for a read under way."""
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        skipped = 0
-        try:
-            with self._opening() as source:
-                started: float | None = None
-                for frame in source:
-                    started = time.monotonic() - frame.timestamp_s if started is None else started
-                    due_s = started + frame.timestamp_s if self._owner.paced else None
-                    if not self._owner.put(self, frame, due_s):
-                        break
-                skipped = source.skipped
-        except Exception as error:  # raised again where the frames are fetched
-            if not self.abandoned:
-                self.error = error
-        self._owner.end(self, skipped)
-
-
-def within(seconds: float, opening: Callable[[], Source], name: str) -> Source:
-    """Open a source in another thread, so that a driver that hangs holds nobody.
-
-    Raises:
-        SourceError: it took too long, or whatever opening raises.
-    """
-    done: list[Source | Exception] = []
-    abandoned = threading.Event()
-
-    def work() -> None:
-        try:
-            opened = opening()
-        except Exception as error:  # raised again below
-            done.append(error)
-            return
-        done.append(opened)
-        if abandoned.is_set():
-            opened.__exit__(None, None, None)
-
-    thread = threading.Thread(target=work, name=f"opens {name}", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not done:
-        abandoned.set()
-        raise SourceError(f"{name} could not be opened within {seconds:g} s; check its cable or network")
-    if isinstance(done[0], Exception):
-        raise done[0]
-    return done[0]
+            self._condition.notify_all()
+        if self._connection is not None and self._connection.started:
+            self._connection.join(CLOSING_S)
+        elif self._initial_source is not None:
+            self._initial_source.__exit__(None, None, None)

@@ -114,7 +114,7 @@ def test_a_page_that_lives(browser: Any, camera: MjpegServer, port: int) -> None
 
         camera.behaviour = "stall"
         until(lambda: text(browser, "state") in ("stalled", "connecting"))
-        assert "gave no frame" in text(browser, "trouble") or "is opened" in text(browser, "trouble")
+        assert "gave no frame" in text(browser, "trouble") or "opening " in text(browser, "trouble")
         camera.behaviour = "play"
         until(lambda: text(browser, "state") == "live")
     until(lambda: text(browser, "state") in ("ended", "unreachable"))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import Box, EmotionClassifier, Pipeline, SourceLostError, UsageError, open_source, run
-from edgeinfer.cli.progress import in_words
+from edgeinfer.cli.progress import format_summary
 from edgeinfer.results import Frame
 from edgeinfer.sources import factory as sources
 from edgeinfer.sources.base import Source
@@ -88,7 +88,7 @@ def test_the_newest_frame_is_given_and_the_others_are_counted() -> None:
         with pytest.raises(SourceLostError):
             next(frames)
     assert camera.closed
-    assert camera.released_by == "reads fake"
+    assert camera.released_by == "read fake"
 
 
 def test_what_was_read_before_the_loss_is_still_given() -> None:
@@ -104,7 +104,7 @@ def test_waiting_is_sleeping_not_polling(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(threading, "Condition", CountingCondition)
     camera = Camera()
     with LiveSource(camera) as source:
-        condition = source._changed
+        condition = source._condition
         assert isinstance(condition, CountingCondition)
         threading.Timer(0.3, camera.show).start()
         next(iter(source))
@@ -119,7 +119,7 @@ def test_closing_leaves_a_stuck_read_behind(monkeypatch: pytest.MonkeyPatch) -> 
         camera.show()
         next(iter(source))
         camera.settle()  # the next read waits for a frame that does not come
-    readers = [thread for thread in threading.enumerate() if thread.name == "reads fake"]
+    readers = [thread for thread in threading.enumerate() if thread.name == "read fake"]
     assert [thread.daemon for thread in readers] == [True]  # so the program may end
     assert not camera.closed  # a capture must not be released during a read
     camera.lose()
@@ -208,8 +208,8 @@ def test_a_live_run_tells_its_delay_and_its_drops(classifier: EmotionClassifier,
     assert live.frames + live.dropped == 25
     assert live.delay_ms is not None
     assert 0 < live.delay_ms["p50"] <= live.delay_ms["p95"]
-    assert "from capture to result" in in_words(live)
+    assert "from capture to result" in format_summary(live)
     with open_source(clip) as source:
         file = run(source, pipeline())
     assert (file.delay_ms, file.dropped) == (None, None)
-    assert "live" not in in_words(file)
+    assert "live" not in format_summary(file)

@@ -19,7 +19,8 @@ import pytest
 from edgeinfer import Box, EmotionClassifier, Pipeline, SourceError, SourceLostError, open_source, run
 from edgeinfer.results import Frame, Result, SourceState
 from edgeinfer.sources.base import Source
-from edgeinfer.sources.live import MOST_STUCK, LiveSource, within
+from edgeinfer.sources.connection import open_within
+from edgeinfer.sources.live import MAX_STUCK_READS, LiveSource
 from edgeinfer.sources.retry import Patience, Retries
 from tools.fakes import FakeDetector, FakeSource
 from tools.mjpeg_server import Behaviour, MjpegServer
@@ -87,7 +88,7 @@ def test_what_is_lost_is_opened_again_and_counts_on() -> None:
     given, error = last_indices(source)
     assert isinstance(error, SourceLostError)
     assert error.exit_code == 7
-    assert "did not come back" in str(error)
+    assert "could not be reopened" in str(error)
     assert source.reconnects == 2
     assert len(given) + source.dropped == 7
     assert given[-1].index == 6
@@ -152,14 +153,14 @@ def test_reads_that_hang_do_not_pile_up() -> None:
     before = threading.active_count()
     with source:
         frames = iter(source)
-        for _ in range(MOST_STUCK):
+        for _ in range(MAX_STUCK_READS):
             next(frames)
         ended = threading.Timer(0.5, HangingSource.released.set)
         ended.start()
         next(frames)  # only when one of them came back
         ended.join()
-    assert plug.opened == MOST_STUCK
-    assert threading.active_count() <= before + MOST_STUCK + 1
+    assert plug.opened == MAX_STUCK_READS
+    assert threading.active_count() <= before + MAX_STUCK_READS + 1
 
 
 def test_opening_that_never_returns_is_given_up() -> None:
@@ -170,7 +171,7 @@ def test_opening_that_never_returns_is_given_up() -> None:
         return lossy()
 
     with pytest.raises(SourceError, match=r"door could not be opened within 0\.1 s"):
-        within(0.1, opening, "door")
+        open_within(0.1, opening, "door")
     never.set()
 
 
@@ -288,7 +289,7 @@ def test_the_command_ends_with_7_and_whole_outputs_when_a_server_is_gone(tmp_pat
         server.behaviour = "die"
         errors = run.communicate(timeout=60 * PATIENCE)[1]
     assert run.returncode == 7
-    assert "did not come back" in errors.splitlines()[-1]
+    assert "could not be reopened" in errors.splitlines()[-1]
     assert [line["state"] for line in lines_of(out, "source")] == ["connecting", "live", "lost", "connecting", "lost"]
     summary = lines_of(out, "summary")[0]
     assert summary["frames"] == len(lines_of(out, "frame"))
