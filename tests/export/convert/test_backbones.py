@@ -37,7 +37,7 @@ def faces(make_data: DataMaker) -> Path:
 def core_of(name: BackboneName) -> keras.Model:
     """An untrained network whose answers differ from face to face."""
     keras.utils.set_random_seed(1)
-    core = build_core(name, len(LABELS), image_size=BACKBONES[name].minimum)
+    core = build_core(name, len(LABELS), image_size=BACKBONES[name].min_image_size)
     for layer in core.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_variance.assign(layer.moving_variance * SPREAD.get(name, 0.1))
@@ -64,7 +64,7 @@ def test_the_whole_way(name: BackboneName, faces: Path, tmp_path: Path, monkeypa
     assert report.operators.get("Transpose", 0) == TRANSPOSES.get(name, 1)
     assert report.operators["QuantizeLinear"] > 0
 
-    side = BACKBONES[name].minimum
+    side = BACKBONES[name].min_image_size
     images = load_split(faces, "valid", size_hw=(side, side)).images
     expected = np.asarray(core.predict_on_batch(images))
     assert np.ptp(expected, axis=0).max() > 0.01, "a network that always says the same would prove nothing"

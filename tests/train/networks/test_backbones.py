@@ -78,7 +78,7 @@ def test_the_same_weights_fit_both_sizes(name: BackboneName) -> None:
 
 def scaled(name: BackboneName) -> NDArray[np.float32]:
     """What the pixels 0, 127 and 255 are when the first convolution meets them; (3, 3) by pixel and channel."""
-    side = BACKBONES[name].minimum
+    side = BACKBONES[name].min_image_size
     core = build_core(name, 2, image_size=side)
     faces = np.stack([np.full((side, side, 1), value, np.uint8) for value in (0, 127, 255)])
     first = next(layer for layer in core.layers if isinstance(layer, keras.layers.Conv2D))
@@ -124,7 +124,7 @@ def test_efficientnet_lite0_has_its_published_form() -> None:
 
 @each_backbone
 def test_an_image_size_below_the_minimum_is_refused(name: BackboneName) -> None:
-    minimum = BACKBONES[name].minimum
+    minimum = BACKBONES[name].min_image_size
     config = FitConfig.for_backbone(name)
     assert resolve(replace(config, image_size=minimum)).image_size == minimum
     with pytest.raises(ConfigError, match=f"image_size is {minimum - 1}; {name} takes {minimum} or more"):
@@ -135,7 +135,7 @@ def test_an_image_size_below_the_minimum_is_refused(name: BackboneName) -> None:
 def test_what_a_config_leaves_open_comes_from_the_backbone(name: BackboneName) -> None:
     found = resolve(FitConfig.for_backbone(name))
     published = name in ("vgg16", "resnet50", "xception", "inceptionv3", "mobilenetv2", "efficientnetb0")
-    assert found.image_size == BACKBONES[name].size
+    assert found.image_size == BACKBONES[name].image_size
     assert found.weights == ("imagenet" if published else "none")
 
 
@@ -162,7 +162,7 @@ def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_is_fitted_and_evaluated_from_scratch(
     tmp_path: Path, make_toy_data: Callable[..., Path], name: BackboneName
 ) -> None:
-    faces, side = make_toy_data(tmp_path / "data", train=16, valid=8), BACKBONES[name].minimum
+    faces, side = make_toy_data(tmp_path / "data", train=16, valid=8), BACKBONES[name].min_image_size
     config = replace(
         FitConfig.for_backbone(name), weights="none", image_size=side, epochs=1, batch_size=8, warmup_epochs=0.0,
         learning_rate=1e-3, ema_momentum=0.0, precision="float32", augment=AugmentConfig(mixup=0.0),

@@ -1,1 +1,1 @@
-"""Networks: backbones, edge networks, initial weights and the `.keras` file."""
+"""Networks: backbones, edge networks, initial weights, and reading and writing of `.keras` files."""

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0, which keras.applications does not have.
+"""EfficientNet-Lite0, which keras.applications does not include.
 
-Tan & Le 2019 (arXiv:1905.11946) in the variant that TensorFlow published for phones in 2020: no
-squeeze-and-excitation, ReLU6 in place of swish, a stem of 32 and a head of 1280 channels whatever the width.
+Tan & Le 2019 (arXiv:1905.11946), in the variant that TensorFlow published for phones in 2020: no squeeze-and-excitation,
+ReLU6 instead of swish, and a stem of 32 and a head of 1280 channels at any width.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ STAGES = (
 def efficientnet_lite0(x: Any) -> Any:
     """Build the network without its classifier.
 
-    Padding is TensorFlow's "same", which puts the odd pixel below and to the right, as in the training of the
-    published weights.
+    The padding is TensorFlow's "same", which adds the odd pixel at the bottom and on the right, as in the training of
+    the published weights.
 
     Args:
         x: (B, H, W, 3) scaled pixels.
@@ -34,27 +34,28 @@ def efficientnet_lite0(x: Any) -> Any:
     Returns:
         (B, 1280) feature vectors.
     """
-    x = _relu6(_normalized(layers.Conv2D, x, "stem", filters=32, kernel_size=3, strides=2))
+    x = _relu6(_normalized_conv(layers.Conv2D, x, "stem", filters=32, kernel_size=3, strides=2))
     position = 0
     for repeats, kernel, stride, expansion, channels in STAGES:
         for repeat in range(repeats):
             x = _block(x, f"block{position}", kernel, stride if repeat == 0 else 1, expansion, channels)
             position += 1
-    x = _relu6(_normalized(layers.Conv2D, x, "head", filters=1280, kernel_size=1))
+    x = _relu6(_normalized_conv(layers.Conv2D, x, "head", filters=1280, kernel_size=1))
     return layers.GlobalAveragePooling2D()(x)
 
 
 def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels: int) -> Any:
-    """An inverted residual (Sandler et al. 2018, arXiv:1801.04381)."""
-    y, entering = x, x.shape[-1]
+    """Build an inverted residual block (Sandler et al. 2018, arXiv:1801.04381)."""
+    y, input_channels = x, x.shape[-1]
     if expansion > 1:
-        y = _relu6(_normalized(layers.Conv2D, y, f"{name}_expand", filters=entering * expansion, kernel_size=1))
-    y = _relu6(_normalized(layers.DepthwiseConv2D, y, f"{name}_depthwise", kernel_size=kernel, strides=stride))
-    y = _normalized(layers.Conv2D, y, f"{name}_project", filters=channels, kernel_size=1)
-    return layers.Add()([x, y]) if stride == 1 and entering == channels else y
+        expanded = input_channels * expansion
+        y = _relu6(_normalized_conv(layers.Conv2D, y, f"{name}_expand", filters=expanded, kernel_size=1))
+    y = _relu6(_normalized_conv(layers.DepthwiseConv2D, y, f"{name}_depthwise", kernel_size=kernel, strides=stride))
+    y = _normalized_conv(layers.Conv2D, y, f"{name}_project", filters=channels, kernel_size=1)
+    return layers.Add()([x, y]) if stride == 1 and input_channels == channels else y
 
 
-def _normalized(convolution: Any, x: Any, name: str, **options: Any) -> Any:
+def _normalized_conv(convolution: Any, x: Any, name: str, **options: Any) -> Any:
     x = convolution(padding="same", use_bias=False, name=f"{name}_conv", **options)(x)
     return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(x)
 

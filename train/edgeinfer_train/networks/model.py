@@ -1,4 +1,4 @@
-"""The model that is saved: raw uint8 faces in, logits out, and what it was trained on in the same file."""
+"""Models and their `.keras` files: raw uint8 faces to logits, with labels and training metadata in the same file."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ INFO_MEMBER = "edgeinfer.json"
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a `.keras` file of ours says of itself.
+    """Metadata in a `.keras` file.
 
     Attributes:
-        backbone: registry name.
-        labels: names of the logits, in order.
-        dataset: name of the training data.
-        label_mode: the rule that made its labels.
-        prior: share of each label among the training faces, sums to 1.
-        validation: figures of the kept epoch on the validation split.
-        settings: of the run, as its `config.toml` holds them; empty in files of earlier versions.
-        commit: of the code that trained it, see `source_commit`; "" where that is not known.
+        backbone: Registry name of the backbone.
+        labels: Names of the logits, in order.
+        dataset: Name of the training data.
+        label_mode: Rule that produced the training labels, in words.
+        prior: Share of each label among the training faces; sums to 1.
+        validation: Metrics of the kept epoch on the validation split.
+        settings: Settings of the run, as in its `config.toml`; empty in files of earlier versions.
+        commit: Commit of the code that trained the model, see `source_commit`; "" if unknown.
     """
 
     backbone: str
@@ -60,21 +60,26 @@ def build_core(
     """Build the network that is saved and exported.
 
     Args:
-        backbone: registry name.
-        labels: number of logits.
-        image_size: side of the square input in pixels; 0 takes the backbone's own.
-        width: factor on the channels of an edge network.
-        dropout: share of features dropped before the head while training.
-        precision: dtype policy of its layers; weights and logits are float32 under either.
+        backbone: Registry name.
+        labels: Number of logits.
+        image_size: Side of the square input in pixels; 0 uses the backbone's default.
+        width: Channel multiplier of an edge network.
+        dropout: Share of features that are dropped before the head during training, 0..1.
+        precision: Dtype policy of the layers. Weights and logits are always float32.
 
     Returns:
         A Functional model from `image` (B, S, S, 1) uint8 to `logits` (B, labels) float32.
+
+    Example:
+        >>> core = build_core("edgenet", 7, width=0.25)
+        >>> core.input_shape, core.output_shape
+        ((None, 48, 48, 1), (None, 7))
     """
     spec = BACKBONES[backbone]
-    side = image_size or spec.size
-    with _policy(precision):
+    side = image_size or spec.image_size
+    with _dtype_policy(precision):
         image = keras.Input((side, side, 1), dtype="uint8", name="image")
-        features = spec.features(image, width)
+        features = spec.build_features(image, width)
         if dropout:
             features = layers.Dropout(dropout)(features)
         logits = layers.Dense(labels, dtype="float32", name="logits")(features)
@@ -82,20 +87,20 @@ def build_core(
 
 
 def backbone_of(core: keras.Model) -> keras.Model:
-    """The part of a core before its head and dropout, from `image` to feature vectors; it shares the weights."""
+    """Return the part of a core before dropout and head, from `image` to feature vectors. The weights are shared."""
     last = core.layers[-2]
     return keras.Model(core.input, last.input if isinstance(last, layers.Dropout) else last.output)
 
 
 def freeze(core: keras.Model, trainable_layers: int) -> None:
-    """Let only the head and the last layers of the backbone learn.
+    """Make only the head and the last layers of the backbone trainable.
 
-    Batch normalization in a frozen layer keeps its statistics and uses them in training, too.
+    Batch normalization in a frozen layer uses its stored statistics in training too, and does not update them.
 
     Args:
-        core: a network that `build_core` made.
-        trainable_layers: how many of the backbone's Keras layers learn, counted from its end, those without
-            weights included, as `model.layers[-N:]` does; 0 is none, -1 all.
+        core: Network built by `build_core`.
+        trainable_layers: Number of trainable Keras layers at the end of the backbone, counting layers without
+            weights, as in `model.layers[-N:]`; 0 freezes all, -1 none.
     """
     backbone = backbone_of(core).layers
     frozen = 0 if trainable_layers < 0 else max(0, len(backbone) - trainable_layers)
@@ -103,24 +108,24 @@ def freeze(core: keras.Model, trainable_layers: int) -> None:
         layer.trainable = position >= frozen
 
 
-def in_precision(core: keras.Model, precision: Precision) -> keras.Model:
-    """A core that computes under a dtype policy, with the same weights; its logits are float32 under either."""
+def with_precision(core: keras.Model, precision: Precision) -> keras.Model:
+    """Return a core with the same weights that computes under a dtype policy. Its logits remain float32."""
     if precision == "float32":
         return core
 
-    def under_policy(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         if layer is not core.layers[-1] and not isinstance(layer, layers.InputLayer):
             config["dtype"] = precision
         return type(layer).from_config(config)
 
-    clone = keras.models.clone_model(core, clone_function=under_policy, recursive=True)
+    clone = keras.models.clone_model(core, clone_function=clone_layer, recursive=True)
     clone.set_weights(core.get_weights())
     return clone
 
 
 @contextlib.contextmanager
-def _policy(precision: Precision) -> Iterator[None]:
+def _dtype_policy(precision: Precision) -> Iterator[None]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -133,8 +138,8 @@ def check_model_path(out: Path) -> None:
     """Validate the path of a `.keras` file to write.
 
     Raises:
-        UsageError: the suffix is not `.keras`.
-        OutputError: the parent folder does not exist.
+        UsageError: The suffix is not `.keras`.
+        OutputError: The parent folder does not exist.
     """
     if out.suffix.lower() != ".keras":
         raise UsageError(f"invalid model file {out}: expected a .keras file")
@@ -143,7 +148,7 @@ def check_model_path(out: Path) -> None:
 
 
 def save_model(model: keras.Model, info: ModelInfo, path: Path) -> None:
-    """Write a `.keras` file with its `ModelInfo` inside; the old file stays until the new one is whole."""
+    """Write a `.keras` file that includes its `ModelInfo`. An existing file is replaced once the new one is complete."""
     partial = path.with_name(f".{path.stem}.partial.keras")
     model.save(partial)
     with zipfile.ZipFile(partial, "a") as file:
@@ -151,55 +156,36 @@ def save_model(model: keras.Model, info: ModelInfo, path: Path) -> None:
     partial.replace(path)
 
 
-def source_commit() -> str:
-    """The commit of the checkout that this code runs from, "-dirty" behind it where files were changed.
-
-    Returns:
-        40 hexadecimal digits, or "" for an installed package or a machine without git.
-    """
-    here = Path(__file__)
-    try:
-        for arguments in (["ls-files", "--error-unmatch", here.name],
-                          ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]):  # fmt: skip
-            done = subprocess.run(  # noqa: S603 - arguments of our own
-                ["git", *arguments],  # noqa: S607
-                cwd=here.parent, capture_output=True, text=True, check=True, timeout=10,
-            )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
-
-
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Write the weights alone; the old file stays until the new one is whole."""
+    """Write the weights only. An existing file is replaced once the new one is complete."""
     partial = path.with_name(f".partial.{path.name}")
     model.save_weights(partial)
     partial.replace(path)
 
 
 def load_model(path: Path) -> tuple[keras.Model, ModelInfo]:
-    """Read a `.keras` file that `fit` wrote.
+    """Load a `.keras` file written by `fit`.
 
     Raises:
-        ModelNotFoundError: no such file.
-        ModelError: it is no Keras model, or not one of ours.
+        ModelNotFoundError: The file does not exist.
+        ModelError: The file is not a Keras model, or has no `ModelInfo`.
     """
     info = read_model_info(path)
     try:
         return keras.saving.load_model(path, compile=False), info
     except (ValueError, TypeError, OSError, KeyError) as error:
-        raise ModelError(f"{path} is not a Keras model that this Keras {keras.__version__} can load") from error
+        raise ModelError(f"{path} is not a Keras model that Keras {keras.__version__} can load") from error
 
 
 def read_model_info(path: Path) -> ModelInfo:
-    """Read labels, data set and prior from a `.keras` file.
+    """Read the metadata of a `.keras` file without loading the network.
 
     Raises:
-        ModelNotFoundError: no such file.
-        ModelError: it is no `.keras` file, or not one of ours.
+        ModelNotFoundError: The file does not exist.
+        ModelError: The file is not a `.keras` file, or has no `ModelInfo`.
     """
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {path}; expected a .keras file that `edgeinfer-train fit` wrote")
+        raise ModelNotFoundError(f"no model at {path}: expected a .keras file written by `edgeinfer-train fit`")
     try:
         with zipfile.ZipFile(path) as file:
             values: dict[str, Any] = json.loads(file.read(INFO_MEMBER))
@@ -208,5 +194,25 @@ def read_model_info(path: Path) -> ModelInfo:
         raise ModelError(f"{path} is not a .keras file") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path} does not name its labels and data; expected a file that `edgeinfer-train fit` wrote"
+            f"{path} has no labels or data set name: expected a file written by `edgeinfer-train fit`"
         ) from error
+
+
+def source_commit() -> str:
+    """Return the commit of the checkout that contains this file, with "-dirty" appended if files were changed.
+
+    Returns:
+        40 hexadecimal digits, or "" for an installed package or without git.
+    """
+    source = Path(__file__).resolve()
+    tracked = ["ls-files", "--error-unmatch", source.name]
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        for arguments in (tracked, describe):
+            done = subprocess.run(  # noqa: S603 - constant arguments
+                ["git", *arguments],  # noqa: S607
+                cwd=source.parent, capture_output=True, text=True, check=True, timeout=10,
+            )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
