@@ -79,7 +79,7 @@ def test_best_says_what_it_passed_over(runs: dict[str, Path], small_data: Path, 
     passed = [line for line in done.stdout.splitlines() if line.startswith("passed over: ")]
     assert len(passed) == 2
     assert passed[0] == f"passed over: {out.parent / 'none'}: " + (
-        f"no model at {out.parent / 'none'}; expected a .keras file that `edgeinfer-train fit` wrote"
+        f"no model at {out.parent / 'none'}: expected a .keras file written by edgeinfer-train fit"
     )
     assert "less accurate" in passed[1]
     assert load_session(out)[1].labels == LABELS

@@ -185,7 +185,7 @@ def read_model_info(path: Path) -> ModelInfo:
         ModelError: The file is not a `.keras` file, or has no `ModelInfo`.
     """
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {path}: expected a .keras file written by `edgeinfer-train fit`")
+        raise ModelNotFoundError(f"no model at {path}: expected a .keras file written by edgeinfer-train fit")
     try:
         with zipfile.ZipFile(path) as file:
             values: dict[str, Any] = json.loads(file.read(INFO_MEMBER))
@@ -194,7 +194,7 @@ def read_model_info(path: Path) -> ModelInfo:
         raise ModelError(f"{path} is not a .keras file") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path} has no labels or data set name: expected a file written by `edgeinfer-train fit`"
+            f"{path} has no labels or data set name: expected a file written by edgeinfer-train fit"
         ) from error
 
 
