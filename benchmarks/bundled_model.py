@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 
 from common import keep
 from edgeinfer import LABELS, EmotionClassifier
+from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer.model.card import asset_path, read_card
 from edgeinfer.model.onnx_reader import graph_digest
-from edgeinfer_export.cli.quiet import quiet
+from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.publish.export import export_model
 from edgeinfer_export.publish.report import ExportReport
 from edgeinfer_train.datasets.load import load_split, read_info
 from edgeinfer_train.evaluation.evaluate import Network, load_network, measure
-from edgeinfer_train.evaluation.metrics import Metrics, log_softmax
+from edgeinfer_train.evaluation.metrics import Metrics
 from edgeinfer_train.labels import EIGHT_LABELS, LabelMode
 from edgeinfer_train.networks.model import ModelInfo, build_core, load_model, save_model
 from edgeinfer_train.training.report import multiply_adds
@@ -69,7 +70,7 @@ def scored(network: Network, data: Path, count: int) -> Metrics:
     faces = load_split(
         data, "valid", size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=NAMES[count]
     )
-    return measure(network.narrowed(NAMES[count]), faces, read_info(data), "valid", label_mode=mode).metrics
+    return measure(network.with_labels(NAMES[count]), faces, read_info(data), "valid", label_mode=mode).metrics
 
 
 def baseline(folder: Path) -> Path:
@@ -127,7 +128,7 @@ def main() -> None:
     forms["student, Keras"] = told("student, Keras", KERAS.stat().st_size, student)
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        with quiet():
+        with silenced():
             plain = {count: exported(folder, data, count, int8=False)[0] for count in NAMES}
             again = {count: exported(folder, data, count, int8=True) for count in NAMES}
             mobile = baseline(folder)

@@ -1,4 +1,4 @@
-"""Saving a picture with Matplotlib, which is imported when one is drawn and needs no screen."""
+"""Saving of Matplotlib figures. Matplotlib is imported on use and needs no display."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    """Draw a figure and save it.
+    """Draw a figure and save it as PNG.
 
     Args:
-        path: the .png file.
-        size: width and height in inches, at 130 pixels an inch.
-        draw: fills an empty matplotlib `Figure`.
+        path: The .png file.
+        size: Width and height in inches, at 130 pixels per inch.
+        draw: Function that draws on an empty matplotlib `Figure`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow, and only drawing needs it
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow import
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=size)

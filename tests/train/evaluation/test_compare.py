@@ -14,7 +14,7 @@ from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
 from edgeinfer.model.card import read_card
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluation import compare as module
-from edgeinfer_train.evaluation.compare import compare, latencies_ms
+from edgeinfer_train.evaluation.compare import compare, median_latencies_ms
 
 MakeRun = Callable[..., Path]
 
@@ -144,7 +144,7 @@ class TestExports:
         for path in (first / "m.onnx", second / "m.onnx", second / "n.onnx"):
             shutil.copy(export, path)
         times = {first / "m.onnx": 2.0, second / "m.onnx": 3.0, second / "n.onnx": 1.0}
-        monkeypatch.setattr(module, "latencies_ms", lambda paths: {path: times[path] for path in paths})
+        monkeypatch.setattr(module, "median_latencies_ms", lambda paths: {path: times[path] for path in paths})
         board = compare([first, second])
         assert [e.latency_ms for e in board.entries] == [2.0, 1.0]
         assert names(board.front) == ["a", "b"], "by its multiply-adds, b would be beaten"
@@ -185,7 +185,7 @@ class TestExports:
 
         monkeypatch.setattr(module, "load_session", watched)
         other = copy_export(export, tmp_path, tmp_path)
-        assert latencies_ms([export, other]).keys() == {export, other}
+        assert median_latencies_ms([export, other]).keys() == {export, other}
         assert {call[1:] for call in calls} == {(1, (1, 48, 48, 1))}
         assert [call[0] for call in calls] == ["toy.onnx", "copy.onnx"] * (module.WARM_UP + module.ROUNDS)
 

@@ -20,7 +20,7 @@ def row(epoch: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("epochs", [1, 2, 60])
 def test_curves_of_any_length(tmp_path: Path, epochs: int) -> None:
-    plots.curves([row(n + 1) for n in range(epochs)], epochs // 2, tmp_path / "curves.png")
+    plots.draw_curves([row(n + 1) for n in range(epochs)], epochs // 2, tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
 
 
@@ -37,7 +37,7 @@ def test_the_matrix_shows_shares_of_rows(tmp_path: Path) -> None:
         metrics=score(np.eye(8)[labels], labels, EIGHT),
         mistakes=(),
     )
-    plots.confusion(evaluation, tmp_path / "confusion.png")
+    plots.draw_confusion(evaluation, tmp_path / "confusion.png")
     picture = cv2.imread(str(tmp_path / "confusion.png"))
     assert picture is not None
     darkest = np.array([107, 48, 8])  # the dark end of the colour map, BGR
@@ -60,7 +60,7 @@ def test_every_mistake_shows_its_face(tmp_path: Path, count: int) -> None:
         metrics=score(np.eye(8)[labels], labels, EIGHT),
         mistakes=(Mistake("face.png", "neutral", "happy", 0.9),) * count,
     )
-    plots.mistakes(evaluation, tmp_path, tmp_path / "mistakes.png")
+    plots.draw_mistakes(evaluation, tmp_path, tmp_path / "mistakes.png")
     picture = cv2.imread(str(tmp_path / "mistakes.png"))
     assert picture is not None
     red = (picture == (0, 0, 255)).all(axis=2).sum()
@@ -83,7 +83,7 @@ def test_the_front_stands_out(tmp_path: Path) -> None:
         board = Leaderboard(
             dataset="Toy", split="valid", label_mode="x", count=10, machine="m", entries=entries
         )  # fmt: skip
-        plots.accuracy_against_cost(board, tmp_path / f"{number}.png")
+        plots.draw_accuracy_against_cost(board, tmp_path / f"{number}.png")
         picture = cv2.imread(str(tmp_path / f"{number}.png"))
         assert picture is not None
         orange.append(int((np.abs(picture.astype(int) - (0x3D, 0x55, 0xC8)).max(axis=2) < 3).sum()))

@@ -37,4 +37,4 @@ def compare(
         write_json(leaderboard.to_mapping(), json_file)
     if picture is not None:
         with convert_write_errors(picture):
-            plots.accuracy_against_cost(leaderboard, picture)
+            plots.draw_accuracy_against_cost(leaderboard, picture)

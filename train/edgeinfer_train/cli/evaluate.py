@@ -67,7 +67,7 @@ def evaluate(
         write_json(evaluation.to_mapping(), json_file)
     if mistakes is not None:
         with convert_write_errors(mistakes):
-            plots.mistakes(evaluation, data, mistakes)
+            plots.draw_mistakes(evaluation, data, mistakes)
 
 
 def _default_split(data: Path) -> Split:

@@ -1,1 +1,1 @@
-"""Evaluation: metrics, comparisons of runs, plots and training history."""
+"""Evaluation: metrics, comparison of runs, plots and training history."""

@@ -1,4 +1,4 @@
-"""Measure a model on prepared faces, whatever file it comes in."""
+"""Evaluation of a run, a `.keras` file or an `.onnx` file on prepared faces."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
-from edgeinfer.expression.prior import Prior, shift
+from edgeinfer.expression.prior import LabelPrior, logit_offsets
+from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer.results import Colour
 from edgeinfer_train.datasets.load import DatasetInfo, Faces, Split, load_split, read_info
-from edgeinfer_train.evaluation.metrics import Metrics, log_softmax, score
+from edgeinfer_train.evaluation.metrics import Metrics, score
 from edgeinfer_train.labels import LabelMode
 
 BATCH_PIXELS = 2**19
-"""Pixels that go through a network at once: all that they cause inside of it is held in memory."""
+"""Maximum number of input pixels per batch, which bounds the memory for a network's activations."""
 RUN_MODEL, RUN_METRICS = "model.keras", "metrics.json"
 MISTAKES = 40
-"""How many of the most confident mistakes an evaluation names."""
+"""Maximum number of mistakes in an evaluation, the most confident ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A model ready to be asked.
+    """A loaded model of any file format.
 
     Attributes:
-        path: its file.
-        labels: names of the logits, in order.
-        size_hw: height and width of its input in pixels.
-        colour: channels of its input.
-        prior: label to share of the training labels.
-        logits: (B, H, W, C) uint8 to (B, K) float32, divided by the temperature where the file has one.
+        path: Path of the file.
+        labels: Names of the logits, in order.
+        size_hw: Height and width of the input in pixels.
+        colour: Channels of the input.
+        prior: Share of each label among the training faces.
+        logits: Function from (B, H, W, C) uint8 faces to (B, K) float32 logits, divided by the temperature if the
+            file has one.
     """
 
     path: Path
@@ -44,30 +46,30 @@ class Network:
     prior: dict[str, float]
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
-    def narrowed(self, labels: tuple[str, ...]) -> Network:
-        """The same without its other labels, in this order, as an export of a part of the labels gives it.
+    def with_labels(self, labels: tuple[str, ...]) -> Network:
+        """Return the model restricted to some of its labels, in the given order, as an export with `labels` does.
 
         Raises:
-            UsageError: a label is not the model's.
+            UsageError: The model lacks a label.
         """
         if unknown := [label for label in labels if label not in self.labels]:
-            raise UsageError(f"{self.path} tells apart {' '.join(self.labels)}, and not {' '.join(unknown)}")
+            raise UsageError(f"{self.path} has the labels {' '.join(self.labels)}, not {' '.join(unknown)}")
         columns = [self.labels.index(label) for label in labels]
         total = sum(self.prior.get(label, 0.0) for label in labels) or 1.0
         prior = {label: self.prior.get(label, 0.0) / total for label in labels}
-        whole = self.logits
-        return replace(self, labels=labels, prior=prior, logits=lambda images: whole(images)[:, columns])
+        all_logits = self.logits
+        return replace(self, labels=labels, prior=prior, logits=lambda images: all_logits(images)[:, columns])
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A face that is called what it is not.
+    """A misclassified face.
 
     Attributes:
-        file: path below the data folder.
-        label: what it is.
-        answer: what it is called.
-        confidence: probability of the answer, 0..1.
+        file: Path relative to the data folder.
+        label: Correct label.
+        answer: Predicted label.
+        confidence: Probability of the prediction, 0..1.
     """
 
     file: str
@@ -78,17 +80,17 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Figures with what they were measured on.
+    """Metrics with the conditions under which they were measured.
 
     Attributes:
-        model: the file.
-        dataset: name of the data set.
-        split: of the data set.
-        label_mode: the rule that made its labels; figures under another rule do not compare.
-        prior: how often each label was expected: "natural", "balanced", or shares.
-        labels: in the model's order.
-        metrics: the figures.
-        mistakes: the most confident first, at most `MISTAKES`.
+        model: Path of the model file.
+        dataset: Name of the data set.
+        split: Split of the data set.
+        label_mode: Rule that produced the labels, in words; metrics under different rules are not comparable.
+        prior: Expected share of each label: "natural", "balanced", or shares by label.
+        labels: Label names in the model's order.
+        metrics: Metrics of the model.
+        mistakes: Up to `MISTAKES` misclassified faces, the most confident first.
     """
 
     model: str
@@ -102,14 +104,14 @@ class Evaluation:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader of the figures must know, one sentence each."""
+        """Restrictions of the metrics, one sentence each."""
         empty = self.metrics.labels_without_faces
         if not empty:
             return ()
-        return (f"the {self.split} split has no face of {', '.join(empty)}; no figure speaks of these labels",)
+        return (f"the {self.split} split has no face of {', '.join(empty)}; the metrics exclude these labels",)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON: every attribute of this and of its `Metrics`, and the `warnings`."""
+        """Return plain values for JSON: all attributes of this object and of its `Metrics`, and the `warnings`."""
         values = asdict(self)
         metrics = values.pop("metrics")
         return {**values, "labels": list(self.labels), "warnings": list(self.warnings), **metrics}
@@ -121,32 +123,32 @@ def evaluate(
     *,
     split: Split = "test",
     label_mode: LabelMode | None = None,
-    prior: Prior = "natural",
+    prior: LabelPrior = "natural",
     labels: tuple[str, ...] = (),
 ) -> Evaluation:
-    """Measure a model on one split.
+    """Measure a model on one split of a data set.
 
-    Training faces that are copies of held-out ones are left out of "train", as in training.
+    As in training, faces of the training split that are copies of validation or test faces are excluded.
 
     Args:
-        model: a run folder, a `.keras` file or an `.onnx` file.
-        data: a prepared folder; faces of labels that the model does not know are left out.
-        split: which faces.
-        label_mode: how votes become labels. Accuracy is always against the winning label. "argmax" takes every
-            face, "majority" only those with a majority, "votes" every face with the loss against the soft
-            labels. By default "majority" where that is the data's own mode, else "argmax".
-        prior: how often each label is expected, as the runtime takes it.
-        labels: only these of the model's, and the faces that have them; empty for all.
+        model: Run folder, `.keras` file or `.onnx` file.
+        data: Prepared data folder. Faces with labels that the model lacks are excluded.
+        split: Split to measure on.
+        label_mode: Conversion of votes to labels. "argmax" uses all faces, "majority" only faces with a majority
+            label, "votes" uses all faces and computes the loss against the soft labels. Accuracy is always against
+            the winning label. None selects "majority" if the data set was prepared with it, else "argmax".
+        prior: Expected share of each label, as in the runtime.
+        labels: Labels to restrict the model and the faces to; empty uses all labels of the model.
 
     Raises:
-        ModelNotFoundError: there is no such model.
-        ModelError: it is none of ours, or cannot be loaded.
-        UsageError: the prior or a label is none of this model.
-        DataError: the data cannot be used, lack a label of the model, or have no votes for this mode.
+        ModelNotFoundError: The model does not exist.
+        ModelError: The file was not written by this package, or cannot be loaded.
+        UsageError: `prior` or `labels` do not match the model's labels.
+        DataError: The data cannot be used, lack a label of the model, or have no votes for `label_mode`.
     """
     info = read_info(data)
     network = load_network(model)
-    network = network.narrowed(labels) if labels else network
+    network = network.with_labels(labels) if labels else network
     mode = label_mode or measuring_mode(info.default_label_mode)
     faces = load_split(
         data, split, size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=network.labels
@@ -155,10 +157,10 @@ def evaluate(
 
 
 def measuring_mode(mode: LabelMode) -> LabelMode:
-    """The mode that measures a model where none is asked for: the faces of `mode`, the loss against the label.
+    """Return the default label mode of an evaluation: the faces of `mode`, with the loss against the hard label.
 
     Args:
-        mode: of the training, or the data set's own.
+        mode: Label mode of the training or of the data set.
     """
     return "majority" if mode == "majority" else "argmax"
 
@@ -170,12 +172,12 @@ def measure(
     split: Split,
     *,
     label_mode: LabelMode,
-    prior: Prior = "natural",
+    prior: LabelPrior = "natural",
 ) -> Evaluation:
-    """Measure a model on faces in memory, brought to its size and colour and labelled by a mode."""
-    expected = shift(prior, network.labels, network.prior)
+    """Measure a model on faces in memory, which have its size, colour and label order."""
+    offsets = logit_offsets(prior, network.labels, network.prior)
     logits = np.concatenate([network.logits(batch) for batch in batches(faces.images)])
-    logits = (logits + np.maximum(expected, -100.0)).astype(np.float32)  # the loss of "never" stays finite
+    logits = (logits + np.maximum(offsets, -100.0)).astype(np.float32)  # a share of 0 must not make the loss infinite
     return Evaluation(
         model=str(network.path),
         dataset=info.name,
@@ -191,44 +193,44 @@ def measure(
 
 
 def batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Cut (N, H, W, C) pictures into batches that fit the memory of a small computer."""
+    """Split (N, H, W, C) images into batches of at most `BATCH_PIXELS` pixels."""
     size = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
     return (images[start : start + size] for start in range(0, len(images), size))
 
 
 def _mistakes(logits: NDArray[np.float32], faces: Faces, names: tuple[str, ...]) -> tuple[Mistake, ...]:
-    answers, confidence = logits.argmax(axis=1), np.exp(log_softmax(logits).max(axis=1))
-    wrong = np.flatnonzero(answers != faces.labels)
+    predictions, confidence = logits.argmax(axis=1), np.exp(log_softmax(logits).max(axis=1))
+    wrong = np.flatnonzero(predictions != faces.labels)
     first = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     return tuple(
-        Mistake(faces.names[i], names[faces.labels[i]], names[answers[i]], float(confidence[i])) for i in first
+        Mistake(faces.names[i], names[faces.labels[i]], names[predictions[i]], float(confidence[i])) for i in first
     )
 
 
 def load_network(model: Path) -> Network:
-    """Load a run's model, a `.keras` file or an `.onnx` file.
+    """Load the model of a run folder, a `.keras` file or an `.onnx` file.
 
     Raises:
-        ModelNotFoundError: there is no such model.
-        ModelError: it is none of ours, or cannot be loaded.
+        ModelNotFoundError: The model does not exist.
+        ModelError: The file was not written by this package, or cannot be loaded.
     """
     if model.is_dir():
         if not (model / RUN_MODEL).is_file():
-            raise ModelNotFoundError(f"{model} holds no {RUN_MODEL}; give a run folder, a .keras file or an .onnx file")
-        return _from_keras(model / RUN_MODEL)
+            raise ModelNotFoundError(f"no {RUN_MODEL} in {model}: expected a run folder, a .keras or an .onnx file")
+        return _load_keras(model / RUN_MODEL)
     if not model.is_file():
-        raise ModelNotFoundError(f"no model at {model}; give a run folder, a .keras file or an .onnx file")
+        raise ModelNotFoundError(f"no model at {model}: expected a run folder, a .keras or an .onnx file")
     suffix = model.suffix.lower()
     if suffix == ".onnx":
-        return _from_onnx(model)
+        return _load_onnx(model)
     if suffix == ".keras":
-        return _from_keras(model)
-    raise ModelError(f"{model} is neither a .keras nor an .onnx file")
+        return _load_keras(model)
+    raise ModelError(f"invalid model file {model}: expected a .keras or an .onnx file")
 
 
-def _from_onnx(path: Path) -> Network:
-    from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415 - the other kind needs no runtime
-    from edgeinfer.model.session import load_session  # noqa: PLC0415 - the other kind needs no runtime
+def _load_onnx(path: Path) -> Network:
+    from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415 - a .keras file needs no ONNX Runtime
+    from edgeinfer.model.session import load_session  # noqa: PLC0415
 
     session, card = load_session(path, threads=1)
 
@@ -238,17 +240,17 @@ def _from_onnx(path: Path) -> Network:
     return Network(path, card.labels, card.size_hw, card.colour, card.prior, logits)
 
 
-def _from_keras(path: Path) -> Network:
+def _load_keras(path: Path) -> Network:
     from edgeinfer_train.networks.backbones import BACKBONES  # noqa: PLC0415 - an .onnx file needs no Keras
     from edgeinfer_train.networks.model import load_model  # noqa: PLC0415
 
     core, info = load_model(path)
-    spec = next((spec for name, spec in BACKBONES.items() if name == info.backbone), None)
-    if spec is None:
-        raise ModelError(f"{path} was built on {info.backbone}, which this version does not know; update edgeinfer")
+    backbone = next((backbone for name, backbone in BACKBONES.items() if name == info.backbone), None)
+    if backbone is None:
+        raise ModelError(f"{path} has the unknown backbone {info.backbone}; update edgeinfer")
     height, width = core.input_shape[1:3]
 
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(core.predict_on_batch(images), dtype=np.float32)
 
-    return Network(path, info.labels, (height, width), spec.colour, info.prior, logits)
+    return Network(path, info.labels, (height, width), backbone.colour, info.prior, logits)

@@ -1,4 +1,4 @@
-"""Training history: one row per epoch."""
+"""Training history: one row of metrics per epoch."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from pathlib import Path
 from edgeinfer_train.config import Monitor
 
 History = list[dict[str, float]]
-"""One row an epoch: epoch (from 1), accuracy, loss, val_accuracy, val_loss, learning_rate."""
+"""One row per epoch: epoch (from 1), accuracy, loss, val_accuracy, val_loss, learning_rate."""
 
 
 def best_epoch(history: History, monitor: Monitor) -> int:
-    """Position of the first best epoch."""
+    """Return the index of the best row by `monitor`, the first one on a tie."""
     values = [row[monitor] for row in history]
     return values.index(min(values) if monitor == "val_loss" else max(values))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a text file in one step, so that a killed process never leaves half of it."""
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a text file in one step, so that an interrupted process never leaves a partial file."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 
 def write_history(history: History, path: Path) -> None:
-    """Write one CSV row an epoch."""
+    """Write the history as CSV, one row per epoch."""
     columns = list(history[0])
     lines = [
         ",".join(columns),
         *(",".join(f"{row[c]:g}" if c == "epoch" else f"{row[c]:.6g}" for c in columns) for row in history),
     ]
-    write_whole(path, "\n".join(lines) + "\n")
+    write_atomically(path, "\n".join(lines) + "\n")

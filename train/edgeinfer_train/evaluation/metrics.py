@@ -1,4 +1,4 @@
-"""Figures of merit from logits and labels; numpy alone."""
+"""Classification metrics from logits and labels; depends on numpy only."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.expression.probabilities import log_softmax
+
 CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One label's figures.
+    """Metrics of one label.
 
     Attributes:
-        count: faces with this label.
-        precision: share of the faces called so that are so; 0 when none is called so.
-        recall: share of the faces that are so that are called so; 0 when there is none.
-        f1: harmonic mean of the two.
+        count: Faces with this label.
+        precision: Share of correct predictions among those of this label, 0..1; 0 without predictions.
+        recall: Share of correct predictions among the faces with this label, 0..1; 0 without faces.
+        f1: Harmonic mean of precision and recall, 0..1.
     """
 
     count: int
@@ -30,19 +32,19 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How well logits meet labels.
+    """Metrics of a model on a set of faces.
 
     Attributes:
-        count: faces in all.
-        loss: mean cross-entropy against the label, or against the soft labels where they were given, in nats.
-        accuracy: share of faces whose largest logit is their label.
-        accuracy_interval: 95 % bootstrap interval of the accuracy (1,000 draws, seed 0).
-        macro_f1: mean F1 over the labels that have faces.
-        mean_recall: mean recall over the labels that have faces.
-        calibration_error: expected gap between confidence and accuracy, 0..1; see `calibration_error`.
-        per_class: by label, in the model's order.
-        confusion: rows are labels, columns are answers, counts.
-        labels_without_faces: labels that no figure speaks of.
+        count: Number of faces.
+        loss: Mean cross-entropy against the label, or against the soft labels if there are any, in nats.
+        accuracy: Share of faces whose largest logit is their label, 0..1.
+        accuracy_interval: 95 % bootstrap interval of the accuracy (1,000 resamples, seed 0).
+        macro_f1: Mean F1 over the labels that have faces, 0..1.
+        mean_recall: Mean recall over the labels that have faces, 0..1.
+        calibration_error: Expected calibration error, 0..1; see `calibration_error`.
+        per_class: Metrics by label, in the model's order.
+        confusion: Counts; rows are labels, columns are predictions.
+        labels_without_faces: Labels that are excluded from the means because they have no faces.
     """
 
     count: int
@@ -57,7 +59,7 @@ class Metrics:
     labels_without_faces: tuple[str, ...]
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
@@ -68,30 +70,35 @@ def score(
     *,
     soft_labels: NDArray[np.float32] | None = None,
 ) -> Metrics:
-    """Compare logits with labels.
+    """Compute metrics from logits and labels.
 
     Args:
         logits: (N, K), N at least 1.
-        labels: (N,) index into `names`.
-        names: K labels.
-        soft_labels: (N, K) distributions for the loss; by default all of the weight lies on the label.
+        labels: (N,) indices into `names`.
+        names: K label names.
+        soft_labels: (N, K) label distributions for the loss; None uses one-hot labels.
+
+    Example:
+        >>> metrics = score(np.array([[2.0, 0.0], [1.0, 0.0]]), np.array([0, 1]), ("neutral", "happy"))
+        >>> metrics.accuracy, metrics.confusion
+        (0.5, ((1, 0), (1, 0)))
     """
     log_likelihood = log_softmax(logits)
     targets = np.eye(len(names))[labels] if soft_labels is None else soft_labels
-    answers = np.asarray(logits).argmax(axis=1)
+    predictions = np.asarray(logits).argmax(axis=1)
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(confusion, (labels, answers), 1)
+    np.add.at(confusion, (labels, predictions), 1)
     per_class = {name: _class_score(confusion, index) for index, name in enumerate(names)}
     present = [s for s in per_class.values() if s.count]
-    right = answers == labels
+    correct = predictions == labels
     return Metrics(
         count=len(labels),
         loss=float(-(targets * log_likelihood).sum(axis=1).mean()),
-        accuracy=float(right.mean()),
-        accuracy_interval=bootstrap_interval(right.astype(np.float64)),
+        accuracy=float(correct.mean()),
+        accuracy_interval=bootstrap_interval(correct.astype(np.float64)),
         macro_f1=float(np.mean([s.f1 for s in present])),
         mean_recall=float(np.mean([s.recall for s in present])),
-        calibration_error=calibration_error(np.exp(log_likelihood.max(axis=1)), right),
+        calibration_error=calibration_error(np.exp(log_likelihood.max(axis=1)), correct),
         per_class=per_class,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
         labels_without_faces=tuple(name for name, s in per_class.items() if not s.count),
@@ -100,13 +107,13 @@ def score(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one set of answers differs from another on the same faces; above 0 is better.
+    """Difference between the predictions of two models on the same faces; positive values are improvements.
 
     Attributes:
-        accuracy: difference of the accuracies, -1..1.
-        accuracy_interval: its 95 % bootstrap interval over faces (1,000 draws, seed 0).
-        macro_f1: difference of the mean F1 over the labels that have faces, -1..1.
-        macro_f1_interval: its interval, from the same draws.
+        accuracy: Difference in accuracy, -1..1.
+        accuracy_interval: 95 % bootstrap interval of it over faces (1,000 resamples, seed 0).
+        macro_f1: Difference in mean F1 over the labels that have faces, -1..1.
+        macro_f1_interval: 95 % interval of it, from the same resamples.
     """
 
     accuracy: float
@@ -118,16 +125,16 @@ class Change:
 def change(
     before: NDArray[np.floating[Any]], after: NDArray[np.floating[Any]], labels: NDArray[np.int64], *, draws: int = 1000
 ) -> Change:
-    """Compare two sets of answers to the same faces, face by face.
+    """Compute the paired difference between two sets of predictions.
 
     Args:
         before: (N, K) logits.
-        after: (N, K) logits.
-        labels: (N,) index of the right one.
-        draws: resamples of the faces.
+        after: (N, K) logits for the same faces.
+        labels: (N,) indices of the labels.
+        draws: Number of bootstrap resamples.
     """
     kinds = before.shape[1]
-    cells = [(labels * kinds + answers.argmax(axis=1)).astype(np.int64) for answers in (before, after)]
+    cells = [(labels * kinds + logits.argmax(axis=1)).astype(np.int64) for logits in (before, after)]
     random = np.random.default_rng(0)
 
     def difference(faces: NDArray[np.int64]) -> tuple[float, float]:
@@ -137,47 +144,43 @@ def change(
         return accuracies[1] - accuracies[0], scores[1] - scores[0]
 
     accuracy, macro_f1 = difference(np.arange(len(labels)))
-    drawn = np.array([difference(random.integers(0, len(labels), len(labels))) for _ in range(draws)])
-    (low_a, low_f), (high_a, high_f) = np.quantile(drawn, [0.025, 0.975], axis=0).tolist()
+    resampled = np.array([difference(random.integers(0, len(labels), len(labels))) for _ in range(draws)])
+    (low_a, low_f), (high_a, high_f) = np.quantile(resampled, [0.025, 0.975], axis=0).tolist()
     return Change(accuracy, (low_a, high_a), macro_f1, (low_f, high_f))
 
 
 def _mean_f1(confusion: NDArray[np.int64]) -> float:
-    there = confusion.sum(axis=1)
-    f1 = 2 * np.diag(confusion) / np.maximum(there + confusion.sum(axis=0), 1)
-    return float(f1[there > 0].mean())
+    counts = confusion.sum(axis=1)
+    f1 = 2 * np.diag(confusion) / np.maximum(counts + confusion.sum(axis=0), 1)
+    return float(f1[counts > 0].mean())
 
 
-def log_softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """(N, K) logits to (N, K) logarithms of probabilities, in nats."""
-    wide = np.asarray(logits, dtype=np.float64)
-    shifted = wide - wide.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-
-
-def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+def calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Compute the expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
 
     Args:
-        confidence: (N,) probability of each answer, 0..1.
-        right: (N,) whether it is the label.
+        confidence: (N,) probability of each prediction, 0..1.
+        correct: (N,) bool, True if the prediction is the label.
 
     Returns:
-        Mean distance of confidence and accuracy over the bins, weighted by their faces, 0..1.
+        Mean absolute difference between confidence and accuracy over the bins, weighted by face count, 0..1.
     """
-    # A bin holds its upper bound, as in the paper.
+    # A bin includes its upper bound, as in the paper.
     bins = np.ceil(confidence * CALIBRATION_BINS).astype(np.int64)
-    gaps = np.bincount(bins, weights=confidence - right)
+    gaps = np.bincount(bins, weights=confidence - correct)
     return float(np.abs(gaps).sum() / len(bins))
 
 
 def bootstrap_interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean of values (Efron 1979).
+    """Compute the 95 % percentile interval of a mean (Efron 1979).
 
     Args:
-        values: (N,) one value a face.
-        draws: resamples with replacement.
-        seed: of the resampling.
+        values: (N,) one value per face.
+        draws: Number of resamples with replacement.
+        seed: Seed of the resampling.
+
+    Returns:
+        Lower and upper bound.
     """
     random = np.random.default_rng(seed)
     means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(draws)]
@@ -186,11 +189,11 @@ def bootstrap_interval(values: NDArray[np.float64], *, draws: int = 1000, seed: 
 
 
 def _class_score(confusion: NDArray[np.int64], index: int) -> ClassScore:
-    count, called, hit = (
+    count, predicted, correct = (
         int(confusion[index].sum()),
         int(confusion[:, index].sum()),
         int(confusion[index, index]),
     )
-    precision, recall = hit / called if called else 0.0, hit / count if count else 0.0
-    f1 = 2 * precision * recall / (precision + recall) if hit else 0.0
+    precision, recall = correct / predicted if predicted else 0.0, correct / count if count else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
     return ClassScore(count, precision, recall, f1)

@@ -15,7 +15,7 @@ import numpy as np
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.load import Faces
 from edgeinfer_train.errors import DivergedError, RunError
-from edgeinfer_train.evaluation.history import History, best_epoch, write_whole
+from edgeinfer_train.evaluation.history import History, best_epoch, write_atomically
 
 STATISTICS_FACES, STATISTICS_BATCH = 1600, 64
 
@@ -169,7 +169,7 @@ class Remember(keras.callbacks.Callback):  # type: ignore[misc]
             self._save(self.history)
         weights = f"epoch-{epoch + 1:04d}.weights.h5"
         self.model.save_weights(self._folder / weights)
-        write_whole(self._folder / "state.json", json.dumps({"weights": weights, "history": self.history}))
+        write_atomically(self._folder / "state.json", json.dumps({"weights": weights, "history": self.history}))
         for old in self._folder.glob("epoch-*.weights.h5"):
             if old.name != weights:
                 with contextlib.suppress(OSError):

@@ -33,7 +33,7 @@ from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.load import Faces, read_info
 from edgeinfer_train.evaluation import plots
 from edgeinfer_train.evaluation.evaluate import RUN_METRICS, Evaluation, load_network, measure, measuring_mode
-from edgeinfer_train.evaluation.history import History, best_epoch, write_history, write_whole
+from edgeinfer_train.evaluation.history import History, best_epoch, write_atomically, write_history
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights
 
@@ -96,13 +96,13 @@ def finish_run(
             "best_epoch": best + 1,
         }
         values = told | _metrics(load_model(run / MODEL_FILE)[0], config, evaluation)
-        write_whole(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
+        write_atomically(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
     if CURVES_FILE in wanted:
-        plots.curves(history, best, run / CURVES_FILE)
+        plots.draw_curves(history, best, run / CURVES_FILE)
     if CONFUSION_FILE in wanted:
-        plots.confusion(evaluation, run / CONFUSION_FILE)
+        plots.draw_confusion(evaluation, run / CONFUSION_FILE)
     if MISTAKES_FILE in wanted:
-        plots.mistakes(evaluation, data, run / MISTAKES_FILE)
+        plots.draw_mistakes(evaluation, data, run / MISTAKES_FILE)
 
 
 def multiply_adds(model: keras.Model) -> int:
