@@ -16,8 +16,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from edgeinfer.cli.terminal import execute
 from edgeinfer.errors import ModelError, OutputError, UsageError
-from edgeinfer.system.terminal import execute
 from edgeinfer_train.networks.model import MODEL_FILE, build_core, check_model_path, load_model, save_model
 
 Channels = NDArray[np.int64]

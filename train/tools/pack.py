@@ -14,8 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from edgeinfer.cli.terminal import execute
 from edgeinfer.errors import OutputError
-from edgeinfer.system.terminal import execute
 from edgeinfer_train.networks.model import MODEL_FILE, check_model_path, read_model_info
 
 WEIGHTS_MEMBER = "model.weights.h5"

@@ -33,7 +33,7 @@ def pack_tool() -> ModuleType:
 @pytest.fixture
 def run_tool(restored_terminal: None) -> Callable[..., int]:
     """Returns a function that runs a tool in this process and returns its exit code."""
-    from edgeinfer.system.terminal import execute
+    from edgeinfer.cli.terminal import execute
 
     def run(tool: ModuleType, *arguments: object) -> int:
         return execute(lambda: tool.main([str(argument) for argument in arguments]), "tool")

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from edgeinfer.system.terminal import execute
+from edgeinfer.cli.terminal import execute
 from edgeinfer_train.cli.compare import compare
 from edgeinfer_train.cli.evaluate import evaluate
 from edgeinfer_train.cli.fit import fit

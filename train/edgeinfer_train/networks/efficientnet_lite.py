@@ -1,7 +1,7 @@
 """EfficientNet-Lite0, which keras.applications does not include.
 
-Tan & Le 2019 (arXiv:1905.11946), in the variant that TensorFlow published for phones in 2020: no squeeze-and-excitation,
-ReLU6 instead of swish, and a stem of 32 and a head of 1280 channels at any width.
+Tan & Le 2019 (arXiv:1905.11946), in the variant that TensorFlow published for phones in 2020: no
+squeeze-and-excitation, ReLU6 instead of swish, and a stem of 32 and a head of 1280 channels at any width.
 """
 
 from __future__ import annotations

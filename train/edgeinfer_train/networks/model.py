@@ -148,7 +148,7 @@ def check_model_path(out: Path) -> None:
 
 
 def save_model(model: keras.Model, info: ModelInfo, path: Path) -> None:
-    """Write a `.keras` file that includes its `ModelInfo`. An existing file is replaced once the new one is complete."""
+    """Write a `.keras` file with its `ModelInfo`; an existing file is replaced once the new one is complete."""
     partial = path.with_name(f".{path.stem}.partial.keras")
     model.save(partial)
     with zipfile.ZipFile(partial, "a") as file:
