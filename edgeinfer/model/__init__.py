@@ -1,1 +1,1 @@
-"""ONNX model files: metadata, admission rules, sessions and verification."""
+"""ONNX model files: metadata, admission rules, sessions and verification. Interpretation of outputs: `expression`."""

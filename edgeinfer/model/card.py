@@ -1,4 +1,4 @@
-"""Model card read from the metadata of an ONNX file."""
+"""Model card from the metadata of an ONNX file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
-from edgeinfer.model.admission import refusal
+from edgeinfer.model.admission import find_violation
 from edgeinfer.model.onnx_reader import summarize
 from edgeinfer.results import Colour
 
@@ -23,31 +23,37 @@ REQUIRED_KEYS = (
     "schema", "labels", "input", "crop", "temperature", "prior", "metrics", "dataset", "version", "license",
     "intended_use", "prohibited_use",
 )  # fmt: skip
-"""The keys that `metadata_props` must hold, each behind "edgeinfer."."""
+"""Required keys of `metadata_props`, without their prefix "edgeinfer."."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """How to use a model, from the metadata of its file.
+    """Description of a model from the metadata of its file.
 
     Attributes:
-        name: file name without suffix.
-        sha256: of the whole file, hexadecimal.
-        size_bytes: of the whole file.
-        labels: names of the logits, in order.
-        size_hw: height and width of the input in pixels.
-        channels: 1 or 3.
-        colour: "grey", "rgb" or "bgr".
-        margin: how far the crop reaches beyond the detector's box, as a share of its side.
-        temperature: logits are divided by it before softmax (Guo et al. 2017, arXiv:1706.04599).
-        prior: label to share of the training labels.
-        metrics: figures with their data set and protocol.
-        dataset: what it was trained on.
-        version: of edgeinfer when it was exported.
-        license: of the weights.
-        intended_use: what it is for.
-        prohibited_use: what it must not be used for.
-        report: everything that its export measured; empty for a file of an earlier version.
+        name: File name without suffix.
+        sha256: Hexadecimal SHA-256 of the whole file.
+        size_bytes: Size of the file.
+        labels: Names of the logits, in order.
+        size_hw: Height and width of the input in pixels, 8..1024.
+        channels: 1 for grey, 3 for colour.
+        colour: Channel order of the input: "grey", "rgb" or "bgr".
+        margin: Extension of the detector's box on each side before cropping, as a share of the box, -0.4..2.
+        temperature: Divisor of the logits before softmax (Guo et al. 2017, arXiv:1706.04599), 0.001..1000.
+        prior: Label to share of the training labels, 0..1.
+        metrics: Measured figures with their data set and protocol.
+        dataset: Training data set.
+        version: Version of edgeinfer that exported the model.
+        license: Licence of the weights.
+        intended_use: Intended use in plain text.
+        prohibited_use: Prohibited use in plain text.
+        report: Measurements of the export; empty in files of earlier versions.
+
+    Examples:
+        >>> import edgeinfer
+        >>> card = edgeinfer.load_pipeline().classifier.card
+        >>> card.name, card.size_hw, card.channels, card.colour
+        ('edgenet-ferplus-int8', (48, 48), 1, 'grey')
     """
 
     name: str
@@ -70,46 +76,67 @@ class ModelCard:
 
 
 def bundled_models() -> tuple[Path, ...]:
-    """The model files that are installed with this package, sorted by name."""
+    """Return the paths of the model files that are installed with this package, sorted by name.
+
+    Examples:
+        >>> import edgeinfer
+        >>> [path.name for path in edgeinfer.bundled_models()]
+        ['edgenet-ferplus-int8.onnx', 'edgenet-ferplus8-int8.onnx']
+    """
     return tuple(sorted(asset_path("").glob("*.onnx")))
 
 
 def asset_path(name: str) -> Path:
-    """Path of a file that is installed with this package."""
+    """Return the path of a file that is installed with this package."""
     return Path(str(resources.files("edgeinfer"))) / "assets" / name
 
 
 def find_model(model: str | Path | None) -> Path:
-    """The file meant by a path, by the name of a bundled model, or by None for the default.
+    """Return the path of a model file.
+
+    Args:
+        model: Path of an ONNX file, name of a bundled model, or None for the default model.
 
     Raises:
-        ModelNotFoundError: there is no such file.
+        ModelNotFoundError: The file does not exist.
     """
     if model is None:
         return asset_path(DEFAULT_MODEL)
     named = {path.stem: path for path in bundled_models()}
     path = named.get(str(model), Path(model))
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {model}; give an .onnx file or one of {', '.join(named)}")
+        raise ModelNotFoundError(f"no model at {model}: expected an .onnx file or one of {', '.join(named)}")
     return path
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read a model's card without running it.
+    """Read and validate the card of a model file without loading the model into onnxruntime.
+
+    Args:
+        path: An ONNX file of at most 512 MiB.
+
+    Returns:
+        The card of the model.
 
     Raises:
-        ModelNotFoundError: no such file.
-        ModelError: it is no ONNX model, does not say how to use it, or may not be loaded.
+        ModelNotFoundError: The file does not exist.
+        ModelError: The file is not an ONNX model, lacks metadata or violates the admission rules.
+
+    Examples:
+        >>> import edgeinfer
+        >>> edgeinfer.read_card(edgeinfer.bundled_models()[0]).labels
+        ('neutral', 'happy', 'surprise', 'sad', 'angry', 'disgust', 'fear')
     """
-    return _read(path)[0]
+    return read_model(path)[0]
 
 
-def _read(path: Path) -> tuple[ModelCard, bytes]:
+def read_model(path: Path) -> tuple[ModelCard, bytes]:
+    """Return the card and the content of a model file; see `read_card`."""
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {path}; give the path of an .onnx file")
+        raise ModelNotFoundError(f"no model at {path}: expected the path of an .onnx file")
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MB; that is no model for a small computer")
+            raise ModelError(f"{path} has {path.stat().st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are accepted")
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
@@ -117,56 +144,59 @@ def _read(path: Path) -> tuple[ModelCard, bytes]:
         summary = summarize(data)
     except ModelError as error:
         raise ModelError(f"{path} is {error}") from error
-    reason = refusal(summary, (INPUT_NAME,), (OUTPUT_NAME,))
-    if reason:
-        raise ModelError(f"{path} {reason}")
+    violation = find_violation(summary, (INPUT_NAME,), (OUTPUT_NAME,))
+    if violation:
+        raise ModelError(f"{path} {violation}")
     return _card(summary.metadata, path, data), data
 
 
 def _card(metadata: dict[str, str], path: Path, data: bytes) -> ModelCard:
     missing = [f"edgeinfer.{key}" for key in REQUIRED_KEYS if f"edgeinfer.{key}" not in metadata]
     if missing:
-        raise ModelError(
-            f"{path} does not say how to use it ({missing[0]} is missing); export it with `edgeinfer-export convert`"
-        )
+        raise ModelError(f"{path} lacks the metadata key {missing[0]}; export it with `edgeinfer-export convert`")
     text = {key: metadata[f"edgeinfer.{key}"] for key in REQUIRED_KEYS}
     try:
-        labels, given, crop, prior, metrics = (
+        labels, spec, crop, prior, metrics = (
             json.loads(text[k]) for k in ("labels", "input", "crop", "prior", "metrics")
         )
         card = ModelCard(
             name=path.stem, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data),
-            labels=tuple(labels), size_hw=(given["height"], given["width"]), channels=given["channels"],
-            colour=given["colour"], margin=float(crop["margin"]), temperature=float(text["temperature"]),
+            labels=tuple(labels), size_hw=(spec["height"], spec["width"]), channels=spec["channels"],
+            colour=spec["colour"], margin=float(crop["margin"]), temperature=float(text["temperature"]),
             prior=dict(prior), metrics=dict(metrics), dataset=text["dataset"], version=text["version"],
             license=text["license"], intended_use=text["intended_use"], prohibited_use=text["prohibited_use"],
             report=dict(json.loads(metadata.get("edgeinfer.report", "{}"))),
         )  # fmt: skip
-        problem = _problem(text["schema"], given, card)
+        violation = _find_violation(text["schema"], spec, card)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ModelError(f"{path} has damaged metadata ({error}); export it again") from error
-    if problem:
-        raise ModelError(f"{path} {problem}")
+        raise ModelError(f"{path} has damaged metadata: {error}; export it again") from error
+    if violation:
+        raise ModelError(f"{path} {violation}")
     return card
 
 
-def _problem(schema: str, given: dict[str, Any], card: ModelCard) -> str | None:
+def _find_violation(schema: str, spec: dict[str, Any], card: ModelCard) -> str | None:
     if schema != str(SCHEMA):
-        return f"follows schema {schema}; this version reads {SCHEMA}, so update edgeinfer"
-    if given.get("layout") != "NHWC" or given.get("dtype") != "uint8":
-        return f"wants {given.get('layout')} {given.get('dtype')}; expected NHWC uint8"
+        return f"uses schema {schema}, but this version supports schema {SCHEMA} only; update edgeinfer"
+    if spec.get("layout") != "NHWC" or spec.get("dtype") != "uint8":
+        return f"has a {spec.get('layout')} {spec.get('dtype')} input; expected NHWC uint8"
     if (
         len(card.labels) < 2
         or len(set(card.labels)) != len(card.labels)
         or not all(isinstance(n, str) and n.isprintable() for n in card.labels)
     ):
-        return "does not name two or more different labels"
+        return "has invalid labels; expected two or more different printable names"
     if not all(isinstance(side, int) and 8 <= side <= MAX_SIDE for side in card.size_hw):
-        return f"wants faces of {card.size_hw} pixels; expected sides of 8 to {MAX_SIDE}"
+        return f"has an input of {card.size_hw} pixels; expected a height and width of 8..{MAX_SIDE}"
     if card.colour not in get_args(Colour) or card.channels != (1 if card.colour == "grey" else 3):
-        return f"wants {card.channels} channels of {card.colour}; expected 1 of grey or 3 of rgb or bgr"
+        return (
+            f"has an input of {card.channels} {card.colour} channels; expected 1 grey channel or 3 rgb or bgr channels"
+        )
     if not (1e-3 <= card.temperature <= 1e3 and -0.4 <= card.margin <= 2):
-        return "has a temperature or crop margin out of range"
+        return (
+            f"has a temperature of {card.temperature:g} and a crop margin of {card.margin:g}; "
+            "expected 0.001..1000 and -0.4..2"
+        )
     if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in card.prior.values()):
-        return "has a prior that is no share of the labels"
+        return "has an invalid prior; expected a share of 0..1 for each label"
     return None

@@ -1,4 +1,4 @@
-"""A model's card as Markdown, from what its file says of itself."""
+"""Model card as Markdown, from the metadata of the model file."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Any
 from edgeinfer.errors import ModelError, one_line
 from edgeinfer.model.card import ModelCard
 
-WHAT_IT_DOES = (
-    "It names the expression that an onlooker would perceive in the pixels of a face, **not what the person feels**: "
+DESCRIPTION = (
+    "The model classifies the expression that an observer would perceive in a face, **not what the person feels**: "
     "people smile when they are afraid and frown when they read."
 )
 
 
 def markdown(card: ModelCard, *, name: str | None = None) -> str:
-    """Write a model's card.
+    """Return a model card as Markdown.
 
     Args:
-        card: of the file.
-        name: its title; by default the file's name.
+        card: Card of the model.
+        name: Title. Defaults to the name of the card.
 
     Raises:
-        ModelError: the report in the file's metadata is damaged.
+        ModelError: The report in the metadata is damaged.
     """
-    parts = [f"# {name or card.name}", WHAT_IT_DOES, _use(card), _figures(card)]
+    parts = [f"# {name or card.name}", DESCRIPTION, _use(card), _figures(card)]
     if card.report:
         try:
             parts += [section(card.report) for section in _SECTIONS]
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise ModelError(f"{card.name} carries a damaged report ({error!r}); export it again") from error
+            raise ModelError(
+                f"{card.name} has a damaged report in its metadata ({error!r}); export it again"
+            ) from error
     parts += [
         f"## Intended use\n\n{card.intended_use}",
         f"## Prohibited use\n\n{card.prohibited_use}",
@@ -42,32 +44,32 @@ def markdown(card: ModelCard, *, name: str | None = None) -> str:
 def _use(card: ModelCard) -> str:
     height, width = card.size_hw
     return _table(
-        ("what", "value"),
+        ("property", "value"),
         [
             ("labels", ", ".join(card.labels)),
             ("input", f"{width}x{height} {card.colour}, raw uint8"),
-            ("crop", f"the detector's box and {card.margin:+.0%} on each side"),
+            ("crop", f"bounding box of the detector, {card.margin:+.0%} on each side"),
             ("temperature", f"{card.temperature:g}"),
-            ("trained on", card.dataset),
-            ("share of the training faces", ", ".join(f"{n} {share:.1%}" for n, share in card.prior.items())),
+            ("training data set", card.dataset),
+            ("share of the training labels", ", ".join(f"{n} {share:.1%}" for n, share in card.prior.items())),
             ("file", f"{card.size_bytes / 1000:.0f} kB, sha256 {card.sha256}"),
         ],
     )
 
 
 def _figures(card: ModelCard) -> str:
-    """The headline, and recall by label."""
-    told = {key: value for key, value in card.metrics.items() if not isinstance(value, dict)}
-    rows = [(key.replace("_", " "), _text(value)) for key, value in told.items()]
+    """Return the table of the main figures and the recall by label."""
+    plain = {key: value for key, value in card.metrics.items() if not isinstance(value, dict)}
+    rows = [(key.replace("_", " "), _text(value)) for key, value in plain.items()]
     recall = card.metrics.get("recall")
     if isinstance(recall, dict):
         rows.append(("recall", ", ".join(f"{label} {value}" for label, value in recall.items())))
     return f"## Figures\n\n{_table(('figure', 'value'), rows)}" if rows else ""
 
 
-def _forms(report: dict[str, Any]) -> str:
-    head = ("form", "size", "accuracy", "against float32", "macro-F1", "against float32", "agreement", "p50", "p95",
-            "time", "outcome")  # fmt: skip
+def _variants(report: dict[str, Any]) -> str:
+    head = ("variant", "size", "accuracy", "change", "macro-F1", "change", "agreement", "p50", "p95", "relative time",
+            "outcome")  # fmt: skip
     rows = []
     for v in report["variants"]:
         change = v["change"] or dict.fromkeys(("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval"))
@@ -80,48 +82,49 @@ def _forms(report: dict[str, Any]) -> str:
                 v["outcome"] + (f"; float32: {', '.join(v['float_nodes'])}" if v["float_nodes"] else ""),
             )
         )  # fmt: skip
-    failed = "".join(f"\n- {name}: {reason}" for name, reason in report["failed"].items())
+    failures = "".join(f"\n- {name}: {reason}" for name, reason in report["failed"].items())
     where = f"{report['dataset']} {report['split']}, {report['protocol']}" if report["split"] else "generated pictures"
     return (
-        f"## Forms\n\nMeasured on {report['count']:,} faces of {where}. Times are of one face a call on one thread of "
-        f"{report['machine']}, all forms in turn; `time` is the median against float32's. Intervals are 95 %, by "
-        f"bootstrap over the same faces.\n\n{_table(head, rows)}\n\nChosen: {report['rule']}."
-        + (f"\n\nNot to be had:\n{failed}" if failed else "")
+        f"## Variants\n\nMeasured on {report['count']:,} faces of {where}. Latencies are for one face per call on one "
+        f"thread of {report['machine']}, with the variants taking turns; `relative time` is the median divided by that "
+        "of float32. `change` is the difference from float32 with its 95 % interval, by bootstrap over the same "
+        f"faces.\n\n{_table(head, rows)}\n\nSelection: {report['rule']}."
+        + (f"\n\nFailed variants:\n{failures}" if failures else "")
     )
 
 
 def _verdict(report: dict[str, Any]) -> str:
     verdict, confidence, calibration = report["verdict"], report["confidence"], report["calibration"]
-    said = [
+    paragraphs = [
         f"The float32 graph (opset {report['opset']}, {report['converter']}) differs from Keras by at most "
-        f"{verdict['max_relative_difference']:g} of the largest logit, {verdict['verified']}; "
-        f"{verdict['tolerance']:g} is allowed. A batch of eight differs from single faces by "
+        f"{verdict['max_relative_difference']:g} of the largest logit ({verdict['tolerance']:g} allowed), verified "
+        f"{verdict['verified']}. The logits of a batch of eight differ from those of single faces by "
         f"{verdict['batch_difference']:g}."
     ]
     if calibration:
-        said.append(
-            f"Ranges of int8: {calibration['method']} over {calibration['faces']} training faces "
+        paragraphs.append(
+            f"Calibration of int8: {calibration['method']} over {calibration['faces']} training faces "
             f"(seed {calibration['seed']})."
         )
     if confidence:
-        said.append(
+        paragraphs.append(
             f"Confidence: expected calibration error (15 bins) {confidence['error_before']:.3f} at temperature 1 and "
-            f"{confidence['error_after']:.3f} after fitting it, each half of the validation faces judged with what was "
-            "fitted on the other."
+            f"{confidence['error_after']:.3f} at the fitted temperature, by twofold cross-validation on the validation "
+            "faces."
         )
-    return "## Verdict\n\n" + "\n\n".join(said)
+    return "## Verification\n\n" + "\n\n".join(paragraphs)
 
 
 def _training(report: dict[str, Any]) -> str:
     training = report["training"]
     commit = f" Code: commit {training['commit']}." if training["commit"] else ""
-    said = (
+    summary = (
         f"Backbone {training['backbone']}, exported from {report['source']}. Labels: {training['label_mode']}.{commit}"
     )
     if not training["settings"]:
-        return f"## Training\n\n{said}"
+        return f"## Training\n\n{summary}"
     return (
-        f"## Training\n\n{said}\n\n```\nedgeinfer-train fit DATA --config settings.toml --run RUN\n```\n\n"
+        f"## Training\n\n{summary}\n\n```\nedgeinfer-train fit DATA --config settings.toml --run RUN\n```\n\n"
         f"with `settings.toml`:\n\n```toml\n{_toml(training['settings'])}\n```"
     )
 
@@ -130,11 +133,11 @@ def _limits(report: dict[str, Any]) -> str:
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*report["limits"], *report["warnings"]))
 
 
-_SECTIONS: tuple[Callable[[dict[str, Any]], str], ...] = (_forms, _verdict, _training, _limits)
+_SECTIONS: tuple[Callable[[dict[str, Any]], str], ...] = (_variants, _verdict, _training, _limits)
 
 
 def _toml(settings: dict[str, Any]) -> str:
-    """Plain settings with at most one level of tables; JSON writes such values as TOML does."""
+    """Return settings with at most one level of tables as TOML, which writes their values as JSON does."""
     plain = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if not isinstance(value, dict)]
     for name, table in settings.items():
         if isinstance(table, dict):

@@ -1,7 +1,7 @@
-"""What an ONNX file holds, read from its protobuf wire format without the `onnx` package.
+"""Reader for the protobuf wire format of ONNX files, without the `onnx` package.
 
-Only what decides whether a stranger's model may be loaded: metadata, inputs, outputs, operators with their
-integers, and the sizes of tensors. Field numbers are those of onnx/onnx.proto3; the encoding is described at
+It reads only what the admission rules need: metadata, inputs, outputs, operators with their integer attributes, and
+tensor sizes. Field numbers are those of onnx/onnx.proto3; the encoding is described at
 https://protobuf.dev/programming-guides/encoding/.
 """
 
@@ -16,7 +16,7 @@ from edgeinfer.errors import ModelError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_FIELDS = 1_000_000
 _MAX_RANK = 8
-# TensorProto fields that hold elements, with the bytes of one; 0 for variable-length integers.
+# TensorProto fields with elements, and the bytes per element; 0 for variable-length integers.
 _TYPED = {4: 4, 5: 0, 7: 0, 10: 8, 11: 0}
 # AttributeProto fields of a flat graph: name, f, i, s, t, floats, ints, doc_string, type.
 _PLAIN_ATTRIBUTE = frozenset({1, 2, 3, 4, 5, 7, 8, 13, 20})
@@ -29,48 +29,48 @@ class Tensor:
     """A stored tensor.
 
     Attributes:
-        name: "" inside an attribute.
-        kind: element type, a number of TensorProto.DataType.
-        dims: its shape.
-        held: elements stored in typed fields.
-        raw_bytes: bytes stored in raw form.
-        external: whether it lies in another file.
+        name: Name in the graph; "" inside an attribute.
+        data_type: Element type, a value of TensorProto.DataType.
+        dims: Shape.
+        typed_elements: Number of elements in typed fields.
+        raw_bytes: Number of bytes in the raw field.
+        external: True if the content is in another file.
     """
 
     name: str
-    kind: int
+    data_type: int
     dims: tuple[int, ...]
-    held: int
+    typed_elements: int
     raw_bytes: int
     external: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator of a graph.
+    """One node of a graph.
 
     Attributes:
-        kind: operator type.
-        integers: name and values of each attribute that holds integers.
+        op_type: Operator type.
+        integers: Name and values of each integer attribute.
     """
 
-    kind: str
+    op_type: str
     integers: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxSummary:
-    """The part of a model file that is judged before it is run.
+    """The parts of a model file that the admission rules check.
 
     Attributes:
-        metadata: `metadata_props`.
-        inputs: names of the graph's inputs, initializers left out.
-        outputs: names of the graph's outputs.
-        domains: every operator domain that a node or an opset import names; "" is ONNX itself.
-        nodes: of the graph.
-        tensors: of the graph and of attributes.
-        dims: every fixed dimension that the graph declares for a value.
-        extras: what it holds beyond a flat graph of plain tensors, such as "functions".
+        metadata: Content of `metadata_props`.
+        inputs: Names of the graph inputs without initializers.
+        outputs: Names of the graph outputs.
+        domains: Operator domains of all nodes and opset imports; "" is ONNX itself.
+        nodes: Nodes of the graph.
+        tensors: Tensors of the graph and of attributes.
+        dims: All fixed dimensions that the graph declares for values.
+        extras: Constructs beyond a flat graph of plain tensors, such as "functions".
     """
 
     metadata: dict[str, str]
@@ -84,10 +84,10 @@ class OnnxSummary:
 
 
 def summarize(data: bytes) -> OnnxSummary:
-    """Read the summary of a serialized `ModelProto`.
+    """Return the summary of a serialized `ModelProto`.
 
     Raises:
-        ModelError: the bytes are no ONNX model.
+        ModelError: The bytes are not an ONNX model.
     """
     try:
         return _Reader().model(memoryview(data))
@@ -96,12 +96,12 @@ def summarize(data: bytes) -> OnnxSummary:
 
 
 def graph_digest(data: bytes) -> str:
-    """SHA-256 of a serialized `ModelProto` without its `metadata_props`, hexadecimal.
+    """Return the hexadecimal SHA-256 of a serialized `ModelProto` without its `metadata_props`.
 
-    The bytes of all other top-level fields are taken in file order, so a changed card leaves the digest as it is.
+    The digest covers the bytes of all other top-level fields in file order, so changed metadata does not affect it.
 
     Raises:
-        ModelError: the bytes are no ONNX model.
+        ModelError: The bytes are not an ONNX model.
     """
     digest = hashlib.sha256()
     try:
@@ -114,10 +114,10 @@ def graph_digest(data: bytes) -> str:
 
 
 class _Reader:
-    """Reads messages until they are damaged or hold more fields than any real model."""
+    """Reader of one model; it stops at the first damage, or after more fields than any real model has."""
 
     def __init__(self) -> None:
-        self._left = _MAX_FIELDS
+        self._remaining_fields = _MAX_FIELDS
         self._tensors: list[Tensor] = []
         self._dims: list[int] = []
         self._domains: set[str] = set()
@@ -137,7 +137,7 @@ class _Reader:
             elif number in (20, 25):
                 self._extras.add("functions" if number == 25 else "training steps")
         if len(graphs) != 1:
-            raise ValueError("it holds no graph")
+            raise ValueError("it does not contain exactly one graph")
         inputs, outputs, nodes = self._graph(graphs[0])
         stored = {tensor.name for tensor in self._tensors}
         return OnnxSummary(
@@ -155,10 +155,10 @@ class _Reader:
             elif number == 5:  # initializer
                 self._tensors.append(self._tensor(_message(value)))
             elif number in (11, 12, 13):  # input, output, value_info: name = 1, type = 2
-                described = self._fields(_message(value))
-                self._type(described)
+                value_info = self._fields(_message(value))
+                self._add_dims(value_info)
                 if number != 13:
-                    (inputs if number == 11 else outputs).append(_text(described, 1))
+                    (inputs if number == 11 else outputs).append(_text(value_info, 1))
             elif number == 15:
                 self._extras.add("sparse tensors")
         return inputs, outputs, nodes
@@ -166,7 +166,7 @@ class _Reader:
     def _node(self, data: memoryview) -> Node:
         fields = self._fields(data)
         integers = tuple(self._attribute(_message(value)) for number, value in fields if number == 5)
-        # Input, output, name, op_type, domain: onnxruntime trips over names that are no text.
+        # Input, output, name, op_type, domain: onnxruntime fails on names that are not valid UTF-8.
         texts = {n: bytes(_message(value)).decode("utf-8") for n, value in fields if n in (1, 2, 3, 4, 7)}
         self._domains.add(texts.get(7, ""))
         return Node(texts.get(4, ""), tuple(pair for pair in integers if pair[1]))
@@ -174,7 +174,7 @@ class _Reader:
     def _attribute(self, data: memoryview) -> tuple[str, tuple[int, ...]]:
         fields = self._fields(data)
         if not {number for number, _ in fields} <= _PLAIN_ATTRIBUTE:
-            self._extras.add("subgraphs, lists of texts or other unusual attributes")
+            self._extras.add("subgraphs, string lists or other unsupported attributes")
         tensor = _only(fields, 5)
         if tensor is not None:
             self._tensors.append(self._tensor(tensor))
@@ -185,41 +185,42 @@ class _Reader:
         dims = tuple(_integers(fields, 1))
         if len(dims) > _MAX_RANK:
             raise ValueError(f"a tensor has {len(dims)} dimensions")
-        kinds = [value for number, value in fields if number == 2]
-        if not (kinds and isinstance(kinds[-1], int)):
-            raise ValueError("a tensor has no type")
+        data_types = [value for number, value in fields if number == 2]
+        if not (data_types and isinstance(data_types[-1], int)):
+            raise ValueError("a tensor has no data type")
         external = any(number == 13 or (number == 14 and value != 0) for number, value in fields)
         raw = _only(fields, 9)
-        return Tensor(_text(fields, 8), kinds[-1], dims, _held(fields), 0 if raw is None else len(raw), external)
+        raw_bytes = 0 if raw is None else len(raw)
+        return Tensor(_text(fields, 8), data_types[-1], dims, _count_typed_elements(fields), raw_bytes, external)
 
-    def _type(self, described: Fields) -> None:
-        """Note the fixed dimensions of a ValueInfoProto: type.tensor_type.shape.dim.dim_value."""
-        data = _only(described, 2)
-        kinds = [] if data is None else self._fields(data)
-        if any(number not in (1, 6) for number, _ in kinds):  # tensor_type, denotation
-            self._extras.add("values that are no tensors")
-        tensor = _only(kinds, 1)
+    def _add_dims(self, value_info: Fields) -> None:
+        """Collect the fixed dimensions of a ValueInfoProto: type.tensor_type.shape.dim.dim_value."""
+        data = _only(value_info, 2)
+        types = [] if data is None else self._fields(data)
+        if any(number not in (1, 6) for number, _ in types):  # tensor_type, denotation
+            self._extras.add("values other than tensors")
+        tensor = _only(types, 1)
         shape = None if tensor is None else _only(self._fields(tensor), 2)
         for number, value in [] if shape is None else self._fields(shape):
             if number == 1:
                 self._dims += _integers(self._fields(_message(value)), 1)
 
     def _fields(self, data: memoryview) -> Fields:
-        found: Fields = []
+        fields: Fields = []
         for number, value, _, _ in _spans(data):
-            self._left -= 1
-            if self._left < 0:
+            self._remaining_fields -= 1
+            if self._remaining_fields < 0:
                 raise ValueError(f"it has more than {_MAX_FIELDS} fields")
-            found.append((number, value))
-        return found
+            fields.append((number, value))
+        return fields
 
 
 def _spans(data: memoryview) -> Iterator[tuple[int, memoryview | int, int, int]]:
-    """Number, value, start and end of each field, its key included in the span."""
+    """Yield the number, value, start and end of each field. The span includes the key."""
     position, size = 0, len(data)
     while position < size:
         start = position
-        # Most keys and lengths fill one byte, not worth a call.
+        # Fast path: most keys and lengths are a single byte.
         key, position = (data[position], position + 1) if data[position] < 0x80 else _varint(data, position)
         number, kind = key >> 3, key & 7
         if not 0 < number < 2**29:
@@ -233,7 +234,7 @@ def _spans(data: memoryview) -> Iterator[tuple[int, memoryview | int, int, int]]
             else:
                 length = 8 if kind == _FIXED64 else 4
             if position + length > size:
-                raise ValueError("it ends in the middle")
+                raise ValueError("it is truncated")
             value = data[position : position + length]
             position += length
         else:
@@ -253,7 +254,7 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def _integers(fields: Fields, *numbers: int) -> Iterator[int]:
-    """The signed integers of repeated fields, one to a field or packed."""
+    """Yield the signed integers of repeated fields, packed or not."""
     for number, value in fields:
         if number in numbers:
             position = 0
@@ -264,27 +265,27 @@ def _integers(fields: Fields, *numbers: int) -> Iterator[int]:
             yield from ((item & 2**64 - 1) - (2**64 if item & 2**63 else 0) for item in packed)
 
 
-def _held(fields: Fields) -> int:
-    """How many elements the typed fields of a tensor hold."""
-    held = 0
+def _count_typed_elements(fields: Fields) -> int:
+    """Return the number of elements in the typed fields of a tensor."""
+    count = 0
     for number, value in fields:
         if number in _TYPED:
             size = _TYPED[number]
             if isinstance(value, int):
-                held += 1
+                count += 1
             elif size:
-                held += len(value) // size
-            else:  # each integer ends with a byte below 128
-                held += sum(byte < 0x80 for byte in value)
-    return held
+                count += len(value) // size
+            else:  # the last byte of each integer is below 128
+                count += sum(byte < 0x80 for byte in value)
+    return count
 
 
 def _only(fields: Fields, number: int) -> memoryview | None:
-    """The one message or run of bytes with a number; protobuf would merge two."""
-    found = [_message(value) for field, value in fields if field == number]
-    if len(found) > 1:
+    """Return the only message or byte string with a number; a second one is an error, as protobuf would merge them."""
+    messages = [_message(value) for field, value in fields if field == number]
+    if len(messages) > 1:
         raise ValueError("its encoding is damaged")
-    return found[0] if found else None
+    return messages[0] if messages else None
 
 
 def _message(value: memoryview | int) -> memoryview:
@@ -294,6 +295,6 @@ def _message(value: memoryview | int) -> memoryview:
 
 
 def _text(fields: Fields, number: int) -> str:
-    """The last text with a number, as in protobuf; all of them must be UTF-8."""
+    """Return the last string with a number, as protobuf does; all of them must be valid UTF-8."""
     texts = [bytes(_message(value)).decode("utf-8") for field, value in fields if field == number]
     return texts[-1] if texts else ""

@@ -1,4 +1,4 @@
-"""Whether a model file still is, and still answers, what was published: structure, digest and stored answers."""
+"""Verification of a model file against its metadata: structure, digest and recorded logits."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ COUNT = 4
 SEED = 20_260_101
 MAX_COUNT = 16
 MAX_TOLERANCE = 0.5
-_BLOCKS = 6  # to a side
+_BLOCKS = 6  # per side
 _NOISE = 16  # grey levels
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was found to be as published.
+    """A check that passed.
 
     Attributes:
         name: "structure", "digest" or "answers".
-        detail: what was checked, with the figure.
+        detail: Description of the check with the measured figure.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a model answered when it was published.
+    """Logits recorded when the model was published.
 
     Attributes:
-        seed: of `sample_pictures`.
-        tolerance: largest difference of two logits, relative to the largest stored one or 1.
-        logits: (N, K) float64, each picture run alone.
+        seed: Seed of `sample_pictures`.
+        tolerance: Largest accepted difference of two logits, relative to the largest recorded logit or 1; 0..0.5.
+        logits: (N, K) float64 array; each picture was run alone.
     """
 
     seed: int
@@ -56,18 +56,18 @@ class Samples:
 
 
 def sample_pictures(count: int, shape: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:
-    """Generated pictures, the same on every machine and with every version of numpy.
+    """Generate pictures that are identical on every machine and with every version of numpy.
 
-    A grid of 6x6 levels with a little noise upon it, both from SHAKE-256 (FIPS 202): networks answer noise
-    alone with much the same logits, whatever the seed.
+    Each picture is a grid of 6x6 levels with a little noise, both from SHAKE-256 (FIPS 202). Noise alone would not do:
+    networks return nearly the same logits for it, regardless of the seed.
 
     Args:
-        count: pictures.
-        shape: height, width and channels.
-        seed: any integer.
+        count: Number of pictures.
+        shape: Height, width and channels.
+        seed: Any integer.
 
     Returns:
-        (count, height, width, channels) uint8.
+        (count, height, width, channels) uint8 array.
     """
     height, width, channels = shape
     rows, columns = (np.arange(side) * _BLOCKS // side for side in (height, width))
@@ -75,9 +75,10 @@ def sample_pictures(count: int, shape: tuple[int, int, int], seed: int) -> NDArr
     for index in range(count):
         stream = hashlib.shake_256(f"edgeinfer {seed} {index}".encode())
         blocks = _BLOCKS * _BLOCKS * channels
-        drawn = np.frombuffer(stream.digest(blocks + math.prod(shape)), dtype=np.uint8)
-        levels = drawn[:blocks].reshape(_BLOCKS, _BLOCKS, channels) // _NOISE * _NOISE
-        pictures[index] = levels[rows[:, None], columns[None, :]] + drawn[blocks:].reshape(shape) % _NOISE
+        random_bytes = np.frombuffer(stream.digest(blocks + math.prod(shape)), dtype=np.uint8)
+        levels = random_bytes[:blocks].reshape(_BLOCKS, _BLOCKS, channels) // _NOISE * _NOISE
+        noise = random_bytes[blocks:].reshape(shape) % _NOISE
+        pictures[index] = levels[rows[:, None], columns[None, :]] + noise
     return pictures
 
 
@@ -89,56 +90,59 @@ def record(
     count: int = COUNT,
     seed: int = SEED,
 ) -> dict[str, Any]:
-    """What to store as JSON under `edgeinfer.samples`: the answers of a model that is about to be published.
+    """Run a model on generated pictures and return the JSON value of the metadata key `edgeinfer.samples`.
 
     Args:
-        session: of the model.
-        shape: height, width and channels of its input.
-        tolerance: how far another machine may differ, relative to the largest logit or 1; 0 to 0.5.
-        count: pictures.
-        seed: of `sample_pictures`.
+        session: Session of the model.
+        shape: Height, width and channels of its input.
+        tolerance: Largest accepted difference on other machines, relative to the largest logit or 1; 0..0.5.
+        count: Number of pictures, 1..16.
+        seed: Seed of `sample_pictures`.
 
     Raises:
-        ModelError: the model cannot be run.
+        ModelError: Inference failed.
     """
-    logits = _answers(session, sample_pictures(count, shape, seed), session.get_outputs()[0].shape[1])
+    logits = _run_each(session, sample_pictures(count, shape, seed), session.get_outputs()[0].shape[1])
     rounded = [[float(f"{value:.6g}") for value in row] for row in logits]
     return {"seed": seed, "tolerance": tolerance, "logits": rounded}
 
 
 def verify(path: Path) -> tuple[Check, ...]:
-    """Check a model file against what it says of itself.
+    """Verify a model file against the digest and logits in its metadata.
+
+    Returns:
+        The checks, all of which passed.
 
     Raises:
-        ModelNotFoundError: no such file.
-        ModelError: a check failed, or the file has nothing to check against.
+        ModelNotFoundError: The file does not exist.
+        ModelError: A check failed, or the metadata contain no digest or samples.
     """
     session, card = load_session(path, bounded=True)
     data = path.read_bytes()
     summary = summarize(data)
     digest, samples = (summary.metadata.get(key) for key in (DIGEST_KEY, SAMPLES_KEY))
     if digest is None or samples is None:
-        raise ModelError(f"{path} carries no {'digest' if digest is None else 'samples'} to verify; export it again")
+        raise ModelError(f"{path} has no {'digest' if digest is None else 'samples'} in its metadata; export it again")
     parts = f"{len(summary.nodes)} standard operators, {len(summary.tensors)} tensors, onnxruntime {ort.__version__}"
     return (
         Check("structure", parts),
         _check_digest(digest, graph_digest(data), path),
-        _check_answers(_samples(samples, card, path), session, card, path),
+        _check_answers(_parse_samples(samples, card, path), session, card, path),
     )
 
 
-def _check_digest(stored: str, found: str, path: Path) -> Check:
-    if stored != found:
+def _check_digest(stored: str, computed: str, path: Path) -> Check:
+    if stored != computed:
         raise ModelError(
-            f"{path} has the digest {found[:12]} where {stored[:12]} was published; its graph was changed, get it again"
+            f"{path} was modified: its graph has the digest {computed[:12]}, expected {stored[:12]}; download it again"
         )
-    return Check("digest", f"sha256 {found} of the graph")
+    return Check("digest", f"sha256 {computed} of the graph")
 
 
 def _check_answers(samples: Samples, session: ort.InferenceSession, card: ModelCard, path: Path) -> Check:
     stored = samples.logits
     pictures = sample_pictures(len(stored), (*card.size_hw, card.channels), samples.seed)
-    answers = _answers(session, pictures, len(card.labels))
+    answers = _run_each(session, pictures, len(card.labels))
     scale = max(1.0, float(np.abs(stored).max()))
     difference = float(np.abs(answers - stored).max()) / scale
     ranked = np.sort(stored, axis=1)
@@ -146,8 +150,8 @@ def _check_answers(samples: Samples, session: ort.InferenceSession, card: ModelC
     flipped = int((answers.argmax(axis=1) != stored.argmax(axis=1))[clear].sum())
     if not difference <= samples.tolerance or flipped:
         raise ModelError(
-            f"{path} answers {len(stored)} generated pictures {difference:.2g} away from what was published, "
-            f"{flipped} with another label; at most {samples.tolerance:g} is allowed, so do not use it on this machine"
+            f"{path} returns different logits than recorded for {len(stored)} generated pictures: relative difference "
+            f"{difference:.2g} ({samples.tolerance:g} allowed), {flipped} labels changed; do not use it on this machine"
         )
     return Check(
         "answers",
@@ -156,21 +160,22 @@ def _check_answers(samples: Samples, session: ort.InferenceSession, card: ModelC
     )
 
 
-def _answers(session: ort.InferenceSession, pictures: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
+def _run_each(session: ort.InferenceSession, pictures: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
+    """Return the (N, classes) logits of pictures that are run one by one."""
     return np.concatenate([infer(session, picture[None], classes) for picture in pictures])
 
 
-def _samples(text: str, card: ModelCard, path: Path) -> Samples:
+def _parse_samples(text: str, card: ModelCard, path: Path) -> Samples:
     try:
-        given = json.loads(text)
-        samples = Samples(given["seed"], float(given["tolerance"]), np.asarray(given["logits"], dtype=np.float64))
+        values = json.loads(text)
+        samples = Samples(values["seed"], float(values["tolerance"]), np.asarray(values["logits"], dtype=np.float64))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ModelError(f"{path} has damaged metadata (samples: {error}); export it again") from error
+        raise ModelError(f"{path} has damaged metadata: edgeinfer.samples: {error}; export it again") from error
     if not (
         isinstance(samples.seed, int)
         and 0 <= samples.tolerance <= MAX_TOLERANCE
         and samples.logits.shape in {(count, len(card.labels)) for count in range(1, MAX_COUNT + 1)}
         and np.isfinite(samples.logits).all()
     ):
-        raise ModelError(f"{path} has damaged metadata (samples out of range); export it again")
+        raise ModelError(f"{path} has damaged metadata: edgeinfer.samples is out of range; export it again")
     return samples

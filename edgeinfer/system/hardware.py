@@ -1,4 +1,4 @@
-"""The machine that a run shares with everything else: its cores, heat and memory, as far as it tells."""
+"""CPU, temperature, memory and library versions of this machine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
-
-import cv2
-import numpy as np
-import onnxruntime as ort
 
 THROTTLING = {
     0: "under-voltage now", 1: "frequency capped now", 2: "throttled now", 3: "soft temperature limit now",
@@ -26,15 +21,17 @@ THROTTLING = {
 
 
 def limit_opencv_threads(threads: int | None, *, live: bool) -> None:
-    """Tell OpenCV how many cores it may take, for this process.
+    """Set the number of OpenCV threads of this process.
 
-    The model's own threads never spin while they wait, so the two only meet where a live source is read beside them:
-    its decoder gets a core of its own where there are several.
+    The threads of the model do not spin while they wait, so they do not compete with those of OpenCV. Only the decoder
+    of a live source runs at the same time: it gets a core of its own if there are several.
 
     Args:
-        threads: 1 or more; None for OpenCV's own choice, less a core beside a live source.
-        live: whether a thread reads the source in the background.
+        threads: 1 or more; None for OpenCV's default, minus one core for a live source.
+        live: True if a background thread reads the source.
     """
+    import cv2  # noqa: PLC0415 - 60 ms, which most callers of this module do not need
+
     if threads is not None:
         cv2.setNumThreads(threads)
     elif live:
@@ -42,14 +39,14 @@ def limit_opencv_threads(threads: int | None, *, live: bool) -> None:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_name() -> str:
-    """The processor or board as the system names it."""
+    """Return the name of the processor or board as reported by the system."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a stream, read to the first hit
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - read up to the first match
             for line in file:
                 key, _, value = line.partition(":")
                 if key.strip().lower() in ("model name", "model", "hardware"):
@@ -62,57 +59,60 @@ def cpu_name() -> str:
 
 
 def temperatures_c(zones: Path = Path("/sys/class/thermal")) -> dict[str, float]:
-    """Degrees Celsius by the name of the sensor; empty where the system tells none."""
-    found = {}
+    """Return degrees Celsius by sensor name; empty if the system has no sensors."""
+    readings = {}
     for zone in sorted(zones.glob("thermal_zone*")):
         try:
             name, reading = ((zone / leaf).read_text(encoding="utf-8").strip() for leaf in ("type", "temp"))
-            found[name] = int(reading) / 1000
-        except (OSError, ValueError):  # a sensor that is switched off refuses to be read
+            readings[name] = int(reading) / 1000
+        except (OSError, ValueError):  # reading a disabled sensor fails
             continue
-    return found
+    return readings
 
 
 def hottest_c(zones: Path = Path("/sys/class/thermal")) -> float | None:
-    """Degrees Celsius of the processor, by its hottest sensor; of all sensors where none bears its name, else None."""
-    found = temperatures_c(zones)
-    own = [reading for name, reading in found.items() if re.search("cpu|soc|pkg|core", name, re.IGNORECASE)]
-    return max(own or found.values(), default=None)
+    """Return the highest temperature of the processor in degrees Celsius, or None without sensors.
+
+    If no sensor name refers to a processor, all sensors count.
+    """
+    readings = temperatures_c(zones)
+    cpu = [reading for name, reading in readings.items() if re.search("cpu|soc|pkg|core", name, re.IGNORECASE)]
+    return max(cpu or readings.values(), default=None)
 
 
 def throttling() -> tuple[str, ...] | None:
-    """What has slowed a Raspberry Pi down; None where nobody tells."""
+    """Return the reasons why a Raspberry Pi was throttled, or None if `vcgencmd` is not available."""
     program = shutil.which("vcgencmd")
     if program is None:
         return None
     try:
         command = [program, "get_throttled"]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout  # noqa: S603 - fixed words
+        output = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout  # noqa: S603 - fixed arguments
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.fullmatch(r"throttled=(0x[0-9a-f]+)", told.strip())
-    if found is None:
+    match = re.fullmatch(r"throttled=(0x[0-9a-f]+)", output.strip())
+    if match is None:
         return None
-    return tuple(meaning for bit, meaning in THROTTLING.items() if int(found[1], 16) >> bit & 1)
+    return tuple(meaning for bit, meaning in THROTTLING.items() if int(match[1], 16) >> bit & 1)
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has held resident so far, in MiB."""
+    """Return the peak resident memory of this process in MiB."""
     try:
-        # The system's ru_maxrss starts at the size of whoever started this process.
+        # ru_maxrss is inherited from the parent process, VmHWM is not.
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
         status = ""
-    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-    if found:
-        return int(found[1]) / 1024
+    match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    if match:
+        return int(match[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def release_free_memory() -> None:
-    """Hand what is free in the C library's heaps back to the system; nothing where it cannot (mallopt(3), glibc alone).
+    """Return free memory of the C library's heaps to the system; does nothing without glibc (malloc_trim(3)).
 
-    Each connection to a stream allocates in heaps of its own threads, and what is freed there stays resident.
+    Each connection to a stream allocates from the heaps of its own threads, and freed memory there stays resident.
     """
     try:
         ctypes.CDLL(None).malloc_trim(0)
@@ -121,7 +121,13 @@ def release_free_memory() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Return the versions of edgeinfer, Python and the libraries that results depend on."""
+    from importlib import metadata  # noqa: PLC0415 - these imports take 200 ms
+
+    import cv2  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+    import onnxruntime as ort  # noqa: PLC0415
+
     try:
         own = metadata.version("edgeinfer")
     except metadata.PackageNotFoundError:

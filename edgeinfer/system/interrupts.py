@@ -1,4 +1,4 @@
-"""Signals that end or reload a run."""
+"""Signals that stop or reload a run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 
 class Interrupted(BaseException):
-    """A signal asked the program to end.
+    """SIGINT, SIGTERM or the loss of the terminal stopped the program.
 
     Attributes:
-        exit_code: 128 plus the signal's number.
+        exit_code: 128 plus the signal number.
     """
 
     def __init__(self, number: int) -> None:
@@ -20,10 +20,10 @@ class Interrupted(BaseException):
 
 
 class Reload(BaseException):
-    """SIGHUP asked the run to end and to start again.
+    """SIGHUP stopped the run so that it restarts with new settings.
 
     Attributes:
-        plan: what it starts again with.
+        plan: Settings for the restart.
     """
 
     def __init__(self, plan: Any) -> None:
@@ -32,13 +32,14 @@ class Reload(BaseException):
 
 
 def install_signal_handlers() -> None:
-    """Have Ctrl-C and SIGTERM raise `Interrupted` where the program is at work."""
+    """Raise `Interrupted` in the main thread on SIGINT and SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, raise_interrupted)
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    # Closing the outputs must not be broken off by impatience.
+def raise_interrupted(number: int, _frame: FrameType | None) -> NoReturn:
+    """Raise `Interrupted` and ignore further signals."""
+    # A second Ctrl-C must not prevent the outputs from being closed.
     for other in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)
     raise Interrupted(number)

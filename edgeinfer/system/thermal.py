@@ -1,4 +1,4 @@
-"""Heat: a loop that looks less often rather than melts."""
+"""Reduction of the processing rate while the processor is too hot."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from edgeinfer.results import Result
 from edgeinfer.system.hardware import hottest_c
 
-CHECK_EVERY_S = 5.0
-COOLER_BY_C = 5.0
-"""How far below the limit it must be before more is done again, so that the pace does not swing."""
-LEAST = 1 / 8
+CHECK_INTERVAL_S = 5.0
+HYSTERESIS_C = 5.0
+"""Degrees below the limit at which the duty cycle may rise again, so that it does not oscillate."""
+MIN_DUTY_CYCLE = 1 / 8
 
 _log = logging.getLogger(__name__)
 
@@ -20,11 +20,11 @@ _log = logging.getLogger(__name__)
 class ThermalGovernor:
     """Sleeps between frames while the processor is too hot.
 
-    At each check above the limit the share of time at work halves, down to an eighth; it doubles at each one at least
-    five degrees below. A live source gives its newest frame afterwards, so nothing queues.
+    Each check above the limit halves the duty cycle, down to 1/8; each check at least five degrees below the limit
+    doubles it. A live source returns its newest frame after the pause, so no backlog builds up.
 
     Attributes:
-        share: of time at work, from 1/8 to 1.
+        duty_cycle: Share of time spent on frames, 1/8..1.
     """
 
     def __init__(
@@ -35,39 +35,42 @@ class ThermalGovernor:
         sleep: Callable[[float], None] = time.sleep,
         thermometer: Callable[[], float | None] = hottest_c,
     ) -> None:
-        """Set a limit.
+        """Set the temperature limit.
 
         Args:
-            max_c: in degrees Celsius.
-            clock: seconds.
-            sleep: takes seconds.
-            thermometer: degrees Celsius; None where nobody tells.
+            max_c: Limit in degrees Celsius.
+            clock: Returns the time in seconds.
+            sleep: Sleeps for a number of seconds.
+            thermometer: Returns degrees Celsius, or None without a sensor.
         """
-        self.share = 1.0
+        self.duty_cycle = 1.0
         self._max_c = max_c
         self._clock, self._sleep, self._thermometer = clock, sleep, thermometer
-        self._due_s = clock()
+        self._next_check_s = clock()
         self._warned = False
 
-    def rest(self, result: Result) -> None:
-        """Sleep as long as the work on a frame asks for."""
-        if self._clock() >= self._due_s:
+    def pause(self, result: Result) -> None:
+        """Sleep in proportion to the processing time of a frame."""
+        if self._clock() >= self._next_check_s:
             self._check()
-            self._due_s = self._clock() + CHECK_EVERY_S
-        if self.share < 1:
-            self._sleep(sum(result.stages_ms.values()) / 1000 * (1 / self.share - 1))
+            self._next_check_s = self._clock() + CHECK_INTERVAL_S
+        if self.duty_cycle < 1:
+            self._sleep(sum(result.stages_ms.values()) / 1000 * (1 / self.duty_cycle - 1))
 
     def _check(self) -> None:
-        found_c = self._thermometer()
-        if found_c is None:
+        now_c = self._thermometer()
+        if now_c is None:
             if not self._warned:
-                _log.warning("no thermometer here; the limit of %g °C is not kept", self._max_c)
+                _log.warning("temperature limit of %g °C ignored: this system has no temperature sensor", self._max_c)
             self._warned = True
             return
-        before = self.share
-        if found_c > self._max_c:
-            self.share = max(LEAST, before / 2)
-        elif found_c <= self._max_c - COOLER_BY_C:
-            self.share = min(1.0, before * 2)
-        if self.share != before:
-            _log.warning("%.1f °C, limit %g °C: now %g of the time at work", found_c, self._max_c, self.share)
+        before = self.duty_cycle
+        if now_c > self._max_c:
+            self.duty_cycle = max(MIN_DUTY_CYCLE, before / 2)
+        elif now_c <= self._max_c - HYSTERESIS_C:
+            self.duty_cycle = min(1.0, before * 2)
+        if self.duty_cycle != before:
+            level = logging.WARNING if self.duty_cycle < before else logging.INFO
+            _log.log(
+                level, "processor at %.1f °C (limit %g °C): duty cycle now %g", now_c, self._max_c, self.duty_cycle
+            )

@@ -334,7 +334,7 @@ def test_what_the_runtime_does_not_take_is_not_published(run: Path, out: Path, m
         del graph.metadata_props[:]
 
     monkeypatch.setattr(publishing, "final_card", forget)
-    with pytest.raises(ModelError, match="does not say how to use it"):
+    with pytest.raises(ModelError, match="lacks the metadata key"):
         export_model(run, out)
     assert list(out.parent.iterdir()) == []
 

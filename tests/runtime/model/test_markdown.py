@@ -1,4 +1,4 @@
-"""A model's card as Markdown, from its metadata alone."""
+"""Model card as Markdown."""
 
 from __future__ import annotations
 
@@ -33,50 +33,50 @@ REPORT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def shown(path: Path, report: Any = None, **changes: str) -> str:
+def render(path: Path, report: Any = None, **changes: str) -> str:
     keys = metadata(**changes)
     if report is not None:
         keys["edgeinfer.report"] = report if isinstance(report, str) else json.dumps(report)
     return markdown(read_card(write_model(path / "m.onnx", keys=keys)))
 
 
-def test_a_card_tells_everything_that_the_report_holds(tmp_path: Path) -> None:
-    text = shown(tmp_path, REPORT)
-    for words in (
+def test_card_contains_the_whole_report(tmp_path: Path) -> None:
+    text = render(tmp_path, REPORT)
+    for expected in (
         "# m\n",
         "| int8 | 4 kB | 0.8123 | -0.0040 [-0.0060, -0.0020] |",
         "0.50 ms | 0.70 ms | 0.52 | published; float32: conv_4 |",
         "1,234 faces of Toy valid, by place",
-        "Chosen: the fastest.",
+        "Selection: the fastest.",
         "- float16: no such type",
         "on 256 validation faces",
         "minmax over 512 training faces (seed 3)",
-        "0.116 at temperature 1 and 0.020 after",
+        "0.116 at temperature 1 and 0.020 at the fitted temperature",
         "commit abc",
         'epochs = 40\nweights = "none"\n\n[augment]\nflip = true',
         "- few faces\n- look out",
         "## Prohibited use\n\nanything else",
     ):
-        assert words in text
+        assert expected in text
 
 
-def test_a_file_of_an_earlier_version_has_a_short_card(tmp_path: Path) -> None:
-    text = shown(tmp_path)
+def test_model_without_report_has_a_short_card(tmp_path: Path) -> None:
+    text = render(tmp_path)
     assert "## Figures\n\n| figure | value |\n| --- | --- |\n| accuracy | 1.0 |" in text
-    assert "## Forms" not in text
+    assert "## Variants" not in text
 
 
 @pytest.mark.parametrize(
     "report",
     ["[", "[1]", '{"variants": 3}', json.dumps({**REPORT, "verdict": None}), json.dumps({**REPORT, "variants": [{}]})],
-    ids=["no JSON", "no object", "no list", "no verdict", "empty variant"],
+    ids=["invalid JSON", "list", "number for a list", "null verdict", "empty variant"],
 )
-def test_a_damaged_report_is_a_model_error(tmp_path: Path, report: str) -> None:
+def test_damaged_report_raises_model_error(tmp_path: Path, report: str) -> None:
     with pytest.raises(ModelError, match="damaged"):
-        shown(tmp_path, report)
+        render(tmp_path, report)
 
 
-def test_nothing_in_a_card_moves_the_cursor_or_breaks_a_table(tmp_path: Path) -> None:
-    text = shown(tmp_path, dataset="a\x1b[2Jb|c\nd", license="x\x07")
-    assert "| trained on | a [2Jb/c d |" in text
+def test_control_characters_and_table_separators_are_replaced(tmp_path: Path) -> None:
+    text = render(tmp_path, dataset="a\x1b[2Jb|c\nd", license="x\x07")
+    assert "| training data set | a [2Jb/c d |" in text
     assert all(character.isprintable() or character == "\n" for character in text)

