@@ -1,65 +1,26 @@
-"""The loop of `edgeinfer run`: every frame of a source through a pipeline into sinks."""
+"""Main loop: passes each frame of a source through a pipeline to the sinks."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain, islice
 
 import numpy as np
 
-from edgeinfer.expression.classifier import EmotionClassifier
-from edgeinfer.outputs.base import Sink, StateListener, Stopped
-from edgeinfer.outputs.jsonl import JsonlSink
+from edgeinfer.outputs.base import EventListener, Sink, StateListener, Stopped
+from edgeinfer.outputs.events import HOLD_S, Event, EventDetector
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.pipeline import Pipeline
 from edgeinfer.results import Frame, Result, SourceState
-from edgeinfer.sources.base import Source
-from edgeinfer.sources.live import LiveSource
+from edgeinfer.sources.base import ReconnectingSource, Source
 from edgeinfer.system.hardware import versions
 
 STAGES = ("decode", "detect", "track", "classify", "write")
-_REMEMBERED_FRAMES = 10_000
-
-
-class _Tally:
-    """Counts and times in bounded memory."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._delays: deque[float] = deque(maxlen=_REMEMBERED_FRAMES)
-        self._started = time.perf_counter()
-        self._frames = 0
-        self._labels: Counter[str] = Counter()
-        self._times: dict[str, deque[float]] = {stage: deque(maxlen=_REMEMBERED_FRAMES) for stage in STAGES}
-
-    def add(self, frame: Frame, result: Result, stages_ms: Mapping[str, float]) -> None:
-        self._frames += 1
-        if frame.captured_s is not None:
-            self._delays.append(1000 * (time.monotonic() - frame.captured_s))
-        self._labels.update(face.emotion.label for face in result.faces)
-        for stage, value in stages_ms.items():
-            self._times[stage].append(value)
-
-    def summary(self) -> RunSummary:
-        stages = {stage: _percentiles(times) for stage, times in self._times.items()}
-        elapsed_s = time.perf_counter() - self._started
-        source = self._source
-        live = source if isinstance(source, LiveSource) else None
-        return RunSummary(
-            self._frames, self._labels.total(), dict(self._labels), elapsed_s, stages,
-            delay_ms=_percentiles(self._delays) if source.live else None,
-            dropped=source.dropped if source.live else None,
-            reconnects=live.reconnects if live else None,
-            skipped=source.skipped or None,
-        )  # fmt: skip
-
-
-def _percentiles(times_ms: deque[float]) -> dict[str, float]:
-    now = list(times_ms)  # other threads ask, too, while frames are added
-    return {f"p{q}": round(float(np.percentile(now, q)), 3) for q in (50, 95)} if now else {}
+_WINDOW_FRAMES = 10_000
+"""Number of latest frames over which percentiles are computed."""
 
 
 def run(
@@ -71,92 +32,190 @@ def run(
     on_result: Callable[[Frame, Result], None] | None = None,
     on_frame: Callable[[Frame, Result, Mapping[str, float]], None] | None = None,
 ) -> RunSummary:
-    """Read a source to its end; every sink is closed on the way out, whatever happens.
+    """Process a source to its end.
+
+    All sinks are entered before the first frame is read, and closed on return and after any error. Existing output
+    files keep their content until the first frame is written.
 
     Args:
-        source: opened, and entered by the caller.
-        pipeline: what reads the frames.
-        sinks: taken over and closed.
-        max_frames: stop after so many.
-        on_result: called after each frame is written.
-        on_frame: Called after `on_result` with the frame, its result and the milliseconds spent in "decode", "detect",
-            "track", "classify" and "write".
+        source: an open source; the caller closes it.
+        pipeline: detector, tracker and classifier.
+        sinks: outputs, not yet entered.
+        max_frames: number of frames after which to stop, or None for no limit.
+        on_result: callback for each frame, after it is written.
+        on_frame: callback for each frame, after `on_result`; its third argument maps "decode", "detect", "track",
+            "classify" and "write" to milliseconds.
+
+    Returns:
+        Counts and times of the run.
 
     Raises:
-        SourceError: the source gave no frame, or a live one was lost.
-        OutputError: an output cannot be written; what was written before stays.
+        SourceError: The source has no readable frame, or a live source was lost.
+        OutputError: An output cannot be written; frames that were already written are kept.
+        CapabilityError: A window cannot be opened.
+
+    Examples:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> with edgeinfer.open_source(str(asset_path("demo.mp4"))) as source:
+        ...     summary = edgeinfer.run(source, edgeinfer.load_pipeline(), max_frames=3)
+        >>> summary.frames, summary.dominant
+        (3, 'happy')
     """
-    tally = _Tally(source)
+    statistics = _Statistics(source)
     with ExitStack() as stack:
-        # What ends with a summary is entered first, so that it is closed last and its times hold everything.
-        ordered = sorted(sinks, key=lambda sink: not isinstance(sink, JsonlSink))
-        for sink in ordered:
-            stack.enter_context(sink)
-        states = _States(source)
-        frames = _timed(source, max_frames)
-        # A source that cannot be read fails here, before an output is begun, unless somebody waits for it.
-        first = [] if states.awaited else list(islice(frames, 1))
-        header = _header(source, pipeline)
-        for sink in ordered:
-            sink.start(header, tally.summary)
-        states.offer(ordered)
+        outputs = _Outputs(sinks, stack)
+        states = _StateRelay(source)
+        frames = _timed_frames(source, max_frames)
+        # A source without a readable frame fails here, before an output is started, unless the run waits for it.
+        first = [] if states.waits_for_source else list(islice(frames, 1))
+        outputs.start(_header(source, pipeline), statistics.summary)
+        states.connect(outputs.sinks)
         with suppress(Stopped):
-            for frame, decode_ms in chain(first, frames):
-                result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
-                started = time.perf_counter()
-                for sink in ordered:
-                    sink.write(frame, result)
-                write_ms = 1000 * (time.perf_counter() - started)
-                stages_ms = {"decode": decode_ms, **result.stages_ms, "write": write_ms}
-                tally.add(frame, result, stages_ms)
+            for frame, result, stages_ms in _process(chain(first, frames), pipeline, outputs, statistics):
                 if on_result:
                     on_result(frame, result)
                 if on_frame:
                     on_frame(frame, result, stages_ms)
-    return tally.summary()
+    return statistics.summary()
 
 
-class _States:
-    """Passes the states of a live source on to the sinks that listen, from before they began, too."""
+def _process(
+    frames: Iterable[tuple[Frame, float]], pipeline: Pipeline, outputs: _Outputs, statistics: _Statistics
+) -> Iterator[tuple[Frame, Result, Mapping[str, float]]]:
+    """Yield each frame with its result and stage times in milliseconds, after it is written and counted."""
+    for frame, decode_ms in frames:
+        result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
+        started_s = time.perf_counter()
+        outputs.write(frame, result)
+        write_ms = 1000 * (time.perf_counter() - started_s)
+        stages_ms = {"decode": decode_ms, **result.stages_ms, "write": write_ms}
+        statistics.add(frame, result, stages_ms)
+        yield frame, result, stages_ms
+
+
+class _Outputs:
+    """All sinks of a run, and the event detector that they share.
+
+    Attributes:
+        sinks: in the order in which they were entered; sinks that close last are entered first.
+    """
+
+    def __init__(self, sinks: Iterable[Sink], stack: ExitStack) -> None:
+        """Enter all sinks; the stack closes them."""
+        self.sinks = sorted(sinks, key=lambda sink: not getattr(sink, "closes_last", False))
+        for sink in self.sinks:
+            stack.enter_context(sink)
+        self._listeners = [sink for sink in self.sinks if isinstance(sink, EventListener)]
+        self._detector = EventDetector(hold_s=HOLD_S) if self._listeners else None
+        stack.callback(self._close_events)
+
+    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
+        for sink in self.sinks:
+            sink.start(header, summary)
+
+    def write(self, frame: Frame, result: Result) -> None:
+        if self._detector is not None and (events := self._detector.update(result)):
+            self._send(events, frame, result)
+        for sink in self.sinks:
+            sink.write(frame, result)
+
+    def _close_events(self) -> None:
+        """Send the "left" events of all faces that are still in view."""
+        if self._detector is not None and (events := self._detector.close()):
+            self._send(events, None, None)
+
+    def _send(self, events: Sequence[Event], frame: Frame | None, result: Result | None) -> None:
+        for listener in self._listeners:
+            listener.handle_events(events, frame, result)
+
+
+class _Statistics:
+    """Counts and times of a run, in bounded memory."""
 
     def __init__(self, source: Source) -> None:
-        self._sinks: list[StateListener] | None = None
+        self._source = source
+        self._reconnecting = source if isinstance(source, ReconnectingSource) else None
+        self._started_s = time.perf_counter()
+        self._frames = 0
+        self._labels: Counter[str] = Counter()
+        self._delays_ms: deque[float] = deque(maxlen=_WINDOW_FRAMES)
+        self._stages_ms: dict[str, deque[float]] = {stage: deque(maxlen=_WINDOW_FRAMES) for stage in STAGES}
+
+    def add(self, frame: Frame, result: Result, stages_ms: Mapping[str, float]) -> None:
+        """Count one frame that has just been written."""
+        self._frames += 1
+        if frame.captured_s is not None:
+            self._delays_ms.append(1000 * (time.monotonic() - frame.captured_s))
+        self._labels.update(face.emotion.label for face in result.faces)
+        for stage, value in stages_ms.items():
+            self._stages_ms[stage].append(value)
+
+    def summary(self) -> RunSummary:
+        """Return the summary of the run so far; safe to call from other threads."""
+        source = self._source
+        return RunSummary(
+            frames=self._frames,
+            faces=self._labels.total(),
+            labels=dict(self._labels),
+            elapsed_s=time.perf_counter() - self._started_s,
+            stages_ms={stage: _percentiles(times) for stage, times in self._stages_ms.items()},
+            delay_ms=_percentiles(self._delays_ms) if source.live else None,
+            dropped=source.dropped if source.live else None,
+            reconnects=None if self._reconnecting is None else self._reconnecting.reconnects,
+            skipped=source.skipped or None,
+        )
+
+
+def _percentiles(times_ms: deque[float]) -> dict[str, float]:
+    values = list(times_ms)  # a copy, because frames may be added while another thread requests a summary
+    return {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95)} if values else {}
+
+
+class _StateRelay:
+    """Forwards the states of a live source to the sinks, including those before the sinks were started.
+
+    Attributes:
+        waits_for_source: True if the run starts although the source may still be unavailable.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._listeners: list[StateListener] | None = None
         self._early: list[SourceState] = []
-        live = source if isinstance(source, LiveSource) else None
-        self.awaited = live is not None and live.patience.allows(1, opened=False)
-        if live is not None:
-            live.listener = self._hear
+        self.waits_for_source = False
+        if isinstance(source, ReconnectingSource):
+            self.waits_for_source = source.waits_for_source
+            source.add_state_listener(self._forward)
 
-    def offer(self, sinks: Iterable[Sink]) -> None:
-        self._sinks = [sink for sink in sinks if isinstance(sink, StateListener)]
+    def connect(self, sinks: Iterable[Sink]) -> None:
+        """Forward the states received so far, and all later ones."""
+        self._listeners = [sink for sink in sinks if isinstance(sink, StateListener)]
         for state in self._early:
-            self._hear(state)
+            self._forward(state)
 
-    def _hear(self, state: SourceState) -> None:
-        if self._sinks is None:
+    def _forward(self, state: SourceState) -> None:
+        if self._listeners is None:
             self._early.append(state)
         else:
-            for sink in self._sinks:
-                sink.source_state(state)
+            for listener in self._listeners:
+                listener.source_state(state)
 
 
 def _header(source: Source, pipeline: Pipeline) -> RunHeader:
     classifier = pipeline.classifier
-    if isinstance(classifier, EmotionClassifier):
-        name, digest = classifier.card.name, classifier.card.sha256
-    else:
-        name, digest = type(classifier).__name__, ""
-    return RunHeader(source.name, source.fps, classifier.labels, name, digest, versions())
+    card = getattr(classifier, "card", None)  # only classifiers that read a model file have a model card
+    name, sha256 = (type(classifier).__name__, "") if card is None else (card.name, card.sha256)
+    return RunHeader(source.name, source.fps, classifier.labels, name, sha256, versions())
 
 
-def _timed(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:
-    """Frames with the milliseconds that reading each one took."""
+def _timed_frames(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:
+    """Yield frames with the time that reading each one took, in milliseconds."""
     frames = iter(source)
-    given = 0
-    while max_frames is None or given < max_frames:
-        started = time.perf_counter()
+    read = 0
+    while max_frames is None or read < max_frames:
+        started_s = time.perf_counter()
         frame = next(frames, None)
         if frame is None:
             return
-        yield frame, 1000 * (time.perf_counter() - started)
-        given += 1
+        yield frame, 1000 * (time.perf_counter() - started_s)
+        read += 1

@@ -1,4 +1,4 @@
-"""Outputs that hold nothing of anybody: how many faces a minute, and how long each expression was shown."""
+"""Anonymous per-minute aggregates: the number of faces, and the time for which each expression was shown."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from edgeinfer.results import UNKNOWN, Frame, Result
 
 MINUTE_S = 60.0
 LONGEST_STEP_S = 1.0
-"""Time between two frames beyond this one is nobody's: the camera was away."""
+"""Longest time between two frames that counts in full, in seconds: in a longer gap the camera was disconnected."""
 
 
 @dataclass(slots=True)
 class Minute:
-    """What was counted in a minute, or in the part of one that a run lasted.
+    """Counts of one minute, or of the part of it that belongs to the run.
 
     Attributes:
-        from_s: its beginning, in seconds on the clock of the frames, a multiple of 60.
-        to_s: its end; of the last minute, the last frame.
-        faces: different track numbers. A person who leaves and comes back counts again.
-        label_s: label to the seconds that it was shown, added over all faces.
+        from_s: start in seconds on the clock of the frames, a multiple of 60.
+        to_s: end in seconds; for the last minute, the time of the last frame.
+        faces: number of different track ids; a person who leaves and returns counts again.
+        label_s: label to the seconds for which it was shown, summed over all faces.
     """
 
     from_s: float
@@ -35,17 +35,17 @@ class Minute:
 
 
 class MinuteCounter:
-    """Counts results by the minute."""
+    """Aggregation of results by minute."""
 
     def __init__(self) -> None:
-        """Start without anybody."""
+        """Create a counter without results."""
         self._tracks: set[int] = set()
         self._label_s: Counter[str] = Counter()
         self._minute: int | None = None
         self._last_s = 0.0
 
     def add(self, result: Result) -> Minute | None:
-        """Count one result; gives the minute before it, when that is over."""
+        """Count one result, and return the previous minute if the result is the first of another one."""
         now_s = result.timestamp_s
         minute = int(now_s // MINUTE_S)
         over = self._minute is not None and minute != self._minute
@@ -58,74 +58,76 @@ class MinuteCounter:
         return finished
 
     def close(self) -> Minute | None:
-        """The minute that was begun, as far as it went."""
-        begun = None if self._minute is None else self._take(self._last_s)
+        """Return the unfinished minute up to the last result, or None if there is none."""
+        unfinished = None if self._minute is None else self._take(self._last_s)
         self._minute = None
-        return begun
+        return unfinished
 
     def _take(self, to_s: float) -> Minute:
-        found = Minute((self._minute or 0) * MINUTE_S, to_s, len(self._tracks), self._label_s)
+        minute = Minute((self._minute or 0) * MINUTE_S, to_s, len(self._tracks), self._label_s)
         self._tracks, self._label_s = set(), Counter()
-        return found
+        return minute
 
 
 class AnonymousJsonlSink(JsonlSink):
-    """JSONL with a line for each minute in the place of those for the frames."""
+    """Sink that writes JSONL with one line per minute instead of one per frame."""
 
     def __init__(self, target: str, **options: Any) -> None:
-        """Open a file, or stdout for "-"; see `open_sink`."""
+        """Validate the arguments; see `JsonlSink`."""
         super().__init__(target, **options)
         self._counter = MinuteCounter()
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Count one frame."""
-        self._put_minute(self._counter.add(result))
+        """Count one frame, and write a line if it is the first one of another minute."""
+        self._lines.commit()
+        self._write_minute(self._counter.add(result))
         if self._lines.due:
             self._split()
 
-    def __exit__(self, *_: object) -> None:
-        """Write the last minute and the summary."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the last minute and the summary, and close the file."""
         try:
             if self._summary is not None:
-                self._put_minute(self._counter.close())
+                self._write_minute(self._counter.close())
         finally:
-            super().__exit__()
+            super().__exit__(kind)
 
-    def _put_minute(self, minute: Minute | None) -> None:
+    def _write_minute(self, minute: Minute | None) -> None:
         if minute is None:
             return
         seconds = {label: round(minute.label_s[label], 1) for label in (*self._header["model"]["labels"], UNKNOWN)}
         span = {"from_s": minute.from_s, "to_s": round(minute.to_s, 1)}
-        self._put({"type": "minute", **span, "faces": minute.faces, "label_s": seconds})
+        self._write_line({"type": "minute", **span, "faces": minute.faces, "label_s": seconds})
 
 
 class AnonymousCsvSink(CsvSink):
-    """CSV with a row for each minute: from_s, to_s, faces, and the seconds that each label was shown."""
+    """Sink that writes one CSV row per minute: from_s, to_s, faces, and the seconds for which each label was shown."""
 
     def __init__(self, target: str, **options: Any) -> None:
-        """Open a file; see `open_sink`."""
+        """Validate the arguments; see `CsvSink`."""
         super().__init__(target, **options)
         self._counter = MinuteCounter()
         self._labels: tuple[str, ...] = ()
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Write the row of column names, unless a file is continued that has it."""
+        """Write the row of column names, unless an existing file is continued."""
         self._labels = (*header.labels, UNKNOWN)
-        self._begin(csv_row("from_s", "to_s", "faces", *self._labels))
+        self._write_columns(csv_row("from_s", "to_s", "faces", *self._labels))
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Count one frame."""
-        self._put_minute(self._counter.add(result))
+        """Count one frame, and write a row if it is the first one of another minute."""
+        self._lines.commit()
+        self._write_minute(self._counter.add(result))
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the last minute and close the file."""
         try:
-            self._put_minute(self._counter.close())
+            self._write_minute(self._counter.close())
         finally:
-            super().__exit__()
+            super().__exit__(kind)
 
-    def _put_minute(self, minute: Minute | None) -> None:
+    def _write_minute(self, minute: Minute | None) -> None:
         if minute is None:
             return
         seconds = (round(minute.label_s[label], 1) for label in self._labels)
-        self._add(csv_row(minute.from_s, round(minute.to_s, 1), minute.faces, *seconds))
+        self._write_rows(csv_row(minute.from_s, round(minute.to_s, 1), minute.faces, *seconds))

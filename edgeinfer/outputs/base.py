@@ -20,10 +20,29 @@ class Stopped(Exception):  # noqa: N818 - a request, not an error
 class Sink(Protocol):
     """Role of an output of results.
 
-    A context manager: the constructor validates its arguments, `__enter__` acquires the resources, `__exit__` releases
-    them. `edgeinfer.run` enters all sinks, then calls `start` once and `write` for each frame. Two optional parts are
-    read if present: the methods of `StateListener` and `EventListener`, and a bool attribute `closes_last`, True if the
-    sink has to close after those without it, because it writes the summary of the run.
+    A sink is a context manager: the constructor validates its arguments, `__enter__` acquires the resources and
+    `__exit__` releases them. `edgeinfer.run` enters all sinks, calls `start` once and `write` for each frame.
+
+    Optional members:
+        source_state: method that receives the states of a live source; see `StateListener`.
+        handle_events: method that receives face events; see `EventListener`.
+        closes_last: bool, True if the sink closes after the others, because it writes the summary of the run.
+
+    Examples:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> class FaceCount:
+        ...     def __enter__(self):
+        ...         self.count = 0
+        ...     def start(self, header, summary):
+        ...         pass
+        ...     def write(self, frame, result):
+        ...         self.count += len(result.faces)
+        ...     def __exit__(self, *_):
+        ...         print(f"{self.count} faces")
+        >>> with edgeinfer.open_source(str(asset_path("demo.mp4"))) as source:
+        ...     summary = edgeinfer.run(source, edgeinfer.load_pipeline(), [FaceCount()], max_frames=2)
+        2 faces
     """
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
@@ -67,8 +86,12 @@ def check_writable(path: Path) -> None:
     """Validate that a file can be created or replaced, before any work is done.
 
     Raises:
-        OutputError: the folder does not exist or is not writable, or `path` is itself a folder.
+        OutputError: The folder does not exist or is not writable, or `path` is itself a folder.
     """
     folder = path.resolve().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK) or path.is_dir():
-        raise OutputError(f"cannot write {path}; does its folder exist, and may you write there?")
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; add a file name")
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: the folder {folder} does not exist; create it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write {path}: the folder {folder} is not writable; choose another one")

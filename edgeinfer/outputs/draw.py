@@ -1,4 +1,4 @@
-"""Shows a result on its picture."""
+"""Drawing of results on frames, and blurring of faces."""
 
 from __future__ import annotations
 
@@ -19,21 +19,34 @@ _COLOURS: dict[str, tuple[int, int, int]] = {
     "fear": (200, 90, 180),
     "contempt": (130, 150, 170),
 }
-_OTHER = (240, 240, 240)
+_DEFAULT_COLOUR = (240, 240, 240)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-COVERED_S, COVERED_REACH, MOSAIC = 1.0, 0.25, 6
-"""How long a place stays covered, how far beyond the box, as a share of its side, and by how many tiles a side."""
+BLUR_HOLD_S = 1.0
+"""Time for which a region stays blurred after its face was last detected, in seconds."""
+BLUR_MARGIN = 0.25
+"""Margin around a box that is blurred too, as a share of the box's longer side."""
+MOSAIC_TILES = 6
+"""Tiles of the mosaic per side."""
 
 
 def annotate(image: Image, result: Result) -> Image:
-    """Draw each face's box, number, expression and confidence.
+    """Draw the bounding box, track id, label and confidence of each face.
 
     Args:
-        image: (H, W, 3) BGR or (H, W) grey uint8; it is not changed.
-        result: what the pipeline gave for it.
+        image: (H, W, 3) BGR or (H, W) grey uint8 array; it is not changed.
+        result: result of the pipeline for this image.
 
     Returns:
-        A new (H, W, 3) BGR uint8 picture.
+        A new (H, W, 3) BGR uint8 array.
+
+    Examples:
+        >>> import numpy as np
+        >>> import edgeinfer
+        >>> happy = edgeinfer.Emotion("happy", 0.9, {"happy": 0.9, "neutral": 0.1})
+        >>> face = edgeinfer.Face(track_id=1, box=edgeinfer.Box(40, 40, 60, 60), emotion=happy, raw=happy)
+        >>> image = np.zeros((120, 160), np.uint8)
+        >>> edgeinfer.annotate(image, edgeinfer.Result((face,), timestamp_s=0.0)).shape
+        (120, 160, 3)
     """
     picture = image.copy() if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
     for face in result.faces:
@@ -42,42 +55,44 @@ def annotate(image: Image, result: Result) -> Image:
 
 
 class FaceBlur:
-    """Makes faces unrecognizable before a picture leaves the program.
+    """Stateful face blur for annotated output.
 
-    A face's place stays covered for a second after it was last seen, since a turned face is missed now and then; one
-    that was never found is not covered.
+    A region stays blurred for a second after its face was last detected, because detection of a turned face is
+    intermittent. A face that was never detected is not blurred.
     """
 
     def __init__(self) -> None:
-        """Start without any face."""
-        self._places: dict[int, tuple[Box, float]] = {}
+        """Create a blur without faces."""
+        self._last_seen: dict[int, tuple[Box, float]] = {}
 
-    def places(self, result: Result) -> tuple[Box, ...]:
-        """The boxes to cover in a frame, which is to be told of every one."""
+    def regions(self, result: Result) -> tuple[Box, ...]:
+        """Return the boxes to cover in a frame; this has to be called for every frame."""
         now_s = result.timestamp_s
-        self._places |= {face.track_id: (face.box, now_s) for face in result.faces}
-        self._places = {n: place for n, place in self._places.items() if 0 <= now_s - place[1] <= COVERED_S}
-        return tuple(box for box, _ in self._places.values())
+        self._last_seen |= {face.track_id: (face.box, now_s) for face in result.faces}
+        self._last_seen = {
+            track_id: seen for track_id, seen in self._last_seen.items() if 0 <= now_s - seen[1] <= BLUR_HOLD_S
+        }
+        return tuple(box for box, _ in self._last_seen.values())
 
     def __call__(self, image: Image, result: Result) -> Image:
-        """A copy in which every face is covered; see `places` and `cover`."""
-        return cover(image, self.places(result))
+        """Return a copy in which every face is covered; see `regions` and `cover`."""
+        return cover(image, self.regions(result))
 
 
-def cover(image: Image, places: Iterable[Box]) -> Image:
-    """A copy in which every place is a coarse mosaic of the means of its parts.
+def cover(image: Image, regions: Iterable[Box]) -> Image:
+    """Return a copy in which each region is replaced by a coarse mosaic of its mean colours.
 
     Args:
-        image: (H, W, 3) BGR or (H, W) grey uint8; it is not changed.
-        places: boxes of faces; a quarter of their side around them is covered, too.
+        image: (H, W, 3) BGR or (H, W) grey uint8 array; it is not changed.
+        regions: boxes of faces; a margin of a quarter of the longer side is covered too.
     """
     picture = image.copy()
-    for box in places:
-        reach = round(COVERED_REACH * max(box.w, box.h))
+    for box in regions:
+        margin = round(BLUR_MARGIN * max(box.w, box.h))
         left, top, right, bottom = box.xyxy
-        part = picture[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach]
+        part = picture[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
         if part.size:
-            coarse = cv2.resize(part, (MOSAIC, MOSAIC), interpolation=cv2.INTER_AREA)
+            coarse = cv2.resize(part, (MOSAIC_TILES, MOSAIC_TILES), interpolation=cv2.INTER_AREA)
             part[:] = cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return picture
 
@@ -85,13 +100,14 @@ def cover(image: Image, places: Iterable[Box]) -> Image:
 def _draw(picture: Image, face: Face) -> None:
     height, width = picture.shape[:2]
     scale = max(0.35, min(1.2, face.box.w / 220))
-    line = max(1, round(2 * scale))
-    colour = _COLOURS.get(face.emotion.label, _OTHER)
+    thickness = max(1, round(2 * scale))
+    colour = _COLOURS.get(face.emotion.label, _DEFAULT_COLOUR)
     left, top, right, bottom = face.box.xyxy
-    cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, line, cv2.LINE_AA)
+    cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, thickness, cv2.LINE_AA)
     text = f"{face.track_id} {face.emotion.label} {face.emotion.confidence:.0%}"
-    (wide, high), below = cv2.getTextSize(text, _FONT, scale, line)
-    x = max(0, min(left, width - wide - 4))
-    y = top - below - 2 if top - high - below - 4 >= 0 else min(bottom + high + 4, height - below - 1)
-    cv2.rectangle(picture, (x, y - high - 3), (x + wide + 4, y + below), colour, cv2.FILLED)
-    cv2.putText(picture, text, (x + 2, y - 1), _FONT, scale, (20, 20, 20), line, cv2.LINE_AA)
+    (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
+    x = max(0, min(left, width - text_w - 4))
+    above = top - text_h - baseline - 4 >= 0
+    y = top - baseline - 2 if above else min(bottom + text_h + 4, height - baseline - 1)
+    cv2.rectangle(picture, (x, y - text_h - 3), (x + text_w + 4, y + baseline), colour, cv2.FILLED)
+    cv2.putText(picture, text, (x + 2, y - 1), _FONT, scale, (20, 20, 20), thickness, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Where results go: the role of an output, JSONL and CSV."""
+"""Selection of a sink by the name of its target."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgeinfer.plugins import plugin, plugin_names
 from edgeinfer.url import scheme
 
 SINKS: dict[str, Callable[..., Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink}
+ANONYMOUS_SINKS: dict[str, Callable[..., Sink]] = {".jsonl": AnonymousJsonlSink, ".csv": AnonymousCsvSink}
 
 
 def open_sink(
@@ -26,48 +27,58 @@ def open_sink(
     flush_s: float = FLUSH_S,
     anonymous: bool = False,
 ) -> Sink:
-    """Open an output by its suffix; "-" is JSONL on stdout.
+    """Create a sink for a file, stdout or a plugin; entering the sink opens its target.
 
     Args:
-        target: a path that ends in .jsonl or .csv, or "-"; or what another package writes, see `edgeinfer.plugins`,
-            which takes none of the options.
-        append: continue an older file instead of emptying it; a part of a line at its end is cut off first.
-        rotation: when to split a file, and how many parts to keep; stdout, pipes and devices are never split.
-        flush_s: how long a line for a file may wait for others, in seconds, 0..3600; at most so much is lost when the
-            process is killed. All else gets every line at once.
-        anonymous: write counts by the minute, and nothing of any single face.
+        target: path that ends in .jsonl or .csv; "-" for JSONL on stdout; or a target of a plugin (see
+            `edgeinfer.plugins`), which receives none of the options.
+        append: continue an existing file instead of replacing it. An incomplete line at its end is removed.
+        rotation: rules for splitting a file, or None; stdout, pipes and devices are never split.
+        flush_s: longest time that a line for a file stays in the buffer, in seconds, 0..3600; a killed process loses
+            at most this much. Other outputs receive each line immediately.
+        anonymous: write per-minute aggregates instead of data about single faces.
+
+    Returns:
+        A context manager with `start` and `write`. `edgeinfer.run` enters and closes it.
 
     Raises:
-        UsageError: no output has this suffix, it cannot be anonymous, or flush_s is out of range.
-        OutputError: it cannot be written.
+        UsageError: The format is unknown, it has no anonymous variant, or `flush_s` is out of range.
+        OutputError: The folder of the file does not exist.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import edgeinfer
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "faces.csv")
+        ...     with edgeinfer.open_sink(str(path)) as sink:
+        ...         header = edgeinfer.RunHeader("camera", None, edgeinfer.LABELS, "", "", {})
+        ...         sink.start(header, lambda: edgeinfer.RunSummary(0, 0, {}, 0.0, {}))
+        ...     path.read_text()[:19]
+        'frame,time_s,track,'
     """
     kind = check_target(target)
     if anonymous:
-        if kind not in ANONYMOUS:
-            raise UsageError(f"{target} cannot be anonymous; write {' or '.join(ANONYMOUS)}")
-        return ANONYMOUS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
+        if kind not in ANONYMOUS_SINKS:
+            raise UsageError(f"`anonymous` supports only {' and '.join(ANONYMOUS_SINKS)} outputs; rename {target}")
+        return ANONYMOUS_SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
     if kind in SINKS:
         return SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
-    brought: Sink = plugin("sinks", kind)(target)
-    return brought
+    sink: Sink = plugin("sinks", kind)(target)
+    return sink
 
 
 def check_target(target: str) -> str:
-    """The suffix that decides an output's format, or the name under which another package brings it.
-
-    Nothing is opened yet.
+    """Return the format of a target: a suffix such as ".csv", or the name of a plugin. Nothing is opened.
 
     Raises:
-        UsageError: nobody writes such an output.
+        UsageError: No built-in format and no plugin matches.
     """
     suffix = ".jsonl" if target == STDOUT else Path(target).suffix.lower()
     if suffix in SINKS:
         return suffix
-    name, brought = scheme(target) or suffix.removeprefix("."), plugin_names("sinks")
-    if name not in brought:
-        known = " or ".join((*SINKS, *brought))
-        raise UsageError(f"cannot tell the format of {target}; an output ends in {known}, or is '-'")
+    name, plugins = scheme(target) or suffix.removeprefix("."), plugin_names("sinks")
+    if name not in plugins:
+        known = " or ".join((*SINKS, *plugins))
+        raise UsageError(f"unknown output format of {target}: expected a name that ends in {known}, or - for stdout")
     return name
-
-
-ANONYMOUS: dict[str, Callable[..., JsonlSink | CsvSink]] = {".jsonl": AnonymousJsonlSink, ".csv": AnonymousCsvSink}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Self
 
 from edgeinfer.errors import OutputError
 from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
@@ -16,58 +16,113 @@ from edgeinfer.results import Frame, Result, SourceState
 
 
 class JsonlSink(AbstractContextManager["JsonlSink"]):
-    """One JSON object a line: a header, the frames, a summary (schema 1). Each part of a split file has all three."""
+    """Sink that writes one JSON object per line: a header, the frames and a summary (schema 1).
+
+    Each part of a split file has all three. An existing file keeps its content until the first frame is written.
+
+    Attributes:
+        closes_last: True; the summary includes the time in which the other sinks close.
+
+    Examples:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "faces.jsonl")
+        ...     with edgeinfer.open_source(str(asset_path("demo.mp4"))) as source:
+        ...         summary = edgeinfer.run(
+        ...             source, edgeinfer.load_pipeline(), [edgeinfer.JsonlSink(str(path))], max_frames=2
+        ...         )
+        ...     [json.loads(line)["type"] for line in path.read_text().splitlines()]
+        ['header', 'frame', 'frame', 'summary']
+    """
+
+    closes_last = True
 
     def __init__(
         self, target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S
     ) -> None:
-        """Open a file, or stdout for "-"; see `open_sink`."""
+        """Validate the arguments; the file is opened by `__enter__`.
+
+        Args:
+            target: path, or "-" for stdout.
+            append: continue an existing file instead of replacing it.
+            rotation: rules for splitting the file, or None.
+            flush_s: longest time that a line for a file stays in the buffer, in seconds, 0..3600.
+
+        Raises:
+            UsageError: `flush_s` is out of range.
+            OutputError: The folder of the file does not exist.
+        """
         self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s)
         self._header: dict[str, Any] = {}
         self._summary: Callable[[], RunSummary] | None = None
-        self._earlier: RunSummary | None = None
+        self._previous: RunSummary | None = None
+
+    def __enter__(self) -> Self:
+        """Open the file.
+
+        Raises:
+            OutputError: The file cannot be created or opened for writing.
+        """
+        self._lines.__enter__()
+        return self
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Write the header line, after what is there already if the file is continued."""
+        """Write the header line.
+
+        Args:
+            header: source, model and versions of the run.
+            summary: returns the summary of the run so far.
+
+        Raises:
+            OutputError: An existing file cannot be continued.
+        """
         self._header = header_line(header)
         self._lines.start('{"type":"header",')
-        self._put(self._header)
+        self._write_line(self._header)
         self._summary = summary
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Write one frame's line, in a new part of the file if one is due."""
+        """Write the line of a frame, in a new part of the file if one is due.
+
+        Raises:
+            OutputError: The line cannot be written.
+        """
+        self._lines.commit()
         if self._lines.due:
             self._split()
-        self._put(frame_line(frame, result))
+        self._write_line(frame_line(frame, result))
 
     def source_state(self, state: SourceState) -> None:
-        """Write a line for what happened to a live source, between header and summary only."""
+        """Write the state of a live source; states before `start` are ignored."""
         if self._summary is not None:
-            self._put(source_line(state))
+            self._write_line(source_line(state))
 
-    def __exit__(self, *_: object) -> None:
-        """Write the summary line, also of a run that broke off."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the summary line and close the file, also after an error."""
         try:
             self._finish()
         finally:
-            self._lines.close()
+            self._lines.__exit__(kind)
 
     def _split(self) -> None:
         summary = self._summary
         self._finish()
         self._lines.split()
-        self._put(self._header)
+        self._write_line(self._header)
         self._summary = summary
 
     def _finish(self) -> None:
-        """Write the summary of this part, once."""
+        """Write the summary of the current part, once."""
         summary, self._summary = self._summary, None
         if summary is not None:
-            now = summary()
-            self._put(summary_line(now.since(self._earlier) if self._earlier else now))
-            self._earlier = now
+            total = summary()
+            self._write_line(summary_line(total.since(self._previous) if self._previous else total))
+            self._previous = total
 
-    def _put(self, value: dict[str, Any]) -> None:
+    def _write_line(self, value: dict[str, Any]) -> None:
         try:
             self._lines.write(json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n")
         except OutputError:

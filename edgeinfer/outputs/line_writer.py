@@ -1,138 +1,178 @@
-"""Whole lines into a file, stdout, a pipe or a device: gathered, split into parts, continued."""
+"""Line-wise output to a file, stdout, a pipe or a device, with buffering, rotation and appending."""
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import FileIO
+from contextlib import AbstractContextManager, contextmanager, suppress
+from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import Self
 
 from edgeinfer.errors import OutputError, UsageError
 from edgeinfer.outputs.rotation import Rotation
 
 STDOUT = "-"
 FLUSH_S = 1.0
-"""How long a line may wait for others, in seconds: what a kill can cost."""
+"""Longest time that a line stays in the buffer, in seconds; a killed process loses at most this much."""
 
-_MOST_WAITING = 1 << 16
-_PAGE = 4096
+_BUFFER_BYTES = 1 << 16
+_HELD_LINES = 1000
+_PAGE_BYTES = 4096
 
 
-class LineWriter:
-    """Whole lines into one output.
+class LineWriter(AbstractContextManager["LineWriter"]):
+    """Writer of whole lines to one output.
 
-    A regular file gets them in blocks, to spare an SD card; a timer writes them also when no further line comes. All
-    else gets each line at once. What went in of a line that did not fit is taken back.
+    A regular file is written in blocks, which reduces wear of SD cards; a timer flushes the buffer if no further line
+    follows. All other outputs receive each line immediately. A line that was written only in part is removed again.
+
+    A file that is to be replaced keeps its content until `commit`, which the sinks call with the first frame; if the
+    run fails earlier, the file is left unchanged. A new file is removed again if the run fails before `start`.
     """
+
+    _file: FileIO
 
     def __init__(
         self, target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S
     ) -> None:
-        """Open a file, or stdout for "-".
+        """Validate the arguments; the file is opened by `__enter__`.
 
         Args:
-            target: path, or "-".
-            append: continue an older file instead of emptying it.
-            rotation: when to split a regular file; others are never split.
-            flush_s: how long a line waits at most, in seconds; 0 writes each at once.
+            target: path, or "-" for stdout.
+            append: continue an existing file instead of replacing it.
+            rotation: rules for splitting a regular file; other outputs are never split.
+            flush_s: longest time that a line stays in the buffer, in seconds, 0..3600; 0 writes each line immediately.
 
         Raises:
-            UsageError: flush_s is below 0 or above an hour.
-            OutputError: it cannot be written.
+            UsageError: `flush_s` is out of range.
+            OutputError: The folder of the file does not exist.
         """
         if not 0 <= flush_s <= 3600:
-            raise UsageError(f"lines wait between 0 and 3600 seconds, not {flush_s:g}")
-        self._name = "stdout" if target == STDOUT else target
+            raise UsageError(f"invalid flush_s {flush_s:g}: expected a value between 0 and 3600 seconds")
+        self._is_stdout = target == STDOUT
+        self._name = "stdout" if self._is_stdout else target
         self._path = Path(target).absolute()
         self._append, self._rotation, self._flush_s = append, rotation, flush_s
         self._lock = threading.Lock()
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._written_to: int | None = None
+        self._buffer: list[bytes] = []
+        self._buffered_bytes = 0
+        self._unfinished_from: int | None = None
         self._timer: threading.Timer | None = None
         self._late_error: OutputError | None = None
-        self._began_s = time.time()
-        with self._reported("; does its folder exist?"):
-            # An older file is emptied by `start` only, so that a source that cannot be read costs nobody his results.
-            self._file = FileIO(1, "wb", closefd=False) if target == STDOUT else self._open()
-        self._regular = target != STDOUT and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        self._regular = self._created = self._committed = False
+        self._started_s = 0.0
+        with self._output_errors("; check that its folder exists and is writable"):
+            if not self._is_stdout and not self._path.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def __enter__(self) -> Self:
+        """Open the file without changing it.
+
+        Raises:
+            OutputError: The file cannot be created or opened for writing.
+        """
+        self._created = not self._is_stdout and not self._path.exists()
+        with self._output_errors("; check that its folder exists and is writable"):
+            self._file = FileIO(1, "wb", closefd=False) if self._is_stdout else self._open()
+        self._regular = not self._is_stdout and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        self._committed = not self._regular
+        self._started_s = time.time()
+        return self
 
     def _open(self) -> FileIO:
         return FileIO(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), "wb")
 
     def start(self, beginning: str) -> bool:
-        """Empty an older file, or make it ready to be continued: a part of a line at its end is cut off.
+        """Prepare the file for the first line.
 
         Args:
-            beginning: what a file that is continued has to begin with.
+            beginning: required beginning of a file that is continued.
 
         Returns:
-            Whether there is something to continue.
+            True if the following lines continue existing ones.
 
         Raises:
-            OutputError: it begins with something else, cannot be written, or not be read to be continued.
+            OutputError: The file starts differently, cannot be read, or cannot be written.
         """
-        if not self._regular:
+        if self._committed:
             return False
         if not self._append:
-            with self._reported():
+            if not os.fstat(self._file.fileno()).st_size:
+                self.commit()
+            return False
+        with self._output_errors("; `append` requires read permission"), self._path.open("rb") as existing:
+            self._started_s = os.fstat(existing.fileno()).st_mtime
+            first_line = existing.readline(_BUFFER_BYTES)
+            complete = first_line.endswith(b"\n")
+            if complete and not first_line.startswith(beginning.encode()):
+                raise OutputError(
+                    f"cannot append to {self._name}: its first line does not match the format and the labels of this "
+                    "run; move the file away or choose another name"
+                )
+            self._file.truncate(_complete_lines_bytes(existing))
+        self._committed = True
+        if complete and self.due:
+            with self._lock:
+                self._start_part(ended_s=self._started_s)
+            return False
+        return complete
+
+    def commit(self) -> None:
+        """Replace the content of an existing file by the lines that were written so far.
+
+        Further calls have no effect.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        if self._committed:
+            return
+        with self._lock:
+            with self._output_errors():
                 self._file.truncate(0)
-            return False
-        with self._reported("; continuing needs the right to read it, too"), self._path.open("rb") as older:
-            self._began_s = os.fstat(older.fileno()).st_mtime
-            first = older.readline(_MOST_WAITING)
-            continued = first.endswith(b"\n")
-            if not continued or first.startswith(beginning.encode()):
-                self._file.truncate(_whole_bytes(older.fileno()))
-        if continued and not first.startswith(beginning.encode()):
-            raise OutputError(
-                f"cannot continue {self._name}: it begins unlike a file of this model's results; move it away"
-            )
-        if continued and self.due:
-            self.split(ended_s=self._began_s)
-            return False
-        return continued
+            self._committed = True
+            self._flush_or_schedule()
 
     @property
     def due(self) -> bool:
-        """Whether the rotation wants a new part now."""
+        """True if the rotation requires a new part now."""
         if self._rotation is None or not self._regular:
             return False
         with self._lock:
-            size = os.fstat(self._file.fileno()).st_size + self._waiting_bytes
-        return self._rotation.due(size_bytes=size, began_s=self._began_s, now_s=time.time())
+            size = os.fstat(self._file.fileno()).st_size + self._buffered_bytes
+        return self._rotation.due(size_bytes=size, began_s=self._started_s, now_s=time.time())
 
-    def split(self, *, ended_s: float | None = None) -> None:
-        """File the current part away under a name of its own and go on in a new, empty file.
-
-        Args:
-            ended_s: when the part ended, in seconds since 1970; now unless given.
+    def split(self) -> None:
+        """Rename the current part and continue in a new, empty file.
 
         Raises:
-            OutputError: its last lines cannot be written, it cannot be renamed, or no new file be made.
+            OutputError: The last lines cannot be written, or the part cannot be renamed.
         """
-        if self._rotation is None:
-            return
-        now_s = time.time()
         with self._lock:
             self._flush()
-            with self._reported("; the finished part could not be filed away"):
-                # A link stays where it is, its file is renamed.
-                self._rotation.file_away(self._path.resolve(), now_s if ended_s is None else ended_s)
-                finished, self._file = self._file, self._open()
-                finished.close()
-            self._began_s = now_s
+            self._start_part(ended_s=time.time())
+
+    def _start_part(self, *, ended_s: float) -> None:
+        if self._rotation is None:
+            return
+        with self._output_errors("; the finished part cannot be renamed"):
+            # A symbolic link stays in place, its target is renamed.
+            self._rotation.archive(self._path.resolve(), ended_s)
+            finished, self._file = self._file, self._open()
+            finished.close()
+        self._started_s = time.time()
 
     def write(self, text: str) -> None:
-        """Take whole lines, or none.
+        """Write whole lines: all of them, or none.
 
         Raises:
-            OutputError: they, or lines that waited before, cannot be written. What went in before stays.
+            OutputError: These or earlier lines cannot be written; lines in the file are kept.
         """
         data = text.encode()
         with self._lock:
@@ -140,40 +180,62 @@ class LineWriter:
             if not data:
                 return
             if not self._regular:
-                with self._reported():
-                    self._put(data)
+                with self._output_errors():
+                    self._write_all(data)
                 return
-            self._waiting.append(data)
-            self._waiting_bytes += len(data)
-            if self._flush_s == 0 or self._waiting_bytes >= _MOST_WAITING:
-                self._flush()
-            elif self._timer is None:
-                self._timer = threading.Timer(self._flush_s, self._flush_late)
-                self._timer.daemon = True
-                self._timer.start()
+            self._buffer.append(data)
+            self._buffered_bytes += len(data)
+            if self._committed:
+                self._flush_or_schedule()
+            elif len(self._buffer) > _HELD_LINES:
+                # The first line is the header, the others are source states: a long wait drops the oldest of them.
+                self._buffered_bytes -= len(self._buffer.pop(1))
 
-    def close(self) -> None:
-        """Write what waits and close the file; stdout stays open.
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Flush the buffer and close the file; stdout stays open.
+
+        If an exception ends the run before `commit`, the lines are discarded and the file is left unchanged.
 
         Raises:
-            OutputError: something could not be written, and nobody was told so yet.
+            OutputError: Lines could not be written, and no earlier call has raised this.
         """
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            try:
-                self._raise_late_error()
+        try:
+            if kind is None and self._buffer:
+                self.commit()
+        finally:
+            with self._lock:
+                self._close()
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            self._raise_late_error()
+            if self._committed:
                 self._flush()
-            finally:
-                with self._reported():
-                    self._file.close()
+        finally:
+            unused = self._created and not self._committed and not os.fstat(self._file.fileno()).st_size
+            with self._output_errors():
+                self._file.close()
+            if unused:
+                with suppress(OSError):
+                    self._path.resolve().unlink()
+
+    def _flush_or_schedule(self) -> None:
+        """Flush a full buffer; otherwise start the timer that does."""
+        if self._flush_s == 0 or self._buffered_bytes >= _BUFFER_BYTES:
+            self._flush()
+        elif self._timer is None and self._buffer:
+            self._timer = threading.Timer(self._flush_s, self._flush_late)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _flush_late(self) -> None:
         with self._lock:
             self._timer = None
             try:
                 self._flush()
-            except OutputError as error:  # raised by the next write, or by close
+            except OutputError as error:  # raised by the next write or by __exit__
                 self._late_error = error
 
     def _raise_late_error(self) -> None:
@@ -182,68 +244,71 @@ class LineWriter:
             raise error
 
     def _flush(self) -> None:
-        if not self._waiting:
+        if not self._buffer:
             return
-        data = b"".join(self._waiting)
+        data = b"".join(self._buffer)
         try:
-            with self._reported():
-                self._put_blocks(data)
+            with self._output_errors():
+                self._write_blocks(data)
         except OutputError:
-            self._forget()
+            self._clear_buffer()
             raise
-        self._forget()
+        self._clear_buffer()
 
-    def _forget(self) -> None:
-        self._waiting, self._waiting_bytes, self._written_to = [], 0, None
+    def _clear_buffer(self) -> None:
+        self._buffer, self._buffered_bytes, self._unfinished_from = [], 0, None
 
-    def _put_blocks(self, data: bytes) -> None:
-        if self._written_to is not None:  # a signal broke the last attempt off; nobody knows how far it got
-            self._file.truncate(self._written_to)
-        end = self._written_to = os.fstat(self._file.fileno()).st_size
+    def _write_blocks(self, data: bytes) -> None:
+        if self._unfinished_from is not None:  # a signal interrupted the last attempt at an unknown position
+            self._file.truncate(self._unfinished_from)
+        end = self._unfinished_from = os.fstat(self._file.fileno()).st_size
         for block in _blocks(data, end):
             try:
-                self._put(block)
+                self._write_all(block)
             except OSError:
-                kept = os.fstat(self._file.fileno()).st_size - end
-                self._file.truncate(end + block.rfind(b"\n", 0, kept) + 1)
+                written = os.fstat(self._file.fileno()).st_size - end
+                self._file.truncate(end + block.rfind(b"\n", 0, written) + 1)
                 raise
             end += len(block)
 
-    def _put(self, data: bytes) -> None:
+    def _write_all(self, data: bytes) -> None:
         while data:
             written = self._file.write(data)
-            if written is None:  # a pipe that does not block is full
+            if written is None:  # a non-blocking pipe is full
                 select.select([], [self._file], [])
             else:
                 data = data[written:]
 
     @contextmanager
-    def _reported(self, advice: str = "; what was written before is kept") -> Iterator[None]:
+    def _output_errors(self, advice: str = "; lines written so far are kept") -> Iterator[None]:
+        """Convert OSError to OutputError."""
         try:
             yield
+        except OutputError:
+            raise
         except OSError as error:
             raise OutputError(f"cannot write {self._name}: {error.strerror}{advice}") from error
 
 
-def _blocks(data: bytes, at: int) -> Iterator[bytes]:
-    """Whole lines in blocks that end before a page of the file does.
+def _blocks(data: bytes, offset: int) -> Iterator[bytes]:
+    """Split lines into blocks that end before a page of the file does.
 
-    Linux ends a write of a killed process where two pages meet. Only a line that lies across such a place is in danger,
-    for the moment of its own write.
+    If a process is killed during a write, Linux ends the write at a page boundary. With these blocks, only a line that
+    crosses such a boundary can be truncated.
     """
     while data:
-        end = data.rfind(b"\n", 0, _PAGE - at % _PAGE) + 1 or data.index(b"\n") + 1
+        end = data.rfind(b"\n", 0, _PAGE_BYTES - offset % _PAGE_BYTES) + 1 or data.index(b"\n") + 1
         yield data[:end]
-        data, at = data[end:], at + end
+        data, offset = data[end:], offset + end
 
 
-def _whole_bytes(handle: int) -> int:
-    """Where the last whole line of a file ends, in bytes."""
-    end = os.fstat(handle).st_size
+def _complete_lines_bytes(file: BufferedReader) -> int:
+    """Return the size of a file up to the end of its last complete line, in bytes."""
+    end = os.fstat(file.fileno()).st_size
     while end:
-        start = max(0, end - _MOST_WAITING)
-        found = os.pread(handle, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        start = max(0, end - _BUFFER_BYTES)
+        newline = os.pread(file.fileno(), end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0

@@ -1,4 +1,4 @@
-"""What is told of a run: its header and summary, and every line of JSONL."""
+"""JSON objects of the JSONL format, schema 1."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ SCHEMA = 1
 
 
 def header_line(header: RunHeader) -> dict[str, Any]:
-    """The first line."""
-    model = {"name": header.model, "sha256": header.model_sha256, "labels": list(header.labels)}
-    told = {"type": "header", "schema": SCHEMA, "source": header.source, "model": model}
-    return {**told, "versions": dict(header.versions)}
+    """Return the object of the first line."""
+    return {
+        "type": "header",
+        "schema": SCHEMA,
+        "source": header.source,
+        "model": {"name": header.model, "sha256": header.model_sha256, "labels": list(header.labels)},
+        "versions": dict(header.versions),
+    }
 
 
 def frame_line(frame: Frame, result: Result) -> dict[str, Any]:
-    """The line of a frame."""
+    """Return the object of a frame's line."""
     faces = [
         {
             "track": face.track_id,
@@ -35,12 +39,12 @@ def frame_line(frame: Frame, result: Result) -> dict[str, Any]:
 
 
 def source_line(state: SourceState) -> dict[str, Any]:
-    """The line of what happened to a live source."""
+    """Return the object of a state change of a live source."""
     return {"type": "source", "state": state.state, "time_s": round(state.at_s, 4), "detail": state.detail}
 
 
 def summary_line(summary: RunSummary) -> dict[str, Any]:
-    """The last line."""
+    """Return the object of the last line; counts that do not apply to the source are left out."""
     optional = {
         "delay_ms": None if summary.delay_ms is None else dict(summary.delay_ms),
         "dropped": summary.dropped,
@@ -60,5 +64,5 @@ def summary_line(summary: RunSummary) -> dict[str, Any]:
 
 
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
-    """Probabilities as they are written."""
+    """Return probabilities rounded to four decimals, the precision of all output formats."""
     return {label: round(value, 4) for label, value in probabilities.items()}

@@ -8,15 +8,21 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """What a run reads and with what.
+    """Source, model and versions of a run; `edgeinfer.run` passes it to `Sink.start`.
 
     Attributes:
-        source: its name.
-        fps: frames a second where the source tells, else None.
-        labels: the classifier's, in order.
+        source: name of the source, free of credentials.
+        fps: nominal frame rate of the source in frames per second, or None if unknown.
+        labels: labels of the classifier, in the order of the model's outputs.
         model: name of the model.
-        model_sha256: of its file, hexadecimal; empty for a classifier without one.
+        model_sha256: SHA-256 of the model file, 64 hexadecimal digits; empty for a classifier without a file.
         versions: package name to version.
+
+    Examples:
+        >>> import edgeinfer
+        >>> header = edgeinfer.RunHeader("clip.mp4", 30.0, edgeinfer.LABELS, "edgenet", "", {"edgeinfer": "0.2.0"})
+        >>> header.source, header.labels[0]
+        ('clip.mp4', 'neutral')
     """
 
     source: str
@@ -29,19 +35,26 @@ class RunHeader:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run saw and what it cost.
+    """Counts and times of a run, returned by `edgeinfer.run`.
 
     Attributes:
-        frames: read.
-        faces: boxes over all frames.
-        labels: label to number of faces that showed it.
-        elapsed_s: from the first read to the last output closed, in seconds.
-        stages_ms: stage to {"p50", "p95"} in milliseconds, over the last 10,000 frames.
-        delay_ms: {"p50", "p95"} from a frame's capture to the end of its writing, in milliseconds, over as many frames;
-            None unless the source is live.
-        dropped: frames that a live source left out, None for the others.
-        reconnects: how often a live source was lost and came back, None for the others.
-        skipped: frames that could not be decoded, None where there was none.
+        frames: number of processed frames.
+        faces: number of faces, summed over all frames.
+        labels: label to the number of faces that showed it.
+        elapsed_s: time from the first read until the last output is closed, in seconds.
+        stages_ms: stage ("decode", "detect", "track", "classify", "write") to {"p50", "p95"} in milliseconds, over the
+            last 10,000 frames.
+        delay_ms: {"p50", "p95"} of the time from capturing a frame until it is written, in milliseconds, over the last
+            10,000 frames; None if the source is not live.
+        dropped: number of frames that a live source replaced by newer ones; None if the source is not live.
+        reconnects: number of times that a live source was lost and came back; None for other sources.
+        skipped: number of frames that could not be decoded; None if there were none.
+
+    Examples:
+        >>> import edgeinfer
+        >>> summary = edgeinfer.RunSummary(50, 3, {"sad": 1, "happy": 2}, elapsed_s=2.0, stages_ms={})
+        >>> summary.fps, summary.dominant
+        (25.0, 'happy')
     """
 
     frames: int
@@ -56,16 +69,23 @@ class RunSummary:
 
     @property
     def fps(self) -> float:
-        """Frames a second of the whole run."""
+        """Mean number of processed frames per second."""
         return self.frames / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
     def dominant(self) -> str | None:
-        """The label shown most, None without faces."""
+        """Most frequent label, or None if there are no faces."""
         return max(self.labels, key=lambda label: self.labels[label]) if self.faces else None
 
     def since(self, earlier: RunSummary) -> RunSummary:
-        """What came after an earlier summary of the run; `stages_ms` and `delay_ms` stay those of the last frames."""
+        """Return the difference to an earlier summary of the same run.
+
+        Args:
+            earlier: summary at the beginning of the interval.
+
+        Returns:
+            Counts and `elapsed_s` of the interval; `stages_ms` and `delay_ms` are not changed.
+        """
         labels = {label: count - earlier.labels.get(label, 0) for label, count in self.labels.items()}
         return replace(
             self,
@@ -73,11 +93,11 @@ class RunSummary:
             faces=self.faces - earlier.faces,
             labels={label: count for label, count in labels.items() if count},
             elapsed_s=self.elapsed_s - earlier.elapsed_s,
-            dropped=_less(self.dropped, earlier.dropped),
-            reconnects=_less(self.reconnects, earlier.reconnects),
-            skipped=_less(self.skipped, earlier.skipped),
+            dropped=_difference(self.dropped, earlier.dropped),
+            reconnects=_difference(self.reconnects, earlier.reconnects),
+            skipped=_difference(self.skipped, earlier.skipped),
         )
 
 
-def _less(count: int | None, earlier: int | None) -> int | None:
+def _difference(count: int | None, earlier: int | None) -> int | None:
     return None if count is None else count - (earlier or 0)

@@ -1,9 +1,10 @@
-"""Live window."""
+"""Window that shows the annotated frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Self
 
 import cv2
 
@@ -17,24 +18,25 @@ WINDOW = "edgeinfer"
 
 
 class WindowSink(AbstractContextManager["WindowSink"]):
-    """A window with the annotated picture; q or Escape ends the run."""
+    """Sink that shows the annotated frames in a window; q or Escape ends the run."""
 
-    def __init__(self) -> None:
-        """Check that this OpenCV can show windows here.
+    def __enter__(self) -> Self:
+        """Open the window.
 
         Raises:
-            CapabilityError: it was built without them, or there is no screen.
+            CapabilityError: This OpenCV build has no GUI support, or no display is available.
         """
         try:
             cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
         except cv2.error as error:
             raise CapabilityError(
-                "this OpenCV shows no windows; with a screen, put 'opencv-python<5' in the place of "
-                "opencv-python-headless"
+                "cannot open a window: this OpenCV build has no GUI support, or no display is available; on a machine "
+                "with a display, install 'opencv-python<5' instead of opencv-python-headless"
             ) from error
+        return self
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Put the source into the title."""
+        """Show the name of the source in the title."""
         cv2.setWindowTitle(WINDOW, f"edgeinfer: {header.source}")
 
     def write(self, frame: Frame, result: Result) -> None:

@@ -1,4 +1,4 @@
-"""What is left of a run's outputs when it is continued, split, killed, or when the disk is full."""
+"""Output options of the command: splitting, appending, and a full disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_run_splits_and_the_next_one_goes_on(clip: Path, tmp_path: Path) -> None:
+def test_second_run_continues_split_files(clip: Path, tmp_path: Path) -> None:
     options = ["--split-size", "4kB", "--split-every", "1000d", "--keep", "3", "--append"]
     for _ in range(2):
         done = edgeinfer(clip, "--out", tmp_path / "x.jsonl", "--out", tmp_path / "y.csv", *options)
@@ -37,42 +37,42 @@ def test_a_run_splits_and_the_next_one_goes_on(clip: Path, tmp_path: Path) -> No
         assert (kinds[0], kinds[-1]) == ("header", "summary")
     assert read(tmp_path / "x.jsonl")[-2]["frame"] == 24
     rows = [row for path in (*tmp_path.glob("y-*.csv"), tmp_path / "y.csv") for row in path.read_text().splitlines()]
-    assert sum(row.startswith("24,") for row in rows) == 2, "a row of the last frame of both runs"
+    assert sum(row.startswith("24,") for row in rows) == 2, "expected one row for the last frame of each run"
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
-        pytest.param(["--split-size", "lots"], "cannot read the size 'lots'", id="size"),
-        pytest.param(["--split-every", "0s"], "a second or more", id="time"),
-        pytest.param(["--keep", "3"], "when to split", id="keep-alone"),
+        pytest.param(["--split-size", "lots"], "invalid size 'lots'", id="size"),
+        pytest.param(["--split-every", "0s"], "expected 1 s or more", id="time"),
+        pytest.param(["--keep", "3"], "set --split-size or --split-every", id="keep-alone"),
     ],
 )
-def test_options_without_meaning_are_2(clip: Path, tmp_path: Path, options: list[str], sentence: str) -> None:
+def test_invalid_rotation_exits_with_2(clip: Path, tmp_path: Path, options: list[str], message: str) -> None:
     done = edgeinfer(clip, "--out", tmp_path / "x.jsonl", *options)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert sentence in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "x.jsonl").exists()
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 kB."""
+    """File system of 32 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no mount here")
+        pytest.skip("the command mount is not installed")
     if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
-def test_a_full_disk_is_6_and_keeps_whole_lines(small_disk: Path, name: str) -> None:
+def test_full_disk_exits_with_6_and_keeps_complete_lines(small_disk: Path, name: str) -> None:
     path = small_disk / name
     (small_disk / "other").write_bytes(bytes(26_000))
     done = edgeinfer("--out", path, "--split-size", "1MB")
@@ -82,15 +82,15 @@ def test_a_full_disk_is_6_and_keeps_whole_lines(small_disk: Path, name: str) -> 
     text = path.read_text()
     assert text.endswith("\n")
     columns = len(text.splitlines()[0].split(","))
-    assert [line for line in text.splitlines() if not _whole(line, columns)] == []
+    assert [line for line in text.splitlines() if not _is_complete(line, columns)] == []
     assert len(text.splitlines()) > 3
 
 
-def test_a_video_on_a_full_disk_is_6(small_disk: Path) -> None:
+def test_video_on_a_full_disk_exits_with_6(small_disk: Path) -> None:
     done = edgeinfer("--save-video", small_disk / "x.mp4")
     assert done.returncode == 6
-    assert "x.mp4 is not whole; is the disk full?" in done.stderr
+    assert "x.mp4 is incomplete; free disk space" in done.stderr
 
 
-def _whole(line: str, columns: int) -> bool:
+def _is_complete(line: str, columns: int) -> bool:
     return line.count(",") == columns - 1 if line[0] != "{" else bool(json.loads(line))

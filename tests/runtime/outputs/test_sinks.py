@@ -1,3 +1,5 @@
+"""JSONL and CSV sinks."""
+
 from __future__ import annotations
 
 import csv
@@ -25,7 +27,7 @@ from edgeinfer import (
     run,
 )  # fmt: skip
 from edgeinfer.outputs.base import Sink
-from edgeinfer.outputs.rotation import parts
+from edgeinfer.outputs.rotation import finished_parts
 from edgeinfer.outputs.summary import RunHeader
 from edgeinfer.results import Frame, SourceState
 from tools.fakes import FakeDetector, FakeSource
@@ -46,7 +48,7 @@ def write(pipeline: Pipeline, *sinks: Sink) -> RunSummary:
     return run(FakeSource(FRAMES), pipeline, sinks)
 
 
-def test_jsonl_follows_its_schema(tmp_path: Path, pipeline: Pipeline, tiny_model: Path) -> None:
+def test_jsonl_follows_the_schema(tmp_path: Path, pipeline: Pipeline, tiny_model: Path) -> None:
     write(pipeline, JsonlSink(str(tmp_path / "x.jsonl")))
     header, *frames, summary = read(tmp_path / "x.jsonl")
     assert (header["type"], header["schema"], header["source"]) == ("header", 1, "fake")
@@ -69,7 +71,7 @@ def test_jsonl_follows_its_schema(tmp_path: Path, pipeline: Pipeline, tiny_model
     assert set(summary["stages_ms"]["decode"]) == {"p50", "p95"}
 
 
-def test_csv_has_a_row_for_each_face(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_csv_has_one_row_per_face(tmp_path: Path, pipeline: Pipeline) -> None:
     write(pipeline, CsvSink(str(tmp_path / "x.csv")))
     rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
     assert len(rows) == 6
@@ -78,7 +80,7 @@ def test_csv_has_a_row_for_each_face(tmp_path: Path, pipeline: Pipeline) -> None
     assert sum(float(rows[0][name]) for name in list(rows[0])[9:]) == pytest.approx(1, abs=1e-3)
 
 
-def test_all_outputs_at_once_count_the_same(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_all_outputs_report_the_same_counts(tmp_path: Path, pipeline: Pipeline) -> None:
     sinks = [open_sink(str(tmp_path / name)) for name in ("a.jsonl", "b.csv", "c.jsonl")]
     summary = run(FakeSource(FRAMES, fps=1), pipeline, sinks)
     assert summary.frames == 3
@@ -88,20 +90,20 @@ def test_all_outputs_at_once_count_the_same(tmp_path: Path, pipeline: Pipeline) 
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x", "x.mp4", ".jsonl/"])
-def test_unknown_suffix(name: str) -> None:
+def test_unknown_suffix_is_rejected(name: str) -> None:
     with pytest.raises(UsageError, match=r"ends in \.jsonl or \.csv"):
         open_sink(name)
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
-def test_a_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
+def test_missing_folder_is_an_output_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match="folder"):
         open_sink(str(tmp_path / "none" / name))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("kind", [JsonlSink, CsvSink])
-def test_a_full_disk_is_an_output_error(kind: type[JsonlSink | CsvSink], pipeline: Pipeline, tmp_path: Path) -> None:
+def test_full_disk_is_an_output_error(kind: type[JsonlSink | CsvSink], pipeline: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No space left"):
         run(FakeSource(FRAMES), pipeline, [JsonlSink(str(tmp_path / "kept.jsonl")), kind("/dev/full")])
     lines = read(tmp_path / "kept.jsonl")
@@ -116,7 +118,7 @@ def test_stdout_stays_open(pipeline: Pipeline, capfd: pytest.CaptureFixture[str]
     assert lines[-1] == "after"
 
 
-def test_lines_of_a_pipe_are_there_before_the_run_ends(pipeline: Pipeline, capfd: pytest.CaptureFixture[str]) -> None:
+def test_pipe_receives_each_line_during_the_run(pipeline: Pipeline, capfd: pytest.CaptureFixture[str]) -> None:
     seen: list[int] = []
     sink = open_sink("-", flush_s=3600)
     run(FakeSource(FRAMES), pipeline, [sink], on_result=lambda *_: seen.append(capfd.readouterr().out.count("\n")))
@@ -124,11 +126,11 @@ def test_lines_of_a_pipe_are_there_before_the_run_ends(pipeline: Pipeline, capfd
 
 
 def part_files(folder: Path, suffix: str) -> list[Path]:
-    """Every part of x, the current one last."""
-    return [*parts(folder / f"x{suffix}"), folder / f"x{suffix}"]
+    """Return every part of x, the current one last."""
+    return [*finished_parts(folder / f"x{suffix}"), folder / f"x{suffix}"]
 
 
-def test_every_part_of_jsonl_stands_alone(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_every_jsonl_part_has_header_and_summary(tmp_path: Path, pipeline: Pipeline) -> None:
     sink = JsonlSink(str(tmp_path / "x.jsonl"), rotation=Rotation(1500))
     total = run(FakeSource(FRAMES * 4), pipeline, [sink])
     seen = [read(path) for path in part_files(tmp_path, ".jsonl")]
@@ -145,17 +147,19 @@ def test_every_part_of_jsonl_stands_alone(tmp_path: Path, pipeline: Pipeline) ->
     assert sum(summary["elapsed_s"] for summary in summaries) <= total.elapsed_s + 0.001 * len(seen)
 
 
-def test_every_part_of_csv_has_its_columns(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_every_csv_part_has_the_column_names(tmp_path: Path, pipeline: Pipeline) -> None:
     run(FakeSource(FRAMES * 10), pipeline, [CsvSink(str(tmp_path / "x.csv"), rotation=Rotation(1000))])
     seen = [list(csv.DictReader(path.read_text().splitlines())) for path in part_files(tmp_path, ".csv")]
     assert len(seen) > 2
     rows = [row for part in seen for row in part]
     assert [row["frame"] for row in rows] == [str(index // 2) for index in range(60)]
-    assert all(part[0]["frame"] != before[-1]["frame"] for before, part in pairwise(seen)), "no frame is split"
+    assert all(part[0]["frame"] != before[-1]["frame"] for before, part in pairwise(seen)), (
+        "a frame is split over two parts"
+    )
     assert {len(row) for row in rows} == {9 + 7}
 
 
-def test_old_parts_are_deleted_beyond_what_is_kept(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_parts_beyond_keep_are_deleted(tmp_path: Path, pipeline: Pipeline) -> None:
     rotation = Rotation(1000, keep=2)
     run(FakeSource(FRAMES * 4), pipeline, [JsonlSink(str(tmp_path / "x.jsonl"), rotation=rotation)])
     seen = [read(path) for path in part_files(tmp_path, ".jsonl")]
@@ -163,7 +167,7 @@ def test_old_parts_are_deleted_beyond_what_is_kept(tmp_path: Path, pipeline: Pip
     assert seen[-1][-2]["frame"] == 11
 
 
-def test_a_part_that_cannot_be_filed_away_still_ends_with_one_summary(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_part_that_cannot_be_renamed_ends_with_one_summary(tmp_path: Path, pipeline: Pipeline) -> None:
     path, moved = tmp_path / "x.jsonl", tmp_path / "moved"
     sink = JsonlSink(str(path), rotation=Rotation(1500))
 
@@ -171,13 +175,13 @@ def test_a_part_that_cannot_be_filed_away_still_ends_with_one_summary(tmp_path: 
         if frame.index == 0:
             path.rename(moved)
 
-    with pytest.raises(OutputError, match="could not be filed away"):
+    with pytest.raises(OutputError, match="cannot be renamed"):
         run(FakeSource(FRAMES * 4), pipeline, [sink], on_result=move_away)
     kinds = [line["type"] for line in read(moved)]
     assert (kinds[0], kinds.count("summary"), kinds[-1]) == ("header", 1, "summary")
 
 
-def test_a_second_run_continues_both_formats(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_append_continues_both_formats(tmp_path: Path, pipeline: Pipeline) -> None:
     names = [str(tmp_path / name) for name in ("x.jsonl", "x.csv")]
     for _ in range(2):
         write(pipeline, *(open_sink(name, append=True) for name in names))
@@ -191,47 +195,72 @@ def test_a_second_run_continues_both_formats(tmp_path: Path, pipeline: Pipeline)
     ("name", "content"),
     [("x.csv", "frame,time_s,track,x,y,w,h,label,confidence,glad\n0,0.0"), ("x.jsonl", '{"a":1}\n{"b"')],
 )
-def test_a_file_of_other_content_is_not_continued(tmp_path: Path, pipeline: Pipeline, name: str, content: str) -> None:
+def test_append_to_other_content_is_rejected(tmp_path: Path, pipeline: Pipeline, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(OutputError, match="cannot continue") as error:
+    with pytest.raises(OutputError, match="cannot append") as error:
         write(pipeline, open_sink(str(tmp_path / name), append=True))
     assert error.value.exit_code == 6
     assert (tmp_path / name).read_text() == content
 
 
-def test_what_happens_to_a_source_is_a_line_of_its_own(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_source_states_are_lines_of_their_own(tmp_path: Path, pipeline: Pipeline) -> None:
     sink = JsonlSink(str(tmp_path / "x.jsonl"))
     sink.source_state(SourceState("connecting", 0.0, "before the header"))
     states = {1: SourceState("stalled", 2.00001, "no frame for 5 s"), 2: SourceState("live", 9.5, "")}
 
-    def tell(frame: Frame, _: Result) -> None:
+    def send_state(frame: Frame, _: Result) -> None:
         if frame.index in states:
             sink.source_state(states[frame.index])
 
-    run(FakeSource(FRAMES), pipeline, [sink], on_result=tell)
+    run(FakeSource(FRAMES), pipeline, [sink], on_result=send_state)
     lines = read(tmp_path / "x.jsonl")
     assert [line["type"] for line in lines] == ["header", "frame", "frame", "source", "frame", "source", "summary"]
     assert lines[3] == {"type": "source", "state": "stalled", "time_s": 2.0, "detail": "no frame for 5 s"}
     assert lines[5] == {"type": "source", "state": "live", "time_s": 9.5, "detail": ""}
 
 
-def test_counts_of_a_live_source_belong_to_their_part() -> None:
+def test_since_subtracts_the_counts_of_a_live_source() -> None:
     earlier = RunSummary(10, 4, {"sad": 1, "happy": 3}, 2.0, {}, {"p50": 1.0}, dropped=5, reconnects=1)
     now = RunSummary(25, 6, {"sad": 1, "happy": 5}, 5.0, {"decode": {}}, {"p50": 2.0}, 5, reconnects=3, skipped=2)
     assert now.since(earlier) == RunSummary(15, 2, {"happy": 2}, 3.0, {"decode": {}}, {"p50": 2.0}, 0, 2, 2)
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "written"),
     [
-        pytest.param({}, {}, id="a-file"),
-        pytest.param({"skipped": 2}, {"skipped": 2}, id="a-damaged-file"),
-        pytest.param({"dropped": 0, "reconnects": 0}, {"dropped": 0, "reconnects": 0}, id="a-camera"),
+        pytest.param({}, {}, id="file"),
+        pytest.param({"skipped": 2}, {"skipped": 2}, id="damaged-file"),
+        pytest.param({"dropped": 0, "reconnects": 0}, {"dropped": 0, "reconnects": 0}, id="camera"),
     ],
 )
-def test_counts_that_do_not_apply_are_left_out(tmp_path: Path, counts: dict[str, Any], told: dict[str, int]) -> None:
+def test_counts_that_do_not_apply_are_omitted(tmp_path: Path, counts: dict[str, Any], written: dict[str, int]) -> None:
     with JsonlSink(str(tmp_path / "x.jsonl")) as sink:
         header = RunHeader("x", None, ("sad",), "m", "", {})
         sink.start(header, lambda: RunSummary(0, 0, {}, 1.0, {}, **counts))
     summary = read(tmp_path / "x.jsonl")[-1]
-    assert {name: summary[name] for name in ("dropped", "reconnects", "skipped", "delay_ms") if name in summary} == told
+    assert {
+        name: summary[name] for name in ("dropped", "reconnects", "skipped", "delay_ms") if name in summary
+    } == written
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_existing_file_keeps_its_content_until_the_first_frame(
+    tmp_path: Path, name: str, anonymous: bool, pipeline: Pipeline
+) -> None:
+    (tmp_path / name).write_text("old\n" * 1000)
+    with open_sink(str(tmp_path / name), flush_s=0, anonymous=anonymous) as sink:
+        sink.start(RunHeader("x", None, ("sad",), "m", "", {}), lambda: RunSummary(0, 0, {}, 1.0, {}))
+        assert (tmp_path / name).read_text() == "old\n" * 1000
+        sink.write(Frame(FRAMES[0], 0, 0.0), pipeline(FRAMES[0]))
+        assert "old" not in (tmp_path / name).read_text()
+        assert (tmp_path / name).read_text().count("\n") > 0
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+def test_constructor_does_not_open_the_file(tmp_path: Path, name: str) -> None:
+    sink = open_sink(str(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+    with sink:
+        assert (tmp_path / name).exists()
+    assert list(tmp_path.iterdir()) == [], "an unused file is removed"

@@ -1,0 +1,185 @@
+"""Existing files of line-wise output: replaced, continued, or split into parts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeinfer import OutputError, Rotation
+from edgeinfer.outputs import line_writer
+from edgeinfer.outputs.line_writer import LineWriter
+
+NEVER_S = 3600.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.jsonl"
+
+
+@contextmanager
+def started_writer(path: Path, **options: Any) -> Iterator[LineWriter]:
+    """Open a writer and commit, as a sink does with the first frame."""
+    with LineWriter(str(path), **options) as writer:
+        writer.start("{")
+        writer.commit()
+        yield writer
+
+
+@pytest.mark.parametrize(
+    ("existing", "continued", "kept"),
+    [
+        pytest.param(b"", False, b"", id="empty"),
+        pytest.param(b"{1\n{2\n", True, b"{1\n{2\n", id="complete"),
+        pytest.param(b"{1\n{2\n{3", True, b"{1\n{2\n", id="incomplete-last-line"),
+        pytest.param(b"{1\n" + bytes(200_000), True, b"{1\n", id="zeros-after-a-power-cut"),
+        pytest.param(b"{1", False, b"", id="incomplete-first-line"),
+        pytest.param(b"x" * 200_000, False, b"", id="no-line"),
+    ],
+)
+def test_append_continues_after_the_last_complete_line(
+    path: Path, existing: bytes, continued: bool, kept: bytes
+) -> None:
+    path.write_bytes(existing)
+    with LineWriter(str(path), append=True) as writer:
+        assert path.read_bytes() == existing
+        assert writer.start("{") is continued
+        writer.write("{new\n")
+    assert path.read_bytes() == kept + b"{new\n"
+
+
+def test_append_leaves_a_file_of_another_format_unchanged(path: Path) -> None:
+    path.write_text("dear diary\ntoday")
+    with pytest.raises(OutputError, match="cannot append"), LineWriter(str(path), append=True) as writer:
+        writer.start("{")
+    assert path.read_text() == "dear diary\ntoday"
+
+
+def test_existing_content_is_replaced_by_the_commit_only(path: Path) -> None:
+    path.write_text("old\n")
+    with LineWriter(str(path), flush_s=0) as writer:
+        assert path.read_text() == "old\n"
+        writer.start("{")
+        writer.write("{header\n")
+        assert path.read_text() == "old\n"
+        writer.commit()
+        assert path.read_text() == "{header\n"
+    assert path.read_text() == "{header\n"
+
+
+def fail_after(writer: LineWriter, *calls: Callable[[], object]) -> None:
+    with suppress(ZeroDivisionError), writer:
+        for call in calls:
+            call()
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("existing", "append", "started", "left"),
+    [
+        pytest.param("{old\n{torn", False, True, "{old\n{torn", id="replace"),
+        pytest.param("{old\n{torn", True, True, "{old\n{new\n", id="append"),
+        pytest.param("{old\n{torn", True, False, "{old\n{torn", id="append-before-start"),
+        pytest.param("", False, True, "{new\n", id="empty"),
+        pytest.param(None, False, True, "{new\n", id="new"),
+        pytest.param(None, False, False, None, id="new-before-start"),
+        pytest.param(None, True, False, None, id="append-to-new-before-start"),
+    ],
+)
+def test_error_before_the_first_frame(
+    path: Path, existing: str | None, append: bool, started: bool, left: str | None
+) -> None:
+    if existing is not None:
+        path.write_text(existing)
+    writer = LineWriter(str(path), append=append, flush_s=0)
+    calls = (lambda: writer.start("{"), lambda: writer.write("{new\n")) if started else ()
+    fail_after(writer, *calls)
+    assert (path.read_text() if path.exists() else None) == left
+
+
+def test_close_without_an_error_commits(path: Path) -> None:
+    path.write_text("old\n")
+    with LineWriter(str(path)) as writer:
+        writer.start("{")
+        writer.write("{header\n")
+    assert path.read_text() == "{header\n"
+
+
+def test_lines_held_before_the_commit_are_bounded(path: Path) -> None:
+    path.write_text("old\n")
+    with LineWriter(str(path)) as writer:
+        writer.start("{")
+        writer.write("{header\n")
+        for number in range(5000):
+            writer.write(f"{number}\n")
+        writer.commit()
+    lines = path.read_text().splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("{header", "4999", line_writer._HELD_LINES)
+
+
+def test_unused_target_of_a_symbolic_link_is_removed(path: Path) -> None:
+    path.symlink_to(path.with_name("target"))
+    fail_after(LineWriter(str(path)))
+    assert path.is_symlink()
+    assert not path.exists()
+
+
+def test_finished_part_has_all_its_lines(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_767_787_199.0]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    with started_writer(path, flush_s=NEVER_S, rotation=Rotation(every_s=60)) as writer:
+        writer.write("a\n")
+        assert not writer.due
+        clock[0] += 1
+        assert writer.due
+        writer.split()
+        assert not writer.due
+        writer.write("b\n")
+    assert {file.name: file.read_text() for file in path.parent.iterdir()} == {
+        "x-20260107T120000Z.jsonl": "a\n",
+        "x.jsonl": "b\n",
+    }
+
+
+def test_buffered_lines_count_towards_the_size(path: Path) -> None:
+    with started_writer(path, flush_s=NEVER_S, rotation=Rotation(1000)) as writer:
+        writer.write("x" * 998 + "\n")
+        assert not writer.due
+        writer.write("\n")
+        assert writer.due
+
+
+def test_append_archives_a_file_of_an_earlier_hour(path: Path) -> None:
+    path.write_text("{old\n")
+    os.utime(path, (0, 1_767_787_199))
+    with LineWriter(str(path), append=True, rotation=Rotation(every_s=3600)) as writer:
+        assert writer.start("{") is False
+        writer.write("{new\n")
+    assert path.read_text() == "{new\n"
+    assert (path.parent / "x-20260107T115959Z.jsonl").read_text() == "{old\n"
+
+
+def test_symbolic_link_stays_in_place(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    path.symlink_to(tmp_path / "disk" / "real.jsonl")
+    with started_writer(path, rotation=Rotation(1000)) as writer:
+        writer.write("a\n")
+        writer.split()
+        writer.write("b\n")
+    assert path.is_symlink()
+    assert sorted(file.read_text() for file in (tmp_path / "disk").iterdir()) == ["a\n", "b\n"]
+
+
+def test_part_that_cannot_be_renamed_keeps_its_lines(path: Path) -> None:
+    with started_writer(path, rotation=Rotation(1000)) as writer:
+        writer.write("a\n")
+        moved = path.rename(path.with_suffix(".moved"))
+        with pytest.raises(OutputError, match="cannot be renamed"):
+            writer.split()
+    assert moved.read_text() == "a\n"
