@@ -1,1 +1,1 @@
-"""Benchmark of this machine (`bench`) and checks of this installation (`doctor`)."""
+"""Benchmark of this machine (`bench`), checks of this installation (`doctor`) and latency of models."""

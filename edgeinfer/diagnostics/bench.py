@@ -1,4 +1,4 @@
-"""What a run costs on this machine: time by stage, memory, start; and whether the figures can be trusted."""
+"""Benchmark of a run on this machine: time per stage, memory and start-up time, with a noise estimate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ import cv2
 
 from edgeinfer.diagnostics.measurement import Measurement, Noise, Report
 from edgeinfer.errors import OutputError
-from edgeinfer.expression.classifier import EmotionClassifier
 from edgeinfer.model.card import asset_path
+from edgeinfer.options.build import build_capture, build_pipeline
+from edgeinfer.options.groups import CaptureOptions, DetectionOptions, ModelOptions
 from edgeinfer.outputs.jsonl import JsonlSink
-from edgeinfer.pipeline import Pipeline, load_pipeline
-from edgeinfer.results import Frame
+from edgeinfer.pipeline import Pipeline
+from edgeinfer.results import Frame, Result
+from edgeinfer.runner import run
 from edgeinfer.sources.base import Source
 from edgeinfer.sources.factory import open_source
 from edgeinfer.system.hardware import (
@@ -35,16 +38,18 @@ from edgeinfer.system.hardware import (
     usable_cores,
     versions,
 )
-from edgeinfer.tracking.locator import Auto
 
 FRAMES, WARM_UP_FRAMES, STARTS = 500, 25, 3
-"""Frames that are measured, frames read before them, and fresh processes that are timed."""
+"""Number of measured frames, of frames read before them, and of new processes whose start is timed."""
 
 _REFERENCE = bytes(2**17)
 _START = """
 import json, sys, edgeinfer
-pipeline = edgeinfer.load_pipeline(**json.loads(sys.argv[2]))
-with edgeinfer.open_source(sys.argv[1], mode="file") as source:
+from edgeinfer.options.build import build_capture, build_pipeline
+from edgeinfer.options.groups import CaptureOptions, DetectionOptions, ModelOptions
+model, detection, capture, continuous = json.loads(sys.argv[2])
+pipeline = build_pipeline(ModelOptions(**model), DetectionOptions(**detection), continuous=continuous)
+with edgeinfer.open_source(sys.argv[1], mode="file", capture=build_capture(CaptureOptions(**capture))) as source:
     pipeline(next(iter(source)).image)
 print("result", flush=True)
 """
@@ -53,139 +58,124 @@ print("result", flush=True)
 def benchmark(
     source: str | int | Path | None = None,
     *,
-    model: str | Path | None = None,
-    detector: str = "haar",
-    detector_model: str | Path | None = None,
-    cascade: str | Path | None = None,
-    detect_every: int | Auto = "auto",
-    threads: int | None = None,
+    model: ModelOptions | None = None,
+    detection: DetectionOptions | None = None,
+    capture: CaptureOptions | None = None,
     max_frames: int = FRAMES,
 ) -> Report:
     """Measure a run: read, detect, track, classify and write JSONL, frame after frame.
 
-    25 frames are read first to warm up; then the source is opened anew, and again whenever it ends, until enough
-    frames are measured. Three fresh processes before that tell the time to a first result.
+    The first 25 frames are a warm-up. Next, three new processes measure the time to the first result. Then the source
+    is opened again, repeatedly if necessary, until enough frames are measured.
 
     Args:
-        source: as for `open_source`; None for the demo clip. Every frame is read in order.
-        model: as for `load_pipeline`.
-        detector: as for `load_pipeline`.
-        detector_model: as for `load_pipeline`.
-        cascade: as for `load_pipeline`.
-        detect_every: as for `load_pipeline`.
-        threads: cores to use; None for 1 for the model and OpenCV's own choice.
-        max_frames: to be measured, 1 or more.
+        source: As for `open_source`; None for the demo clip. Every frame is read in order.
+        model: Expression model options; `threads` None means 1 thread for the model and OpenCV's default.
+        detection: Detector options.
+        capture: Format and orientation of the frames.
+        max_frames: Number of frames to measure, 1 or more.
+
+    Returns:
+        All measured times and a description of the machine.
 
     Raises:
-        SourceError: the source is not there or cannot be read.
-        ModelError: a model is missing or invalid.
-        UsageError: an option is out of bounds or does not belong to the detector.
-        CapabilityError: OpenCV lacks what the detector needs.
+        SourceError: The source does not exist or cannot be read.
+        ModelError: A model is missing or invalid.
+        UsageError: An option is out of range or does not apply to the detector.
+        CapabilityError: OpenCV lacks a feature that the detector needs.
     """
     name = str(asset_path("demo.mp4") if source is None else source)
-    limit_opencv_threads(threads, live=False)
+    model, detection = model or ModelOptions(), detection or DetectionOptions()
+    capture = capture or CaptureOptions()
+    limit_opencv_threads(model.threads, live=False)
     before_c, load = temperatures_c(), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    with open_source(name, mode="file") as opened:
-        options: dict[str, Any] = {
-            "model": model, "detector": detector, "detector_model": detector_model, "cascade": cascade,
-            "detect_every": detect_every if opened.continuous else 1, "track": opened.continuous,
-            "threads": threads or 1,
-        }  # fmt: skip
-        pipeline = load_pipeline(**options)
-        _Loop(pipeline).read(opened, WARM_UP_FRAMES)
-    start = _starts(name, {key: str(value) if isinstance(value, Path) else value for key, value in options.items()})
-    loop = _Loop(pipeline)
-    started, switches = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    while loop.frames < max_frames:
-        with open_source(name, mode="file") as opened:
-            loop.read(opened, max_frames - loop.frames)
+    with open_source(name, mode="file", capture=build_capture(capture)) as opened:
+        pipeline = build_pipeline(model, detection, continuous=opened.continuous)
+        _Recorder(pipeline).run(opened, WARM_UP_FRAMES)
+    start = _measure_starts(name, [asdict(model), asdict(detection), asdict(capture), opened.continuous])
+    recorder = _Recorder(pipeline)
+    started_s, switches = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    while recorder.frames < max_frames:
+        with open_source(name, mode="file", capture=build_capture(capture)) as opened:
+            recorder.run(opened, max_frames - recorder.frames)
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
-    card = pipeline.classifier.card if isinstance(pipeline.classifier, EmotionClassifier) else None
+    elapsed_s = time.perf_counter() - started_s
+    card = getattr(pipeline.classifier, "card", None)
     return Report(
-        source=opened.name, size_wh=loop.size_wh, warm_up_frames=WARM_UP_FRAMES,
-        frames=loop.frames, passes=loop.passes, faces=loop.faces,
-        stages=tuple(Measurement(stage, tuple(times)) for stage, times in loop.times_ms.items()),
-        frame=Measurement("frame", tuple(loop.frame_ms)), start=start, peak_memory_mb=peak_memory_mb(),
+        source=opened.name, size_wh=recorder.size_wh, warm_up_frames=WARM_UP_FRAMES,
+        frames=recorder.frames, passes=recorder.passes, faces=recorder.faces,
+        stages=tuple(Measurement(stage, tuple(times)) for stage, times in recorder.times_ms.items()),
+        frame=Measurement("frame", tuple(recorder.frame_ms)), start=start, peak_memory_mb=peak_memory_mb(),
         model=card.name if card else "", model_sha256=card.sha256 if card else "",
-        threads={"opencv": cv2.getNumThreads(), "model": threads or 1},
+        threads={"opencv": cv2.getNumThreads(), "model": model.threads or 1},
         machine=_machine(before_c),
         noise=Noise(
-            Measurement("reference", tuple(loop.reference_ms)), switches, time.perf_counter() - started, load,
-            usable_cores(),
+            Measurement("reference", tuple(recorder.reference_ms)), switches, elapsed_s, load, usable_cores()
         ),
         versions=versions(), measured=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write everything that was measured as JSON.
+    """Write all measurements as JSON.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     try:
         path.write_text(json.dumps(report.to_mapping()) + "\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; the table above is all there is") from error
+        raise OutputError(f"cannot write {path}: {error.strerror}; only the table was printed") from error
 
 
-class _Loop:
-    """Reads sources and keeps every time."""
+class _Recorder:
+    """Runs a pipeline over sources and keeps all times."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self._resumed_s: float | None = None
         self.frames = self.passes = self.faces = 0
         self.size_wh = (0, 0)
         self.times_ms: dict[str, list[float]] = {}
         self.frame_ms: list[float] = []
         self.reference_ms: list[float] = []
 
-    def read(self, source: Source, max_frames: int) -> None:
-        """One pass over a source, or its first frames."""
+    def run(self, source: Source, max_frames: int) -> None:
+        """Process a source from its start."""
         self._pipeline.reset()
         self.passes += 1
-        frames = iter(source)
-        with JsonlSink(os.devnull) as sink:
-            for _ in range(max_frames):
-                if not self._frame(frames, sink):
-                    break
-                started = time.perf_counter()
-                hashlib.sha256(_REFERENCE)
-                self.reference_ms.append(1000 * (time.perf_counter() - started))
+        self._resumed_s = None
+        run(source, self._pipeline, [JsonlSink(os.devnull)], max_frames=max_frames, on_frame=self._add)
 
-    def _frame(self, frames: Any, sink: JsonlSink) -> bool:
-        started = time.perf_counter()
-        frame: Frame | None = next(frames, None)
-        if frame is None:
-            return False
-        decoded = time.perf_counter()
-        result = self._pipeline(frame.image, timestamp_s=frame.timestamp_s)
-        read = time.perf_counter()
-        sink.write(frame, result)
-        written = time.perf_counter()
-        times = {"decode": 1000 * (decoded - started), **result.stages_ms, "write": 1000 * (written - read)}
-        for stage, value in times.items():
+    def _add(self, frame: Frame, result: Result, stages_ms: Mapping[str, float]) -> None:
+        now_s = time.perf_counter()
+        for stage, value in stages_ms.items():
             self.times_ms.setdefault(stage, []).append(value)
-        self.frame_ms.append(1000 * (written - started))
+        # Before the first frame, the runner also writes the header.
+        first = self._resumed_s is None
+        self.frame_ms.append(sum(stages_ms.values()) if first else 1000 * (now_s - (self._resumed_s or 0.0)))
         self.frames += 1
         self.faces += len(result.faces)
         self.size_wh = (frame.image.shape[1], frame.image.shape[0])
-        return True
+        started_s = time.perf_counter()
+        hashlib.sha256(_REFERENCE)
+        self._resumed_s = time.perf_counter()
+        self.reference_ms.append(1000 * (self._resumed_s - started_s))
 
 
-def _starts(source: str, options: dict[str, Any]) -> Measurement:
-    """Milliseconds from a fresh process to its first result."""
-    command = [sys.executable, "-c", _START, source, json.dumps(options)]
-    quiet = {**os.environ, "OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
-    times = []
+def _measure_starts(source: str, options: list[Any]) -> Measurement:
+    """Measure the milliseconds from the start of a new process to its first result."""
+    command = [sys.executable, "-c", _START, source, json.dumps(options, default=str)]
+    environment = {**os.environ, "OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+    times_ms = []
     for _ in range(STARTS):
-        started = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=quiet) as process:  # noqa: S603 - our own words
+        started_s = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:  # noqa: S603 - no shell
             line = process.stdout.readline() if process.stdout else b""
-            times.append(1000 * (time.perf_counter() - started))
+            times_ms.append(1000 * (time.perf_counter() - started_s))
         if line != b"result\n":
-            raise RuntimeError(f"a fresh process gave no first result (exit code {process.returncode})")
-    return Measurement("start", tuple(times))
+            raise RuntimeError(f"a new process ended without a result (exit code {process.returncode})")
+    return Measurement("start", tuple(times_ms))
 
 
 def _machine(before_c: Mapping[str, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a benchmark found: raw times, the percentiles derived from them, and how far they can be trusted."""
+"""Results of a benchmark: raw times, their percentiles and an estimate of the noise."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 
 SCHEMA = 1
 MAX_SPREAD, MAX_DRIFT, MAX_SWITCHES_PER_S = 1.2, 1.1, 20.0
-"""How unequal identical work may be, and how often others may take the core, before a machine counts as noisy."""
+"""Limits above which a machine counts as noisy: spread and drift of identical work, and context switches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Every time that was taken of one thing.
+    """All measured times of one stage.
 
     Attributes:
-        name: what was timed.
-        times_ms: milliseconds, in the order in which they were taken.
+        name: Name of the stage.
+        times_ms: Times in milliseconds, in order of measurement.
     """
 
     name: str
     times_ms: tuple[float, ...]
 
-    def percentile(self, share: float) -> float:
-        """Milliseconds that `share` percent of the times stay within, 0..100."""
-        return float(np.percentile(self.times_ms, share))
+    def percentile(self, percent: float) -> float:
+        """Return the percentile of the times in milliseconds, for `percent` in 0..100."""
+        return float(np.percentile(self.times_ms, percent))
 
     @property
     def p50(self) -> float:
@@ -46,21 +46,21 @@ class Measurement:
         return self.percentile(99)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The raw times and their percentiles, for JSON."""
-        shares = {name: round(value, 4) for name, value in (("p50", self.p50), ("p90", self.p90), ("p99", self.p99))}
-        return {**shares, "times_ms": [round(value, 4) for value in self.times_ms]}
+        """Return the percentiles and raw times as JSON values."""
+        percentiles = {"p50": round(self.p50, 4), "p90": round(self.p90, 4), "p99": round(self.p99, 4)}
+        return {**percentiles, "times_ms": [round(value, 4) for value in self.times_ms]}
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How quiet the machine was.
+    """Noise of the machine during a benchmark.
 
     Attributes:
-        reference: times of one identical piece of work, a SHA-256 of 128 KiB, after every frame.
-        switches: how often the system took a core away from this process.
-        elapsed_s: how long that was counted, in seconds.
-        load: programs that wanted a core over the minute before, where the system tells.
-        cores: that this process may use.
+        reference: Times of identical work, a SHA-256 of 128 KiB after each frame.
+        switches: Number of involuntary context switches of this process.
+        elapsed_s: Duration of the benchmark in seconds.
+        load: One-minute load average before the benchmark, or None if the system does not report it.
+        cores: Number of cores that this process may use.
     """
 
     reference: Measurement
@@ -71,32 +71,32 @@ class Noise:
 
     @property
     def spread(self) -> float:
-        """90th percentile of the identical work over its median; 1 on a quiet machine."""
+        """90th percentile of the reference times divided by their median; 1 without noise."""
         return self.reference.p90 / self.reference.p50
 
     @property
     def drift(self) -> float:
-        """Median of the last third of the identical work over that of the first; more than 1 where it grew slower."""
+        """Median reference time of the last third divided by that of the first third; above 1 after a slowdown."""
         times = self.reference.times_ms
         third = max(1, len(times) // 3)
         return statistics.median(times[-third:]) / statistics.median(times[:third])
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for everything that makes the figures doubtful."""
-        found = []
+        """Sentences about everything that makes the figures unreliable."""
+        sentences = []
         if self.spread > MAX_SPREAD:
-            found.append(f"identical work took {self.spread:.2f} times its median in one case of ten")
+            sentences.append(f"the 90th percentile of identical work was {self.spread:.2f} times its median")
         if max(self.drift, 1 / self.drift) > MAX_DRIFT:
-            found.append(f"identical work took {self.drift:.2f} times as long at the end as at the start")
+            sentences.append(f"identical work took {self.drift:.2f} times as long at the end as at the start")
         if self.switches > MAX_SWITCHES_PER_S * self.elapsed_s:
-            found.append(f"the system took the core away {self.switches / self.elapsed_s:.0f} times a second")
+            sentences.append(f"the process was preempted {self.switches / self.elapsed_s:.0f} times per second")
         if self.load is not None and self.load >= self.cores:
-            found.append(f"{self.load:.1f} programs wanted {self.cores} cores before the start")
-        return tuple(found)
+            sentences.append(f"the load average before the start was {self.load:.1f} on {self.cores} cores")
+        return tuple(sentences)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The figures behind the judgement, for JSON."""
+        """Return the figures and warnings as JSON values."""
         return {
             "reference": self.reference.to_mapping(), "spread": round(self.spread, 3), "drift": round(self.drift, 3),
             "involuntary_switches": self.switches, "elapsed_s": round(self.elapsed_s, 3), "load": self.load,
@@ -106,26 +106,26 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `benchmark` found.
+    """Result of `benchmark`.
 
     Attributes:
-        source: its name.
-        size_wh: of its frames in pixels.
-        warm_up_frames: that were read before.
-        frames: that were measured.
-        passes: how often the source was opened for them.
-        faces: boxes over all of them.
-        stages: a measurement for each stage, in order.
-        frame: the whole frame, from reading to writing.
-        start: from a fresh process to its first result.
-        peak_memory_mb: the most memory resident at any time, in MiB.
-        model: its name.
-        model_sha256: of its file, hexadecimal.
-        threads: cores by who takes them, "opencv" and "model".
-        machine: architecture, system, processor, cores, temperatures, throttling.
-        noise: how quiet the machine was.
-        versions: package name to version.
-        measured: date and time, UTC, ISO 8601.
+        source: Name of the source.
+        size_wh: Width and height of the frames in pixels.
+        warm_up_frames: Number of frames read before the measurement.
+        frames: Number of measured frames.
+        passes: Number of times that the source was opened for them.
+        faces: Number of faces in all measured frames.
+        stages: Times of each stage, in order.
+        frame: Times of whole frames, from reading to writing.
+        start: Times from the start of a new process to its first result.
+        peak_memory_mb: Peak resident memory in MiB.
+        model: Name of the model.
+        model_sha256: Hexadecimal SHA-256 of the model file.
+        threads: Number of threads of "opencv" and "model".
+        machine: Architecture, system, processor, cores, temperatures and throttling.
+        noise: Noise of the machine during the measurement.
+        versions: Package name to version.
+        measured: Date and time in UTC, ISO 8601.
     """
 
     source: str
@@ -148,11 +148,11 @@ class Report:
 
     @property
     def fps(self) -> float:
-        """Frames a second, from reading to writing."""
+        """Frames per second, from reading to writing."""
         return 1000 * self.frames / sum(self.frame.times_ms)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Everything, raw times included, for JSON."""
+        """Return all attributes, including raw times, as JSON values."""
         return {
             "schema": SCHEMA, "measured": self.measured, "source": self.source, "size_wh": list(self.size_wh),
             "frames": self.frames, "passes": self.passes, "warm_up_frames": self.warm_up_frames, "faces": self.faces,
@@ -164,28 +164,28 @@ class Report:
         }  # fmt: skip
 
     def table(self) -> str:
-        """For people."""
+        """Return the report as a plain-text table."""
         lines = [
             f"{self.source}, {self.size_wh[0]}x{self.size_wh[1]}: {self.frames} frames, {self.faces} faces; "
-            f"{self.warm_up_frames} frames to warm up, source opened {self.passes} x",
+            f"{self.warm_up_frames} warm-up frames, source opened {self.passes} x",
             f"{'ms':10}{'p50':>9}{'p90':>9}{'p99':>9}",
             *(f"{m.name:10}{m.p50:9.2f}{m.p90:9.2f}{m.p99:9.2f}" for m in (*self.stages, self.frame)),
             f"{self.fps:.1f} frames/s, peak resident memory {self.peak_memory_mb:.0f} MB, "
             f"first result {self.start.p50 / 1000:.2f} s after the start (median of {len(self.start.times_ms)})",
             f"model {self.model}, sha256 {self.model_sha256}",
             f"{self.machine['cpu']}, {self.machine['architecture']}, {self.machine['system']}; "
-            f"{self.machine['usable_cores']} cores, OpenCV takes {self.threads['opencv']}, "
-            f"the model {self.threads['model']}",
-            self._heat(),
+            f"{self.machine['usable_cores']} cores, {self.threads['opencv']} OpenCV threads, "
+            f"{self.threads['model']} model threads",
+            self._thermal(),
             ", ".join(f"{name} {version}" for name, version in self.versions.items()),
         ]
         return "\n".join(line for line in lines if line)
 
-    def _heat(self) -> str:
-        """Temperatures before and after, and what slowed the board down; empty where it tells neither."""
+    def _thermal(self) -> str:
+        """Return temperatures before and after, and throttling reasons; empty if the system reports neither."""
         before, after = (self.machine["temperatures_c"][when] for when in ("before", "after"))
-        said = [f"{name} {before.get(name, value):.0f} to {value:.0f} degrees Celsius" for name, value in after.items()]
-        slowed = self.machine["throttling"]
-        if slowed is not None:
-            said.append(", ".join(slowed) or "never throttled")
-        return "; ".join(said)
+        parts = [f"{name} {before.get(name, now):.0f} to {now:.0f} degrees Celsius" for name, now in after.items()]
+        reasons = self.machine["throttling"]
+        if reasons is not None:
+            parts.append(", ".join(reasons) or "never throttled")
+        return "; ".join(parts)

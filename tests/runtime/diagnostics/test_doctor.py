@@ -1,3 +1,5 @@
+"""Checks of the installation."""
+
 from __future__ import annotations
 
 import os
@@ -19,20 +21,20 @@ Distribution = namedtuple("Distribution", "name")
 
 
 def finding(name: str) -> Finding:
-    (found,) = (found for found in run_checks() if found.name == name)
-    return found
+    (match,) = (finding for finding in run_checks() if finding.name == name)
+    return match
 
 
 def distributions(*names: str) -> Patch:
-    found = [Distribution(name) for name in names]
-    return lambda patch, _: patch.setattr(metadata, "distributions", lambda: found)
+    installed = [Distribution(name) for name in names]
+    return lambda patch, _: patch.setattr(metadata, "distributions", lambda: installed)
 
 
-def program(name: str, answer: str) -> Patch:
-    """The only program there is, and what it says."""
+def program(name: str, output: str) -> Patch:
+    """Install one program that prints a line, and hide all others."""
 
     def put(patch: pytest.MonkeyPatch, folder: Path) -> None:
-        (folder / name).write_text(f"#!/bin/sh\necho '{answer}'\n")
+        (folder / name).write_text(f"#!/bin/sh\necho '{output}'\n")
         (folder / name).chmod(0o755)
         patch.setenv("PATH", str(folder))
         patch.setattr(doctor, "SYNCHRONISED", folder / "none")
@@ -46,7 +48,7 @@ def clock(year: int) -> Patch:
     return lambda patch, _: patch.setattr(time, "gmtime", lambda *given: here(*given) if given else moment)
 
 
-def gone(patch: pytest.MonkeyPatch, folder: Path) -> None:
+def folder_removed(patch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "gone").mkdir()
     patch.chdir(folder / "gone")
     (folder / "gone").rmdir()
@@ -56,22 +58,22 @@ def synchronised(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(doctor, "SYNCHRONISED", folder)
 
 
-def free(size: int) -> Patch:
+def free_disk(size: int) -> Patch:
     return lambda patch, _: patch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, size))
 
 
-def hot(degrees: float | None) -> Patch:
-    return lambda patch, _: patch.setattr(doctor, "hottest_c", lambda: degrees)
+def temperature(celsius: float | None) -> Patch:
+    return lambda patch, _: patch.setattr(doctor, "hottest_c", lambda: celsius)
 
 
-def closed_camera(patch: pytest.MonkeyPatch, folder: Path) -> None:
+def unreadable_camera(patch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "video0").touch()
-    patch.setattr(doctor, "cameras", lambda: (folder / "video0",))
+    patch.setattr(doctor, "camera_nodes", lambda: (folder / "video0",))
     patch.setattr(os, "access", lambda *_: False)
 
 
 @pytest.mark.parametrize(
-    ("world", "name", "state", "said"),
+    ("setup", "name", "state", "detail"),
     [
         pytest.param(distributions("opencv-python-headless", "numpy"), "opencv", "ok", "headless", id="one-opencv"),
         pytest.param(
@@ -79,27 +81,27 @@ def closed_camera(patch: pytest.MonkeyPatch, folder: Path) -> None:
             "opencv", "note", "pip uninstall opencv-contrib-python opencv-python-headless;", id="two-opencvs",
         ),
         pytest.param(distributions(), "opencv", "ok", "not from pip", id="opencv-of-the-system"),
-        pytest.param(closed_camera, "cameras", "note", "usermod -aG video", id="closed-camera"),
-        pytest.param(free(10**10), "disk", "ok", "10.0 GB free", id="disk"),
-        pytest.param(free(10**8), "disk", "note", "100 MB free", id="full-disk"),
-        pytest.param(gone, "disk", "note", "go to another one", id="folder-gone"),
+        pytest.param(unreadable_camera, "cameras", "note", "usermod -aG video", id="unreadable-camera"),
+        pytest.param(free_disk(10**10), "disk", "ok", "10.0 GB free", id="disk"),
+        pytest.param(free_disk(10**8), "disk", "note", "100 MB free", id="full-disk"),
+        pytest.param(folder_removed, "disk", "note", "change to another one", id="folder-removed"),
         pytest.param(clock(1970), "clock", "note", "before edgeinfer was installed", id="clock-of-1970"),
         pytest.param(synchronised, "clock", "ok", ", synchronised", id="timesyncd"),
         pytest.param(program("timedatectl", "yes"), "clock", "ok", ", synchronised", id="timedatectl-yes"),
         pytest.param(program("timedatectl", "no"), "clock", "note", "timedatectl set-ntp true", id="timedatectl-no"),
         pytest.param(program("timedatectl", "?"), "clock", "ok", "UTC", id="timedatectl-silent"),
-        pytest.param(hot(85), "heat", "note", "--max-temp", id="hot"),
-        pytest.param(hot(48.3), "heat", "ok", "48 °C", id="warm"),
-        pytest.param(hot(None), "heat", "ok", "tells no temperature", id="no-sensor"),
+        pytest.param(temperature(85), "thermal", "note", "run with a temperature limit", id="hot"),
+        pytest.param(temperature(48.3), "thermal", "ok", "48 °C", id="warm"),
+        pytest.param(temperature(None), "thermal", "ok", "no temperature sensor", id="no-sensor"),
         pytest.param(program("vcgencmd", "throttled=0x0"), "throttling", "ok", "none since boot", id="no-throttling"),
         pytest.param(program("vcgencmd", "throttled=0x50000"), "throttling", "note", "power supply", id="weak-power"),
-        pytest.param(program("vcgencmd", "throttled=0x80000"), "throttling", "note", "; cool it", id="throttled"),
-        pytest.param(program("other", ""), "throttling", "ok", "tells none", id="no-vcgencmd"),
+        pytest.param(program("vcgencmd", "throttled=0x80000"), "throttling", "note", "; improve the", id="throttled"),
+        pytest.param(program("other", ""), "throttling", "ok", "not reported", id="no-vcgencmd"),
     ],
 )  # fmt: skip
-def test_each_check_says_what_it_found_and_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: Patch, name: str, state: str, said: str
+def test_each_check_reports_state_and_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setup: Patch, name: str, state: str, detail: str
 ) -> None:
-    world(monkeypatch, tmp_path)
-    found = finding(name)
-    assert (found.state, said in found.detail) == (state, True), found
+    setup(monkeypatch, tmp_path)
+    result = finding(name)
+    assert (result.state, detail in result.detail) == (state, True), result
