@@ -1,9 +1,9 @@
-"""Lights an LED while somebody in view smiles, as far as an onlooker could tell.
+"""LED that is lit while a face in view is classified as happy.
 
 Needs: edgeinfer, and pip install gpiozero lgpio
 Run:   python gpio_smile.py                  (camera 0; LED and resistor between GPIO 17 and ground)
        python gpio_smile.py csi: --pin 27
-       GPIOZERO_PIN_FACTORY=mock python gpio_smile.py clip.mp4     (anywhere, without an LED)
+       GPIOZERO_PIN_FACTORY=mock python gpio_smile.py clip.mp4     (on any machine, without an LED)
 """
 
 import argparse
@@ -15,14 +15,14 @@ from gpiozero import LED
 import edgeinfer
 
 HOLD_S = 0.5
-"""How long the LED outlasts a smile, so that it does not flicker."""
+"""Time that the LED stays on after a smile, in seconds, to avoid flicker."""
 
 
 def main() -> None:
-    """Read the source to its end, Ctrl-C or SIGTERM; closing the LED turns it off."""
+    """Process the source until its end, Ctrl-C or SIGTERM; closing the LED turns it off."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("source", nargs="?", default="0", help="a camera, video or stream, as for edgeinfer run")
-    parser.add_argument("--pin", type=int, default=17, help="number of the GPIO, not of the pin on the header")
+    parser.add_argument("source", nargs="?", default="0", help="camera, video or stream, as for edgeinfer run")
+    parser.add_argument("--pin", type=int, default=17, help="GPIO number, not the pin number on the header")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     pipeline = edgeinfer.load_pipeline()

@@ -1,10 +1,10 @@
-"""Reads faces in a picamera2 loop of your own, with the camera's own time stamps.
+"""Custom picamera2 loop that uses the timestamps of the camera.
 
-`edgeinfer.open_source("csi:")` is less to write; with your own loop exposure, focus and further streams are yours.
+`edgeinfer.open_source("csi:")` is shorter; a custom loop gives control over exposure, focus and additional streams.
 
-Needs: Raspberry Pi OS, sudo apt install python3-picamera2, and edgeinfer in an environment made with
+Needs: Raspberry Pi OS, sudo apt install python3-picamera2, and edgeinfer in an environment created with
        python3 -m venv --system-site-packages .venv
-Run:   python picamera2_loop.py     (Ctrl-C ends it)
+Run:   python picamera2_loop.py     (stop with Ctrl-C)
 """
 
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ import edgeinfer
 
 
 def results(camera: Picamera2) -> Iterator[edgeinfer.Result]:
-    """What the pipeline reads in the newest frame, again and again."""
+    """Yield the pipeline's result for the newest frame, endlessly."""
     pipeline = edgeinfer.load_pipeline()
     while True:
-        with camera.captured_request() as request:  # left before the pipeline works, so that the camera may go on
+        with camera.captured_request() as request:  # released before inference, so that capture continues
             image = request.make_array("main")
             timestamp_s = request.get_metadata()["SensorTimestamp"] / 1e9
         yield pipeline(image, timestamp_s=timestamp_s)
 
 
 def main() -> None:
-    """Print what happens until Ctrl-C."""
+    """Print events until Ctrl-C."""
     with suppress(KeyboardInterrupt), Picamera2() as camera:
-        # What picamera2 calls RGB888 is blue, green, red in memory: the order that edgeinfer and OpenCV expect.
+        # RGB888 of picamera2 is BGR in memory, the channel order of edgeinfer and OpenCV.
         main_stream = {"size": (640, 480), "format": "RGB888"}
         camera.configure(camera.create_video_configuration(main=main_stream, controls={"FrameRate": 15}))
         camera.start()

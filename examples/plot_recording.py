@@ -1,4 +1,4 @@
-"""Draws the perceived expressions of a recording over time, a strip for each face, as a PNG.
+"""Plot of the perceived expressions in a recording over time, one strip per face, as a PNG file.
 
 Needs: edgeinfer, and pip install pandas matplotlib
 Run:   edgeinfer run clip.mp4 --out faces.jsonl
@@ -16,12 +16,14 @@ COLOURS = {
     "neutral": "#cfcfcf", "happy": "#f2b134", "surprise": "#3fb8af", "sad": "#3b6fb6", "angry": "#d1495b",
     "disgust": "#6a994e", "fear": "#7d5ba6", "contempt": "#8c6d46",
 }  # fmt: skip
-MOST_FACES, GAP_S = 8, 0.5
-"""The faces that were in view the longest are drawn; where one was out of view for longer, its strip is interrupted."""
+MAX_FACES = 8
+"""Number of plotted faces: those that were in view the longest."""
+GAP_S = 0.5
+"""Time out of view, in seconds, after which a strip is interrupted."""
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A row for each face in each frame: time_s, track, and a probability for each label. Of several runs, the last."""
+    """Return one row per face and frame of the last run: time_s, track, and the probability of each label."""
     rows: list[dict[str, float]] = []
     with path.open(encoding="utf-8") as lines:
         for line in map(json.loads, lines):
@@ -31,23 +33,23 @@ def read(path: Path) -> pd.DataFrame:
                 time_s = line["time_s"]
                 rows += [{"time_s": time_s, "track": face["track"], **face["probabilities"]} for face in line["faces"]]
     if not rows:
-        raise SystemExit(f"{path} holds no faces; record them with: edgeinfer run clip.mp4 --out {path}")
+        raise SystemExit(f"{path} contains no faces; record some with: edgeinfer run clip.mp4 --out {path}")
     return pd.DataFrame(rows)
 
 
 def draw(table: pd.DataFrame, title: str, target: Path) -> None:
-    """Write the picture."""
+    """Plot the table and save it as an image."""
     labels = list(table.columns[2:])
     colours = [COLOURS.get(label, "black") for label in labels]
-    longest = sorted(table["track"].value_counts().index[:MOST_FACES])
+    tracks = sorted(table["track"].value_counts().index[:MAX_FACES])
     figure, axes = plt.subplots(
-        len(longest), sharex=True, sharey=True, squeeze=False, figsize=(10, 1.6 + 1.1 * len(longest)),
+        len(tracks), sharex=True, sharey=True, squeeze=False, figsize=(10, 1.6 + 1.1 * len(tracks)),
         layout="constrained",
     )  # fmt: skip
-    for axis, track in zip(axes[:, 0], longest, strict=True):
-        seen = table[table["track"] == track]
-        for _, part in seen.groupby((seen["time_s"].diff() > GAP_S).cumsum()):
-            axis.stackplot(part["time_s"], part[labels].T, colors=colours)
+    for axis, track in zip(axes[:, 0], tracks, strict=True):
+        rows = table[table["track"] == track]
+        for _, segment in rows.groupby((rows["time_s"].diff() > GAP_S).cumsum()):
+            axis.stackplot(segment["time_s"], segment[labels].T, colors=colours)
         axis.set(ylim=(0, 1), yticks=(0, 0.5, 1), xlim=(0, table["time_s"].max()))
         axis.set_title(f"face {track}", loc="left", fontsize="medium")
     figure.suptitle(title)
@@ -59,7 +61,7 @@ def draw(table: pd.DataFrame, title: str, target: Path) -> None:
 
 
 def main() -> None:
-    """Read, draw, write."""
+    """Plot the recording given on the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("recording", type=Path)
     parser.add_argument("picture", type=Path)

@@ -1,4 +1,4 @@
-"""A detector of your own, found by its name: the largest face alone, for a mirror or a desk with one visitor.
+"""Custom detector selected by name: only the largest face, for a mirror or a desk with one visitor.
 
 Needs: edgeinfer, and pip install ./examples/custom_detector
 Run:   edgeinfer run clip.mp4 --detector largest
@@ -12,18 +12,21 @@ import edgeinfer
 
 
 class LargestFaceDetector:
-    """Passes on the largest find of the built-in cascade."""
+    """Face detector that returns the largest detection of the built-in cascade."""
 
     def __init__(self, model: str | None) -> None:
-        """Take what `--detector-model` says.
+        """Create the detector.
+
+        Args:
+            model: Value of the option `detector_model`; must be None.
 
         Raises:
-            UsageError: it says something.
+            UsageError: A model was given.
         """
         if model is not None:
-            raise edgeinfer.UsageError("the detector largest takes no detector model; leave it out")
-        self._all = edgeinfer.HaarDetector()
+            raise edgeinfer.UsageError("the detector largest takes no `detector_model`: leave it out")
+        self._cascade = edgeinfer.HaarDetector()
 
     def detect(self, image: NDArray[np.uint8]) -> list[edgeinfer.Box]:
-        """One box or none in a (H, W, 3) BGR or (H, W) grey frame, in pixels."""
-        return sorted(self._all.detect(image), key=lambda box: box.w * box.h)[-1:]
+        """Return at most one box in pixels, from a (H, W, 3) BGR or (H, W) grey uint8 frame."""
+        return sorted(self._cascade.detect(image), key=lambda box: box.w * box.h)[-1:]

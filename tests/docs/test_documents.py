@@ -1,7 +1,8 @@
-"""The documents keep their promises: links lead somewhere, tables are the measured ones, the snippet runs."""
+"""Tests of the documentation: links, generated tables, the README script, completeness of the reference."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -10,27 +11,52 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HIDDEN = {".venv", ".venv-dev", ".venv-wheel", "build"}
-DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not HIDDEN & set(p.relative_to(ROOT).parts))
+IGNORED_FOLDERS = {".venv", ".venv-dev", ".venv-wheel", "build"}
+DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not IGNORED_FOLDERS & set(p.relative_to(ROOT).parts))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(path: Path) -> None:
+def test_relative_links_exist(path: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
     missing = [t for t in targets if "://" not in t and not (path.parent / t).exists()]
     assert missing == []
 
 
-def test_tables_are_the_measured_ones() -> None:
+def heading_anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub generates for the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_anchor_links_exist(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text(encoding="utf-8"))
+    missing = [(to, name) for to, name in links if name not in heading_anchors(path.parent / to if to else path)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", [ROOT / "docs" / "data.md", ROOT / "export" / "README.md"], ids=lambda p: p.stem)
+def test_imported_modules_and_names_exist(path: Path) -> None:
+    """Check the imports of documented programs that need data or minutes of training to run."""
+    imports = re.findall(r"^from (edgeinfer_\S+) import (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert imports
+    for module, names in imports:
+        spec = importlib.util.find_spec(module)
+        assert spec is not None, module
+        source = Path(str(spec.origin)).read_text(encoding="utf-8")
+        assert [name for name in names.split(", ") if not re.search(rf"\b{name}\b", source)] == []
+
+
+def test_tables_match_the_benchmark_results() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "tables.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_snippet_of_the_readme_runs(clip: Path) -> None:
-    snippet = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+def test_readme_script_runs(clip: Path) -> None:
+    script = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
     done = subprocess.run(
-        [sys.executable, "-c", snippet.replace("clip.mp4", str(clip))], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script.replace("clip.mp4", str(clip))], capture_output=True, text=True, check=True
     )
     lines = done.stdout.splitlines()
     assert len(lines) >= 20
@@ -38,7 +64,7 @@ def test_the_snippet_of_the_readme_runs(clip: Path) -> None:
     assert " happy " in lines[0]
 
 
-def test_the_reference_names_every_option_and_exit_code() -> None:
+def test_reference_lists_every_option_and_exit_code() -> None:
     from typer.main import get_command
 
     from edgeinfer.cli.app import app
@@ -51,7 +77,7 @@ def test_the_reference_names_every_option_and_exit_code() -> None:
     assert {code for code in ("0", "1", "2", "3", "4", "5", "6", "7") if f"| {code} |" not in text} == set()
 
 
-def test_the_guide_of_the_export_names_every_option() -> None:
+def test_export_guide_lists_every_option() -> None:
     from typer.main import get_command
 
     from edgeinfer_export.cli.app import app
@@ -62,7 +88,7 @@ def test_the_guide_of_the_export_names_every_option() -> None:
         assert {name for name in options - {"--help"} if name not in text} == set()
 
 
-def test_the_card_beside_the_bundled_model_is_what_its_file_says() -> None:
+def test_published_model_cards_match_the_bundled_files() -> None:
     from edgeinfer import bundled_models, read_card
     from edgeinfer.model.markdown import markdown
     from edgeinfer.model.verify import verify

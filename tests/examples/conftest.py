@@ -1,4 +1,4 @@
-"""How examples are run: as a user would, by another process."""
+"""Fixtures that run the examples in a subprocess, as a user would."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def examples() -> Path:
-    """Where the examples are."""
+    """Return the folder of the examples."""
     return Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Runs Python with arguments and further environment variables."""
+    """Return a function that runs Python with arguments and additional environment variables."""
 
     def run_python(*arguments: str | Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *map(str, arguments)]

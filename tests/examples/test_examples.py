@@ -1,4 +1,4 @@
-"""What all examples have in common."""
+"""Tests of requirements that all examples share."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILES = sorted(EXAMPLES.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_says_what_it_needs_and_uses_the_public_surface_alone(path: Path) -> None:
+def test_example_is_documented_and_uses_only_the_public_api(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    said = ast.get_docstring(tree) or ""
-    assert "\nNeeds: " in said
-    assert "\nRun: " in said
+    docstring = ast.get_docstring(tree) or ""
+    assert "\nNeeds: " in docstring
+    assert "\nRun: " in docstring
     used: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -30,7 +30,7 @@ def test_it_says_what_it_needs_and_uses_the_public_surface_alone(path: Path) -> 
     assert used <= set(edgeinfer.__all__)
 
 
-def test_the_table_names_each_one() -> None:
+def test_readme_lists_every_example() -> None:
     table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert len(FILES) >= 7
     assert [path.name for path in FILES if f"({path.relative_to(EXAMPLES)})" not in table] == []

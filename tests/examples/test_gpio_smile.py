@@ -1,4 +1,4 @@
-"""The LED of the example on mock pins, beside what the pipeline saw in each frame."""
+"""Tests of the GPIO example on mock pins, compared with the labels of each frame."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ log, script, *sys.argv[1:] = sys.argv[1:]
 log = open(log, "w", buffering=1)
 load = edgeinfer.load_pipeline
 
-def load_and_tell():
+def load_and_log():
     pipeline = load()
-    def read(image, *, timestamp_s):
-        tell()
+    def process(image, *, timestamp_s):
+        log_pin()
         result = pipeline(image, timestamp_s=timestamp_s)
         labels = [face.emotion.label for face in result.faces]
         print(json.dumps({"time_s": timestamp_s, "labels": labels}), file=log)
         return result
-    return read
+    return process
 
-def tell():
+def log_pin():
     pin = Device.pin_factory.pin(17)
     print(json.dumps({"led": bool(pin.state), "function": pin.function}), file=log)
 
-edgeinfer.load_pipeline = load_and_tell
+edgeinfer.load_pipeline = load_and_log
 sys.argv[0] = script
 runpy.run_path(script, run_name="__main__")
-tell()
+log_pin()
 """
 
 
 @pytest.fixture
 def visit(tmp_path: Path, clip: Path) -> Path:
-    """A smile that lasts a second, with nobody for a second before it and two after it."""
+    """Return a clip with an empty second, a smile of one second, and two empty seconds."""
     empty = texture(3, (320, 240))
     smiles: list[Any] = []
     reader = cv2.VideoCapture(str(clip))
@@ -68,30 +68,30 @@ def visit(tmp_path: Path, clip: Path) -> Path:
     return path
 
 
-def told(log: Path) -> list[dict[str, Any]]:
+def read_log(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_it_is_lit_while_somebody_smiles(
+def test_led_is_lit_during_a_smile(
     visit: Path, examples: Path, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     done = run("-c", RUNNER, log, examples / "gpio_smile.py", visit, GPIOZERO_PIN_FACTORY="mock")
     assert (done.returncode, done.stderr) == (0, "")
-    before, *lines = told(log)
+    before, *lines = read_log(log)
     assert before == {"led": False, "function": "output"}
-    seen = list(zip(lines[::2], lines[1::2], strict=True))
-    smiles_s = [frame["time_s"] for frame, _ in seen if "happy" in frame["labels"]]
+    frames = list(zip(lines[::2], lines[1::2], strict=True))
+    smiles_s = [frame["time_s"] for frame, _ in frames if "happy" in frame["labels"]]
     assert len(smiles_s) >= 15
-    for frame, after in seen[:-1]:
+    for frame, after in frames[:-1]:
         lit = any(smile_s <= frame["time_s"] < smile_s + HOLD_S for smile_s in smiles_s)
         assert after == {"led": lit, "function": "output"}, frame
-    # The first face comes after a second, and the LED goes out well before the end.
-    assert [after["led"] for _, after in seen[:24] + seen[-20:]] == [False] * 44
-    assert seen[-1][1]["function"] == "input"
+    # The first face appears after one second, and the LED is off long before the end.
+    assert [after["led"] for _, after in frames[:24] + frames[-20:]] == [False] * 44
+    assert frames[-1][1]["function"] == "input"
 
 
-def test_sigterm_turns_it_off(portrait: Image, examples: Path, tmp_path: Path) -> None:
+def test_sigterm_turns_the_led_off(portrait: Image, examples: Path, tmp_path: Path) -> None:
     picture = np.asarray(cv2.imencode(".jpg", portrait)[1]).tobytes()
     log = tmp_path / "log"
     reading, writing = os.pipe()
@@ -106,4 +106,4 @@ def test_sigterm_turns_it_off(portrait: Image, examples: Path, tmp_path: Path) -
             process.send_signal(signal.SIGTERM)
             assert process.communicate(timeout=60 * PATIENCE)[1] == ""
     assert process.returncode == 0
-    assert told(log)[-1]["function"] == "input"
+    assert read_log(log)[-1]["function"] == "input"

@@ -1,4 +1,4 @@
-"""The example beside a real broker, to which the test publishes what edgeinfer does."""
+"""Tests of the MQTT example with a real broker and messages in the format of edgeinfer."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ EVENT = {
 }  # fmt: skip
 
 
-def answers(port: int) -> bool:
+def accepts_connections(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
-    """Port of a Mosquitto that knows one user, "ann", with the password "secret"."""
+    """Yield the port of a Mosquitto broker with one user, "ann", whose password is "secret"."""
     program = needed("mosquitto")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,7 +42,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     subprocess.run([needed("mosquitto_passwd"), "-b", "-c", passwords, "ann", "secret"], check=True)
     settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n")
     with running([program, "-c", str(settings)], stderr=subprocess.DEVNULL) as process:
-        until(lambda: answers(port))
+        until(lambda: accepts_connections(port))
         yield port
         process.terminate()
 
@@ -58,26 +58,26 @@ def publish(port: int, *messages: tuple[str, str, bool]) -> None:
     sender.loop_stop()
 
 
-def listen(examples: Path, port: int, out: Any, *, password: str = "secret") -> Any:
+def run_listener(examples: Path, port: int, out: Any, *, password: str = "secret") -> Any:
     command = [sys.executable, str(examples / "mqtt_listener.py"), "127.0.0.1", "--port", str(port), "--user", "ann"]
     environment = {**os.environ, "MQTT_PASSWORD": password}
     return running(command, env=environment, stdout=out, stderr=subprocess.PIPE)
 
 
-def test_it_prints_what_is_published(broker: int, examples: Path, tmp_path: Path) -> None:
+def test_listener_prints_published_messages(broker: int, examples: Path, tmp_path: Path) -> None:
     publish(broker, ("availability", "online", True))
-    heard = tmp_path / "heard"
-    with heard.open("w") as out, listen(examples, broker, out) as process:
-        until(lambda: heard.read_text() or process.poll() is not None)
-        gone = {**EVENT, "type": "left", "previous": None}
+    output = tmp_path / "output"
+    with output.open("w") as out, run_listener(examples, broker, out) as process:
+        until(lambda: output.read_text() or process.poll() is not None)
+        left = {**EVENT, "type": "left", "previous": None}
         state = {"faces": 2, "expression": "happy"}
         publish(broker, ("state", json.dumps(state), False), ("events", json.dumps(EVENT), False))
-        publish(broker, ("events", json.dumps(gone), False), ("availability", "offline", True))
-        until(lambda: "offline" in heard.read_text() or process.poll() is not None)
+        publish(broker, ("events", json.dumps(left), False), ("availability", "offline", True))
+        until(lambda: "offline" in output.read_text() or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60 * PATIENCE) == (None, "")
     assert process.returncode == 0
-    assert heard.read_text().splitlines() == [
+    assert output.read_text().splitlines() == [
         "edgeinfer/kitchen is online",
         "edgeinfer/kitchen faces: 2, expression: happy",
         "edgeinfer/kitchen face 3 changed: happy, was neutral",
@@ -86,18 +86,20 @@ def test_it_prints_what_is_published(broker: int, examples: Path, tmp_path: Path
     ]
 
 
-def test_it_hears_a_run(broker: int, clip: Path, examples: Path, run: Run, tmp_path: Path) -> None:
+def test_listener_prints_the_messages_of_a_run(
+    broker: int, clip: Path, examples: Path, run: Run, tmp_path: Path
+) -> None:
     publish(broker, ("availability", "offline", True))
-    heard = tmp_path / "heard"
-    with heard.open("w") as out, listen(examples, broker, out) as process:
-        until(lambda: heard.read_text() or process.poll() is not None)
+    output = tmp_path / "output"
+    with output.open("w") as out, run_listener(examples, broker, out) as process:
+        until(lambda: output.read_text() or process.poll() is not None)
         address = f"mqtt://ann:secret@127.0.0.1:{broker}/{BASE}"
         done = run("-m", "edgeinfer", "run", clip, "--mqtt", address, "--quiet")
         assert (done.returncode, done.stderr) == (0, "")
-        until(lambda: heard.read_text().count("offline") >= 2 or process.poll() is not None)
+        until(lambda: output.read_text().count("offline") >= 2 or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         process.wait(60 * PATIENCE)
-    lines = heard.read_text().splitlines()
+    lines = output.read_text().splitlines()
     assert lines[:2] == [f"{BASE} is offline", f"{BASE} is online"]
     assert f"{BASE} face 1 appeared: happy" in lines
     assert f"{BASE} face 1 left: happy" in lines
@@ -105,7 +107,7 @@ def test_it_hears_a_run(broker: int, clip: Path, examples: Path, run: Run, tmp_p
     assert lines[-1] == f"{BASE} is offline"
 
 
-def test_a_wrong_password_ends_it(broker: int, examples: Path) -> None:
-    with listen(examples, broker, subprocess.PIPE, password="guess") as process:
-        said, errors = process.communicate(timeout=60 * PATIENCE)
-    assert (process.returncode, said, errors) == (1, "", "the broker refuses: Not authorized\n")
+def test_wrong_password_ends_the_listener(broker: int, examples: Path) -> None:
+    with run_listener(examples, broker, subprocess.PIPE, password="guess") as process:
+        printed, errors = process.communicate(timeout=60 * PATIENCE)
+    assert (process.returncode, printed, errors) == (1, "", "the broker refused the connection: Not authorized\n")

@@ -1,4 +1,4 @@
-"""The example on a fake picamera2, until Ctrl-C."""
+"""Test of the picamera2 example with a fake camera, stopped with Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tools.patience import PATIENCE, until
 from tools.programs import running
 
 
-def test_its_events_carry_the_time_of_the_camera(clip: Path, examples: Path, tmp_path: Path) -> None:
+def test_events_have_camera_timestamps(clip: Path, examples: Path, tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "out"
     variables = {"PYTHONPATH": Path(__file__).parent / "fakes", "FAKE_CAMERA_CLIP": clip, "FAKE_CAMERA_LOG": log}
     environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
     command = [sys.executable, str(examples / "picamera2_loop.py")]
     with (
-        out.open("w") as taken,
-        running(command, env=environment, stdout=taken, stderr=subprocess.PIPE) as process,
+        out.open("w") as output,
+        running(command, env=environment, stdout=output, stderr=subprocess.PIPE) as process,
     ):
         until(lambda: "\n" in out.read_text() or process.poll() is not None)
         process.send_signal(signal.SIGINT)
