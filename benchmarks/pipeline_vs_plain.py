@@ -30,7 +30,7 @@ import numpy as np
 
 from common import keep
 from edgeinfer import Box, EmotionClassifier, JsonlSink, Pipeline, load_pipeline, open_source, run
-from edgeinfer.detection.haar import load_cascade
+from edgeinfer.detection.cascade_files import load_cascade
 from edgeinfer.detection.yunet import YuNetDetector
 from edgeinfer.expression.preprocess import crop_face
 from edgeinfer.model.card import asset_path

@@ -1,4 +1,4 @@
-"""Detect, track, classify: one call a frame."""
+"""Pipeline of detection, tracking and classification: one call per frame."""
 
 from __future__ import annotations
 
@@ -9,25 +9,38 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.detection.base import FaceDetector
+from edgeinfer.detection.base import DetectEvery, FaceDetector
 from edgeinfer.detection.factory import create_detector
 from edgeinfer.errors import UsageError
 from edgeinfer.expression.cache import ExpressionCache
 from edgeinfer.expression.classifier import Classifier, EmotionClassifier
 from edgeinfer.expression.preprocess import crop_face
-from edgeinfer.expression.prior import Prior
+from edgeinfer.expression.prior import LabelPrior
 from edgeinfer.results import Face, Image, Result
-from edgeinfer.tracking.locator import Auto, FaceLocator
+from edgeinfer.tracking.locator import FaceLocator
 
-STEADY_FPS = 30.0
+DEFAULT_FPS = 30.0
+"""Frame rate assumed for frames without a timestamp."""
 
 
 class Pipeline:
-    """Turns frames into tracked, read faces. Not for use by two threads at once.
+    """Detector, tracker and classifier combined. A pipeline must not be used by two threads at the same time.
 
     Attributes:
-        classifier: what reads the crops.
-        detector: what finds the faces.
+        detector: Face detector.
+        classifier: Expression classifier.
+
+    Examples:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> pipeline = edgeinfer.Pipeline(edgeinfer.HaarDetector(), edgeinfer.EmotionClassifier.load())
+        >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
+        ...     for frame in source:
+        ...         result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
+        ...         if frame.index == 5:
+        ...             break
+        >>> [(face.track_id, face.emotion.label) for face in result.faces]
+        [(1, 'happy')]
     """
 
     def __init__(
@@ -36,72 +49,84 @@ class Pipeline:
         classifier: Classifier,
         *,
         track: bool = True,
-        detect_every: int | Auto = "auto",
+        detect_every: DetectEvery = "auto",
         unknown_below: float = 0.0,
     ) -> None:
-        """Put the parts together.
+        """Create a pipeline.
 
         Args:
-            detector: what finds the faces; the first frame and the other urgent ones are searched at once.
-            classifier: what reads them.
-            track: whether frames follow each other; without it the detector searches every frame, every face gets a
-                number of its own and nothing is smoothed.
-            detect_every: "auto" searches by time, in parts, and follows faces in between; a number has the detector
-                search every n-th frame, 1 or more.
-            unknown_below: confidence below which a face's label is "unknown", 0..1; 0 gives every face an expression.
+            detector: Face detector. It runs on the first frame, and on later ones depending on `detect_every`.
+            classifier: Expression classifier.
+            track: True if successive frames belong together. False to detect and classify every frame on its own:
+                each face gets a new id, and nothing is smoothed.
+            detect_every: "auto" to search by time, in parts, and to track faces in between; or N to run the detector on
+                the full frame every N-th frame, 1 or more.
+            unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1; 0 keeps all labels.
 
         Raises:
-            UsageError: `detect_every` is neither "auto" nor 1 or more, or means nothing without tracking, or
-                `unknown_below` is out of bounds.
+            UsageError: `detect_every` is neither "auto" nor an integer of 1 or more, or is above 1 without tracking;
+                or `unknown_below` is out of range.
         """
         if not 0 <= unknown_below <= 1:
-            raise UsageError(f"unknown_below is {unknown_below}; it must be in 0..1")
+            raise UsageError(f"invalid `unknown_below` {unknown_below}: expected a number from 0 to 1")
         if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
-            raise UsageError(f"detect_every is {detect_every!r}; it must be 1 or more, or auto")
+            raise UsageError(f"invalid `detect_every` {detect_every!r}: expected auto, or an integer of 1 or more")
         if not track and detect_every not in ("auto", 1):
-            raise UsageError(f"detect_every is {detect_every}; without tracking every frame is searched")
+            raise UsageError(
+                f"invalid `detect_every` {detect_every}: without tracking the detector runs on every frame; omit it"
+            )
         self.detector, self.classifier = detector, classifier
-        self._track, self._detect_every, self._unknown_below = track, detect_every, unknown_below
-        self.reset()
+        self._unknown_below = unknown_below
+        self._locator = FaceLocator(detector, detect_every) if track else None
+        self._start()
 
     def reset(self) -> None:
-        """Forget every face, as at the start of another source."""
-        self._watcher = FaceLocator(self.detector, self._detect_every)
-        self._reader = ExpressionCache(self.classifier, unknown_below=self._unknown_below)
-        self._single_ids = itertools.count(1)
+        """Discard all tracks, restart the track ids from 1 and the time from 0, for example for another source."""
+        if self._locator is not None:
+            self._locator.reset()
+        self._start()
+
+    def _start(self) -> None:
+        self._expressions = ExpressionCache(self.classifier, unknown_below=self._unknown_below)
+        self._untracked_ids = itertools.count(1)
         self._next_s = 0.0
 
     def __call__(self, image: Image, *, timestamp_s: float | None = None) -> Result:
-        """Read one frame.
+        """Process one frame.
 
         Args:
-            image: (H, W, 3) BGR or (H, W) grey uint8; it is not changed.
-            timestamp_s: presentation time in seconds; None for the next frame of a steady 30 fps stream. A step back
-                in time forgets every face.
+            image: (H, W, 3) BGR or (H, W) grey uint8; it is not modified.
+            timestamp_s: Presentation time of the frame in seconds; None for the next frame of a steady 30 fps stream. A
+                step back in time discards all tracks.
+
+        Returns:
+            The faces in the frame, in ascending order of their ids.
 
         Raises:
-            UsageError: the image is no such array.
+            UsageError: the image has another shape or dtype.
         """
-        _check(image)
+        _validate_frame(image)
         now_s = self._next_s if timestamp_s is None else timestamp_s
-        self._next_s = now_s + 1 / STEADY_FPS
-        return self._follow(image, now_s) if self._track else self._read_alone(image, now_s)
+        self._next_s = now_s + 1 / DEFAULT_FPS
+        if self._locator is None:
+            return self._process_single(image, now_s)
+        return self._process_tracked(self._locator, image, now_s)
 
-    def _follow(self, image: Image, now_s: float) -> Result:
-        seen, stages = self._watcher.find(image, now_s)
+    def _process_tracked(self, locator: FaceLocator, image: Image, now_s: float) -> Result:
+        located, stages_ms = locator.locate(image, now_s)
         started = time.perf_counter()
-        self._reader.keep(self._watcher.alive)
-        faces = self._reader.read(image, seen, now_s)
-        return Result(faces, now_s, {**stages, "classify": 1000 * (time.perf_counter() - started)})
+        self._expressions.keep(locator.track_ids)
+        faces = self._expressions.classify(image, located, now_s)
+        return Result(faces, now_s, {**stages_ms, "classify": 1000 * (time.perf_counter() - started)})
 
-    def _read_alone(self, image: Image, now_s: float) -> Result:
+    def _process_single(self, image: Image, now_s: float) -> Result:
         started = time.perf_counter()
         boxes = self.detector.detect(image)
         detected = time.perf_counter()
         crops = [crop_face(image, box.xywh, self.classifier.margin) for box in boxes]
         raws = self.classifier.classify(crops)
         faces = tuple(
-            Face(next(self._single_ids), box, raw.with_threshold(self._unknown_below), raw)
+            Face(next(self._untracked_ids), box, raw.with_threshold(self._unknown_below), raw)
             for box, raw in zip(boxes, raws, strict=True)
         )
         classified = time.perf_counter()
@@ -115,50 +140,65 @@ def load_pipeline(
     detector: str = "haar",
     detector_model: str | Path | None = None,
     cascade: str | Path | None = None,
-    detect_every: int | Auto = "auto",
+    detect_every: DetectEvery = "auto",
     track: bool = True,
     threads: int = 1,
-    prior: Prior = "natural",
+    prior: LabelPrior = "natural",
     unknown_below: float = 0.0,
 ) -> Pipeline:
-    """Make a pipeline; without arguments the bundled model behind the frontal cascade.
+    """Create a pipeline by option values; the default is the bundled model with the frontal face cascade.
 
     Args:
-        model: an .onnx file with our metadata, or the name of a bundled model.
-        detector: "haar", "yunet", "none" (the frame is one face), or one that another package brings.
-        detector_model: the network's file, for "yunet".
-        cascade: a cascade's name or XML file, for "haar".
-        detect_every: "auto", or have the detector search every n-th frame; see `Pipeline`.
-        track: whether frames follow each other.
-        threads: cores for one call of the model.
-        prior: how often each expression is expected, see `EmotionClassifier.load`.
-        unknown_below: confidence below which a face's label is "unknown", 0..1.
+        model: Path of an ONNX file with edgeinfer metadata, or name of a bundled model; None for the default model.
+        detector: "haar", "yunet", "none" to treat the whole frame as one face, or the name of a plug-in.
+        detector_model: Path of the network's file, required by "yunet".
+        cascade: Cascade name or path of an XML file, only for "haar".
+        detect_every: "auto", or N to run the detector every N-th frame; see `Pipeline`.
+        track: True if successive frames belong together; see `Pipeline`.
+        threads: CPU threads per call of the model, 1 or more.
+        prior: Expected distribution of the expressions, see `EmotionClassifier.load`.
+        unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1.
+
+    Returns:
+        A pipeline without tracks.
 
     Raises:
-        UsageError: an option is out of bounds, or does not belong to the detector or the model.
-        CapabilityError: OpenCV lacks what the detector needs.
-        ModelError: a model or cascade is missing or invalid.
+        UsageError: an option is out of range, or does not apply to the detector or the model.
+        CapabilityError: OpenCV lacks a feature that the detector needs.
+        ModelError: a model or cascade does not exist or is invalid.
+
+    Examples:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> pipeline = edgeinfer.load_pipeline(detect_every="auto", unknown_below=0.5)
+        >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
+        ...     frame = next(iter(source))
+        >>> face = pipeline(frame.image, timestamp_s=frame.timestamp_s).faces[0]
+        >>> face.track_id, len(face.emotion.probabilities)
+        (1, 7)
     """
-    finder = create_detector(detector, model=detector_model, cascade=cascade)
-    reader = EmotionClassifier.load(model, threads=threads, prior=prior)
-    return Pipeline(finder, reader, track=track, detect_every=detect_every, unknown_below=unknown_below)
+    face_detector = create_detector(detector, model=detector_model, cascade=cascade)
+    classifier = EmotionClassifier.load(model, threads=threads, prior=prior)
+    return Pipeline(face_detector, classifier, track=track, detect_every=detect_every, unknown_below=unknown_below)
 
 
-def parse_detect_every(text: str) -> int | Auto:
-    """Read "auto", or a number of frames from 1 on.
+def parse_detect_every(text: str) -> DetectEvery:
+    """Parse "auto" or an integer of 1 or more.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither.
     """
     if text == "auto":
         return "auto"
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--detect-every is {text!r}; it must be auto, or a number from 1 on")
+        raise UsageError(f"invalid `detect_every` {text!r}: expected auto, or an integer of 1 or more")
     return int(text)
 
 
-def _check(image: Any) -> None:
+def _validate_frame(image: Any) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise UsageError(f"a frame is {getattr(image, 'dtype', type(image).__name__)}; expected a uint8 array")
+        raise UsageError(
+            f"invalid frame of type {getattr(image, 'dtype', type(image).__name__)}: expected a uint8 array"
+        )
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or 0 in image.shape:
-        raise UsageError(f"a frame has the shape {image.shape}; expected (H, W) or (H, W, 3) with at least one pixel")
+        raise UsageError(f"invalid frame of shape {image.shape}: expected (H, W) or (H, W, 3) with at least one pixel")

@@ -41,7 +41,7 @@ def ours(_: Sequence[str]) -> tuple[str, Callable[[Image], Faces], Callable[[Ima
 def every_frame(yunet: Sequence[str]) -> tuple[str, Callable[[Image], Faces], Callable[[Image], Faces]]:
     """The cascade, or YuNet where a file is given, over every whole frame, and our classifier on every box."""
     import edgeinfer  # noqa: PLC0415
-    from edgeinfer.detection.haar import find_cascade  # noqa: PLC0415
+    from edgeinfer.detection.cascade_files import find_cascade  # noqa: PLC0415
     from edgeinfer.expression.preprocess import crop_face  # noqa: PLC0415
 
     classifier = edgeinfer.EmotionClassifier.load()

@@ -1,1 +1,1 @@
-"""Face detectors, and the incremental searches built on them. Tracking between searches is in `tracking`."""
+"""Face detectors and the searches that run them. Tracking between detections belongs in `tracking`."""

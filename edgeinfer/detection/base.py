@@ -1,60 +1,103 @@
-"""Roles of face detectors and of incremental searches."""
+"""Interfaces of face detectors and face searches. This module loads neither OpenCV nor NumPy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from edgeinfer.detection.pyramid import Pyramid
-from edgeinfer.geometry import Place, Region
-from edgeinfer.results import Box, Image
+if TYPE_CHECKING:
+    from edgeinfer.detection.pyramid import Pyramid
+    from edgeinfer.geometry import Place, Region
+    from edgeinfer.results import Box, Image
 
 DetectorName = Literal["haar", "yunet", "none"]
 DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
+DetectEvery: TypeAlias = int | Literal["auto"]
+"""Number of frames per run of the detector on the full frame, or "auto" for a search scheduled by time."""
 
 
 class FaceDetector(Protocol):
-    """The role of whatever finds faces."""
+    """Interface of face detectors: any object with this method can be passed to `Pipeline`.
+
+    Examples:
+        A detector that reports the left half of every frame:
+
+        >>> import numpy as np
+        >>> from edgeinfer import Box, EmotionClassifier, Pipeline
+        >>> class LeftHalfDetector:
+        ...     def detect(self, image):
+        ...         return [Box(0, 0, image.shape[1] // 2, image.shape[0])]
+        >>> pipeline = Pipeline(LeftHalfDetector(), EmotionClassifier.load())
+        >>> pipeline(np.zeros((60, 80, 3), np.uint8)).faces[0].box.xywh
+        (0, 0, 40, 60)
+    """
 
     def detect(self, image: Image) -> list[Box]:
-        """Boxes of the faces in a (H, W, 3) BGR or (H, W) grey uint8 frame, inside its bounds."""
+        """Return the bounding boxes of the faces in a frame.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8. It must not be modified.
+
+        Returns:
+            One box per face, in pixels of `image` and inside its bounds; an empty list if there is no face.
+        """
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A part of the search of a whole frame.
+class SearchStep:
+    """One part of a full-frame search, run on a schedule of its own.
 
     Attributes:
-        period_s: how often it should be done, in seconds.
-        patience_s: how long what it finds is followed before it must be found again, in seconds.
-        looks: the closer looks that what it finds must pass to be a face; none where its word is enough.
-        pending: whether it must also be seen again in a later frame.
+        period_s: Time between two runs of the step, in seconds.
+        max_age_s: Time for which a face found by this step is tracked without another detection, in seconds.
+        verifiers: Indices of the verifiers that must all accept a new face; empty if it needs no verification.
+        tentative: True if a new face must be detected again in a later frame before it is reported.
     """
 
     period_s: float
-    patience_s: float
-    looks: tuple[int, ...] = ()
-    pending: bool = False
+    max_age_s: float
+    verifiers: tuple[int, ...] = ()
+    tentative: bool = False
 
 
-class Search(Protocol):
-    """The role of what finds faces for the watcher.
+class FaceSearch(Protocol):
+    """Interface of searches, which spread the detection of faces over several frames.
 
     Attributes:
-        steps: what makes up a search of the whole frame.
-        close: whether `confirm` can tell a face from something else.
-        patience_s: how long a face that was often seen may be followed before it is seen again, in seconds.
+        steps: Parts of a full-frame search.
+        can_verify: True if `verify_near` can confirm or reject a face.
+        every_frame: True if the detector runs on every frame, without a schedule.
+        max_age_s: Longest time for which a face is tracked without another detection, in seconds.
     """
 
-    steps: tuple[Step, ...]
-    close: bool
-    patience_s: float
+    steps: tuple[SearchStep, ...]
+    can_verify: bool
+    every_frame: bool
+    max_age_s: float
 
-    def whole(self, image: Image) -> list[Place]:
-        """Where faces are in a first frame, (H, W, 3) BGR or (H, W) grey uint8, which may be the only one."""
+    def search_frame(self, image: Image) -> list[Place]:
+        """Return the faces in the first frame, (H, W, 3) BGR or (H, W) grey uint8, which may be the only one."""
 
-    def scan(self, view: Pyramid, step: int, region: Region) -> list[Place]:
-        """Do one step in a part of the frame; where faces may be."""
+    def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
+        """Run one step on a region of the frame and return the candidate faces."""
 
-    def confirm(self, view: Pyramid, place: Place, turn: int, *, thorough: bool) -> Place | None:
-        """Look closely around a face; where it is, or None. `turn` counts the looks, to take turns with."""
+    def verify_near(self, pyramid: Pyramid, place: Place, verifier: int, *, thorough: bool) -> Place | None:
+        """Search the surroundings of a face with one verifier.
+
+        Args:
+            pyramid: Frame to search.
+            place: Expected position of the face.
+            verifier: Index of the verifier, 0 or more; larger indices wrap around.
+            thorough: True for the stricter and slower search that new faces must pass.
+
+        Returns:
+            The detected position, or None if the verifier finds no face.
+        """
+
+
+@runtime_checkable
+class SearchProvider(Protocol):
+    """Interface of detectors that have a search of their own; all others run on the full frame periodically."""
+
+    def create_search(self) -> FaceSearch:
+        """Return a new search for one pipeline."""

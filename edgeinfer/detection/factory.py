@@ -1,4 +1,4 @@
-"""Detectors by name."""
+"""Creation of detectors by name."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from edgeinfer.plugins import plugin, plugin_names
 
 
 def create_detector(name: str, *, model: str | Path | None = None, cascade: str | Path | None = None) -> FaceDetector:
-    """Make a detector by name.
+    """Create a detector by name.
 
     Args:
-        name: one of `DETECTORS`, or one that another package brings, see `edgeinfer.plugins`.
-        model: the network's file; "yunet" needs it, "haar" and "none" take none.
-        cascade: for "haar", see `HaarDetector`.
+        name: One of `DETECTORS`, or the name of a plug-in, see `edgeinfer.plugins`.
+        model: Path of the network's file; required by "yunet", invalid for "haar" and "none".
+        cascade: Cascade name or path, only for "haar"; see `HaarDetector`.
 
     Raises:
-        UsageError: an unknown name, or an option that does not belong to the detector.
-        CapabilityError: OpenCV lacks what the detector needs.
+        UsageError: the name is unknown, or an option does not apply to the detector.
+        CapabilityError: OpenCV lacks a feature that the detector needs.
         ModelError: a file is missing or invalid.
     """
     if cascade is not None and name != "haar":
-        raise UsageError(f"the detector {name} takes no cascade; leave it out or choose haar")
+        raise UsageError(f"`cascade` does not apply to the detector {name}: omit it or set `detector` to haar")
     if name not in DETECTORS:
-        return _brought(name, model)
+        return _create_plugin_detector(name, model)
     if model is not None and name != "yunet":
-        raise UsageError(f"the detector {name} takes no detector model; leave it out or choose yunet")
+        raise UsageError(f"`detector_model` does not apply to the detector {name}: omit it or set `detector` to yunet")
     if name == "yunet":
         if model is None:
-            raise UsageError("the detector yunet needs --detector-model PATH, a face_detection_yunet ONNX file")
+            raise UsageError(
+                "`detector_model` is required by the detector yunet: pass the path of a face_detection_yunet ONNX file"
+            )
         return YuNetDetector(model)
     return HaarDetector(cascade) if name == "haar" else WholeFrameDetector()
 
 
-def _brought(name: str, model: str | Path | None) -> FaceDetector:
-    """A detector of another package."""
+def _create_plugin_detector(name: str, model: str | Path | None) -> FaceDetector:
     check_detector(name)
-    made: FaceDetector = plugin("detectors", name)(model)
-    return made
+    detector: FaceDetector = plugin("detectors", name)(model)
+    return detector
 
 
 def check_detector(name: str) -> None:
-    """Refuse the name of no detector.
+    """Validate the name of a detector.
 
     Raises:
-        UsageError: nobody brings one of this name.
+        UsageError: it is neither in `DETECTORS` nor the name of an installed plug-in.
     """
-    if name not in DETECTORS and name not in (brought := plugin_names("detectors")):
-        raise UsageError(f"no detector is called {name}; choose one of {', '.join((*DETECTORS, *brought))}")
+    if name not in DETECTORS and name not in (plugins := plugin_names("detectors")):
+        raise UsageError(f"unknown detector {name!r}: expected one of {', '.join((*DETECTORS, *plugins))}")

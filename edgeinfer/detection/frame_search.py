@@ -1,48 +1,54 @@
-"""Where to look: the whole frame in steps, and closely around one face."""
+"""Periodic full-frame search with any detector."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgeinfer.detection.base import FaceDetector, Search, Step
-from edgeinfer.detection.cascade_search import CascadeSearch
-from edgeinfer.detection.haar import HaarDetector
+from edgeinfer.detection.base import FaceDetector, FaceSearch, SearchProvider, SearchStep
 from edgeinfer.detection.pyramid import Pyramid
-from edgeinfer.detection.yunet import YuNetDetector
 from edgeinfer.geometry import Place, Region
 from edgeinfer.results import Box, Image
 
 
 class FullFrameSearch:
-    """Any detector, asked for the whole frame every so often."""
+    """One step that runs a detector on the full frame, without verification."""
 
-    close = False
-    patience_s = 0.6
+    can_verify = False
+    max_age_s = 0.6
 
     def __init__(
-        self, detector: FaceDetector, *, period_s: float, glance: Callable[[Image], list[Box]] | None = None
+        self,
+        detector: FaceDetector,
+        *,
+        period_s: float = 0.2,
+        detect_quick: Callable[[Image], list[Box]] | None = None,
+        every_frame: bool = False,
     ) -> None:
-        """Ask a detector, or its quicker `glance` after the first frame, every `period_s` seconds."""
-        self._detector, self._glance = detector, glance or detector.detect
-        self.steps: tuple[Step, ...] = (Step(period_s, 3 * period_s),)
+        """Create a search with one step.
 
-    def whole(self, image: Image) -> list[Place]:
-        """Ask the detector."""
+        Args:
+            detector: Detector for the first frame.
+            period_s: Time between two runs, in seconds.
+            detect_quick: Cheaper function for all later frames; None for `detector.detect`.
+            every_frame: True to run the detector on every frame instead of periodically.
+        """
+        self._detector, self._detect_quick = detector, detect_quick or detector.detect
+        self.every_frame = every_frame
+        self.steps: tuple[SearchStep, ...] = (SearchStep(period_s, 3 * period_s),)
+
+    def search_frame(self, image: Image) -> list[Place]:
+        """Return the faces that the detector finds."""
         return [Place.of(box) for box in self._detector.detect(image)]
 
-    def scan(self, view: Pyramid, step: int, region: Region) -> list[Place]:
-        """Ask it now."""
-        return [Place.of(box) for box in self._glance(view.image)]
+    def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
+        """Return the faces that the quick function finds in the full frame, whatever the region."""
+        return [Place.of(box) for box in self._detect_quick(pyramid.image)]
 
-    def confirm(self, view: Pyramid, place: Place, turn: int, *, thorough: bool) -> Place | None:
-        """It has no closer look."""
+    def verify_near(self, pyramid: Pyramid, place: Place, verifier: int, *, thorough: bool) -> Place | None:
+        """Return None: a full-frame search has no verifiers."""
         return None
 
 
-def create_search(detector: FaceDetector) -> Search:
-    """The search that suits a detector: one of its own parts for those that we know as they are, all else is asked."""
-    if isinstance(detector, HaarDetector) and detector.standard:
-        return CascadeSearch(detector.cascade)
-    if isinstance(detector, YuNetDetector):
-        return FullFrameSearch(detector, period_s=0.12, glance=detector.glance)
-    return FullFrameSearch(detector, period_s=0.2)
+def create_search(detector: FaceDetector) -> FaceSearch:
+    """Return the detector's own search, or a periodic full-frame search if it has none."""
+    return detector.create_search() if isinstance(detector, SearchProvider) else FullFrameSearch(detector)

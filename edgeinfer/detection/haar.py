@@ -1,28 +1,35 @@
-"""Finds faces in a frame."""
+"""Haar cascade face detector."""
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import cv2
 
-from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, UsageError
+from edgeinfer.detection.base import FaceSearch
+from edgeinfer.detection.cascade_files import DEFAULT_CASCADE, load_cascade
+from edgeinfer.detection.cascade_search import CascadeSearch
+from edgeinfer.detection.frame_search import FullFrameSearch
+from edgeinfer.errors import UsageError
 from edgeinfer.results import Box, Image
 
-DEFAULT_CASCADE = "haarcascade_frontalface_default"
-
-
-STANDARD = (DEFAULT_CASCADE, 1.1, 5, 30, None)
-"""What `HaarDetector` takes without arguments."""
+DEFAULT_OPTIONS = (DEFAULT_CASCADE, 1.1, 5, 30, None)
+"""Cascade, scale_factor, min_neighbors, min_size and max_size of a `HaarDetector` created without arguments."""
 
 
 class HaarDetector:
-    """An OpenCV cascade over the whole frame (Viola and Jones 2001; Lienhart and Maydt 2002).
+    """An OpenCV Haar cascade on the full frame (Viola and Jones 2001; Lienhart and Maydt 2002).
 
     Attributes:
-        cascade: OpenCV's.
-        standard: whether it was made without options of its own.
+        cascade: The loaded `cv2.CascadeClassifier`.
+
+    Examples:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
+        ...     frame = next(iter(source))
+        >>> len(edgeinfer.HaarDetector(min_size=60).detect(frame.image))
+        1
     """
 
     def __init__(
@@ -37,80 +44,46 @@ class HaarDetector:
         """Load a cascade.
 
         Args:
-            cascade: the name of one that comes with OpenCV, with or without ".xml", or a path to an XML file;
-                None for the frontal face.
-            scale_factor: step between two sizes of the search, more than 1.
-            min_neighbors: overlapping hits that make a face, 0 or more.
-            min_size: smallest side of a face in pixels.
-            max_size: largest side in pixels; None for the frame's.
+            cascade: Name of a cascade bundled with OpenCV, with or without ".xml", or path of an XML file;
+                None for the frontal face cascade.
+            scale_factor: Ratio of two successive face sizes in the search, more than 1.
+            min_neighbors: Number of overlapping hits required for a face, 0 or more.
+            min_size: Smallest side of a face in pixels, 1 or more.
+            max_size: Largest side of a face in pixels, `min_size` or more; None for no limit.
 
         Raises:
-            CapabilityError: this OpenCV has no cascade classifier or came without cascade files.
-            ModelError: the cascade is missing or no cascade.
-            UsageError: an option is out of bounds.
+            CapabilityError: this OpenCV has no cascade classifier or lacks its cascade files.
+            ModelError: the cascade does not exist, or the file is not a valid cascade.
+            UsageError: a number is out of range.
         """
         if scale_factor <= 1 or min_neighbors < 0 or min_size < 1 or (max_size is not None and max_size < min_size):
             raise UsageError(
-                "a cascade needs scale_factor > 1, min_neighbors >= 0 and 1 <= min_size <= max_size; got "
-                f"{scale_factor}, {min_neighbors}, {min_size}, {max_size}"
+                f"invalid cascade options: scale_factor {scale_factor}, min_neighbors {min_neighbors}, min_size "
+                f"{min_size}, max_size {max_size}; expected scale_factor > 1, min_neighbors >= 0 and "
+                "1 <= min_size <= max_size"
             )
         self.cascade = load_cascade(cascade)
         self._scale_factor, self._min_neighbors = scale_factor, min_neighbors
         self._min_size = (min_size, min_size)
         self._max_size = (max_size, max_size) if max_size else (0, 0)
-        self.standard = (cascade or DEFAULT_CASCADE, scale_factor, min_neighbors, min_size, max_size) == STANDARD
+        options = (cascade or DEFAULT_CASCADE, scale_factor, min_neighbors, min_size, max_size)
+        self._has_default_options = options == DEFAULT_OPTIONS
 
     def detect(self, image: Image) -> list[Box]:
-        """Search the whole frame, (H, W, 3) BGR or (H, W) grey uint8."""
+        """Search the full frame.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8.
+
+        Returns:
+            Bounding boxes of the faces in pixels, inside the frame, in no particular order.
+        """
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         found = self.cascade.detectMultiScale(
             grey, self._scale_factor, self._min_neighbors, minSize=self._min_size, maxSize=self._max_size
         )
         return [Box(*(int(v) for v in row)) for row in found]
 
-
-def find_cascade(cascade: str | Path | None) -> Path:
-    """The XML file meant by a name, a path, or None for the frontal face.
-
-    Raises:
-        CapabilityError: this OpenCV has no cascade classifier or came without cascade files.
-        ModelNotFoundError: no such cascade.
-    """
-    if not hasattr(cv2, "CascadeClassifier"):
-        raise CapabilityError(
-            f"OpenCV {cv2.__version__} has no cascade classifier (removed in 5.0); "
-            "run: pip install 'opencv-python-headless>=4.10,<5'"
-        )
-    if cascade is not None and (str(cascade).endswith(".xml") or "/" in str(cascade)) and Path(cascade).is_file():
-        return Path(cascade)
-    shipped = {path.stem: path for path in _cascade_folder().glob("haarcascade_*.xml")}
-    if cascade is None and DEFAULT_CASCADE not in shipped:
-        raise CapabilityError(
-            f"OpenCV {cv2.__version__} came without its cascade files; run: pip install --force-reinstall "
-            "'opencv-python-headless>=4.10,<5', or give --cascade FILE.xml"
-        )
-    name = DEFAULT_CASCADE if cascade is None else str(cascade).removesuffix(".xml")
-    if name not in shipped:
-        raise ModelNotFoundError(f"no cascade {cascade}; give an XML file or one of {', '.join(sorted(shipped))}")
-    return shipped[name]
-
-
-def _cascade_folder() -> Path:
-    data = getattr(cv2, "data", None)  # builds without it exist
-    return Path(data.haarcascades) if data else Path()
-
-
-def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
-    """Load the cascade meant by a name, a path, or None for the frontal face.
-
-    Raises:
-        CapabilityError: this OpenCV has no cascade classifier or came without cascade files.
-        ModelError: the cascade is missing or no cascade.
-    """
-    path = find_cascade(cascade)
-    loaded = cv2.CascadeClassifier()
-    with contextlib.suppress(cv2.error):
-        loaded.load(str(path))  # the constructor would raise a SystemError for a damaged file
-    if loaded.empty():
-        raise ModelError(f"{path} is not a cascade that OpenCV {cv2.__version__} can read")
-    return loaded
+    def create_search(self) -> FaceSearch:
+        """Return a new search: incremental for the default options, else this detector on the full frame."""
+        return CascadeSearch(self.cascade) if self._has_default_options else FullFrameSearch(self)

@@ -1,4 +1,4 @@
-"""One frame at the sizes that finding and following need, each made once."""
+"""Image pyramid: one frame at the sizes that detection and tracking need, each computed once."""
 
 from __future__ import annotations
 
@@ -7,58 +7,59 @@ import numpy as np
 
 from edgeinfer.results import Image
 
-LARGEST_GREY = 720
-"""Shorter side above which a frame is halved before anything looks at it, in pixels. A face is far larger there."""
+MAX_GREY_SIDE = 720
+"""Shorter side above which a frame is halved before all other steps, in pixels. Faces are large enough there."""
 
 
 class Pyramid:
-    """A frame and its grey pictures.
+    """A frame and its grey pictures of decreasing size.
 
     Attributes:
-        image: (H, W, 3) BGR or (H, W) grey uint8; it is not changed.
+        image: (H, W, 3) BGR or (H, W) grey uint8; it is not modified.
     """
 
     def __init__(self, image: Image) -> None:
-        """Take a frame; nothing is computed yet."""
+        """Wrap a frame; the pictures are computed when first used."""
         self.image = image
         self._levels: dict[int, Image] = {}
         self._first = 0
-        while min(image.shape[:2]) >> self._first > LARGEST_GREY:
+        while min(image.shape[:2]) >> self._first > MAX_GREY_SIDE:
             self._first += 1
 
     @property
     def size_wh(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Width and height of the frame in pixels."""
         return self.image.shape[1], self.image.shape[0]
 
     def level(self, number: int) -> Image:
-        """The grey frame halved so many times, (H, W) uint8; of a large frame the full size is not made."""
+        """Return the grey frame halved `number` times, (H, W) uint8; frames above `MAX_GREY_SIDE` start smaller."""
         number = max(number, self._first)
         if number not in self._levels:
             self._levels[number] = _halved(self.level(number - 1)) if number > self._first else self._base()
         return self._levels[number]
 
     def shrunk(self, side: int) -> Image:
-        """The grey frame with this shorter side, or at its own size where that is less; (h, w) uint8."""
+        """Return the grey frame reduced to a shorter side of `side` pixels, never enlarged; (h, w) uint8."""
         shrink = min(self.size_wh) / side
         if shrink <= 1:
             return self.level(0)
-        wide, high = self.size_wh
-        return _resized(self.level(_halvings(shrink)), (max(1, round(wide / shrink)), max(1, round(high / shrink))))
+        width, height = self.size_wh
+        size_wh = max(1, round(width / shrink)), max(1, round(height / shrink))
+        return _resized(self.level(_halvings(shrink)), size_wh)
 
     def thumbnail(self, size_wh: tuple[int, int]) -> Image:
-        """The grey frame at a much smaller size, every pixel the mean of what it covers; (h, w) uint8."""
+        """Return the grey frame at a much smaller size, each pixel the mean of the area it covers; (h, w) uint8."""
         source = self.level(_halvings(min(self.size_wh) / 36))
         return np.asarray(cv2.resize(source, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
     def patch(self, x: float, y: float, side: float, pixels: int) -> Image:
-        """A square around a point; what lies outside the frame repeats its edge.
+        """Return a square around a point; pixels outside the frame repeat its edge.
 
         Args:
-            x: centre in pixels of the frame.
-            y: centre.
-            side: of the square in pixels of the frame, more than 0.
-            pixels: side of the result.
+            x: Horizontal centre in pixels of the frame.
+            y: Vertical centre in pixels of the frame.
+            side: Side of the square in pixels of the frame, more than 0.
+            pixels: Side of the result in pixels.
 
         Returns:
             (pixels, pixels) uint8.
@@ -69,21 +70,22 @@ class Pyramid:
         step = side / pixels / shrink
         left = (x + 0.5) / shrink - 0.5 - step * (pixels - 1) / 2
         top = (y + 0.5) / shrink - 0.5 - step * (pixels - 1) / 2
-        place = np.array([[step, 0.0, left], [0.0, step, top]])
+        to_source = np.array([[step, 0.0, left], [0.0, step, top]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        done = cv2.warpAffine(source, place, (pixels, pixels), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(done, np.uint8)
+        square = cv2.warpAffine(source, to_source, (pixels, pixels), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(square, np.uint8)
 
     def _base(self) -> Image:
+        """Compute the largest grey picture."""
         picture = self.image
         if self._first:
-            wide, high = self.size_wh
-            picture = _resized(picture, (wide >> self._first, high >> self._first))
+            width, height = self.size_wh
+            picture = _resized(picture, (width >> self._first, height >> self._first))
         return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _halvings(shrink: float) -> int:
-    """How often to halve so that less than a factor of two is left."""
+    """Return the number of halvings after which the remaining factor is below 2."""
     return max(0, int(np.log2(shrink))) if shrink >= 2 else 0
 
 

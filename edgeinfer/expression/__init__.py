@@ -1,1 +1,1 @@
-"""Expression classification of face crops: preprocessing, prior, smoothing and caching."""
+"""Classification of expressions in face crops. Detection, tracking and the loading of model files belong elsewhere."""

@@ -1,4 +1,4 @@
-"""What each face shows: read when it is time, shown steadied."""
+"""Cache of expressions, so that not every face is classified in every frame."""
 
 from __future__ import annotations
 
@@ -10,46 +10,63 @@ from edgeinfer.expression.preprocess import crop_face
 from edgeinfer.expression.smoother import Smoother
 from edgeinfer.results import Box, Emotion, Face, Image
 
-DOUBTFUL_S, SURE_S = 0.06, 0.125
-"""How long an answer holds when its lead over the second is small or large, in seconds."""
-CLEAR_LEAD = 0.3
+UNCERTAIN_MAX_AGE_S = 0.06
+"""Time for which an uncertain classification is reused, in seconds."""
+CERTAIN_MAX_AGE_S = 0.125
+"""Time for which a certain classification is reused, in seconds."""
+CERTAIN_LEAD = 0.3
+"""Difference between the two highest probabilities above which a classification is certain."""
 
 
 @dataclass(slots=True)
-class _Answer:
+class _Entry:
+    """Last classification of a track, its time in seconds, and the time for which it is reused, in seconds."""
+
     raw: Emotion
-    read_s: float
-    holds_s: float
+    classified_s: float
+    max_age_s: float
 
 
 class ExpressionCache:
-    """Asks the classifier about those faces whose last answer is too old, all in one batch."""
+    """Last expression of each track. Faces whose entry has expired are classified in one batch."""
 
     def __init__(self, classifier: Classifier, *, unknown_below: float = 0.0) -> None:
-        """Start without any answer."""
+        """Create an empty cache.
+
+        Args:
+            classifier: Classifier for expired entries.
+            unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1.
+        """
         self._classifier = classifier
         self._smoother = Smoother(classifier.labels, unknown_below=unknown_below)
-        self._answers: dict[int, _Answer] = {}
+        self._entries: dict[int, _Entry] = {}
 
-    def read(self, image: Image, seen: Sequence[tuple[int, Box]], now_s: float) -> tuple[Face, ...]:
-        """Faces with their expressions, from the lowest number to the highest."""
-        due = [(number, box) for number, box in seen if self._due(number, now_s)]
-        crops = [crop_face(image, box.xywh, self._classifier.margin) for _, box in due]
-        for (number, _), raw in zip(due, self._classifier.classify(crops), strict=True):
+    def classify(self, image: Image, located: Sequence[tuple[int, Box]], now_s: float) -> tuple[Face, ...]:
+        """Return the faces of a frame with their smoothed expressions, in ascending order of track ids.
+
+        Args:
+            image: Frame, (H, W, 3) BGR or (H, W) grey uint8.
+            located: Track id and bounding box of each face.
+            now_s: Time of the frame in seconds.
+        """
+        expired = [(track_id, box) for track_id, box in located if self._is_expired(track_id, now_s)]
+        crops = [crop_face(image, box.xywh, self._classifier.margin) for _, box in expired]
+        for (track_id, _), raw in zip(expired, self._classifier.classify(crops), strict=True):
             first, second = sorted(raw.probabilities.values(), reverse=True)[:2]
-            self._answers[number] = _Answer(raw, now_s, SURE_S if first - second > CLEAR_LEAD else DOUBTFUL_S)
+            max_age_s = CERTAIN_MAX_AGE_S if first - second > CERTAIN_LEAD else UNCERTAIN_MAX_AGE_S
+            self._entries[track_id] = _Entry(raw, now_s, max_age_s)
         faces = []
-        for number, box in sorted(seen, key=lambda face: face[0]):
-            raw = self._answers[number].raw
-            faces.append(Face(number, box, self._smoother.update(number, raw, now_s), raw))
+        for track_id, box in sorted(located, key=lambda face: face[0]):
+            raw = self._entries[track_id].raw
+            faces.append(Face(track_id, box, self._smoother.update(track_id, raw, now_s), raw))
         return tuple(faces)
 
-    def keep(self, alive: frozenset[int]) -> None:
-        """Forget everyone else."""
-        self._smoother.keep(alive)
-        for number in [n for n in self._answers if n not in alive]:
-            del self._answers[number]
+    def keep(self, track_ids: frozenset[int]) -> None:
+        """Discard the entries of all tracks except those given."""
+        self._smoother.keep(track_ids)
+        for track_id in [t for t in self._entries if t not in track_ids]:
+            del self._entries[track_id]
 
-    def _due(self, number: int, now_s: float) -> bool:
-        answer = self._answers.get(number)
-        return answer is None or not 0 <= now_s - answer.read_s < answer.holds_s
+    def _is_expired(self, track_id: int, now_s: float) -> bool:
+        entry = self._entries.get(track_id)
+        return entry is None or not 0 <= now_s - entry.classified_s < entry.max_age_s

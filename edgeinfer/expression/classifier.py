@@ -1,4 +1,4 @@
-"""Reads the expression in face crops."""
+"""Expression classifiers for face crops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.errors import UsageError
 from edgeinfer.expression.preprocess import model_input
-from edgeinfer.expression.prior import Prior, shift
+from edgeinfer.expression.prior import LabelPrior, logit_offsets
 from edgeinfer.expression.probabilities import softmax
 from edgeinfer.model.card import ModelCard, find_model
 from edgeinfer.model.session import infer, load_session
@@ -19,93 +19,128 @@ from edgeinfer.results import Emotion, Image
 
 
 class Classifier(Protocol):
-    """The role of whatever names an expression."""
+    """Interface of expression classifiers: any object with these members can be passed to `Pipeline`.
+
+    Examples:
+        A classifier that returns the same expression for every face:
+
+        >>> import numpy as np
+        >>> from edgeinfer import Emotion, Pipeline, WholeFrameDetector
+        >>> class ConstantClassifier:
+        ...     labels = ("neutral", "happy")
+        ...     margin = 0.0
+        ...     def classify(self, crops):
+        ...         return [Emotion("happy", 0.75, {"neutral": 0.25, "happy": 0.75}) for _ in crops]
+        >>> pipeline = Pipeline(WholeFrameDetector(), ConstantClassifier())
+        >>> pipeline(np.zeros((48, 48), np.uint8)).faces[0].emotion.label
+        'happy'
+    """
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names in the order of the probabilities."""
+        """Names of the expressions, in the order of the probabilities."""
 
     @property
     def margin(self) -> float:
-        """How far crops should reach beyond the detector's box, as a share of its side."""
+        """Extension of a crop beyond the detector's box on each side, as a share of the box's width and height."""
 
     def classify(self, crops: Sequence[Image]) -> list[Emotion]:
-        """One answer a crop, in order."""
+        """Classify face crops.
+
+        Args:
+            crops: Faces with the margin applied, (H, W) grey or (H, W, 3) BGR uint8, any size.
+
+        Returns:
+            One `Emotion` per crop, in order, with a probability for every label; an empty list if there are no crops.
+        """
 
 
 class EmotionClassifier:
-    """An ONNX model of ours on onnxruntime. Make one with `load`.
+    """Expression classifier that runs an ONNX model with onnxruntime. Create one with `load`.
 
     Attributes:
-        card: what the model file says of itself.
+        card: Metadata of the model file.
+
+    Examples:
+        >>> import numpy as np
+        >>> from edgeinfer import EmotionClassifier
+        >>> classifier = EmotionClassifier.load()
+        >>> classifier.labels
+        ('neutral', 'happy', 'surprise', 'sad', 'angry', 'disgust', 'fear')
+        >>> emotions = classifier.classify([np.zeros((64, 64), np.uint8), np.zeros((90, 80, 3), np.uint8)])
+        >>> [round(sum(emotion.probabilities.values()), 6) for emotion in emotions]
+        [1.0, 1.0]
     """
 
-    def __init__(self, session: Any, card: ModelCard, prior: Prior = "natural") -> None:
+    def __init__(self, session: Any, card: ModelCard, prior: LabelPrior = "natural") -> None:
+        """Wrap an onnxruntime session; `load` creates it."""
         self._session = session
-        self._shift = shift(prior, card.labels, card.prior)
+        self._logit_offsets = logit_offsets(prior, card.labels, card.prior)
         self.card = card
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, threads: int = 1, prior: Prior = "natural") -> EmotionClassifier:
+    def load(
+        cls, path: str | Path | None = None, *, threads: int = 1, prior: LabelPrior = "natural"
+    ) -> EmotionClassifier:
         """Load a model.
 
         Args:
-            path: an .onnx file with our metadata, the name of a bundled model, or None for the default one.
-            threads: cores for one call, 1 or more.
-            prior: how often each expression is expected: "natural", as in the training data; "balanced", all alike;
-                or a share for each label.
+            path: Path of an ONNX file with edgeinfer metadata, or name of a bundled model; None for the default model.
+            threads: CPU threads per call, 1 or more.
+            prior: Expected distribution of the expressions: "natural" as in the training data, "balanced" uniform,
+                or a dict of each label to its share. Shares may have any positive sum.
 
         Raises:
-            ModelNotFoundError: no such file.
-            ModelError: the file is no model, does not say how to use it, or may not be loaded.
-            UsageError: `threads` is below 1, or `prior` is no prior of this model.
+            ModelNotFoundError: the model does not exist.
+            ModelError: the file is not a valid model, lacks metadata, or is not permitted by the admission rules.
+            UsageError: `threads` is below 1, or `prior` does not fit the labels of the model.
         """
         if threads < 1:
-            raise UsageError(f"threads is {threads}; it must be 1 or more")
+            raise UsageError(f"invalid `threads` {threads}: expected 1 or more")
         return cls(*load_session(find_model(path), threads=threads, bounded=True), prior)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names in the order of the probabilities."""
+        """Names of the expressions, in the order of the probabilities."""
         return self.card.labels
 
     @property
     def margin(self) -> float:
-        """How far crops should reach beyond the detector's box, as a share of its side."""
+        """Extension of a crop beyond the detector's box on each side, as a share of the box's width and height."""
         return self.card.margin
 
     def classify(self, crops: Sequence[Image]) -> list[Emotion]:
-        """Read each crop.
+        """Classify face crops.
 
         Args:
-            crops: faces with the model's margin already applied, (H, W) grey or (H, W, 3) BGR uint8, any size.
+            crops: Faces with the model's margin applied, (H, W) grey or (H, W, 3) BGR uint8, any size.
 
         Returns:
-            One `Emotion` a crop, in order; an empty list for none.
+            One `Emotion` per crop, in order; an empty list if there are no crops.
 
         Raises:
-            UsageError: a crop is empty or not such an array.
-            ModelError: the model is damaged: it cannot be run, or an answer is not finite.
+            UsageError: a crop is empty, or has another shape or dtype.
+            ModelError: the model file is damaged: inference fails, or an output is not finite.
         """
         if not crops:
             return []
         for crop in crops:
-            _check(crop)
+            _validate_crop(crop)
         card = self.card
         batch = np.stack([model_input(crop, size_hw=card.size_hw, colour=card.colour) for crop in crops])
         logits = infer(self._session, batch, len(card.labels))
-        return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature + self._shift)]
+        return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature + self._logit_offsets)]
 
 
 def to_emotion(probabilities: NDArray[np.float64], labels: tuple[str, ...]) -> Emotion:
-    """The likeliest label of one row of probabilities, (K,)."""
+    """Return the `Emotion` with the most probable label of one row of probabilities, (K,)."""
     best = int(probabilities.argmax())
     return Emotion(labels[best], float(probabilities[best]), dict(zip(labels, probabilities.tolist(), strict=True)))
 
 
-def _check(crop: Any) -> None:
+def _validate_crop(crop: Any) -> None:
     shape = getattr(crop, "shape", None)
     if shape is None or getattr(crop, "dtype", None) != np.uint8:
-        raise UsageError(f"a crop is {getattr(crop, 'dtype', type(crop).__name__)}; expected a uint8 array")
+        raise UsageError(f"invalid crop of type {getattr(crop, 'dtype', type(crop).__name__)}: expected a uint8 array")
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) or 0 in shape:
-        raise UsageError(f"a crop has the shape {shape}; expected (H, W) or (H, W, 3) with at least one pixel")
+        raise UsageError(f"invalid crop of shape {shape}: expected (H, W) or (H, W, 3) with at least one pixel")

@@ -1,6 +1,6 @@
-"""From a frame and a box to what the model is fed: written once, used by the runtime and by training.
+"""Preprocessing from a frame and a bounding box to the model's input, shared by the runtime and training.
 
-Scaling of pixel values is no part of it: that lives in the model's graph.
+Pixel values are not scaled here: scaling is part of the model's graph.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from edgeinfer.results import Colour, Image
 
 
 def crop_face(image: Image, xywh: tuple[int, int, int, int], margin: float) -> Image:
-    """Cut a face out of a frame.
+    """Crop a face from a frame.
 
     Args:
         image: (H, W) or (H, W, 3) uint8.
-        xywh: the detector's box in pixels of `image`; it may reach over the edge.
-        margin: how far the crop reaches beyond the box on each side, as a share of the box's width and
-            height; negative for a tighter crop.
+        xywh: The detector's bounding box in pixels of `image`; it may extend beyond the frame.
+        margin: Extension of the crop on each side, as a share of the box's width and height; negative for a
+            tighter crop.
 
     Returns:
-        A uint8 array of at least 1x1 pixels with `image`'s number of dimensions. What lies outside the frame
-        repeats its edge.
+        uint8 array of at least 1x1 pixels with the same number of dimensions as `image`, and a view of it where
+        possible. Pixels outside the frame repeat its edge.
     """
     x, y, w, h = xywh
     left, top = round(x - margin * w), round(y - margin * h)
@@ -36,15 +36,15 @@ def crop_face(image: Image, xywh: tuple[int, int, int, int], margin: float) -> I
 
 
 def model_input(crop: Image, *, size_hw: tuple[int, int], colour: Colour) -> Image:
-    """Bring a face crop to the colour and size of the model's input.
+    """Convert a face crop to the colour format and size of the model's input.
 
     Args:
-        crop: (H, W) grey or (H, W, 3) BGR, uint8, any size.
-        size_hw: height and width of the result in pixels.
-        colour: order of the result's channels; "grey" gives one.
+        crop: (H, W) grey or (H, W, 3) BGR uint8, any size.
+        size_hw: Height and width of the result in pixels.
+        colour: Channel order of the result; "grey" has one channel.
 
     Returns:
-        (height, width, channels) uint8. Shrinking averages areas, enlarging interpolates linearly.
+        (height, width, channels) uint8, reduced by area averaging or enlarged by linear interpolation.
     """
     if crop.ndim == 2:
         picture = crop if colour == "grey" else cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR)

@@ -1,4 +1,4 @@
-"""What each face has shown of late: steadied over time."""
+"""Temporal smoothing of expressions."""
 
 from __future__ import annotations
 
@@ -13,60 +13,72 @@ from edgeinfer.results import Emotion
 
 
 @dataclass(slots=True)
-class _Mood:
+class _TrackState:
+    """Smoothed expression of one track.
+
+    Attributes:
+        probabilities: Moving average of the probabilities, (K,).
+        label: Index of the current label.
+        updated_s: Time of the last update in seconds.
+        known: False while the label is reported as "unknown".
+    """
+
     probabilities: NDArray[np.float64]
     label: int
-    seen_s: float
+    updated_s: float
     known: bool = True
 
 
 class Smoother:
-    """Steadies the expression of each track: an exponential mean over time; labels yield to a clear lead only."""
+    """Exponential moving average of each track's probabilities, with hysteresis between labels."""
 
     def __init__(
         self,
         labels: tuple[str, ...],
         *,
         time_constant_s: float = 0.15,
-        lead: float = 0.05,
+        hysteresis: float = 0.05,
         unknown_below: float = 0.0,
     ) -> None:
-        """Start without any track.
+        """Create a smoother without tracks.
 
         Args:
-            labels: the classifier's.
-            time_constant_s: after this time an old answer weighs 1/e, in seconds.
-            lead: how much likelier another label must be before it takes over, 0..1.
-            unknown_below: probability below which a label is shown as "unknown", until it is `lead` above.
+            labels: Labels of the classifier.
+            time_constant_s: Time after which the weight of a classification has decreased to 1/e, in seconds.
+            hysteresis: Difference in probability by which another label must exceed the current one to replace it,
+                0..1.
+            unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1. A label that is
+                unknown stays so until its confidence exceeds the threshold by `hysteresis`.
         """
         self._unknown_below = unknown_below
-        self._labels, self._time_constant_s, self._lead = labels, time_constant_s, lead
-        self._moods: dict[int, _Mood] = {}
+        self._labels, self._time_constant_s, self._hysteresis = labels, time_constant_s, hysteresis
+        self._tracks: dict[int, _TrackState] = {}
 
     def update(self, track_id: int, raw: Emotion, timestamp_s: float) -> Emotion:
-        """Add this frame's answer to a track; what the track shows."""
-        now = np.array([raw.probabilities[label] for label in self._labels])
-        mood = self._moods.get(track_id)
-        if mood is None or timestamp_s < mood.seen_s:
-            mood = self._moods[track_id] = _Mood(now, int(now.argmax()), timestamp_s)
-            return self._doubted(mood, to_emotion(now, self._labels))
-        share = 1.0 - math.exp(-(timestamp_s - mood.seen_s) / self._time_constant_s)
-        mood.probabilities = mood.probabilities + share * (now - mood.probabilities)
-        mood.seen_s = timestamp_s
-        best = int(mood.probabilities.argmax())
-        if mood.probabilities[best] - mood.probabilities[mood.label] > self._lead:
-            mood.label = best
-        shown = to_emotion(mood.probabilities, self._labels)
-        label = self._labels[mood.label]
-        return self._doubted(mood, Emotion(label, shown.probabilities[label], shown.probabilities))
+        """Add a classification to a track and return its smoothed expression."""
+        latest = np.array([raw.probabilities[label] for label in self._labels])
+        state = self._tracks.get(track_id)
+        if state is None or timestamp_s < state.updated_s:
+            state = self._tracks[track_id] = _TrackState(latest, int(latest.argmax()), timestamp_s)
+            return self._apply_threshold(state, to_emotion(latest, self._labels))
+        weight = 1.0 - math.exp(-(timestamp_s - state.updated_s) / self._time_constant_s)
+        state.probabilities = state.probabilities + weight * (latest - state.probabilities)
+        state.updated_s = timestamp_s
+        best = int(state.probabilities.argmax())
+        if state.probabilities[best] - state.probabilities[state.label] > self._hysteresis:
+            state.label = best
+        smoothed = to_emotion(state.probabilities, self._labels)
+        label = self._labels[state.label]
+        return self._apply_threshold(state, Emotion(label, smoothed.probabilities[label], smoothed.probabilities))
 
-    def _doubted(self, mood: _Mood, shown: Emotion) -> Emotion:
-        below = self._unknown_below + (0.0 if mood.known else self._lead)
-        doubted = shown.with_threshold(min(below, 1.0) if self._unknown_below else 0.0)
-        mood.known = doubted is shown
-        return doubted
+    def _apply_threshold(self, state: _TrackState, emotion: Emotion) -> Emotion:
+        """Replace the label by "unknown" if the confidence is below the threshold."""
+        threshold = self._unknown_below + (0.0 if state.known else self._hysteresis)
+        reported = emotion.with_threshold(min(threshold, 1.0) if self._unknown_below else 0.0)
+        state.known = reported is emotion
+        return reported
 
-    def keep(self, alive: frozenset[int]) -> None:
-        """Forget every other track."""
-        for track_id in [t for t in self._moods if t not in alive]:
-            del self._moods[track_id]
+    def keep(self, track_ids: frozenset[int]) -> None:
+        """Discard all tracks except those given."""
+        for track_id in [t for t in self._tracks if t not in track_ids]:
+            del self._tracks[track_id]

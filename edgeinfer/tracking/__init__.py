@@ -1,1 +1,1 @@
-"""Face tracking: search scheduling, template matching, track identity and scene cuts."""
+"""Face tracking: search scheduling, template matching, track identities and scene cuts. Detection is in `detection`."""

@@ -1,152 +1,179 @@
-"""Where the faces are in each frame: searches now and then, follows in between."""
+"""Positions of faces in each frame: detection now and then, tracking in between."""
 
 from __future__ import annotations
 
 import time
-from typing import Literal
 
-from edgeinfer.detection.base import FaceDetector
+from edgeinfer.detection.base import DetectEvery, FaceDetector, SearchStep
 from edgeinfer.detection.frame_search import create_search
 from edgeinfer.detection.pyramid import Pyramid
-from edgeinfer.detection.whole_frame import WholeFrameDetector
 from edgeinfer.geometry import WHOLE, Place, Region
 from edgeinfer.results import Box, Image
 from edgeinfer.tracking.scene import SceneMonitor
-from edgeinfer.tracking.scheduler import Scheduler
+from edgeinfer.tracking.scheduler import Scheduler, is_verification_due
 from edgeinfer.tracking.template import estimate_scale
 from edgeinfer.tracking.tracker import Track, Tracker
 
-Auto = Literal["auto"]
-_LONG_GAP_S = 1.0
-FIRST_PATIENCE_S = 0.5
-"""How long the finds of a whole search are followed before they must be found again."""
-WHOLE_EVERY = 3
-"""Every so many scans of a step take the whole frame; the others what has changed."""
+MAX_GAP_S = 1.0
+"""Time between two frames above which they are treated as different scenes, in seconds."""
+FIRST_MAX_AGE_S = 0.5
+"""Time for which a face from a full-frame detection is tracked without another detection, in seconds."""
+FULL_FRAME_EVERY = 3
+"""Number of runs of a step per run on the full frame; the other runs search only the changed region."""
+VERIFIED_WEIGHT = 0.4
+"""Weight of a verified position against the tracked one."""
 
 
 class FaceLocator:
-    """Joins when, where and who: the faces of each frame with their identities."""
+    """Search, schedule and tracker combined: the positions and identities of the faces in each frame.
 
-    def __init__(self, detector: FaceDetector, detect_every: int | Auto = "auto") -> None:
-        """Start without any face.
+    Each frame passes through these steps:
+
+    1. `Tracker.update_positions` moves the tracks to where their templates match.
+    2. The search runs: on the first frame and in every n-th frame mode on the full frame; otherwise tracks are verified
+       when due, and those steps run that `Scheduler.next_steps` returns, on the region that
+       `SceneMonitor.changed_region` returns.
+    3. `Tracker.match` assigns the detections to tracks; the others become new tracks, after verification.
+    4. `Tracker.prune` discards outdated tracks; the visible ones are returned.
+    """
+
+    def __init__(self, detector: FaceDetector, detect_every: DetectEvery = "auto") -> None:
+        """Create a locator without tracks.
 
         Args:
-            detector: asked for the whole first frame, which has nothing to build on, and as `detect_every` says.
-            detect_every: "auto" for a search that suits the detector, by time; or every n-th frame, 1 or more.
+            detector: Face detector. It runs on the first frame, and on later ones depending on `detect_every`.
+            detect_every: "auto" for the detector's own search, scheduled by time; or N to run the detector on every
+                N-th frame, 1 or more.
         """
-        # The whole frame costs nothing to find and does not move.
-        self._detector, self._every = detector, 1 if isinstance(detector, WholeFrameDetector) else detect_every
-        self._search = create_search(detector)
-        self._tracker = Tracker(most_patience_s=self._search.patience_s)
-        self._forget()
+        self._detector, self._search = detector, create_search(detector)
+        self._detect_every = 1 if self._search.every_frame else detect_every
+        self.reset()
 
-    def _forget(self) -> None:
-        self._tracker.forget()
-        self._scheduler, self._scene = Scheduler(self._search.steps), SceneMonitor(len(self._search.steps))
+    def reset(self) -> None:
+        """Discard all tracks and restart the track ids from 1."""
+        self._tracker = Tracker(max_age_s=self._search.max_age_s)
+        self._restart()
+
+    def _restart(self) -> None:
+        """Discard all tracks, the schedule and the scene; track ids continue."""
+        self._tracker.clear()
+        steps = self._search.steps
+        self._scheduler, self._scene = Scheduler(steps), SceneMonitor(len(steps))
         self._last_s: float | None = None
         self._size_wh = (0, 0)
         self._frames = 0
-        self._scans = [0] * len(self._search.steps)
+        self._runs = [0] * len(steps)
 
-    def find(self, image: Image, now_s: float) -> tuple[list[tuple[int, Box]], dict[str, float]]:
-        """Where everyone is.
+    @property
+    def track_ids(self) -> frozenset[int]:
+        """Ids of all tracks, including hidden ones, which may become visible again."""
+        return self._tracker.track_ids
+
+    def locate(self, image: Image, now_s: float) -> tuple[list[tuple[int, Box]], dict[str, float]]:
+        """Return the faces in a frame.
 
         Args:
             image: (H, W, 3) BGR or (H, W) grey uint8.
-            now_s: its time; a step back forgets every face, and so does another size.
+            now_s: Time of the frame in seconds. A step back in time, or another frame size, discards all tracks.
 
         Returns:
-            Identity and box of every face in view, and the milliseconds of "detect" and "track".
+            Track id and bounding box of each visible face, and the milliseconds spent in "detect" and "track".
         """
         started = time.perf_counter()
-        view = Pyramid(image)
-        if self._last_s is not None and (now_s < self._last_s or view.size_wh != self._size_wh):
-            self._forget()
-        last_s, self._last_s, self._size_wh = self._last_s, now_s, view.size_wh
+        pyramid = Pyramid(image)
+        if self._last_s is not None and (now_s < self._last_s or pyramid.size_wh != self._size_wh):
+            self._restart()
+        last_s, self._last_s, self._size_wh = self._last_s, now_s, pyramid.size_wh
         elapsed_s = 0.0 if last_s is None else now_s - last_s
-        cut = self._scene.cut(view) or elapsed_s > _LONG_GAP_S
-        self._tracker.follow(view, now_s, elapsed_s, cut=cut)
-        followed = time.perf_counter()
-        if self._every != "auto":
-            self._detect(view, now_s, self._every)
+        cut = self._scene.update(pyramid) or elapsed_s > MAX_GAP_S
+        self._tracker.update_positions(pyramid, now_s, elapsed_s, cut=cut)
+        tracked = time.perf_counter()
+        if self._detect_every != "auto":
+            self._detect_periodically(pyramid, now_s, self._detect_every)
         elif last_s is None:
-            self._scheduler.due(now_s, 0.0, cut=True)
-            self._take(self._search.whole(image), view, now_s)
+            self._scheduler.next_steps(now_s, 0.0, cut=True)
+            self._add_full_frame(self._search.search_frame(image), pyramid, now_s)
         else:
-            self._search_some(view, now_s, elapsed_s, cut=cut)
+            self._verify_tracks(pyramid, now_s)
+            self._run_due_steps(pyramid, now_s, elapsed_s, cut=cut)
         detected = time.perf_counter()
         self._tracker.prune(now_s)
-        seen = [(track.number, _clipped(track.place.box(), view)) for track in self._tracker.shown]
+        faces = [(track.track_id, _clip(track.place.box(), pyramid)) for track in self._tracker.visible_tracks]
         done = time.perf_counter()
-        return seen, {"detect": 1000 * (detected - followed), "track": 1000 * (done - detected + followed - started)}
+        return faces, {"detect": 1000 * (detected - tracked), "track": 1000 * (done - detected + tracked - started)}
 
-    @property
-    def alive(self) -> frozenset[int]:
-        """Identities that may come back."""
-        return self._tracker.alive
+    def _detect_periodically(self, pyramid: Pyramid, now_s: float, every: int) -> None:
+        """Run the detector on every n-th frame, and hide the tracks that it does not confirm."""
+        index, self._frames = self._frames, self._frames + 1
+        if index % every == 0:
+            self._add_full_frame([Place.of(box) for box in self._detector.detect(pyramid.image)], pyramid, now_s)
+            self._tracker.hide_undetected(now_s)
 
-    def _detect(self, view: Pyramid, now_s: float, every: int) -> None:
-        """Have the detector itself search the frame, if it is its turn."""
-        turn, self._frames = self._frames, self._frames + 1
-        if turn % every == 0:
-            self._take([Place.of(box) for box in self._detector.detect(view.image)], view, now_s)
-            self._tracker.hide_unseen(now_s)
+    def _add_full_frame(self, places: list[Place], pyramid: Pyramid, now_s: float) -> None:
+        """Match the detections of a full-frame search; add tracks for new faces without verification."""
+        for place in self._tracker.match(places, pyramid, now_s, weight=1.0):
+            self._tracker.add(place, pyramid, now_s, max_age_s=FIRST_MAX_AGE_S)
 
-    def _take(self, places: list[Place], view: Pyramid, now_s: float) -> None:
-        """Believe a search of the whole frame."""
-        for place in self._tracker.match(places, view, now_s, weight=1.0):
-            self._tracker.add(place, view, now_s, patience_s=FIRST_PATIENCE_S)
-
-    def _search_some(self, view: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
-        if self._search.close:
-            for track in self._tracker.tracks:
-                if self._scheduler.deserves_look(track, now_s):
-                    self._confirm(track, view, now_s)
-        covered = not self._search.close and any(track.covered for track in self._tracker.tracks)
-        for step, fresh in self._scheduler.due(now_s, elapsed_s, cut=cut, covered=covered):
-            region = self._region(view, step, fresh=fresh)
+    def _run_due_steps(self, pyramid: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
+        """Run the search steps that are due and add tracks for the new faces."""
+        can_verify = self._search.can_verify
+        # Verification recovers occluded tracks; a search without it has to run more often instead.
+        occluded = not can_verify and any(track.occluded for track in self._tracker.tracks)
+        for step, first_run in self._scheduler.next_steps(now_s, elapsed_s, cut=cut, occluded=occluded):
+            region = self._next_region(pyramid, step, first_run=first_run)
             if region is None:
                 continue
-            found = self._search.scan(view, step, region)
-            how = self._search.steps[step]
-            for candidate in self._tracker.match(found, view, now_s, weight=0.0 if self._search.close else 1.0):
-                place = self._vouched(view, candidate, how.looks)
-                if place and not self._tracker.knows(place):
-                    home = how.looks[-1] if how.looks else 0
-                    self._tracker.add(place, view, now_s, patience_s=how.patience_s, home=home, pending=how.pending)
+            found = self._search.run_step(pyramid, step, region)
+            for place in self._tracker.match(found, pyramid, now_s, weight=0.0 if can_verify else 1.0):
+                self._add_verified(place, self._search.steps[step], pyramid, now_s)
 
-    def _vouched(self, view: Pyramid, place: Place, looks: tuple[int, ...]) -> Place | None:
-        """Where a new face is if every closer look sees it, too."""
-        for turn in looks:
-            found = self._search.confirm(view, place, turn, thorough=True)
-            if found is None:
-                return None
-            place = place.towards(found, 0.5)
-        return place
-
-    def _region(self, view: Pyramid, step: int, *, fresh: bool) -> Region | None:
-        """The whole frame of a new scene and every third time, else what is new in it."""
-        self._scans[step] = 1 if fresh else self._scans[step] + 1
-        if not self._search.close or self._scans[step] % WHOLE_EVERY == 1:
-            self._scene.searched(step)
+    def _next_region(self, pyramid: Pyramid, step: int, *, first_run: bool) -> Region | None:
+        """Return the region for a step: the full frame in a new scene and on every third run, else what changed."""
+        self._runs[step] = 1 if first_run else self._runs[step] + 1
+        if not self._search.can_verify or self._runs[step] % FULL_FRAME_EVERY == 1:
+            self._scene.mark_searched(step)
             return WHOLE
-        return self._scene.news(step, view, (track.place for track in self._tracker.shown))
+        return self._scene.changed_region(step, pyramid, (track.place for track in self._tracker.visible_tracks))
 
-    def _confirm(self, track: Track, view: Pyramid, now_s: float) -> None:
-        track.looked_s = now_s
-        # What saw it last takes turns with all the others.
-        turn = track.home if track.pending or track.misses % 2 == 0 else track.misses // 2
-        found = self._search.confirm(view, track.place, turn, thorough=False)
-        if found is not None and self._tracker.confirm(track, found, view, now_s, weight=0.4):
-            track.home, track.misses = turn, 0
+    def _add_verified(self, place: Place, step: SearchStep, pyramid: Pyramid, now_s: float) -> None:
+        """Add a track for a new face if all verifiers of the step accept it."""
+        for verifier in step.verifiers:
+            found = self._search.verify_near(pyramid, place, verifier, thorough=True)
+            if found is None:
+                return
+            place = place.towards(found, 0.5)
+        if not self._tracker.is_tracked(place):
+            self._tracker.add(
+                place, pyramid, now_s, max_age_s=step.max_age_s,
+                verifier=step.verifiers[-1] if step.verifiers else 0, tentative=step.tentative,
+            )  # fmt: skip
+
+    def _verify_tracks(self, pyramid: Pyramid, now_s: float) -> None:
+        """Verify the tracks that are due, if the search has verifiers."""
+        if not self._search.can_verify:
+            return
+        for track in self._tracker.tracks:
+            since_last_s = now_s - track.last_verified_s
+            if is_verification_due(since_last_s, stable=track.is_stable(now_s), occluded=track.occluded):
+                self._verify(track, pyramid, now_s)
+
+    def _verify(self, track: Track, pyramid: Pyramid, now_s: float) -> None:
+        """Verify one track; if that fails, adapt its size by template matching."""
+        track.last_verified_s = now_s
+        # After a miss, the verifier that last succeeded alternates with all the others.
+        verifier = track.verifier if track.tentative or track.misses % 2 == 0 else track.misses // 2
+        found = self._search.verify_near(pyramid, track.place, verifier, thorough=False)
+        if found is not None and self._tracker.assign(track, found, pyramid, now_s, weight=VERIFIED_WEIGHT):
+            track.verifier, track.misses = verifier, 0
             return
         track.misses += 1
         if track.visible:
-            track.place = track.place.moved(0, 0, estimate_scale(view, track.patch, track.place))
+            track.place = track.place.moved(0, 0, estimate_scale(pyramid, track.template, track.place))
 
 
-def _clipped(box: Box, view: Pyramid) -> Box:
-    wide, high = view.size_wh
+def _clip(box: Box, pyramid: Pyramid) -> Box:
+    """Clip a box to the frame, with a size of at least one pixel."""
+    width, height = pyramid.size_wh
     left, top, right, bottom = box.xyxy
-    left, top = min(max(0, left), wide - 1), min(max(0, top), high - 1)
-    return Box(left, top, max(1, min(wide, right) - left), max(1, min(high, bottom) - top))
+    left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
+    return Box(left, top, max(1, min(width, right) - left), max(1, min(height, bottom) - top))

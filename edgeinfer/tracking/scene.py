@@ -12,58 +12,61 @@ from edgeinfer.tracking.template import correlation
 
 
 class SceneMonitor:
-    """Where to look: tells cuts and changed parts from a picture of 32x18 pixels, in which noise has averaged out."""
+    """Detector of scene cuts and changed regions, on thumbnails of 32x18 pixels, in which noise is averaged out."""
 
-    SIZE = (32, 18)
-    ALIKE = 0.6
-    """Correlation of two frames below which a cut lies between them; movement leaves 0.7 and more."""
-    CHANGED_LEVELS = 5.0
-    """Difference from which a pixel has changed, in grey levels."""
+    SIZE_WH = (32, 18)
+    MIN_CORRELATION = 0.6
+    """Correlation of two successive frames below which there is a cut between them; motion leaves at least 0.7."""
+    MIN_CHANGE = 5.0
+    """Difference in grey levels above which a pixel has changed."""
+    MARGIN_PIXELS = 2
+    """Pixels of the thumbnail by which a changed region is extended on each side."""
 
     def __init__(self, steps: int) -> None:
-        """Start without a scene.
+        """Create a monitor without a scene.
 
         Args:
-            steps: of the search, each of which has seen the scene at another time.
+            steps: Number of steps of the search. Changes are recorded for each step since its own last run.
         """
-        self._now = np.zeros(self.SIZE[::-1], np.float32)
+        self._now = np.zeros(self.SIZE_WH[::-1], np.float32)
         self._started = False
-        self._searched = [np.full(self.SIZE[::-1], np.inf, np.float32) for _ in range(steps)]
+        self._searched = [np.full(self.SIZE_WH[::-1], np.inf, np.float32) for _ in range(steps)]
 
-    def cut(self, view: Pyramid) -> bool:
-        """Take a frame; whether it shows another scene than the one before. The first one does."""
-        now = view.thumbnail(self.SIZE).astype(np.float32)
-        now -= np.median(now)  # the light of the whole scene may vary
+    def update(self, pyramid: Pyramid) -> bool:
+        """Add a frame; return True if it starts a new scene, as the first one does."""
+        now = pyramid.thumbnail(self.SIZE_WH).astype(np.float32)
+        now -= np.median(now)  # compensates changes in brightness
         last, self._now = self._now, now
         first, self._started = not self._started, True
-        return first or correlation(last, now) < self.ALIKE
+        return first or correlation(last, now) < self.MIN_CORRELATION
 
-    def news(self, step: int, view: Pyramid, known: Iterable[Place]) -> Region | None:
-        """What has changed since a step searched there, apart from known faces; it counts as searched.
+    def changed_region(self, step: int, pyramid: Pyramid, tracked: Iterable[Place]) -> Region | None:
+        """Return the region that changed since a step last searched it, outside tracked faces, and mark it as searched.
 
         Returns:
-            The part of the frame that is worth searching, None for nothing.
+            The region to search, or None if nothing changed.
         """
         searched = self._searched[step]
-        changed = np.abs(self._now - searched) > self.CHANGED_LEVELS
-        for place in known:
-            changed[self._cells(place, view)] = False
-        columns, rows = self.SIZE
+        changed = np.abs(self._now - searched) > self.MIN_CHANGE
+        for place in tracked:
+            changed[self._covered_cells(place, pyramid)] = False
+        columns, rows = self.SIZE_WH
         ys, xs = np.nonzero(changed)
         if not len(xs):
             return None
-        left, right = max(0, int(xs.min()) - 2), min(columns, int(xs.max()) + 3)
-        top, bottom = max(0, int(ys.min()) - 2), min(rows, int(ys.max()) + 3)
+        margin = self.MARGIN_PIXELS
+        left, right = max(0, int(xs.min()) - margin), min(columns, int(xs.max()) + 1 + margin)
+        top, bottom = max(0, int(ys.min()) - margin), min(rows, int(ys.max()) + 1 + margin)
         searched[top:bottom, left:right] = self._now[top:bottom, left:right]
         return left / columns, top / rows, right / columns, bottom / rows
 
-    def _cells(self, place: Place, view: Pyramid) -> tuple[slice, slice]:
-        """Rows and columns of a face and a little around it."""
-        (wide, high), (columns, rows) = view.size_wh, self.SIZE
-        left, right = (max(0, round((place.x + k * place.w) * columns / wide)) for k in (-0.7, 0.7))
-        top, bottom = (max(0, round((place.y + k * place.h) * rows / high)) for k in (-0.7, 0.7))
-        return slice(top, bottom), slice(left, right)
-
-    def searched(self, step: int) -> None:
-        """A step has searched the whole frame."""
+    def mark_searched(self, step: int) -> None:
+        """Record that a step has searched the full frame."""
         self._searched[step][:] = self._now
+
+    def _covered_cells(self, place: Place, pyramid: Pyramid) -> tuple[slice, slice]:
+        """Return the rows and columns of the thumbnail that a face covers, with 20 % of its size around it."""
+        (width, height), (columns, rows) = pyramid.size_wh, self.SIZE_WH
+        left, right = (max(0, round((place.x + k * place.w) * columns / width)) for k in (-0.7, 0.7))
+        top, bottom = (max(0, round((place.y + k * place.h) * rows / height)) for k in (-0.7, 0.7))
+        return slice(top, bottom), slice(left, right)

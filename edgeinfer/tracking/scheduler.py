@@ -1,63 +1,78 @@
-"""When to look: which part of the frame's search is due, and which face deserves a closer look."""
+"""Schedule of search steps and track verifications."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from edgeinfer.detection.base import Step
-from edgeinfer.tracking.tracker import Track
+from edgeinfer.detection.base import SearchStep
 
-LOOK_EVERY_S = 0.25
-"""How often a followed face is looked at closely."""
-LOOK_AGAIN_S = 0.1
-"""How often a hidden or doubtful one is."""
-COVERED_S = 0.03
-"""How often one that went out of sight beside another, which will soon have passed."""
-QUICK_S = 0.2
-"""How often a step is repeated in a new scene, in seconds; as the scene grows older, ever less, down to its period."""
-PAUSE_S = 0.2
-"""Least time between two urgent searches, so that a flickering scene does not cost one a frame."""
+VERIFY_STABLE_S = 0.25
+"""Time between two verifications of a stable track, in seconds."""
+VERIFY_UNSTABLE_S = 0.1
+"""Time between two verifications of a hidden or unstable track, in seconds."""
+VERIFY_OCCLUDED_S = 0.03
+"""Time between two verifications of an occluded track, in seconds: most occlusions are brief."""
+NEW_SCENE_PERIOD_S = 0.2
+"""Period of every step in a new scene, in seconds. It grows with the age of the scene up to the step's own period."""
+MIN_RESTART_S = 0.2
+"""Least time between two restarts of the schedule, in seconds, so that a flickering scene is not searched every frame.
+"""
+CATCH_UP_S = 0.1
+"""Time between two frames for which one more step may run, in seconds, so that slow streams are searched as often."""
+_EPSILON = 1e-6
 
 
 class Scheduler:
-    """Spreads the search of the frame over time; more frames a second do not mean more searching."""
+    """Schedule that spreads the steps of a search over time, independently of the frame rate."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        """Start with everything due."""
+    def __init__(self, steps: Sequence[SearchStep]) -> None:
+        """Create a schedule on which every step is due."""
         self._steps = tuple(steps)
-        self._done_s: list[float | None] = [None] * len(self._steps)
-        self._urgent_s = self._scene_s = -math.inf
+        self._last_run_s: list[float | None] = [None] * len(self._steps)
+        self._restart_s = self._scene_s = -math.inf
 
-    def due(self, now_s: float, elapsed_s: float, *, cut: bool, covered: bool = False) -> list[tuple[int, bool]]:
-        """The steps to do in this frame, and whether it is the first time in this scene; they count as done.
+    def next_steps(
+        self, now_s: float, elapsed_s: float, *, cut: bool, occluded: bool = False
+    ) -> list[tuple[int, bool]]:
+        """Return the steps that are due in this frame, the most overdue first, and mark them as run.
 
         Args:
-            now_s: time of the frame.
-            elapsed_s: since the frame before.
-            cut: whether the scene is another one.
-            covered: whether a face went out of sight beside another, so that twice as many searches are due.
+            now_s: Time of the frame in seconds.
+            elapsed_s: Time since the previous frame in seconds.
+            cut: True if the frame starts a new scene.
+            occluded: True if a face is hidden by another, which halves the periods.
+
+        Returns:
+            Pairs of a step's index and True if the step has not run in this scene before.
         """
-        if cut and now_s - self._urgent_s >= PAUSE_S - 1e-6:
-            self._urgent_s = self._scene_s = now_s
-            self._done_s = [None] * len(self._steps)
-        waits = sorted(((self._wait(number, now_s), -number) for number in range(len(self._steps))), reverse=True)
-        most, least = 1 + int(elapsed_s / 0.1), 0.5 if covered else 1.0
-        chosen = [-number for wait, number in waits if wait >= least - 1e-6][:most]
-        due = [(number, self._done_s[number] is None) for number in chosen]
-        for number in chosen:
-            self._done_s[number] = now_s
+        if cut and now_s - self._restart_s >= MIN_RESTART_S - _EPSILON:
+            self._restart_s = self._scene_s = now_s
+            self._last_run_s = [None] * len(self._steps)
+        waits = sorted(((self._relative_wait(step, now_s), -step) for step in range(len(self._steps))), reverse=True)
+        max_steps, threshold = 1 + int(elapsed_s / CATCH_UP_S), 0.5 if occluded else 1.0
+        chosen = [-step for wait, step in waits if wait >= threshold - _EPSILON][:max_steps]
+        due = [(step, self._last_run_s[step] is None) for step in chosen]
+        for step in chosen:
+            self._last_run_s[step] = now_s
         return due
 
-    def _wait(self, number: int, now_s: float) -> float:
-        last_s, step = self._done_s[number], self._steps[number]
+    def _relative_wait(self, step: int, now_s: float) -> float:
+        """Return the time since a step's last run in units of its current period; infinity if it has not run."""
+        last_s = self._last_run_s[step]
         if last_s is None:
             return math.inf
-        settled_s = max(QUICK_S, (now_s - self._scene_s) / 2)
-        return (now_s - last_s) / min(step.period_s, settled_s)
+        scene_period_s = max(NEW_SCENE_PERIOD_S, (now_s - self._scene_s) / 2)
+        return (now_s - last_s) / min(self._steps[step].period_s, scene_period_s)
 
-    def deserves_look(self, track: Track, now_s: float) -> bool:
-        """Whether a face should be looked at closely now."""
-        calm = track.visible and track.patience_s > 0.5 and now_s - track.sure_s < 0.3
-        every_s = LOOK_EVERY_S if calm else COVERED_S if track.covered else LOOK_AGAIN_S
-        return now_s - track.looked_s >= every_s - 1e-6
+
+def is_verification_due(since_last_s: float, *, stable: bool, occluded: bool) -> bool:
+    """Return True if a track should be verified in this frame.
+
+    Args:
+        since_last_s: Time since its last verification in seconds.
+        stable: True if the track is visible and was detected recently.
+        occluded: True if the track is hidden by another face.
+    """
+    period_s = VERIFY_STABLE_S if stable else VERIFY_OCCLUDED_S if occluded else VERIFY_UNSTABLE_S
+    return since_last_s >= period_s - _EPSILON

@@ -1,4 +1,4 @@
-"""Where a face went since the last frame, and whether the scene is still the same."""
+"""Template matching of faces between frames."""
 
 from __future__ import annotations
 
@@ -11,79 +11,90 @@ from edgeinfer.detection.pyramid import Pyramid
 from edgeinfer.geometry import Place
 from edgeinfer.results import Image
 
-PATCH_PIXELS = 20
+TEMPLATE_PIXELS = 20
+"""Side of a template in pixels."""
 REACH_PIXELS = 7
-"""How far a patch is searched around its predicted place, in its own pixels: a third of the face."""
-INNER = 0.8
-"""Side of the patch as a share of the face's: the rest is hair and background."""
-CLEARLY_BETTER = 0.02
-"""How much better another size must fit, as a correlation: less is chance, and chance adds up."""
-_FLAT = 2.0
+"""Distance searched around the predicted position on each side, in template pixels: a third of the face."""
+INNER_SHARE = 0.8
+"""Side of the template as a share of the side of the face; the rest is hair and background."""
+MIN_SCALE_GAIN = 0.02
+"""Gain in correlation that another scale needs: smaller gains are random, and random steps accumulate."""
+FLAT_DEVIATION = 2.0
+"""Standard deviation in grey levels below which a picture has no texture to match."""
 
 
-def extract_patch(view: Pyramid, place: Place) -> Image:
-    """What a face looks like, to find it again: (20, 20) uint8."""
-    return view.patch(place.x, place.y, INNER * place.side, PATCH_PIXELS)
+def extract_template(pyramid: Pyramid, place: Place) -> Image:
+    """Return the inner part of a face for later matching, (20, 20) uint8."""
+    return pyramid.patch(place.x, place.y, INNER_SHARE * place.side, TEMPLATE_PIXELS)
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Normalised correlation of two pictures of a size, uint8 or float32, -1..1; flat ones are alike."""
-    if min(one.std(), other.std()) < _FLAT:
-        return float(max(one.std(), other.std()) < _FLAT)
+    """Return the normalised correlation of two pictures of equal size, -1..1; two flat pictures have 1.
+
+    Args:
+        one: (H, W) uint8 or float32.
+        other: Picture of the same shape and dtype.
+    """
+    if min(one.std(), other.std()) < FLAT_DEVIATION:
+        return float(max(one.std(), other.std()) < FLAT_DEVIATION)
     return float(cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0])
 
 
-def follow(view: Pyramid, patch: Image, place: Place) -> tuple[Place, float]:
-    """Search a patch around a predicted place (normalised cross-correlation, Lewis 1995).
+def match_template(pyramid: Pyramid, template: Image, predicted: Place) -> tuple[Place, float]:
+    """Search a template around a predicted position (normalised cross-correlation, Lewis 1995).
 
     Args:
-        view: the frame.
-        patch: from `extract_patch`.
-        place: where it should be, at its size.
+        pyramid: Frame to search.
+        template: From `extract_template`.
+        predicted: Expected position and size of the face.
 
     Returns:
-        Where it fits best and the correlation there, -1..1. A patch without any texture stays, with 1.
+        The position with the highest correlation, to a fraction of a pixel, and that correlation, -1..1. A template
+        without texture keeps its predicted position, with a correlation of 1 if the frame is flat there, too.
+        If less than a third of the template lies inside the frame, the result is the prediction and 0.
     """
-    across = PATCH_PIXELS + 2 * REACH_PIXELS
-    step = INNER * place.side / PATCH_PIXELS
-    around = view.patch(place.x, place.y, step * across, across)
-    top, bottom, left, right = _in_view(view, place, step)
-    if (bottom - top) * (right - left) < PATCH_PIXELS**2 / 3:
-        return place, 0.0
-    seen = patch[top:bottom, left:right]
-    fits = cv2.matchTemplate(
-        around[top : bottom + 2 * REACH_PIXELS, left : right + 2 * REACH_PIXELS], seen, cv2.TM_CCOEFF_NORMED
+    window_pixels = TEMPLATE_PIXELS + 2 * REACH_PIXELS
+    step = INNER_SHARE * predicted.side / TEMPLATE_PIXELS
+    window = pyramid.patch(predicted.x, predicted.y, step * window_pixels, window_pixels)
+    top, bottom, left, right = _visible_part(pyramid, predicted, step)
+    if (bottom - top) * (right - left) < TEMPLATE_PIXELS**2 / 3:
+        return predicted, 0.0
+    visible = template[top:bottom, left:right]
+    scores = cv2.matchTemplate(
+        window[top : bottom + 2 * REACH_PIXELS, left : right + 2 * REACH_PIXELS], visible, cv2.TM_CCOEFF_NORMED
     )
-    _, best, _, (column, row) = cv2.minMaxLoc(fits)
-    if not 0 < best < 0.9999 and patch.std() < _FLAT:
-        return place, correlation(patch, around)
-    x = column + _vertex(fits[row], column) - REACH_PIXELS
-    y = row + _vertex(fits[:, column], row) - REACH_PIXELS
-    return place.moved(x * step, y * step), best
+    _, best, _, (column, row) = cv2.minMaxLoc(scores)
+    if not 0 < best < 0.9999 and template.std() < FLAT_DEVIATION:
+        return predicted, correlation(template, window)
+    x = column + _parabola_peak(scores[row], column) - REACH_PIXELS
+    y = row + _parabola_peak(scores[:, column], row) - REACH_PIXELS
+    return predicted.moved(x * step, y * step), best
 
 
-def _in_view(view: Pyramid, place: Place, step: float) -> tuple[int, int, int, int]:
-    """Rows and columns of a patch that lie inside the frame: top, bottom, left, right."""
-    half = step * PATCH_PIXELS / 2
+def estimate_scale(pyramid: Pyramid, template: Image, place: Place) -> float:
+    """Return the scale among 0.95, 1 and 1.05 at which a template fits best at its position."""
+    scores = {
+        zoom: correlation(template, extract_template(pyramid, place.moved(0, 0, zoom))) for zoom in (1.0, 0.95, 1.05)
+    }
+    best = max(scores, key=lambda zoom: scores[zoom])
+    return best if scores[best] > scores[1.0] + MIN_SCALE_GAIN else 1.0
+
+
+def _visible_part(pyramid: Pyramid, place: Place, step: float) -> tuple[int, int, int, int]:
+    """Return the top, bottom, left and right of the part of a template that lies inside the frame, in its pixels."""
+    half = step * TEMPLATE_PIXELS / 2
     edges = []
-    for centre, length in ((place.y, view.size_wh[1]), (place.x, view.size_wh[0])):
+    for centre, length in ((place.y, pyramid.size_wh[1]), (place.x, pyramid.size_wh[0])):
         before = max(0, round((half - centre) / step))
         after = max(0, round((centre + half - length) / step))
-        edges += [min(before, PATCH_PIXELS), max(0, PATCH_PIXELS - after)]
+        edges += [min(before, TEMPLATE_PIXELS), max(0, TEMPLATE_PIXELS - after)]
     return edges[0], edges[1], edges[2], edges[3]
 
 
-def estimate_scale(view: Pyramid, patch: Image, place: Place) -> float:
-    """Which of three sizes fits a patch best where it is: 1 or a little more or less."""
-    fits = {zoom: correlation(patch, extract_patch(view, place.moved(0, 0, zoom))) for zoom in (1.0, 0.95, 1.05)}
-    best = max(fits, key=lambda zoom: fits[zoom])
-    return best if fits[best] > fits[1.0] + CLEARLY_BETTER else 1.0
-
-
-def _vertex(values: NDArray[Any], peak: int) -> float:
-    """Where the parabola through a peak and its neighbours is highest, -0.5..0.5 beside the peak."""
+def _parabola_peak(values: NDArray[Any], peak: int) -> float:
+    """Return the offset of the vertex of the parabola through a peak and its two neighbours, -0.5..0.5."""
     if not 0 < peak < len(values) - 1:
         return 0.0
     before, here, after = float(values[peak - 1]), float(values[peak]), float(values[peak + 1])
-    bend = before - 2 * here + after
-    return 0.0 if bend >= 0 else max(-0.5, min(0.5, 0.5 * (before - after) / bend))
+    curvature = before - 2 * here + after
+    return 0.0 if curvature >= 0 else max(-0.5, min(0.5, 0.5 * (before - after) / curvature))

@@ -1,4 +1,4 @@
-"""Who is who: faces followed from frame to frame, lost, and found again."""
+"""Tracks: faces with an identity, followed from frame to frame, lost and recovered."""
 
 from __future__ import annotations
 
@@ -10,270 +10,299 @@ from dataclasses import dataclass
 from edgeinfer.detection.pyramid import Pyramid
 from edgeinfer.geometry import Place
 from edgeinfer.results import Image
-from edgeinfer.tracking.template import correlation, extract_patch, follow
+from edgeinfer.tracking.template import correlation, extract_template, match_template
 
-FITS = 0.6
-"""Correlation from which a patch is the face that was followed."""
-FITS_IN_A_CROWD = 0.8
-"""The same beside another face, which it may be instead."""
-FITS_ACROSS_A_CUT = 0.85
-"""The same in another scene, where it hardly is."""
-REFRESH = 0.85
-"""Correlation below which the patch is taken anew: the head has turned a little."""
-SAME_PLACE = 0.3
-"""Least intersection over union of a face and its detection; half of what detection benchmarks ask."""
-DOUBLE = 0.4
-"""Intersection over union from which one of two boxes is too many."""
-INSIDE = 0.6
-"""Share of a box within another one from which it is part of that face, such as an eye or a cheek."""
-KEEP_S = 1.5
-"""How long a hidden face keeps its identity, in seconds."""
-VELOCITY_S = 0.1
-"""Time over which velocity is averaged, in seconds."""
-COASTING_S = 1.0
-"""Time in which the velocity that is assumed of a hidden face falls to 1/e, in seconds."""
-PROVEN_S = 1.0
-"""How long a face that had to be seen twice is followed without the next sighting, in seconds."""
-MORE_PATIENCE_S = 0.2
-"""What each sighting adds to the time for which a face is followed without the next, in seconds."""
+MIN_CORRELATION = 0.6
+"""Correlation from which a template match is the tracked face."""
+MIN_CORRELATION_NEAR_OTHER = 0.8
+"""Same threshold beside another face, with which the track could be confused."""
+MIN_CORRELATION_AFTER_CUT = 0.85
+"""Same threshold in a new scene, in which the face is unlikely to be at the same position."""
+UPDATE_CORRELATION = 0.85
+"""Correlation below which the template is extracted again, because the head has turned a little."""
+MATCH_IOU = 0.3
+"""Least intersection over union of a track and its detection; detection benchmarks commonly require 0.5."""
+DUPLICATE_IOU = 0.4
+"""Intersection over union from which two boxes are the same face."""
+CONTAINED_SHARE = 0.6
+"""Share of a box inside another from which it is a part of that face, such as an eye or a cheek."""
+NEAR_ZOOM = 1.5
+"""Factor on two boxes that must intersect for the faces to be near each other."""
+MIN_RECOVERY_CORRELATION = 0.3
+"""Correlation from which a detection away from the predicted position of a hidden track is the same face."""
+MAX_HIDDEN_S = 1.5
+"""Time for which a hidden track keeps its identity, in seconds."""
+VELOCITY_AVERAGE_S = 0.1
+"""Time constant of the moving average of the velocity, in seconds."""
+VELOCITY_DECAY_S = 1.0
+"""Time after which the assumed velocity of a hidden track has decreased to 1/e, in seconds."""
+CONFIRMED_MAX_AGE_S = 1.0
+"""Time for which a tentative track is kept after its confirmation without another detection, in seconds."""
+MAX_AGE_INCREMENT_S = 0.2
+"""Time by which each detection extends the time that a track is kept without another one, in seconds."""
 
 
 @dataclass(slots=True)
 class Track:
-    """A face.
+    """A face and its state.
 
     Attributes:
-        number: its identity, from 1.
-        place: where it is, or where it should be while it is hidden.
-        patch: what it looked like when last taken.
-        face: what it looked like when a detector last saw it.
-        seen_s: when it was last in view, in seconds.
-        sure_s: when a detector last saw it.
-        looked_s: when a closer look was last taken.
-        velocity: in pixels a second, x and y.
-        home: the closer look that saw it last.
-        pending: whether it must be seen once more before it counts.
-        misses: closer looks since the last that saw it.
-        patience_s: how long it may be followed that no detector has seen again.
-        visible: whether it is in view.
-        crowded: whether another face is so near that the two may be mixed up.
+        track_id: Identity, from 1; 0 while the track is tentative.
+        place: Position in the current frame; the predicted position while the track is hidden.
+        template: Picture for matching, updated as the face changes.
+        appearance: Template taken when a detector last found the face apart from others.
+        last_visible_s: Time at which the face was last visible, in seconds.
+        last_detected_s: Time at which a detector last found it, in seconds.
+        last_verified_s: Time at which a verification was last attempted, in seconds.
+        max_age_s: Time for which the track is shown without another detection, in seconds.
+        velocity: Velocity in x and y, in pixels per second.
+        verifier: Index of the verifier that last accepted the face.
+        tentative: True if a second detection is required before the track is reported.
+        misses: Number of failed verifications since the last successful one.
+        visible: True if the face is visible.
+        near_other: True if another face is so near that the two could be confused.
     """
 
-    number: int
+    track_id: int
     place: Place
-    patch: Image
-    face: Image
-    seen_s: float
-    sure_s: float
-    looked_s: float
-    patience_s: float
+    template: Image
+    appearance: Image
+    last_visible_s: float
+    last_detected_s: float
+    last_verified_s: float
+    max_age_s: float
     velocity: tuple[float, float] = (0.0, 0.0)
-    home: int = 0
-    pending: bool = False
+    verifier: int = 0
+    tentative: bool = False
     misses: int = 0
     visible: bool = True
-    crowded: bool = False
+    near_other: bool = False
 
     @property
-    def covered(self) -> bool:
-        """Whether it is out of sight beside another face."""
-        return self.crowded and not self.visible
+    def occluded(self) -> bool:
+        """True if the face is hidden near another face, and thus probably behind it."""
+        return self.near_other and not self.visible
+
+    def is_stable(self, now_s: float) -> bool:
+        """Return True if the face is visible, was detected repeatedly and was detected in the last 0.3 seconds."""
+        return self.visible and self.max_age_s > 0.5 and now_s - self.last_detected_s < 0.3
 
 
 class Tracker:
-    """Keeps the faces; knows nothing of detectors or schedules."""
+    """Set of tracks, updated from frames and detections. It is independent of detectors and schedules.
 
-    def __init__(self, *, most_patience_s: float) -> None:
-        """Start without any face.
+    Attributes:
+        tracks: Visible, hidden and tentative tracks.
+    """
+
+    def __init__(self, *, max_age_s: float) -> None:
+        """Create a tracker without tracks.
 
         Args:
-            most_patience_s: how long a face that was often seen is followed without the next sighting, in seconds.
+            max_age_s: Longest time for which a track is shown without another detection, in seconds.
         """
-        self._most_patience_s = most_patience_s
+        self._max_age_s = max_age_s
         self._ids = itertools.count(1)
         self.tracks: list[Track] = []
 
-    def follow(self, view: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
-        """Move every face to where it is in this frame, and hide those that are not there."""
-        for track in self.tracks:
-            place = track.place.moved(track.velocity[0] * elapsed_s, track.velocity[1] * elapsed_s)
-            if not track.visible:
-                slower = math.exp(-elapsed_s / COASTING_S)
-                track.velocity = track.velocity[0] * slower, track.velocity[1] * slower
-                track.place = place
-                continue
-            found, fit = follow(view, track.patch, place)
-            needed = FITS_ACROSS_A_CUT if cut else FITS_IN_A_CROWD if track.crowded else FITS
-            if fit < needed or not _inside(found, view):
-                track.visible = False
-                track.place = place
-                continue
-            if not track.crowded:
-                _learn_velocity(track, found, elapsed_s)
-            track.place, track.seen_s = found, now_s
-            if fit < REFRESH and not track.crowded:
-                track.patch = extract_patch(view, track.place)
-        if cut:
-            self.tracks = [track for track in self.tracks if track.visible]
-        self._mark_crowds()
+    @property
+    def visible_tracks(self) -> Iterable[Track]:
+        """Tracks to report: visible and not tentative."""
+        return (track for track in self.tracks if track.visible and not track.tentative)
 
-    def _mark_crowds(self) -> None:
-        for track in self.tracks:
-            track.crowded = False
-        for one, other in itertools.combinations(self.tracks, 2):
-            if one.place.moved(0, 0, 1.5).iou(other.place.moved(0, 0, 1.5)) > 0:
-                one.crowded = other.crowded = True
+    @property
+    def track_ids(self) -> frozenset[int]:
+        """Ids of all tracks, including hidden ones, which may become visible again."""
+        return frozenset(track.track_id for track in self.tracks)
 
-    def forget(self) -> None:
-        """Forget every face; no number is given twice."""
-        self.tracks = []
-
-    def hide_unseen(self, now_s: float) -> None:
-        """Hide every face that the search of this frame did not find."""
-        for track in self.tracks:
-            track.visible = track.visible and track.sure_s == now_s
-
-    def confirm(self, track: Track, found: Place, view: Pyramid, now_s: float, *, weight: float = 1.0) -> bool:
-        """A detector saw a face at or near a track's place.
+    def update_positions(self, pyramid: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
+        """Move each track to its position in this frame, and hide those whose template does not match.
 
         Args:
-            track: the one that is meant.
-            found: where the detector saw a face.
-            view: the frame.
-            now_s: its time.
-            weight: how far to believe the detector's place rather than the followed one, 0..1.
+            pyramid: Frame.
+            now_s: Time of the frame in seconds.
+            elapsed_s: Time since the previous frame in seconds.
+            cut: True if the frame starts a new scene; tracks that are hidden then are discarded.
+        """
+        for track in self.tracks:
+            predicted = track.place.moved(track.velocity[0] * elapsed_s, track.velocity[1] * elapsed_s)
+            if not track.visible:
+                decay = math.exp(-elapsed_s / VELOCITY_DECAY_S)
+                track.velocity = track.velocity[0] * decay, track.velocity[1] * decay
+                track.place = predicted
+                continue
+            found, score = match_template(pyramid, track.template, predicted)
+            threshold = (
+                MIN_CORRELATION_AFTER_CUT
+                if cut
+                else MIN_CORRELATION_NEAR_OTHER
+                if track.near_other
+                else MIN_CORRELATION
+            )
+            if score < threshold or not _is_centre_inside(found, pyramid):
+                track.visible = False
+                track.place = predicted
+                continue
+            if not track.near_other:
+                _update_velocity(track, found, elapsed_s)
+            track.place, track.last_visible_s = found, now_s
+            if score < UPDATE_CORRELATION and not track.near_other:
+                track.template = extract_template(pyramid, track.place)
+        if cut:
+            self.tracks = [track for track in self.tracks if track.visible]
+        self._update_near_other()
+
+    def _update_near_other(self) -> None:
+        for track in self.tracks:
+            track.near_other = False
+        for one, other in itertools.combinations(self.tracks, 2):
+            if one.place.moved(0, 0, NEAR_ZOOM).iou(other.place.moved(0, 0, NEAR_ZOOM)) > 0:
+                one.near_other = other.near_other = True
+
+    def clear(self) -> None:
+        """Discard all tracks; their ids are not used again."""
+        self.tracks = []
+
+    def hide_undetected(self, now_s: float) -> None:
+        """Hide every track that was not detected at `now_s`."""
+        for track in self.tracks:
+            track.visible = track.visible and track.last_detected_s == now_s
+
+    def assign(self, track: Track, found: Place, pyramid: Pyramid, now_s: float, *, weight: float = 1.0) -> bool:
+        """Assign a detection to a track, if it is plausible.
+
+        Args:
+            track: Track to update.
+            found: Detected position at or near the track.
+            pyramid: Frame.
+            now_s: Time of the frame in seconds.
+            weight: Weight of the detected position against the tracked one, 0..1.
 
         Returns:
-            Whether it is that face.
+            True if the detection was assigned.
         """
-        if any(other is not track and other.visible and other.place.iou(found) > DOUBLE for other in self.tracks):
+        if any(
+            other is not track and other.visible and other.place.iou(found) > DUPLICATE_IOU for other in self.tracks
+        ):
             return False
         if not track.visible:
-            look = extract_patch(view, found)
-            near = not track.crowded and track.place.iou(found) >= SAME_PLACE
-            if not near and correlation(look, track.face) < 0.3:
+            picture = extract_template(pyramid, found)
+            near = not track.near_other and track.place.iou(found) >= MATCH_IOU
+            if not near and correlation(picture, track.appearance) < MIN_RECOVERY_CORRELATION:
                 return False
-            if not _plausible(track.place, found):
-                track.velocity = (0.0, 0.0)  # it did not go where it was expected
+            if not _is_plausible(track.place, found):
+                track.velocity = (0.0, 0.0)  # it did not move as predicted
             track.place, track.visible = found, True
-        elif not _plausible(track.place, found):
+        elif not _is_plausible(track.place, found):
             return False
         else:
             track.place = track.place.towards(found, weight)
-        track.patch = extract_patch(view, track.place)
-        if not track.crowded:  # else another one may hide half of it
-            track.face = track.patch
-        track.seen_s = track.sure_s = now_s
-        if track.pending:
-            track.pending, track.number, track.patience_s = False, next(self._ids), PROVEN_S
-        track.patience_s = min(self._most_patience_s, track.patience_s + MORE_PATIENCE_S)
+        track.template = extract_template(pyramid, track.place)
+        if not track.near_other:  # another face may cover half of it
+            track.appearance = track.template
+        track.last_visible_s = track.last_detected_s = now_s
+        if track.tentative:
+            track.tentative, track.track_id, track.max_age_s = False, next(self._ids), CONFIRMED_MAX_AGE_S
+        track.max_age_s = min(self._max_age_s, track.max_age_s + MAX_AGE_INCREMENT_S)
         return True
 
-    def match(self, found: Sequence[Place], view: Pyramid, now_s: float, *, weight: float) -> list[Place]:
-        """Give what a search found to the faces that are known.
+    def match(self, found: Sequence[Place], pyramid: Pyramid, now_s: float, *, weight: float) -> list[Place]:
+        """Assign detections to tracks, best matches first.
 
         Args:
-            found: places of faces.
-            view: the frame.
-            now_s: its time.
-            weight: how far to believe these places rather than followed ones, 0..1.
+            found: Detected positions.
+            pyramid: Frame.
+            now_s: Time of the frame in seconds.
+            weight: Weight of the detected positions against the tracked ones, 0..1.
 
         Returns:
-            The places that belong to nobody.
+            The detections of new faces: those that match no track and are not part of a tracked face.
         """
         pairs = sorted(
-            ((self._nearness(track, place, view), n, m) for n, track in enumerate(self.tracks)
+            ((self._match_score(track, place, pyramid), n, m) for n, track in enumerate(self.tracks)
              for m, place in enumerate(found)),
             key=lambda pair: (-pair[0], pair[1], pair[2]),
         )  # fmt: skip
-        used, taken = set[int](), set[int]()
-        for near, n, m in pairs:
-            free = near > 0 and n not in used and m not in taken
-            if free and self.confirm(self.tracks[n], found[m], view, now_s, weight=weight):
-                used.add(n)
-                taken.add(m)
-        rest = [place for m, place in enumerate(found) if m not in taken]
-        return [place for place in rest if not self.knows(place)]
+        assigned_tracks, assigned_places = set[int](), set[int]()
+        for score, n, m in pairs:
+            free = score > 0 and n not in assigned_tracks and m not in assigned_places
+            if free and self.assign(self.tracks[n], found[m], pyramid, now_s, weight=weight):
+                assigned_tracks.add(n)
+                assigned_places.add(m)
+        rest = [place for m, place in enumerate(found) if m not in assigned_places]
+        return [place for place in rest if not self.is_tracked(place)]
 
-    def knows(self, place: Place) -> bool:
-        """Whether a face in view is there already."""
-        return any(track.visible and _same_head(track.place, place) for track in self.tracks)
+    def is_tracked(self, place: Place) -> bool:
+        """Return True if a visible track covers a position."""
+        return any(track.visible and _is_same_face(track.place, place) for track in self.tracks)
 
     def add(
-        self, place: Place, view: Pyramid, now_s: float, *, patience_s: float, home: int = 0, pending: bool = False
-    ) -> None:
-        """Begin to follow a new face.
+        self, place: Place, pyramid: Pyramid, now_s: float, *, max_age_s: float, verifier: int = 0,
+        tentative: bool = False,
+    ) -> None:  # fmt: skip
+        """Start a track for a new face.
 
         Args:
-            place: where it is.
-            view: the frame.
-            now_s: its time.
-            patience_s: how long it may be followed before a detector sees it again.
-            home: the closer look that saw it.
-            pending: whether it must be seen once more before it counts as a face and gets a number.
+            place: Position of the face.
+            pyramid: Frame.
+            now_s: Time of the frame in seconds.
+            max_age_s: Time for which the track is shown without another detection, in seconds.
+            verifier: Index of the verifier that accepted the face.
+            tentative: True if a second detection is required before the track is reported and gets an id.
         """
-        look = extract_patch(view, place)
-        number = 0 if pending else next(self._ids)
-        self.tracks.append(
-            Track(number, place, look, look, now_s, now_s, now_s, patience_s, home=home, pending=pending)
+        template = extract_template(pyramid, place)
+        track_id = 0 if tentative else next(self._ids)
+        track = Track(
+            track_id, place, template, template, now_s, now_s, now_s, max_age_s, verifier=verifier, tentative=tentative
         )
+        self.tracks.append(track)
 
-    def _nearness(self, track: Track, place: Place, view: Pyramid) -> float:
-        """How well a detection fits a track; 0 for not at all."""
+    def _match_score(self, track: Track, place: Place, pyramid: Pyramid) -> float:
+        """Return a score for the match of a detection with a track; 0 if they cannot be the same face."""
         overlap = track.place.iou(place)
-        if track.visible or (overlap >= SAME_PLACE and not track.crowded):
-            return overlap if overlap >= SAME_PLACE else 0.0
-        away = math.hypot(track.place.x - place.x, track.place.y - place.y) / track.place.side
-        if away > 1.5 or not 0.6 < place.side / track.place.side < 1.7:
+        if track.visible or (overlap >= MATCH_IOU and not track.near_other):
+            return overlap if overlap >= MATCH_IOU else 0.0
+        distance = math.hypot(track.place.x - place.x, track.place.y - place.y) / track.place.side
+        if distance > 1.5 or not 0.6 < place.side / track.place.side < 1.7:
             return 0.0
-        return max(0.0, 0.5 * correlation(extract_patch(view, place), track.face) + 0.1 * (1.5 - away))
+        return max(0.0, 0.5 * correlation(extract_template(pyramid, place), track.appearance) + 0.1 * (1.5 - distance))
 
     def prune(self, now_s: float) -> None:
-        """Forget who has been gone for too long; hide who is no longer sure, and the younger of two on one place."""
+        """Discard tracks that were hidden for too long; hide outdated tracks and the newer of two duplicates."""
         kept: list[Track] = []
-        for track in sorted(self.tracks, key=lambda t: (not t.visible, t.pending, t.number)):
-            if now_s - track.seen_s > KEEP_S or (track.pending and not track.visible):
+        for track in sorted(self.tracks, key=lambda t: (not t.visible, t.tentative, t.track_id)):
+            if now_s - track.last_visible_s > MAX_HIDDEN_S or (track.tentative and not track.visible):
                 continue
-            double = any(other.visible and other.place.iou(track.place) > DOUBLE for other in kept)
-            if double or now_s - track.sure_s > track.patience_s:
+            duplicate = any(other.visible and other.place.iou(track.place) > DUPLICATE_IOU for other in kept)
+            if duplicate or now_s - track.last_detected_s > track.max_age_s:
                 track.visible = False
             kept.append(track)
         self.tracks = kept
 
-    @property
-    def shown(self) -> Iterable[Track]:
-        """Faces in view."""
-        return (track for track in self.tracks if track.visible and not track.pending)
 
-    @property
-    def alive(self) -> frozenset[int]:
-        """Identities that may come back."""
-        return frozenset(track.number for track in self.tracks)
-
-
-def _learn_velocity(track: Track, place: Place, elapsed_s: float) -> None:
-    """Average the way to a new place into the velocity."""
+def _update_velocity(track: Track, place: Place, elapsed_s: float) -> None:
+    """Add the movement to a new position to the moving average of the velocity."""
     if elapsed_s <= 0:
         return
-    share = elapsed_s / (elapsed_s + VELOCITY_S)
+    weight = elapsed_s / (elapsed_s + VELOCITY_AVERAGE_S)
     x, y = (place.x - track.place.x) / elapsed_s, (place.y - track.place.y) / elapsed_s
     old_x, old_y = track.velocity
-    track.velocity = old_x + share * (x - old_x), old_y + share * (y - old_y)
+    track.velocity = old_x + weight * (x - old_x), old_y + weight * (y - old_y)
 
 
-def _same_head(one: Place, other: Place) -> bool:
-    """Whether two boxes are too close to each other for two faces, or one is part of the other."""
+def _is_same_face(one: Place, other: Place) -> bool:
+    """Return True if two boxes are too close for two faces, or one is part of the other."""
     near = max(abs(one.x - other.x) / (one.w + other.w), abs(one.y - other.y) / (one.h + other.h)) < 0.25
-    inside = one.common(other) > INSIDE * min(one.side, other.side) ** 2
-    return near or inside or one.iou(other) > SAME_PLACE
+    inside = one.common(other) > CONTAINED_SHARE * min(one.side, other.side) ** 2
+    return near or inside or one.iou(other) > MATCH_IOU
 
 
-def _plausible(place: Place, found: Place) -> bool:
-    """Whether a detection may be the face that is followed there, rather than part of it or another one."""
-    away = math.hypot(found.x - place.x, found.y - place.y)
-    return away < 0.4 * place.side and 0.65 < found.side / place.side < 1.55
+def _is_plausible(place: Place, found: Place) -> bool:
+    """Return True if a detection may be the face tracked at a position, rather than a part of it or another face."""
+    distance = math.hypot(found.x - place.x, found.y - place.y)
+    return distance < 0.4 * place.side and 0.65 < found.side / place.side < 1.55
 
 
-def _inside(place: Place, view: Pyramid) -> bool:
-    wide, high = view.size_wh
-    return 0 <= place.x < wide and 0 <= place.y < high
+def _is_centre_inside(place: Place, pyramid: Pyramid) -> bool:
+    width, height = pyramid.size_wh
+    return 0 <= place.x < width and 0 <= place.y < height

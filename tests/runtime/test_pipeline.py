@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from edgeinfer import Box, EmotionClassifier, Pipeline, UsageError, load_pipeline
+from edgeinfer import Box, EmotionClassifier, HaarDetector, Pipeline, UsageError, load_pipeline
 from edgeinfer.results import Image
 from tools.fakes import FakeDetector
 from tools.tiny_model import metadata, write_model
@@ -14,7 +15,7 @@ from tools.tiny_model import metadata, write_model
 FRAME = np.full((60, 80, 3), 250, np.uint8)
 
 
-def test_one_still_picture_is_answered_at_once(classifier: EmotionClassifier) -> None:
+def test_first_frame_has_a_full_result(classifier: EmotionClassifier) -> None:
     result = Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier)(FRAME)
     assert len(result.faces) == 1
     face = result.faces[0]
@@ -23,7 +24,7 @@ def test_one_still_picture_is_answered_at_once(classifier: EmotionClassifier) ->
     assert set(result.stages_ms) == {"detect", "track", "classify"}
 
 
-def test_no_timestamp_means_the_next_frame_of_a_30_fps_stream(classifier: EmotionClassifier) -> None:
+def test_missing_timestamps_continue_at_30_fps(classifier: EmotionClassifier) -> None:
     pipeline = Pipeline(FakeDetector([]), classifier)
     times = [
         pipeline(FRAME).timestamp_s,
@@ -33,29 +34,29 @@ def test_no_timestamp_means_the_next_frame_of_a_30_fps_stream(classifier: Emotio
     assert times == pytest.approx([0, 2, 2 + 1 / 30])
 
 
-def test_each_face_is_read_from_its_own_place(classifier: EmotionClassifier) -> None:
+def test_each_face_is_classified_from_its_own_crop(classifier: EmotionClassifier) -> None:
     frame = FRAME.copy()
     frame[:, :40] = 0
     faces = Pipeline(FakeDetector([Box(50, 10, 20, 20), Box(5, 10, 20, 20)]), classifier)(frame).faces
     assert [(face.track_id, face.emotion.label) for face in faces] == [(1, "happy"), (2, "neutral")]
 
 
-def test_the_models_margin_is_applied(tmp_path: Path) -> None:
+def test_margin_of_the_model_is_applied(tmp_path: Path) -> None:
     wide = EmotionClassifier.load(write_model(tmp_path / "wide.onnx", keys=metadata(crop='{"margin": 1.0}')))
     frame = np.zeros((60, 60), np.uint8)
     frame[20:40, 20:40] = 255
-    answer = Pipeline(FakeDetector([Box(20, 20, 20, 20)]), wide)(frame).faces[0]
-    assert answer.emotion.label == "neutral"  # a ninth of the crop is bright
+    face = Pipeline(FakeDetector([Box(20, 20, 20, 20)]), wide)(frame).faces[0]
+    assert face.emotion.label == "neutral"  # only a ninth of the crop is bright
 
 
-def test_looking_less_often_keeps_the_boxes(classifier: EmotionClassifier) -> None:
+def test_faces_are_reported_between_detections(classifier: EmotionClassifier) -> None:
     detector = FakeDetector([Box(10, 10, 20, 20)])
     pipeline = Pipeline(detector, classifier, detect_every=3)
     assert [len(pipeline(FRAME).faces) for _ in range(7)] == [1] * 7
     assert detector.calls == 3
 
 
-def test_without_tracking_every_face_is_on_its_own(classifier: EmotionClassifier) -> None:
+def test_without_tracking_each_face_has_its_own_id_and_is_not_smoothed(classifier: EmotionClassifier) -> None:
     pipeline = Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier, track=False)
     bright, dark = pipeline(FRAME).faces[0], pipeline(np.zeros_like(FRAME)).faces[0]
     assert (bright.track_id, dark.track_id) == (1, 2)
@@ -63,25 +64,54 @@ def test_without_tracking_every_face_is_on_its_own(classifier: EmotionClassifier
     assert dark.emotion.label == "neutral"
 
 
-@pytest.mark.parametrize("track", [True, False], ids=["tracked", "alone"])
-def test_faces_below_the_threshold_are_unknown_and_keep_their_probabilities(
+@pytest.mark.parametrize("track", [True, False], ids=["tracked", "untracked"])
+def test_label_below_the_threshold_is_unknown_and_keeps_its_probabilities(
     classifier: EmotionClassifier, track: bool
 ) -> None:
     detector = FakeDetector([Box(10, 10, 20, 20)])
     known = Pipeline(detector, classifier, track=track)(FRAME).faces[0]
-    doubted = Pipeline(detector, classifier, track=track, unknown_below=1.0)(FRAME).faces[0]
+    unknown = Pipeline(detector, classifier, track=track, unknown_below=1.0)(FRAME).faces[0]
     assert known.emotion.label == "happy"
-    assert doubted.emotion.label == "unknown"
-    assert doubted.emotion.confidence == known.emotion.confidence
-    assert doubted.emotion.probabilities == known.emotion.probabilities
-    assert doubted.raw == known.raw
+    assert unknown.emotion.label == "unknown"
+    assert unknown.emotion.confidence == known.emotion.confidence
+    assert unknown.emotion.probabilities == known.emotion.probabilities
+    assert unknown.raw == known.raw
 
 
-def test_reset_forgets(classifier: EmotionClassifier) -> None:
+def test_reset_restarts_the_track_ids(classifier: EmotionClassifier) -> None:
     pipeline = Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier)
     pipeline(FRAME)
     pipeline.reset()
     assert pipeline(FRAME).faces[0].track_id == 1
+
+
+def test_reset_loads_no_cascade(
+    classifier: EmotionClassifier, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, original = list[str](), cv2.CascadeClassifier
+
+    class CountingCascade:
+        def __init__(self) -> None:
+            self._cascade = original()
+
+        def load(self, path: str) -> bool:
+            loads.append(Path(path).stem)
+            return self._cascade.load(path)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._cascade, name)
+
+    monkeypatch.setattr(cv2, "CascadeClassifier", CountingCascade)
+    pipeline = Pipeline(HaarDetector(), classifier)
+    before = pipeline(portrait).faces
+    assert sorted(loads) == [
+        "haarcascade_frontalface_alt2",
+        "haarcascade_frontalface_default",
+        "haarcascade_profileface",
+    ]
+    pipeline.reset()
+    assert pipeline(portrait).faces == before
+    assert len(loads) == 3
 
 
 @pytest.mark.parametrize(
@@ -89,12 +119,12 @@ def test_reset_forgets(classifier: EmotionClassifier) -> None:
     [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), None],
     ids=["float", "four-channels", "empty", "none"],
 )
-def test_wrong_frames(classifier: EmotionClassifier, image: Any) -> None:
-    with pytest.raises(UsageError, match="a frame"):
+def test_invalid_frames_are_refused(classifier: EmotionClassifier, image: Any) -> None:
+    with pytest.raises(UsageError, match="invalid frame"):
         Pipeline(FakeDetector([]), classifier)(image)
 
 
-def test_frames_are_not_changed(classifier: EmotionClassifier, portrait: Image) -> None:
+def test_frames_are_not_modified(classifier: EmotionClassifier, portrait: Image) -> None:
     before = portrait.copy()
     Pipeline(FakeDetector([Box(-5, -5, 300, 300)]), classifier)(portrait)
     assert (before == portrait).all()
@@ -103,11 +133,11 @@ def test_frames_are_not_changed(classifier: EmotionClassifier, portrait: Image) 
 @pytest.mark.parametrize(
     "options", [{"detect_every": 0}, {"detect_every": 2, "track": False}], ids=["zero", "no-tracking"]
 )
-def test_options_out_of_bounds(options: dict[str, Any], tiny_model: Path) -> None:
+def test_options_out_of_range(options: dict[str, Any], tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="detect_every"):
         load_pipeline(model=tiny_model, **options)
 
 
-def test_the_bundled_model_reads_a_smile(portrait: Image) -> None:
+def test_bundled_model_recognises_a_smile(portrait: Image) -> None:
     faces = load_pipeline()(portrait).faces
     assert [face.emotion.label for face in faces] == ["happy"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,12 @@ import pytest
 
 from edgeinfer import CapabilityError, HaarDetector, ModelError, ModelNotFoundError, UsageError, YuNetDetector
 from edgeinfer.detection.base import DETECTORS
+from edgeinfer.detection.cascade_files import find_cascade
 from edgeinfer.detection.factory import create_detector
-from edgeinfer.detection.haar import find_cascade
 from edgeinfer.results import Box, Image
 
 FACE = Box(77, 55, 112, 112)
-"""Where the face of the portrait is, by eye."""
+"""Position of the face in the portrait, measured by eye."""
 
 
 @pytest.mark.parametrize("grey", [False, True], ids=["colour", "grey"])
@@ -37,7 +39,7 @@ def test_haar_finds_nothing_in_an_empty_frame() -> None:
         pytest.param({"min_neighbors": 500}, id="neighbors"),
     ],
 )
-def test_options_change_what_is_found(portrait: Image, options: dict[str, int]) -> None:
+def test_haar_options_exclude_the_face(portrait: Image, options: dict[str, int]) -> None:
     assert HaarDetector(**options).detect(portrait) == []  # type: ignore[arg-type]
 
 
@@ -46,61 +48,61 @@ def test_options_change_what_is_found(portrait: Image, options: dict[str, int]) 
     [{"scale_factor": 1.0}, {"min_neighbors": -1}, {"min_size": 0}, {"min_size": 50, "max_size": 40}],
     ids=["scale", "neighbors", "min", "max"],
 )
-def test_options_out_of_bounds(options: dict[str, Any]) -> None:
+def test_haar_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         HaarDetector(**options)
 
 
-def test_a_cascade_by_name_and_by_path() -> None:
+def test_cascade_is_found_by_name_and_by_path() -> None:
     by_name = find_cascade("haarcascade_frontalface_alt2")
     assert by_name == find_cascade("haarcascade_frontalface_alt2.xml")
     assert find_cascade(str(by_name)) == by_name
 
 
-def test_unknown_cascade_names_the_known_ones() -> None:
+def test_error_for_an_unknown_cascade_lists_the_bundled_ones() -> None:
     with pytest.raises(ModelNotFoundError, match="haarcascade_frontalface_default"):
-        HaarDetector("haarcascade_nobody")
+        HaarDetector("haarcascade_unknown")
 
 
 @pytest.mark.parametrize("content", [b"", b"<xml/>", b"\x00" * 100], ids=["empty", "xml", "binary"])
-def test_a_file_that_is_no_cascade(tmp_path: Path, content: bytes) -> None:
+def test_invalid_cascade_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.xml"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"bad\.xml"):
         HaarDetector(path)
 
 
-def test_an_opencv_without_cascades_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_without_cascade_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(CapabilityError, match=r"opencv-python-headless>=4.10,<5"):
         HaarDetector()
 
 
-def test_an_opencv_without_cascade_files_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_opencv_without_cascade_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("cv2.data.haarcascades", str(tmp_path))
     with pytest.raises(CapabilityError, match="without its cascade files"):
         HaarDetector()
 
 
-def test_none_takes_the_frame_as_one_face() -> None:
+def test_detector_none_returns_the_whole_frame() -> None:
     assert create_detector("none").detect(np.zeros((40, 60), np.uint8)) == [Box(0, 0, 60, 40)]
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "says"),
+    ("name", "options", "message"),
     [
-        pytest.param("yunet", {}, "--detector-model", id="yunet-without-model"),
-        pytest.param("haar", {"model": "x.onnx"}, "takes no detector model", id="haar-with-model"),
-        pytest.param("none", {"cascade": "x"}, "takes no cascade", id="none-with-cascade"),
+        pytest.param("yunet", {}, "`detector_model` is required", id="yunet-without-model"),
+        pytest.param("haar", {"model": "x.onnx"}, "`detector_model` does not apply", id="haar-with-model"),
+        pytest.param("none", {"cascade": "x"}, "`cascade` does not apply", id="none-with-cascade"),
         pytest.param("dlib", {}, ", ".join(DETECTORS), id="unknown"),
     ],
 )
-def test_options_that_do_not_fit(name: Any, options: dict[str, str], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_options_that_do_not_apply_to_the_detector(name: Any, options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         create_detector(name, **options)
 
 
-def test_yunet_files(tmp_path: Path, tiny_model: Path) -> None:
+def test_invalid_yunet_files_are_refused(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(ModelNotFoundError):
         YuNetDetector(tmp_path / "none.onnx")
     with pytest.raises(ModelError, match="not a YuNet model"):
@@ -111,3 +113,9 @@ def test_yunet_finds_the_face(yunet: Path, portrait: Image) -> None:
     boxes = YuNetDetector(yunet).detect(portrait)
     assert len(boxes) == 1
     assert boxes[0].iou(FACE) > 0.4
+
+
+def test_base_module_imports_neither_opencv_nor_numpy() -> None:
+    code = "import sys, edgeinfer.detection.base; print(sorted({'cv2', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -14,8 +14,8 @@ FRAME = np.zeros((60, 80, 3), np.uint8)
 BOX = Box(10, 10, 20, 20)
 
 
-class Counting:
-    """Says what it is told to and counts the crops."""
+class CountingClassifier:
+    """Classifier with a settable probability that records the sizes of its batches."""
 
     labels, margin = LABELS, 0.0
 
@@ -29,39 +29,39 @@ class Counting:
 
 @pytest.mark.parametrize(
     ("happy", "fps", "most"), [(1.0, 30, 9), (1.0, 120, 9), (0.55, 30, 17), (1.0, 5, 5)],
-    ids=["sure", "fast", "doubtful", "slow"],
+    ids=["certain", "fast", "uncertain", "slow"],
 )  # fmt: skip
-def test_a_face_is_read_by_time_and_more_often_in_doubt(happy: float, fps: int, most: int) -> None:
-    classifier = Counting(happy)
-    reader = ExpressionCache(classifier)
+def test_face_is_classified_by_time_and_more_often_if_uncertain(happy: float, fps: int, most: int) -> None:
+    classifier = CountingClassifier(happy)
+    cache = ExpressionCache(classifier)
     for n in range(fps):
-        assert len(reader.read(FRAME, [(1, BOX)], n / fps)) == 1
+        assert len(cache.classify(FRAME, [(1, BOX)], n / fps)) == 1
     assert most - 2 <= sum(classifier.batches) <= most
 
 
-def test_a_new_face_is_read_at_once_and_all_that_are_due_together() -> None:
-    classifier = Counting()
-    reader = ExpressionCache(classifier)
-    reader.read(FRAME, [(2, BOX), (1, BOX)], 0.0)
-    faces = reader.read(FRAME, [(1, BOX), (3, BOX), (2, BOX)], 0.03)
+def test_new_face_is_classified_at_once_and_expired_faces_in_one_batch() -> None:
+    classifier = CountingClassifier()
+    cache = ExpressionCache(classifier)
+    cache.classify(FRAME, [(2, BOX), (1, BOX)], 0.0)
+    faces = cache.classify(FRAME, [(1, BOX), (3, BOX), (2, BOX)], 0.03)
     assert [face.track_id for face in faces] == [1, 2, 3]
     assert classifier.batches == [2, 1]
 
 
-def test_a_real_change_shows_within_0_4_s() -> None:
-    classifier = Counting(0.05)
-    reader = ExpressionCache(classifier)
+def test_change_of_expression_is_reported_within_0_4_s() -> None:
+    classifier = CountingClassifier(0.05)
+    cache = ExpressionCache(classifier)
     for n in range(40):
-        reader.read(FRAME, [(1, BOX)], n / 30)
+        cache.classify(FRAME, [(1, BOX)], n / 30)
     classifier.happy = 0.8
-    labels = [reader.read(FRAME, [(1, BOX)], (40 + n) / 30)[0].emotion.label for n in range(12)]
+    labels = [cache.classify(FRAME, [(1, BOX)], (40 + n) / 30)[0].emotion.label for n in range(12)]
     assert labels[-1] == "happy"
 
 
-def test_the_forgotten_are_read_anew() -> None:
-    classifier = Counting(0.0)
-    reader = ExpressionCache(classifier)
-    reader.read(FRAME, [(1, BOX)], 0.0)
-    reader.keep(frozenset())
+def test_discarded_tracks_are_classified_again() -> None:
+    classifier = CountingClassifier(0.0)
+    cache = ExpressionCache(classifier)
+    cache.classify(FRAME, [(1, BOX)], 0.0)
+    cache.keep(frozenset())
     classifier.happy = 1.0
-    assert reader.read(FRAME, [(1, BOX)], 0.01)[0].emotion.probabilities["happy"] == 1.0
+    assert cache.classify(FRAME, [(1, BOX)], 0.01)[0].emotion.probabilities["happy"] == 1.0

@@ -17,16 +17,18 @@ RAMP = np.arange(100, dtype=np.uint8).reshape(10, 10)
         pytest.param((2, 3, 4, 4), -0.25, (2, 2), 43, id="negative-margin"),
         pytest.param((8, 8, 4, 4), 0.0, (4, 4), 88, id="over-the-edge"),
         pytest.param((0, 0, 10, 10), 0.5, (20, 20), 0, id="larger-than-frame"),
-        pytest.param((5, 5, 0, 0), 0.0, (1, 1), 55, id="no-size"),
+        pytest.param((5, 5, 0, 0), 0.0, (1, 1), 55, id="zero-size"),
     ],
 )
-def test_crop(xywh: tuple[int, int, int, int], margin: float, shape: tuple[int, int], corner: int) -> None:
+def test_crop_has_the_margin_and_at_least_one_pixel(
+    xywh: tuple[int, int, int, int], margin: float, shape: tuple[int, int], corner: int
+) -> None:
     crop = crop_face(RAMP, xywh, margin)
     assert crop.shape == shape
     assert crop[0, 0] == corner
 
 
-def test_what_lies_outside_repeats_the_edge() -> None:
+def test_pixels_outside_the_frame_repeat_the_edge() -> None:
     crop = crop_face(RAMP, (-2, 4, 4, 1), 0.0)
     assert crop.tolist() == [[40, 40, 40, 41]]
 
@@ -41,18 +43,18 @@ def test_what_lies_outside_repeats_the_edge() -> None:
         pytest.param(np.full((5, 7, 3), (255, 0, 0), np.uint8), "grey", [29], id="bgr-to-grey"),
     ],
 )
-def test_model_input_colours(crop: Image, colour: str, expected: list[int]) -> None:
-    made = model_input(crop, size_hw=(4, 6), colour=colour)  # type: ignore[arg-type]
-    assert made.shape == (4, 6, len(expected))
-    assert made.dtype == np.uint8
-    assert made[0, 0].tolist() == expected
+def test_model_input_has_the_requested_colour_format(crop: Image, colour: str, expected: list[int]) -> None:
+    converted = model_input(crop, size_hw=(4, 6), colour=colour)  # type: ignore[arg-type]
+    assert converted.shape == (4, 6, len(expected))
+    assert converted.dtype == np.uint8
+    assert converted[0, 0].tolist() == expected
 
 
-def test_a_face_of_the_right_size_is_passed_on_unchanged() -> None:
+def test_crop_of_the_right_size_is_unchanged() -> None:
     crop = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     assert (model_input(crop, size_hw=(48, 48), colour="grey")[:, :, 0] == crop).all()
 
 
-def test_shrinking_averages_areas() -> None:
-    checkers = np.kron([[0, 200], [200, 0]], np.ones((1, 1))).astype(np.uint8)
-    assert model_input(np.tile(checkers, (8, 8)), size_hw=(8, 8), colour="grey").max() == 100
+def test_reduction_averages_areas() -> None:
+    checkerboard = np.kron([[0, 200], [200, 0]], np.ones((1, 1))).astype(np.uint8)
+    assert model_input(np.tile(checkerboard, (8, 8)), size_hw=(8, 8), colour="grey").max() == 100

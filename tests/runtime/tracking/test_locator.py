@@ -6,12 +6,13 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from edgeinfer import Box, HaarDetector
+from edgeinfer import Box, HaarDetector, WholeFrameDetector
 from edgeinfer.results import Image
 from edgeinfer.tracking.locator import FaceLocator
 from tools.world import Move, World, darker, texture
 
-Seen = list[tuple[float, dict[str, Box], list[tuple[int, Box]]]]
+Located = list[tuple[float, dict[str, Box], list[tuple[int, Box]]]]
+"""Time, true boxes by name, and located track ids and boxes of each frame."""
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +20,15 @@ def haar() -> HaarDetector:
     return HaarDetector()
 
 
-def watch(watcher: FaceLocator, frames: Iterable[tuple[float, Image, dict[str, Box]]]) -> Seen:
-    return [(now_s, truth, watcher.find(image, now_s)[0]) for now_s, image, truth in frames]
+def locate_all(locator: FaceLocator, frames: Iterable[tuple[float, Image, dict[str, Box]]]) -> Located:
+    return [(now_s, truth, locator.locate(image, now_s)[0]) for now_s, image, truth in frames]
 
 
-def ids(seen: Seen, name: str) -> list[int | None]:
-    """Who the watcher took a face for, frame by frame; None where it saw nobody."""
+def ids(located: Located, name: str) -> list[int | None]:
+    """Return the track id of a face in each frame in which it is visible; None if it was not found."""
     return [
-        next((number for number, box in found if box.iou(truth[name]) >= 0.3), None)
-        for _, truth, found in seen
+        next((track_id for track_id, box in found if box.iou(truth[name]) >= 0.3), None)
+        for _, truth, found in located
         if name in truth
     ]
 
@@ -37,43 +38,43 @@ def sway(x: float, y: float, side: float) -> Move:
 
 
 @pytest.mark.parametrize("fps", [8.0, 30.0, 60.0])
-def test_a_face_in_view_is_followed_under_one_number(haar: HaarDetector, portrait: Image, fps: float) -> None:
+def test_visible_face_keeps_one_track_id(haar: HaarDetector, portrait: Image, fps: float) -> None:
     world = World({"a": (portrait, sway(200, 130, 80))}, texture(1))
-    seen = watch(FaceLocator(haar), world.play(3, fps=fps))
-    assert set(ids(seen, "a")) == {1}
-    assert all(len(found) == 1 for _, _, found in seen)
+    located = locate_all(FaceLocator(haar), world.play(3, fps=fps))
+    assert set(ids(located, "a")) == {1}
+    assert all(len(found) == 1 for _, _, found in located)
 
 
-def test_faces_are_followed_over_the_edge_of_the_frame(haar: HaarDetector, portrait: Image) -> None:
+def test_face_is_tracked_beyond_the_edge_of_the_frame(haar: HaarDetector, portrait: Image) -> None:
     world = World({"a": (portrait, lambda s: (100 - 60 * s, 130, 90))}, texture(1))
-    seen = watch(FaceLocator(haar), world.play(1.4))
-    assert set(ids(seen, "a")) == {1}
-    assert all(box.x >= 0 for _, _, found in seen for _, box in found)
+    located = locate_all(FaceLocator(haar), world.play(1.4))
+    assert set(ids(located, "a")) == {1}
+    assert all(box.x >= 0 for _, _, found in located for _, box in found)
 
 
-def test_a_new_face_is_found_within_half_a_second(haar: HaarDetector, portrait: Image) -> None:
+def test_new_face_is_found_within_half_a_second(haar: HaarDetector, portrait: Image) -> None:
     world = World(
         {"a": (portrait, sway(120, 130, 70)), "b": (portrait, lambda s: (360, 140, 64) if s >= 1.1 else None)},
         texture(2),
     )
-    found = ids(watch(FaceLocator(haar), world.play(2.5)), "b")
-    waited = next(n for n, number in enumerate(found) if number is not None)
-    assert waited / 30 <= 0.5
-    assert len(set(found[waited:])) == 1
+    found = ids(locate_all(FaceLocator(haar), world.play(2.5)), "b")
+    first = next(n for n, number in enumerate(found) if number is not None)
+    assert first / 30 <= 0.5
+    assert len(set(found[first:])) == 1
 
 
-def test_after_a_cut_old_boxes_are_gone_and_new_faces_have_new_numbers(haar: HaarDetector, portrait: Image) -> None:
+def test_cut_discards_old_boxes_and_assigns_new_track_ids(haar: HaarDetector, portrait: Image) -> None:
     before = World({"a": (portrait, lambda s: (120, 130, 80))}, texture(3))
     after = World({"b": (darker(portrait), lambda s: (350, 140, 90))}, texture(4, level=150))
-    watcher = FaceLocator(haar)
-    watch(watcher, before.play(1))
-    seen = watch(watcher, after.play(1, start_s=1.0))
+    locator = FaceLocator(haar)
+    locate_all(locator, before.play(1))
+    located = locate_all(locator, after.play(1, start_s=1.0))
     old = Box(80, 90, 80, 80)
-    assert not [box for _, _, found in seen[3:] for _, box in found if box.iou(old) > 0]
-    assert set(ids(seen, "b")[15:]) == {2}
+    assert not [box for _, _, found in located[3:] for _, box in found if box.iou(old) > 0]
+    assert set(ids(located, "b")[15:]) == {2}
 
 
-def test_two_faces_that_pass_keep_their_numbers(haar: HaarDetector, portrait: Image) -> None:
+def test_two_faces_that_cross_keep_their_track_ids(haar: HaarDetector, portrait: Image) -> None:
     world = World(
         {
             "a": (portrait, lambda s: (70 + 110 * s, 130, 80)),
@@ -81,39 +82,41 @@ def test_two_faces_that_pass_keep_their_numbers(haar: HaarDetector, portrait: Im
         },
         texture(5),
     )
-    seen = watch(FaceLocator(haar), world.play(3.1))
+    located = locate_all(FaceLocator(haar), world.play(3.1))
     for name in ("a", "b"):
-        numbers = ids(seen, name)
-        assert numbers[0] is not None
-        assert numbers[0] == numbers[-1]
-    assert ids(seen, "a")[0] != ids(seen, "b")[0]
+        track_ids = ids(located, name)
+        assert track_ids[0] is not None
+        assert track_ids[0] == track_ids[-1]
+    assert ids(located, "a")[0] != ids(located, "b")[0]
 
 
 @pytest.mark.parametrize("hidden_s", [0.3, 0.9])
-def test_a_face_hidden_for_less_than_a_second_comes_back(haar: HaarDetector, portrait: Image, hidden_s: float) -> None:
+def test_face_hidden_for_less_than_a_second_keeps_its_track_id(
+    haar: HaarDetector, portrait: Image, hidden_s: float
+) -> None:
     def move(s: float) -> tuple[float, float, float] | None:
         return None if 1.0 <= s < 1.0 + hidden_s else (200 + 20 * s, 130, 80)
 
-    seen = watch(FaceLocator(haar), World({"a": (portrait, move)}, texture(6)).play(3))
-    assert not [found for _, truth, found in seen[35 : 30 + round(30 * hidden_s)] if found and not truth]
-    assert [n for n in ids(seen, "a")[-20:] if n != 1] == []
+    located = locate_all(FaceLocator(haar), World({"a": (portrait, move)}, texture(6)).play(3))
+    assert not [found for _, truth, found in located[35 : 30 + round(30 * hidden_s)] if found and not truth]
+    assert [n for n in ids(located, "a")[-20:] if n != 1] == []
 
 
-def test_a_step_back_in_time_forgets(haar: HaarDetector, portrait: Image) -> None:
-    world, watcher = World({"a": (portrait, lambda s: (200, 130, 80))}, texture(7)), FaceLocator(haar)
-    watch(watcher, world.play(0.3, start_s=5.0))
-    assert {number for _, _, found in watch(watcher, world.play(0.3)) for number, _ in found} == {2}
+def test_step_back_in_time_discards_tracks(haar: HaarDetector, portrait: Image) -> None:
+    world, locator = World({"a": (portrait, lambda s: (200, 130, 80))}, texture(7)), FaceLocator(haar)
+    locate_all(locator, world.play(0.3, start_s=5.0))
+    assert {track_id for _, _, found in locate_all(locator, world.play(0.3)) for track_id, _ in found} == {2}
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (3, 50), (30, 21), (100, 40)])
-def test_frames_too_small_for_a_face_are_no_error(haar: HaarDetector, size_hw: tuple[int, int]) -> None:
-    watcher, random = FaceLocator(haar), np.random.default_rng(0)
+def test_frames_too_small_for_a_face_have_no_faces(haar: HaarDetector, size_hw: tuple[int, int]) -> None:
+    locator, random = FaceLocator(haar), np.random.default_rng(0)
     for n in range(60):
-        assert watcher.find(random.integers(0, 255, (*size_hw, 3), dtype=np.uint8), n / 30)[0] == []
+        assert locator.locate(random.integers(0, 255, (*size_hw, 3), dtype=np.uint8), n / 30)[0] == []
 
 
-class Oracle:
-    """A third party's detector: it knows the truth and counts how often it is asked."""
+class TruthDetector:
+    """Detector without a search of its own that returns the true boxes and counts its calls."""
 
     def __init__(self) -> None:
         self.truth: list[Box] = []
@@ -125,28 +128,44 @@ class Oracle:
 
 
 @pytest.mark.parametrize("fps", [30.0, 90.0])
-def test_any_detector_is_asked_by_time_and_followed_in_between(portrait: Image, fps: float) -> None:
-    oracle = Oracle()
-    watcher = FaceLocator(oracle)
+def test_custom_detector_runs_periodically_with_tracking_in_between(portrait: Image, fps: float) -> None:
+    detector = TruthDetector()
+    locator = FaceLocator(detector)
     world = World({"a": (portrait, sway(200, 130, 80))}, texture(8))
     for now_s, image, truth in world.play(2, fps=fps):
-        oracle.truth = list(truth.values())
-        found = watcher.find(image, now_s)[0]
-        assert [number for number, _ in found] == [1]
+        detector.truth = list(truth.values())
+        found = locator.locate(image, now_s)[0]
+        assert [track_id for track_id, _ in found] == [1]
         assert found[0][1].iou(truth["a"]) > 0.6
-    assert oracle.calls <= 14
+    assert detector.calls <= 14
 
 
 @pytest.mark.parametrize(("every", "calls"), [(1, 9), (4, 3)])
-def test_every_nth_frame_is_searched_and_believed(portrait: Image, every: int, calls: int) -> None:
-    oracle = Oracle()
-    watcher = FaceLocator(oracle, every)
+def test_detector_runs_on_every_nth_frame_and_its_result_replaces_tracks(
+    portrait: Image, every: int, calls: int
+) -> None:
+    detector = TruthDetector()
+    locator = FaceLocator(detector, every)
     frame = np.ascontiguousarray(portrait)
-    oracle.truth = [Box(77, 55, 112, 112)]
+    detector.truth = [Box(77, 55, 112, 112)]
     for n in range(9):
         if n == 8:
-            oracle.truth = []
-        found = watcher.find(frame, n / 30)[0]
-        assert [number for number, _ in found] == ([] if n == 8 else [1])
+            detector.truth = []
+        found = locator.locate(frame, n / 30)[0]
+        assert [track_id for track_id, _ in found] == ([] if n == 8 else [1])
         assert all(box.iou(Box(77, 55, 112, 112)) > 0.97 for _, box in found)
-    assert oracle.calls == calls
+    assert detector.calls == calls
+
+
+def test_reset_restarts_the_track_ids(haar: HaarDetector, portrait: Image) -> None:
+    locator = FaceLocator(haar)
+    for _ in range(2):
+        assert [track_id for track_id, _ in locator.locate(portrait, 0.0)[0]] == [1]
+        locator.reset()
+        assert locator.track_ids == frozenset()
+
+
+def test_whole_frame_detector_runs_on_every_frame(portrait: Image) -> None:
+    locator = FaceLocator(WholeFrameDetector(), 4)
+    for n, image in enumerate([portrait, np.zeros_like(portrait), portrait]):
+        assert [box for _, box in locator.locate(image, n / 30)[0]] == [Box(0, 0, 256, 256)]

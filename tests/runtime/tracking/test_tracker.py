@@ -18,39 +18,52 @@ def scene(portrait: Image) -> Pyramid:
 
 @pytest.fixture
 def tracker(scene: Pyramid) -> Tracker:
-    """It has seen one face."""
-    tracker = Tracker(most_patience_s=2.5)
-    tracker.add(FACE, scene, 0.0, patience_s=1.0)
+    """Tracker with one track, at `FACE`."""
+    tracker = Tracker(max_age_s=2.5)
+    tracker.add(FACE, scene, 0.0, max_age_s=1.0)
     return tracker
 
 
 @pytest.mark.parametrize(
-    ("place", "known"),
+    ("place", "tracked"),
     [
-        pytest.param(FACE.moved(4, -3, 1.2), True, id="the-same"),
-        pytest.param(Place(225, 120, 35, 35), True, id="an-eye"),
-        pytest.param(Place(236, 124, 38, 38), True, id="half-beside-its-cheek"),
-        pytest.param(Place(260, 130, 60, 60), False, id="a-neighbour"),
-        pytest.param(Place(400, 130, 80, 80), False, id="far-away"),
+        pytest.param(FACE.moved(4, -3, 1.2), True, id="same-face"),
+        pytest.param(Place(225, 120, 35, 35), True, id="eye"),
+        pytest.param(Place(236, 124, 38, 38), True, id="partly-beside-the-cheek"),
+        pytest.param(Place(260, 130, 60, 60), False, id="adjacent-face"),
+        pytest.param(Place(400, 130, 80, 80), False, id="distant-face"),
     ],
 )
-def test_part_of_a_face_is_no_other_one(tracker: Tracker, place: Place, known: bool) -> None:
-    assert tracker.knows(place) is known
+def test_part_of_a_tracked_face_is_not_a_new_face(tracker: Tracker, place: Place, tracked: bool) -> None:
+    assert tracker.is_tracked(place) is tracked
 
 
-def test_a_hidden_face_takes_nothing_that_does_not_look_like_it(tracker: Tracker, scene: Pyramid) -> None:
+def test_hidden_track_rejects_detections_of_other_appearance(tracker: Tracker, scene: Pyramid) -> None:
     (track,) = tracker.tracks
-    track.visible, track.crowded = False, True
-    stranger = Place(140, 130, 80, 80)  # the texture beside it
-    assert tracker.match([stranger], scene, 0.1, weight=1.0) == [stranger]
+    track.visible, track.near_other = False, True
+    background = Place(140, 130, 80, 80)
+    assert tracker.match([background], scene, 0.1, weight=1.0) == [background]
     assert not track.visible
     assert tracker.match([FACE], scene, 0.2, weight=1.0) == []
     assert track.visible
 
 
-def test_a_face_keeps_its_way_where_it_is_found_as_expected(tracker: Tracker, scene: Pyramid) -> None:
+def test_recovered_track_keeps_its_velocity_if_it_moved_as_predicted(tracker: Tracker, scene: Pyramid) -> None:
     (track,) = tracker.tracks
     for place, velocity in ((FACE.moved(-4, 2), (120.0, 0.0)), (FACE.moved(-100, 0), (0.0, 0.0))):
         track.visible, track.velocity, track.place = False, (120.0, 0.0), place
-        assert tracker.confirm(track, FACE, scene, 0.1)
+        assert tracker.assign(track, FACE, scene, 0.1)
         assert track.velocity == velocity
+
+
+def test_track_is_stable_while_visible_and_recently_detected_several_times(tracker: Tracker, scene: Pyramid) -> None:
+    (track,) = tracker.tracks
+    assert track.is_stable(0.2)
+    assert not track.is_stable(0.3)
+    track.max_age_s = 0.5
+    assert not track.is_stable(0.2)
+    track.max_age_s, track.visible = 1.0, False
+    assert not track.is_stable(0.2)
+    assert not track.occluded
+    track.near_other = True
+    assert track.occluded
