@@ -1,4 +1,4 @@
-"""Work that another thread does, so that the run never waits for it."""
+"""A bounded queue whose items a background thread delivers, so that the run never waits for a slow receiver."""
 
 from __future__ import annotations
 
@@ -11,58 +11,67 @@ Item = TypeVar("Item")
 
 
 class BackgroundQueue(Generic[Item]):
-    """Hands items to a thread of its own; where too many wait, the oldest go.
+    """Bounded queue with one consumer thread; when it is full, the oldest item is dropped.
 
     Attributes:
-        closing: set while the rest is delivered at the end.
+        closing: set once `close` was called; the remaining items are still delivered.
     """
 
     def __init__(
-        self, deliver: Callable[[Item], None], *, name: str, most: int, dropped: Callable[[], None] = lambda: None
+        self,
+        deliver: Callable[[Item], None],
+        *,
+        name: str,
+        capacity: int,
+        on_drop: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start without a thread.
+        """Initialize the queue without starting its thread.
 
         Args:
-            deliver: called with each item in the other thread; it raises nothing.
-            name: of the thread.
-            most: items that may wait.
-            dropped: called for each item that had to go.
+            deliver: called with each item in the background thread; must not raise.
+            name: name of the thread.
+            capacity: maximum number of queued items.
+            on_drop: called once for each dropped item, in the thread that calls `put`.
         """
-        self._deliver, self._most, self._dropped = deliver, most, dropped
-        self._waiting: deque[Item] = deque()
+        self._deliver, self._capacity, self._on_drop = deliver, capacity, on_drop
+        self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self.closing = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start the thread that delivers items."""
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Leave an item; returns at once."""
+        """Append an item without blocking."""
         with self._changed:
-            self._waiting.append(item)
-            late = len(self._waiting) > self._most
-            if late:
-                self._waiting.popleft()
+            self._items.append(item)
+            overflow = len(self._items) > self._capacity
+            if overflow:
+                self._items.popleft()
             self._changed.notify()
-        if late:
-            self._dropped()
+        if overflow:
+            self._on_drop()
 
-    def close(self, within_s: float) -> int:
-        """Give what waits a little time; gives the number of items that still wait then."""
+    def close(self, timeout_s: float) -> int:
+        """Stop the thread after the remaining items and return the number still queued at the timeout.
+
+        Args:
+            timeout_s: maximum time to wait, in seconds.
+        """
         with self._changed:
             self.closing.set()
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join(within_s)
-        return len(self._waiting)
+            self._thread.join(timeout_s)
+        return len(self._items)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self.closing.is_set())
-                if not self._waiting:
+                self._changed.wait_for(lambda: self._items or self.closing.is_set())
+                if not self._items:
                     return
-                item = self._waiting.popleft()
+                item = self._items.popleft()
             self._deliver(item)

@@ -1,4 +1,4 @@
-"""What happens among the faces of a run: one appeared, changed its expression, left."""
+"""Events of tracked faces: a face appeared, changed its expression, or left."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from edgeinfer.results import Face, Result
 
 EventKind = Literal["appeared", "changed", "left"]
 LEFT_AFTER_S = 1.0
-"""A face that is hidden for less keeps its number, so it has not left."""
+"""Default time out of view after which a face has left, in seconds; a track survives shorter occlusions."""
 HOLD_S = 0.3
-"""How long a changed label must last before other programs are told."""
+"""Time for which a new label must last before a run reports the change, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to one face.
+    """A change in the state of one tracked face.
 
     Attributes:
-        kind: "appeared", "changed" (its label), or "left".
-        track_id: of the face.
-        timestamp_s: when, in seconds on the clock of the frames; for "left" the last time that it was seen.
-        label: that it shows from then on; for "left" the last one.
+        kind: "appeared", "changed" (its label) or "left".
+        track_id: track id of the face.
+        timestamp_s: time of the event in seconds, on the clock of the frames; for "left" the time of the last sighting.
+        label: expression label from this event on; for "left" the last label.
         confidence: probability of `label`, 0..1.
-        previous: the label before a change, else None.
-        present_s: how long it had been in view, in seconds.
+        previous: label before a change, None for the other kinds.
+        present_s: seconds since the face appeared.
+
+    Example:
+        >>> from edgeinfer import Event
+        >>> event = Event("changed", track_id=1, timestamp_s=4.2, label="happy", confidence=0.93, previous="neutral",
+        ...               present_s=1.5)
+        >>> f"{event.previous} -> {event.label}"
+        'neutral -> happy'
     """
 
     kind: EventKind
@@ -42,72 +49,121 @@ class Event:
 
 @dataclass(slots=True)
 class _Visit:
+    """Time in view of one face.
+
+    Attributes:
+        face: the face in the latest frame that shows it.
+        reported_label: label of the latest event.
+        began_s: time of the first sighting, in seconds.
+        last_seen_s: time of the latest sighting, in seconds.
+        label_since_s: time since which the current label has been unchanged, in seconds.
+    """
+
     face: Face
-    told: str
+    reported_label: str
     began_s: float
-    seen_s: float
-    turned_s: float
+    last_seen_s: float
+    label_since_s: float
 
 
 class EventDetector:
-    """Turns results into events, one result at a time."""
+    """Detector of events in a sequence of results, one result at a time.
+
+    Example:
+        >>> from edgeinfer import Box, Emotion, EventDetector, Face, Result
+        >>> happy = Emotion("happy", 0.9, {"neutral": 0.1, "happy": 0.9})
+        >>> face = Face(track_id=1, box=Box(0, 0, 80, 80), emotion=happy, raw=happy)
+        >>> detector = EventDetector(left_after_s=1.0)
+        >>> [(event.kind, event.label) for event in detector.update(Result((face,), timestamp_s=0.0))]
+        [('appeared', 'happy')]
+        >>> detector.update(Result((), timestamp_s=0.5))
+        []
+        >>> [(event.kind, event.timestamp_s) for event in detector.update(Result((), timestamp_s=2.0))]
+        [('left', 0.0)]
+    """
 
     def __init__(self, *, hold_s: float = 0.0, left_after_s: float = LEFT_AFTER_S) -> None:
-        """Start without any face.
+        """Initialize a detector without faces.
 
         Args:
-            hold_s: how long another label must last before the change is told, in seconds, 0 or more.
-            left_after_s: how long a face must be out of view before it has left, in seconds, 0 or more.
+            hold_s: time for which a new label must last before the change is reported, in seconds, 0 or more.
+            left_after_s: time out of view after which a face has left, in seconds, 0 or more.
 
         Raises:
-            UsageError: a time is below 0.
+            UsageError: A time is negative.
         """
         if hold_s < 0 or left_after_s < 0:
-            raise UsageError("the times of events are 0 seconds or more")
+            raise UsageError(
+                f"invalid event times: hold_s is {hold_s:g} and left_after_s is {left_after_s:g}, expected 0 or more"
+            )
         self._hold_s, self._left_after_s = hold_s, left_after_s
         self._visits: dict[int, _Visit] = {}
 
     def update(self, result: Result) -> list[Event]:
-        """What happened up to this frame, in the order in which it did."""
+        """Return the events since the previous result.
+
+        Args:
+            result: the next result of a tracking pipeline; `timestamp_s` must not decrease.
+
+        Returns:
+            The "left" events, earliest last sighting first, then "appeared" and "changed" in the order of
+            `result.faces`; often empty.
+        """
         now_s = result.timestamp_s
-        happened = self._leave(now_s - self._left_after_s)
+        found = self._remove_unseen(now_s - self._left_after_s)
         for face in result.faces:
             visit = self._visits.get(face.track_id)
             label = face.emotion.label
             if visit is None:
                 self._visits[face.track_id] = visit = _Visit(face, label, now_s, now_s, now_s)
-                happened.append(_event("appeared", visit, now_s, None))
+                found.append(_event("appeared", visit, now_s, None))
                 continue
             if label != visit.face.emotion.label:
-                visit.turned_s = now_s
-            visit.face, visit.seen_s = face, now_s
-            if label != visit.told and now_s - visit.turned_s >= self._hold_s:
-                before, visit.told = visit.told, label
-                happened.append(_event("changed", visit, now_s, before))
-        return happened
+                visit.label_since_s = now_s
+            visit.face, visit.last_seen_s = face, now_s
+            if label != visit.reported_label and now_s - visit.label_since_s >= self._hold_s:
+                previous, visit.reported_label = visit.reported_label, label
+                found.append(_event("changed", visit, now_s, previous))
+        return found
 
     def close(self) -> list[Event]:
-        """Everyone who is still there leaves."""
-        return self._leave(float("inf"))
+        """Remove all faces and return their "left" events.
 
-    def _leave(self, until_s: float) -> list[Event]:
-        """Those leave who were last seen before a time, the first one first."""
-        gone = sorted((visit for visit in self._visits.values() if visit.seen_s < until_s), key=lambda v: v.seen_s)
+        Returns:
+            One event per face still in view, earliest last sighting first.
+        """
+        return self._remove_unseen(float("inf"))
+
+    def _remove_unseen(self, since_s: float) -> list[Event]:
+        """Remove faces last seen before a time and return their "left" events, earliest first."""
+        gone = sorted((v for v in self._visits.values() if v.last_seen_s < since_s), key=lambda v: v.last_seen_s)
         for visit in gone:
             del self._visits[visit.face.track_id]
-        return [_event("left", visit, visit.seen_s, None) for visit in gone]
+        return [_event("left", visit, visit.last_seen_s, None) for visit in gone]
 
 
 def events(results: Iterable[Result], *, hold_s: float = 0.0, left_after_s: float = LEFT_AFTER_S) -> Iterator[Event]:
-    """What happens in a row of results; at their end everyone leaves.
+    """Yield the events of a sequence of results; after the last result every remaining face leaves.
 
     Args:
-        results: of a pipeline that tracks, in order of time.
-        hold_s: how long another label must last before the change is told, in seconds.
-        left_after_s: how long a face must be out of view before it has left, in seconds.
+        results: results of a tracking pipeline in chronological order.
+        hold_s: time for which a new label must last before the change is reported, in seconds, 0 or more.
+        left_after_s: time out of view after which a face has left, in seconds, 0 or more.
+
+    Yields:
+        Events in chronological order of detection.
 
     Raises:
-        UsageError: a time is below 0.
+        UsageError: A time is negative.
+
+    Example:
+        >>> from edgeinfer import Box, Emotion, Face, Result, events
+        >>> def result(label: str, timestamp_s: float) -> Result:
+        ...     emotion = Emotion(label, 0.9, {label: 0.9})
+        ...     return Result((Face(1, Box(0, 0, 80, 80), emotion=emotion, raw=emotion),), timestamp_s)
+        >>> results = [result("neutral", 0.0), result("neutral", 0.5), result("happy", 1.0)]
+        >>> [(event.kind, event.label, event.timestamp_s) for event in events(results)]
+        [('appeared', 'neutral', 0.0), ('changed', 'happy', 1.0), ('left', 'happy', 1.0)]
     """
     detector = EventDetector(hold_s=hold_s, left_after_s=left_after_s)
     for result in results:
@@ -115,22 +171,22 @@ def events(results: Iterable[Result], *, hold_s: float = 0.0, left_after_s: floa
     yield from detector.close()
 
 
-def message(event: Event, source: str) -> dict[str, Any]:
-    """An event as other programs are told of it: a JSON object.
+def event_payload(event: Event, source: str) -> dict[str, Any]:
+    """Return an event that was just detected as a JSON object for webhooks and MQTT.
 
     Args:
-        event: what happened just now.
-        source: name of what the run reads.
+        event: the event.
+        source: name of the run's source.
 
     Returns:
-        "type" (the kind), "source", "at" (UTC, ISO 8601), and the event's other attributes under their names.
+        "type" (the kind), "source", "at" (current UTC time, ISO 8601), and the event's other attributes by name.
     """
-    told = {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(event).items()}
+    values = {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(event).items()}
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"type": told.pop("kind"), "source": source, "at": at, **told}
+    return {"type": values.pop("kind"), "source": source, "at": at, **values}
 
 
 def _event(kind: EventKind, visit: _Visit, at_s: float, previous: str | None) -> Event:
-    shown = visit.face.emotion
-    confidence = shown.probabilities.get(visit.told, shown.confidence)
-    return Event(kind, visit.face.track_id, at_s, visit.told, confidence, previous, at_s - visit.began_s)
+    label, emotion = visit.reported_label, visit.face.emotion
+    confidence = emotion.probabilities.get(label, emotion.confidence)
+    return Event(kind, visit.face.track_id, at_s, label, confidence, previous, at_s - visit.began_s)

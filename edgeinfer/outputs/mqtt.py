@@ -1,4 +1,4 @@
-"""State and events published to an MQTT broker, for other programs; Home Assistant makes a device of them."""
+"""State, expressions and events published to an MQTT broker, with device discovery for Home Assistant."""
 
 from __future__ import annotations
 
@@ -6,126 +6,152 @@ import json
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from edgeinfer.outputs.events import HOLD_S, Event, EventDetector, EventKind, message
+from edgeinfer.outputs.events import Event, EventKind, event_payload
 from edgeinfer.outputs.mqtt_link import BrokerAddress, MqttLink
+from edgeinfer.outputs.rate import RateMeter
 from edgeinfer.outputs.schema import rounded
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import UNKNOWN, Face, Frame, Result, SourceState, State
 
-NONE = "none"
-"""The expression where nobody is."""
-EVERY_S = 1.0
-"""Least time between two messages about the state, or about the same face."""
-RATE_OVER_S = 5.0
-"""What frames a second are measured over."""
+NO_EXPRESSION = "none"
+"""Published expression when no face is in view."""
+MIN_INTERVAL_S = 1.0
+"""Minimum time between two messages about the state, or about the same face, in seconds."""
+RATE_WINDOW_S = 5.0
+"""Window of the published frame rate, in seconds."""
 HA_STATUS = "homeassistant/status"
+"""Topic on which Home Assistant announces its start."""
 
 
 @dataclass(slots=True)
 class _Track:
+    """Published state of one track.
+
+    Attributes:
+        face: the face in the latest frame that shows it.
+        began_s: time of the first sighting, in seconds on the clock of the frames.
+        seen_s: time of the latest sighting, in seconds on the clock of the frames.
+        published_label: label of the latest message, None before the first.
+        published_s: time of the latest message, in seconds of `time.monotonic()`.
+    """
+
     face: Face
     began_s: float
     seen_s: float
-    told: str | None = None
-    told_s: float = -math.inf
+    published_label: str | None = None
+    published_s: float = -math.inf
 
 
 class MqttSink(AbstractContextManager["MqttSink"]):
-    """Publishes how things are, each face's expression, and events; docs/mqtt.md describes the topics."""
+    """Sink that publishes the run's state, each face's expression, and events; docs/mqtt.md describes the topics.
+
+    The run only stores values and queues events; the connection's thread publishes them.
+    """
 
     def __init__(self, url: str, *, home_assistant: bool = False) -> None:
-        """Connect to nobody yet.
+        """Initialize the sink without connecting.
 
         Args:
-            url: mqtt://[name:password@]host[:1883][/base/topic], or mqtts:// for TLS; the topic is
-                edgeinfer/<name of this machine> unless given.
-            home_assistant: also publish what Home Assistant needs to make a device of it.
+            url: mqtt://[name:password@]host[:1883][/base/topic], or mqtts:// for TLS; the default topic is
+                edgeinfer/<host name>.
+            home_assistant: publish a discovery message, from which Home Assistant creates a device.
 
         Raises:
-            UsageError: it is no such URL.
+            UsageError: The URL is invalid.
             CapabilityError: paho-mqtt is not installed.
         """
         self._address, self._home_assistant = BrokerAddress.parse(url), home_assistant
-        listen = {HA_STATUS: self._hear_status} if home_assistant else {}
-        self._link = MqttLink(self._address, tell=self._tell, listen=listen)
-        self._events, self._header = EventDetector(hold_s=HOLD_S), RunHeader("", None, (), "", "", {})
-        # What both threads use.
+        subscriptions = {HA_STATUS: self._on_home_assistant_status} if home_assistant else {}
+        self._link = MqttLink(self._address, on_tick=self._publish_changes, subscriptions=subscriptions)
+        self._header = RunHeader("", None, (), "", "", {})
+        self._rate = RateMeter(RATE_WINDOW_S)
+        # Shared by the run and the connection's thread; guarded by the lock.
         self._lock = threading.Lock()
         self._source_state: State = "live"
         self._faces: tuple[Face, ...] = ()
         self._tracks: dict[int, _Track] = {}
-        self._frames, self._ending = 0, False
-        # What the thread of the connection has said.
-        self._counts = deque([(time.monotonic(), 0)])
+        self._closing = False
+        # Used by the connection's thread only.
         self._state: dict[str, Any] | None = None
-        self._state_s, self._introduced = -math.inf, False
+        self._state_s, self._discovery_sent = -math.inf, False
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Begin to connect."""
+        """Connect in the background.
+
+        The connection is not opened on entry, because the first messages describe the source and the model.
+        """
         self._header = header
         self._link.start()
 
-    def write(self, frame: Frame, result: Result) -> None:
-        """Take note of one frame; another thread tells of it."""
-        happened = self._events.update(result)
+    def handle_events(self, events: Sequence[Event], frame: Frame | None, result: Result | None) -> None:
+        """Queue events for publication and discard the tracks of faces that left."""
         with self._lock:
-            for event in happened:
+            for event in events:
                 if event.kind == "left":
                     self._tracks.pop(event.track_id, None)
-            self._faces, self._frames = result.faces, self._frames + 1
+            # The connection's thread looks up the track of each current face.
+            self._faces = tuple(face for face in self._faces if face.track_id in self._tracks)
+        for event in events:
+            self._link.enqueue(f"{self._address.base}/events", _json(event_payload(event, self._header.source)))
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Store the faces of a frame for publication."""
+        self._rate.add()
+        with self._lock:
+            self._faces = result.faces
             for face in result.faces:
                 track = self._tracks.setdefault(face.track_id, _Track(face, result.timestamp_s, result.timestamp_s))
                 track.face, track.seen_s = face, result.timestamp_s
-        self._post(happened)
 
     def source_state(self, state: SourceState) -> None:
-        """Take note of how a live source fares; while it gives no frames, nobody is seen."""
+        """Store the source's state; no face is in view unless the source is live."""
         with self._lock:
             self._source_state = state.state
             if state.state != "live":
                 self._faces = ()
 
     def __exit__(self, *_: object) -> None:
-        """Everyone leaves; what is unsent gets a little time."""
+        """Publish the final state and the remaining events, then disconnect; wait a few seconds at most."""
         with self._lock:
-            self._faces, self._ending = (), True
-        self._post(self._events.close())
+            self._faces, self._closing = (), True
         self._link.close()
 
-    def _post(self, happened: Iterable[Event]) -> None:
-        for event in happened:
-            self._link.post(f"{self._address.base}/events", _json(message(event, self._header.source)))
-
-    def _tell(self, fresh: bool) -> None:
-        """Publish what has changed; on a fresh connection everything that is retained."""
+    def _publish_changes(self, first: bool) -> None:
+        """Publish what has changed; everything if this is the first call on a connection."""
         now_s = time.monotonic()
-        if fresh:
-            self._state, self._introduced = None, False
-        if self._home_assistant and not self._introduced:
-            device = _json(device_of(self._address, self._header))
-            self._link.publish(f"homeassistant/device/{self._address.id}/config", device, retain=True)
-            self._introduced = True
-        state = self._state_at(now_s)
-        due = self._ending or now_s - self._state_s >= EVERY_S
-        if self._state is None or (due and _matters(self._state, state)):
+        if first:
+            self._state, self._discovery_sent = None, False
+        if self._home_assistant and not self._discovery_sent:
+            device = _json(device_discovery(self._address, self._header))
+            self._link.publish(f"homeassistant/device/{self._address.client_id}/config", device, retain=True)
+            self._discovery_sent = True
+        state = self._current_state()
+        due = self._closing or now_s - self._state_s >= MIN_INTERVAL_S
+        if self._state is None or (due and _is_significant(self._state, state)):
             self._state, self._state_s = state, now_s
             self._link.publish(f"{self._address.base}/state", _json(state), retain=True)
-        with self._lock:
-            shown = [self._tracks[face.track_id] for face in self._faces]
-            changed = [t for t in shown if t.told != t.face.emotion.label and now_s - t.told_s >= EVERY_S]
-            for track in changed:
-                track.told, track.told_s = track.face.emotion.label, now_s
-            bodies = {track.face.track_id: _track_body(track) for track in changed}
-        for number, body in bodies.items():
-            self._link.publish(f"{self._address.base}/tracks/{number}", _json(body))
+        for track_id, payload in self._changed_tracks(now_s).items():
+            self._link.publish(f"{self._address.base}/tracks/{track_id}", _json(payload))
 
-    def _state_at(self, now_s: float) -> dict[str, Any]:
+    def _changed_tracks(self, now_s: float) -> dict[int, dict[str, Any]]:
+        """Return the payloads of current tracks whose label has changed, by track id, and mark them as published."""
+        with self._lock:
+            current = [self._tracks[face.track_id] for face in self._faces]
+            changed = [
+                track
+                for track in current
+                if track.published_label != track.face.emotion.label and now_s - track.published_s >= MIN_INTERVAL_S
+            ]
+            for track in changed:
+                track.published_label, track.published_s = track.face.emotion.label, now_s
+            return {track.face.track_id: _track_payload(track) for track in changed}
+
+    def _current_state(self) -> dict[str, Any]:
         with self._lock:
             faces, source_state = self._faces, self._source_state
         largest = max(faces, key=lambda face: face.box.w * face.box.h, default=None)
@@ -133,26 +159,18 @@ class MqttSink(AbstractContextManager["MqttSink"]):
             "source": self._header.source,
             "source_state": source_state,
             "faces": len(faces),
-            "expression": largest.emotion.label if largest else NONE,
+            "expression": largest.emotion.label if largest else NO_EXPRESSION,
             "confidence": round(largest.emotion.confidence, 4) if largest else None,
-            "fps": round(self._rate(now_s), 1),
+            "fps": round(self._rate.per_second(), 1),
         }
 
-    def _rate(self, now_s: float) -> float:
-        counts = self._counts
-        counts.append((now_s, self._frames))
-        while len(counts) > 2 and now_s - counts[1][0] >= RATE_OVER_S:
-            counts.popleft()
-        (since_s, before), (until_s, after) = counts[0], counts[-1]
-        return (after - before) / (until_s - since_s) if until_s > since_s else 0.0
-
-    def _hear_status(self, payload: bytes) -> None:
-        """Home Assistant was started anew."""
+    def _on_home_assistant_status(self, payload: bytes) -> None:
+        """Publish the discovery message again after a restart of Home Assistant."""
         if payload == b"online":
-            self._introduced = False
+            self._discovery_sent = False
 
 
-def _track_body(track: _Track) -> dict[str, Any]:
+def _track_payload(track: _Track) -> dict[str, Any]:
     emotion = track.face.emotion
     return {
         "track_id": track.face.track_id,
@@ -164,30 +182,30 @@ def _track_body(track: _Track) -> dict[str, Any]:
     }
 
 
-def _matters(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a state differs enough from another one to be told: numbers tremble."""
+def _is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return True if two states differ by more than noise in confidence and frame rate."""
     if any(old[key] != new[key] for key in ("source_state", "faces", "expression")):
         return True
-    surer: bool = abs((new["confidence"] or 0) - (old["confidence"] or 0)) >= 0.1
-    faster: bool = abs(new["fps"] - old["fps"]) > max(0.5, 0.2 * old["fps"])
-    return surer or faster
+    confidence_changed: bool = abs((new["confidence"] or 0) - (old["confidence"] or 0)) >= 0.1
+    rate_changed: bool = abs(new["fps"] - old["fps"]) > max(0.5, 0.2 * old["fps"])
+    return confidence_changed or rate_changed
 
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def device_of(address: BrokerAddress, header: RunHeader) -> dict[str, Any]:
-    """What Home Assistant makes a device with seven entities of, since 2024.11.
+def device_discovery(address: BrokerAddress, header: RunHeader) -> dict[str, Any]:
+    """Return the discovery payload of a device with seven entities; requires Home Assistant 2024.11 or newer.
 
     https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
     """
     version = header.versions.get("edgeinfer", "")
     measured, diagnostic = {"state_class": "measurement"}, {"entity_category": "diagnostic"}
     percent = "{{ (100 * value_json.confidence) | round(1) if value_json.confidence is number else None }}"
-    expressions = {"device_class": "enum", "options": list(dict.fromkeys((*header.labels, UNKNOWN, NONE)))}
+    expressions = {"device_class": "enum", "options": list(dict.fromkeys((*header.labels, UNKNOWN, NO_EXPRESSION)))}
     states = {"device_class": "enum", "options": list(get_args(State))}
-    # An event's type must be called event_type.
+    # Home Assistant requires the key event_type.
     event = "{{ dict(value_json, event_type=value_json.type) | to_json }}"
     kinds = {"state_topic": f"{address.base}/events", "event_types": list(get_args(EventKind))}
     entities: dict[str, tuple[str, str, str, Mapping[str, Any]]] = {
@@ -206,7 +224,7 @@ def device_of(address: BrokerAddress, header: RunHeader) -> dict[str, Any]:
     }
     return {
         "dev": {
-            "ids": [address.id],
+            "ids": [address.client_id],
             "name": address.base.replace("/", " "),
             "mf": "edgeinfer",
             "mdl": header.model,
@@ -216,16 +234,22 @@ def device_of(address: BrokerAddress, header: RunHeader) -> dict[str, Any]:
         "avty_t": f"{address.base}/availability",
         "state_topic": f"{address.base}/state",
         "cmps": {
-            key: {"p": platform, "unique_id": f"{address.id}_{key}", "name": name, "value_template": value, **options}
+            key: {
+                "p": platform,
+                "unique_id": f"{address.client_id}_{key}",
+                "name": name,
+                "value_template": value,
+                **options,
+            }
             for key, (platform, name, value, options) in entities.items()
         },
     }
 
 
 def check_url(url: str) -> None:
-    """Refuse what nothing could be published to.
+    """Validate the URL of a broker.
 
     Raises:
-        UsageError: it is no mqtt or mqtts URL, or nothing can be published under its topic.
+        UsageError: The URL is not a valid mqtt or mqtts URL, or its base topic is invalid.
     """
     BrokerAddress.parse(url)

@@ -1,4 +1,4 @@
-"""A connection to an MQTT broker that comes back by itself, kept by a thread of its own."""
+"""Connection to an MQTT broker, maintained by a background thread that reconnects after an outage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from edgeinfer.errors import CapabilityError, UsageError
@@ -23,29 +23,34 @@ if TYPE_CHECKING:
 
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
-MOST_WAITING = 200
-"""Messages that wait to be delivered; of more, the oldest are dropped."""
-TICK_S, KEEPALIVE_S, STEADY_S, CLOSING_S = 0.1, 30, 10.0, 3.0
-"""How soon a new message is noticed, how long a silent broker is believed to be there, how long a connection must last
-for the pauses to be short again, and how long closing waits for what is unsent."""
+QUEUE_CAPACITY = 200
+"""Maximum number of queued messages; beyond it the oldest is dropped."""
+TICK_S = 0.1
+"""Longest time until a new message is sent, in seconds."""
+KEEPALIVE_S = 30
+"""MQTT keep-alive interval, in seconds; the broker publishes the last will 1.5 intervals after the last packet."""
+STABLE_S = 10.0
+"""Duration of a connection after which the reconnect backoff starts over, in seconds."""
+CLOSE_TIMEOUT_S = 3.0
+"""Time for sending the remaining messages when the link is closed, in seconds."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where a broker is, and under which topic to publish.
+    """Address of an MQTT broker, with the base topic.
 
     Attributes:
-        name: the URL for people, free of credentials.
-        host: name or IP address.
-        port: of TCP.
-        tls: whether to encrypt, and to check the broker's certificate by the system's authorities.
-        username: None for no credentials.
-        password: None for none.
-        base: topic that all others lie under.
+        display_name: URL without credentials, for log messages.
+        host: host name or IP address.
+        port: TCP port, 1..65535.
+        tls: True if the connection is encrypted and the certificate is verified against the system's authorities.
+        username: user name, or None for an anonymous connection.
+        password: password, or None.
+        base: base topic, the prefix of all topics of the run.
     """
 
-    name: str
+    display_name: str
     host: str
     port: int
     tls: bool
@@ -55,89 +60,90 @@ class BrokerAddress:
 
     @classmethod
     def parse(cls, url: str) -> BrokerAddress:
-        """Take mqtt://[name:password@]host[:port][/base/topic] apart, or mqtts:// for TLS.
+        """Parse mqtt://[name:password@]host[:port][/base/topic], or mqtts:// for TLS.
 
         Raises:
-            UsageError: it is no such URL, or nothing can be published under its topic.
+            UsageError: The URL or its base topic is invalid.
         """
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", PORTS[parts.scheme] if parts.port is None else parts.port
             host.encode("idna")
-            # What nobody escaped in a password ends up here.
+            # Unescaped characters of a password end up here.
             misplaced = "?" in url or "#" in url or "@" in parts.path
         except (ValueError, KeyError):
             misplaced, host, port = True, "", 0
         if misplaced or not host or not port:
-            # The URL is not repeated: where it cannot be taken apart, its password cannot be left out.
+            # The message omits the URL: if it cannot be parsed, its password cannot be removed reliably.
             raise UsageError(
-                "that is no address of an MQTT broker; write mqtt://[name:password@]host[:port][/topic], or mqtts:// "
-                "for TLS, without wildcards, and characters such as @ / ? # in a password as %40 %2F %3F %23"
+                "invalid MQTT URL: expected mqtt://[name:password@]host[:port][/topic], or mqtts:// for TLS, without "
+                "wildcards; in a password, write characters such as @ / ? # as %40 %2F %3F %23"
             )
         base = unquote(parts.path).strip("/") or f"edgeinfer/{socket.gethostname()}"
         if not base.isprintable() or set(base) & set("+#") or base.startswith("$") or len(base) > 500:
             raise UsageError(
-                f"nothing can be published under {base!r:.80}; a topic has no wildcard (+ #) and no control character, "
-                "does not begin with $, and is at most 500 characters long"
+                f"invalid MQTT topic {base!r:.80}: expected at most 500 characters without wildcards (+ #) and control "
+                "characters, not starting with $"
             )
         username, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
         return cls(without_credentials(url), host, port, parts.scheme == "mqtts", username, password, base)
 
     @property
-    def id(self) -> str:
-        """Name of the client and of the device, the same for the same base topic; 21 letters and digits.
+    def client_id(self) -> str:
+        """Identifier of the MQTT client and the device, derived from the base topic; 21 letters and digits.
 
-        With the same name after a power cut, the broker ends the earlier connection, and says its last will, before it
-        accepts the new one instead of a minute later.
+        Because it is stable, a broker that still holds the connection from before a power cut closes it and publishes
+        its last will before it accepts the new connection, instead of up to a minute later.
         """
         return f"edgeinfer{hashlib.sha256(self.base.encode()).hexdigest()[:12]}"
 
 
 class MqttLink:
-    """Publishes under an address; whoever hands it a message never waits.
+    """Connection to a broker that a background thread maintains; no method but `close` blocks.
 
-    The topic `availability` under the base says "online", retained, and "offline" by itself when the link is gone.
+    The retained topic `availability` under the base topic is "online" while the link is connected; the broker's last
+    will sets it to "offline".
 
     Attributes:
-        dropped: messages that had to make room.
+        dropped: number of messages that were dropped because the queue was full.
     """
 
     def __init__(
         self,
         address: BrokerAddress,
         *,
-        tell: Callable[[bool], None],
-        listen: Mapping[str, Callable[[bytes], None]] | None = None,
+        on_tick: Callable[[bool], None],
+        subscriptions: Mapping[str, Callable[[bytes], None]] | None = None,
     ) -> None:
-        """Connect to nobody yet.
+        """Initialize the link without connecting.
 
         Args:
-            address: of the broker.
-            tell: called in the thread ten times a second or more, as long as the broker takes what is published; with
-                True for the first time on a connection. For what is worth nothing later.
-            listen: topic to what takes its messages, in the thread.
+            address: address of the broker.
+            on_tick: called in the background thread at least ten times per second while the broker accepts data, with
+                True for the first call on a connection; publishes values that need no delivery guarantee.
+            subscriptions: topic to handler, which is called in the background thread with the payload of each message.
 
         Raises:
             CapabilityError: paho-mqtt is not installed.
         """
-        self._address, self._tell, self._listen = address, tell, dict(listen or {})
+        self._address, self._on_tick, self._subscriptions = address, on_tick, dict(subscriptions or {})
         self._client = self._new_client(address)
-        self._waiting: deque[tuple[str, str, bool]] = deque()
-        self._flying: tuple[str, str, bool] | None = None
-        self._number, self.dropped = 0, 0
-        self._greeted_s: float | None = None
+        self._queue: deque[_Message] = deque()
+        self._in_flight: _Message | None = None
+        self._in_flight_id, self.dropped = 0, 0
+        self._connected_s: float | None = None
         self._refusal = ""
         self._warned: set[str] = set()
-        self._closing, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="talks to the broker", daemon=True)
+        self._closing, self._stopped = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def _new_client(self, address: BrokerAddress) -> Client:
         try:
-            from paho.mqtt.client import Client  # noqa: PLC0415 - an extra
+            from paho.mqtt.client import Client  # noqa: PLC0415 - optional dependency
             from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
         except ImportError as error:
-            raise CapabilityError("MQTT needs the package paho-mqtt; run: pip install paho-mqtt") from error
-        client = Client(CallbackAPIVersion.VERSION2, address.id, reconnect_on_failure=False)
+            raise CapabilityError("MQTT requires the package paho-mqtt: run pip install paho-mqtt") from error
+        client = Client(CallbackAPIVersion.VERSION2, address.client_id, reconnect_on_failure=False)
         client.connect_async(address.host, address.port, KEEPALIVE_S)
         client.will_set(f"{address.base}/availability", "offline", qos=1, retain=True)
         if address.username is not None:
@@ -145,121 +151,136 @@ class MqttLink:
         if address.tls:
             client.tls_set_context()
         client.on_connect, client.on_publish = self._on_connect, self._on_publish
-        for topic, hear in self._listen.items():
-            client.message_callback_add(topic, _heard_by(hear))
+        for topic, handler in self._subscriptions.items():
+            client.message_callback_add(topic, _payload_callback(handler))
         return client
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start the background thread, which connects."""
         self._thread.start()
 
     def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
-        """Say something at most once (QoS 0); only from within `tell`."""
+        """Publish a message at most once (QoS 0); to be called from `on_tick` only."""
         self._client.publish(topic, payload, retain=retain)
 
-    def post(self, topic: str, payload: str) -> None:
-        """Say something at least once (QoS 1), in order, as soon as the broker is there."""
-        self._waiting.append((topic, payload, False))
-        while len(self._waiting) > MOST_WAITING:
-            self._waiting.popleft()
+    def enqueue(self, topic: str, payload: str) -> None:
+        """Queue a message for publication at least once (QoS 1), in order, as soon as the broker is connected."""
+        self._queue.append(_Message(topic, payload))
+        while len(self._queue) > QUEUE_CAPACITY:
+            self._queue.popleft()
             self.dropped += 1
             if self.dropped == 1:
-                _log.warning("%s: an event was dropped, since too many wait; further ones are counted", self._name)
+                _log.warning("%s: event dropped: the queue is full; further drops are not logged", self._display_name)
 
     def close(self) -> None:
-        """Say what waits, and "offline"; gives up after a little time."""
+        """Publish the queued messages and "offline", then disconnect; give up after `CLOSE_TIMEOUT_S`."""
         if self._thread.ident is None:
             return
-        self._waiting.append((f"{self._address.base}/availability", "offline", True))
+        self._queue.append(_Message(f"{self._address.base}/availability", "offline", retain=True))
         self._closing.set()
-        self._thread.join(CLOSING_S)
-        self._over.set()
-        left = [*self._waiting, *([self._flying] if self._flying else [])]
-        if unsent := sum(not retained for _, _, retained in left):
-            _log.warning("%s: %d events were not delivered in time", self._name, unsent)
+        self._thread.join(CLOSE_TIMEOUT_S)
+        self._stopped.set()
+        remaining = [*self._queue, *([self._in_flight] if self._in_flight else [])]
+        if undelivered := sum(not message.retain for message in remaining):
+            _log.warning("%s: %d events were not delivered in time", self._display_name, undelivered)
 
     @property
-    def _name(self) -> str:
-        return self._address.name
+    def _display_name(self) -> str:
+        return self._address.display_name
 
-    def _serve(self) -> None:
-        """Connect, again and again, until all is said; after closing has begun only once more."""
+    def _run(self) -> None:
+        """Connect repeatedly until the link is closed and all is published; once closing, connect only once more."""
         failures = 0
-        while not self._over.is_set():
-            last = self._closing.is_set()
-            trouble = self._converse()
-            if trouble is None or self._over.is_set():
+        while not self._stopped.is_set():
+            last_attempt = self._closing.is_set()
+            problem = self._serve_connection()
+            if problem is None or self._stopped.is_set():
                 break
-            greeted_s = self._greeted_s
-            brief = greeted_s is not None and time.monotonic() - greeted_s < STEADY_S
-            if brief and failures:
-                trouble += " again after a short time, as when another run has the same topic"
-            self._warn(trouble)
-            if last:
+            connected_s = self._connected_s
+            unstable = connected_s is not None and time.monotonic() - connected_s < STABLE_S
+            if unstable and failures:
+                problem += " again after a short time, possibly because another run has the same topic"
+            self._warn_once(problem)
+            if last_attempt:
                 break
-            failures = failures + 1 if brief or greeted_s is None else 1
+            failures = failures + 1 if unstable or connected_s is None else 1
             self._closing.wait(backoff_s(failures))
-        if (left := self._client.socket()) is not None:
-            left.close()
+        if (open_socket := self._client.socket()) is not None:
+            open_socket.close()
 
-    def _warn(self, trouble: str) -> None:
-        """Say it, once for each loss and each refusal."""
-        kind = "refused" if self._refusal else "away"
+    def _warn_once(self, problem: str) -> None:
+        """Log a problem, but only the first refusal and the first outage since the last connection."""
+        kind = "refused" if self._refusal else "unreachable"
         if kind not in self._warned:
             self._warned.add(kind)
-            _log.warning("%s: the broker %s; it is tried again as long as this run lasts", self._name, trouble)
+            _log.warning("%s: %s; retrying until the run ends", self._display_name, problem)
 
-    def _converse(self) -> str | None:
-        """One connection from its beginning to its end; gives what went wrong, None when all is said."""
-        self._greeted_s, self._refusal = None, ""
+    def _serve_connection(self) -> str | None:
+        """Connect and publish until the connection ends; return the problem, or None if all was published."""
+        self._connected_s, self._refusal = None, ""
         try:
             self._client.reconnect()
         except OSError as error:
-            return f"cannot be reached ({error.strerror or error})"
-        while self._client.loop(TICK_S) == 0 and not self._over.is_set():
-            if self._speak():
+            return f"the broker cannot be reached ({error.strerror or error})"
+        while self._client.loop(TICK_S) == 0 and not self._stopped.is_set():
+            if self._publish_pending():
                 self._client.disconnect()
                 return None
         if self._refusal:
-            return f"refuses the connection ({self._refusal}), check name and password"
-        return "does not answer" if self._greeted_s is None else "was lost"
+            return f"the broker refused the connection ({self._refusal}); check the user name and password"
+        return "the broker does not respond" if self._connected_s is None else "the connection to the broker was lost"
 
-    def _speak(self) -> bool:
-        """Say what can be said without anything piling up; whether closing may end now.
+    def _publish_pending(self) -> bool:
+        """Publish what the connection accepts without buffering; return True if the link is closing and done.
 
-        One message at a time is on its way with QoS 1: nothing overtakes it when it has to be sent again
+        Only one QoS 1 message is in flight at a time, so that a retransmission cannot change the order
         (MQTT 3.1.1, 4.6).
         """
         client = self._client
         if not client.is_connected() or client.socket() is None or client.want_write():
             return False
-        fresh = self._greeted_s is None
-        if fresh:
-            self._greet()
-        self._tell(fresh)
-        if self._flying is None and self._waiting:
-            self._flying = self._waiting.popleft()
-            topic, payload, retain = self._flying
-            self._number = client.publish(topic, payload, qos=1, retain=retain).mid
-        return self._closing.is_set() and self._flying is None and not self._waiting
+        first = self._connected_s is None
+        if first:
+            self._announce()
+        self._on_tick(first)
+        if self._in_flight is None and self._queue:
+            message = self._in_flight = self._queue.popleft()
+            self._in_flight_id = client.publish(message.topic, message.payload, qos=1, retain=message.retain).mid
+        return self._closing.is_set() and self._in_flight is None and not self._queue
 
-    def _greet(self) -> None:
-        self._greeted_s = time.monotonic()
-        # Who read of a loss wants to read of its end.
+    def _announce(self) -> None:
+        """Publish "online" and subscribe to topics on a new connection."""
+        self._connected_s = time.monotonic()
+        # The end of a logged outage has the level of the warning, so that the same log shows both.
         level = logging.WARNING if self._warned else logging.INFO
-        _log.log(level, "%s: the broker is there, %d events waited for it", self._name, len(self._waiting))
+        _log.log(level, "%s: connected to the broker, %d events queued", self._display_name, len(self._queue))
         self._warned.clear()
         self.publish(f"{self._address.base}/availability", "online", retain=True)
-        for topic in self._listen:
+        for topic in self._subscriptions:
             self._client.subscribe(topic)
 
     def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         self._refusal = str(reason) if reason.is_failure else ""
 
-    def _on_publish(self, _client: Client, _data: Any, number: int, _reason: Any, _properties: Any) -> None:
-        if self._flying is not None and number == self._number:
-            self._flying = None
+    def _on_publish(self, _client: Client, _data: Any, message_id: int, _reason: Any, _properties: Any) -> None:
+        if self._in_flight is not None and message_id == self._in_flight_id:
+            self._in_flight = None
 
 
-def _heard_by(hear: Callable[[bytes], None]) -> Callable[[Client, Any, MQTTMessage], None]:
-    return lambda _client, _data, heard: hear(bytes(heard.payload))
+class _Message(NamedTuple):
+    """Queued message.
+
+    Attributes:
+        topic: full topic.
+        payload: text of the message.
+        retain: True if the broker keeps it for later subscribers.
+    """
+
+    topic: str
+    payload: str
+    retain: bool = False
+
+
+def _payload_callback(handler: Callable[[bytes], None]) -> Callable[[Client, Any, MQTTMessage], None]:
+    """Return a callback for paho that calls the handler with the message's payload."""
+    return lambda _client, _data, message: handler(bytes(message.payload))

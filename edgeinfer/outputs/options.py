@@ -108,7 +108,7 @@ class Outputs:
 
     def _others(self) -> Iterator[Sink]:
         """All but the files of results. Each brings modules that are slow to load, and seldom needed."""
-        from edgeinfer.outputs.systemd import SystemdSink, wanted  # noqa: PLC0415
+        from edgeinfer.outputs.systemd import SystemdSink, has_notify_socket  # noqa: PLC0415
 
         if self.show or self.save_video:
             from edgeinfer.outputs.video import VideoSink  # noqa: PLC0415
@@ -135,5 +135,5 @@ class Outputs:
             from edgeinfer.outputs.mqtt import MqttSink  # noqa: PLC0415
 
             yield MqttSink(self.mqtt, home_assistant=self.ha)
-        if wanted():
+        if has_notify_socket():
             yield SystemdSink()

@@ -1,4 +1,4 @@
-"""What systemd is told of a run started as its service: readiness, life and state (sd_notify(3))."""
+"""Readiness, watchdog and status notifications for a run that systemd started as a service (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import one_line
+from edgeinfer.outputs.rate import RateMeter
 from edgeinfer.system.interrupts import Reload
 
 if TYPE_CHECKING:
@@ -17,84 +18,90 @@ if TYPE_CHECKING:
     from edgeinfer.results import Frame, Result, SourceState
 
 
-STATUS_EVERY_S = 10.0
+STATUS_INTERVAL_S = 10.0
+"""Longest time between two notifications while frames arrive, and window of the frame rate, in seconds."""
 
 
-def wanted() -> bool:
-    """Whether a service manager listens."""
+def has_notify_socket() -> bool:
+    """Return True if a service manager has provided a notification socket."""
     return os.environ.get("NOTIFY_SOCKET", "")[:1] in ("/", "@")
 
 
 def notify(*assignments: str) -> None:
-    """Tell the service manager; silent where there is none, or where it does not listen any more.
+    """Send a notification to the service manager; do nothing if there is no socket or it is closed.
 
     Args:
-        assignments: such as "READY=1".
+        assignments: state assignments such as "READY=1".
     """
-    if not wanted():
+    if not has_notify_socket():
         return
     address = os.environ["NOTIFY_SOCKET"]
-    if address.startswith("@"):  # Linux' abstract sockets
+    if address.startswith("@"):  # abstract socket of Linux
         address = "\0" + address[1:]
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.sendto("\n".join(assignments).encode(), address)
 
 
 class SystemdSink(AbstractContextManager["SystemdSink"]):
-    """Tells of readiness with the first frame, and of life with frames and attempts to reconnect.
+    """Sink that reports readiness with the first frame, then resets the watchdog with frames and reconnect attempts.
 
-    No timer does: a loop that hangs falls silent, and the service manager's watchdog starts the program again.
+    No timer resets the watchdog: if the loop hangs, the notifications stop and systemd restarts the service.
     """
 
-    def __init__(self, *, tell: Callable[..., None] = notify, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the watchdog's time from the environment.
+    def __init__(self, *, send: Callable[..., None] = notify, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read the watchdog timeout from the environment.
 
         Args:
-            tell: takes assignments such as "READY=1".
-            clock: seconds.
+            send: called with state assignments such as "READY=1".
+            clock: monotonic time in seconds.
         """
-        self._tell, self._clock = tell, clock
-        self._every_s = min(STATUS_EVERY_S, _watchdog_s() / 4)
-        self._ready = self._tried = False
-        self._told_s, self._told_frames, self._frames = clock(), 0, 0
+        self._send, self._clock = send, clock
+        self._interval_s = min(STATUS_INTERVAL_S, _watchdog_timeout_s() / 4)
+        self._rate = RateMeter(STATUS_INTERVAL_S, clock=clock)
+        self._ready = self._attempted = False
+        self._reported_s: float | None = None
+        self._frames = 0
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Name the source."""
-        self._tell(f"STATUS=reading {one_line(header.source)}")
+        """Report the source's name."""
+        self._send(f"STATUS=reading {one_line(header.source)}")
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Count one processed frame."""
+        """Count one processed frame, and report the frame rate when the interval has passed."""
         self._frames += 1
+        self._rate.add()
         now_s = self._clock()
-        passed_s = now_s - self._told_s
-        if self._told_frames and passed_s < self._every_s:
+        if self._reported_s is None:
+            self._report_alive(f"STATUS={self._frames} frames")
+        elif now_s - self._reported_s >= self._interval_s:
+            self._report_alive(f"STATUS={self._frames} frames, {self._rate.per_second():.1f} frames/s")
+        else:
             return
-        rate = f", {(self._frames - self._told_frames) / passed_s:.1f} frames/s" if self._told_frames else ""
-        self._alive(f"STATUS={self._frames} frames{rate}")
-        self._told_s, self._told_frames = now_s, self._frames
+        self._reported_s = now_s
 
     def source_state(self, state: SourceState) -> None:
-        """Pass on how the source is; an attempt to open it that came to an end is a sign of life, too."""
+        """Report the source's state; a failed or repeated connection attempt also resets the watchdog."""
         status = f"STATUS={state.state}: {one_line(state.detail)}"
-        if state.state == "lost" or (state.state == "connecting" and self._tried):
-            self._alive(status)
+        if state.state == "lost" or (state.state == "connecting" and self._attempted):
+            self._report_alive(status)
         else:
-            self._tell(status)
-        self._tried |= state.state == "connecting"
+            self._send(status)
+        self._attempted |= state.state == "connecting"
 
-    def _alive(self, status: str) -> None:
-        self._tell(*(() if self._ready else ("READY=1",)), "WATCHDOG=1", status)
+    def _report_alive(self, status: str) -> None:
+        self._send(*(() if self._ready else ("READY=1",)), "WATCHDOG=1", status)
         self._ready = True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Say whether the run ends for good."""
+        """Report that the service is reloading or stopping."""
         if kind is not None and issubclass(kind, Reload):
-            self._tell("RELOADING=1", "STATUS=reloading")
+            self._send("RELOADING=1", "STATUS=reloading")
         else:
-            self._tell("STOPPING=1", "STATUS=closing the outputs")
+            self._send("STOPPING=1", "STATUS=closing the outputs")
 
 
-def _watchdog_s() -> float:
-    """The watchdog's time in seconds, infinite where there is none for this process."""
-    told, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    return int(told) / 1e6 if told.isdecimal() and int(told) and pid == str(os.getpid()) else float("inf")
+def _watchdog_timeout_s() -> float:
+    """Return the watchdog timeout in seconds, infinity if there is no watchdog for this process."""
+    timeout_us, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", str(os.getpid()))
+    enabled = timeout_us.isdecimal() and int(timeout_us) and pid == str(os.getpid())
+    return int(timeout_us) / 1e6 if enabled else float("inf")

@@ -1,4 +1,4 @@
-"""The preview's page in a real browser: Debian's Chromium, without a screen."""
+"""The preview's page in headless Chromium."""
 
 from __future__ import annotations
 
@@ -57,16 +57,20 @@ def port() -> int:
 
 
 @contextmanager
-def watched(camera: MjpegServer, port: int) -> Iterator[subprocess.Popen[str]]:
-    """A run that serves its preview; it is ended as a service is."""
+def preview_run(camera: MjpegServer, port: int) -> Iterator[subprocess.Popen[str]]:
+    """Run the command line with a preview until the block ends, then send SIGTERM."""
     command = [sys.executable, "-m", "edgeinfer", "run", camera.url, "--retries", "forever", "--stall-timeout", "1"]
     command += ["--preview", f"127.0.0.1:{port}", "--preview-token", TOKEN, "--quiet"]
-    with running(command, stderr=subprocess.PIPE) as program:
-        assert program.stderr is not None
-        until(lambda: program.stderr is not None and "preview at" in program.stderr.readline())
+    with running(command) as program:
+        until(lambda: accepts_connections(port), 60)
         yield program
         program.send_signal(signal.SIGTERM)
         assert program.wait(WAIT_S) == 143
+
+
+def accepts_connections(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def text(browser: Any, name: str) -> str:
@@ -78,25 +82,25 @@ def picture(browser: Any) -> np.ndarray[Any, Any]:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.int16)
 
 
-def coloured(browser: Any) -> int:
-    """Pixels of the strip that are neither empty nor text."""
+def coloured_pixels(browser: Any) -> int:
+    """Return the number of pixels of the timeline in the colour of "happy"."""
     script = """
-        const canvas = document.getElementById("strip");
+        const canvas = document.getElementById("timeline");
         const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height - 30).data;
         return data.filter((value, i) => i % 4 === 0 && value === 0xff && data[i + 1] === 0xc8).length;
     """
     return int(browser.execute_script(script))
 
 
-def test_a_page_that_lives(browser: Any, camera: MjpegServer, port: int) -> None:
-    with watched(camera, port):
+def test_page_follows_the_run(browser: Any, camera: MjpegServer, port: int) -> None:
+    with preview_run(camera, port):
         browser.get(f"http://127.0.0.1:{port}/")
-        assert "asks for its token" in browser.page_source
+        assert "requires an access token" in browser.page_source
         field = browser.find_element("name", "token")
         field.send_keys("wrong-token")
         field.submit()
         until(lambda: "wrong-token" in browser.current_url)
-        assert "asks for its token" in browser.page_source
+        assert "requires an access token" in browser.page_source
 
         browser.get(f"http://127.0.0.1:{port}/?token={TOKEN}")
         until(lambda: text(browser, "state") == "live")
@@ -107,31 +111,31 @@ def test_a_page_that_lives(browser: Any, camera: MjpegServer, port: int) -> None
         until(lambda: "happy" in text(browser, "faces"))
         until(lambda: float(text(browser, "fps")) > 1)
         until(lambda: text(browser, "delay").endswith(" ms"))
-        short = until(lambda: coloured(browser))
-        until(lambda: coloured(browser) > short + 100)
+        first = until(lambda: coloured_pixels(browser))
+        until(lambda: coloured_pixels(browser) > first + 100)
         severe = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
         assert [line["message"] for line in severe if "401" not in line["message"]] == []
 
         camera.behaviour = "stall"
         until(lambda: text(browser, "state") in ("stalled", "connecting"))
-        assert "gave no frame" in text(browser, "trouble") or "opening " in text(browser, "trouble")
+        assert "gave no frame" in text(browser, "detail") or "opening " in text(browser, "detail")
         camera.behaviour = "play"
         until(lambda: text(browser, "state") == "live")
     until(lambda: text(browser, "state") in ("ended", "unreachable"))
 
-    with watched(camera, port):
+    with preview_run(camera, port):
         until(lambda: text(browser, "state") == "live")
         before = picture(browser)
         until(lambda: np.abs(picture(browser) - before).max() > 50)
 
 
-def test_a_phone_needs_no_sideways_scrolling(browser: Any, camera: MjpegServer, port: int) -> None:
+def test_phone_layout_has_no_horizontal_scrolling(browser: Any, camera: MjpegServer, port: int) -> None:
     phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
-    with watched(camera, port):
+    with preview_run(camera, port):
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
         browser.get(f"http://127.0.0.1:{port}/?token={TOKEN}")
         until(lambda: text(browser, "state") == "live")
-        until(lambda: coloured(browser))
+        until(lambda: coloured_pixels(browser))
         assert browser.execute_script("return document.documentElement.scrollWidth") == 360
         widths = browser.execute_script("return [...document.querySelectorAll('main > *')].map(e => e.offsetWidth)")
         assert min(widths) > 300

@@ -1,4 +1,4 @@
-"""A page that shows a run in a browser: the picture, what its faces showed in the last minute, how it fares."""
+"""Live preview in a browser: annotated picture, timeline, health and metrics; the page itself is in `page/`."""
 
 from edgeinfer.outputs.preview.access import ListenAddress, check_access
 from edgeinfer.outputs.preview.sink import PreviewSink

@@ -1,4 +1,4 @@
-"""Where the preview listens, and whom it lets in."""
+"""Listen address and access control of the preview."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Self
 
 from edgeinfer.errors import UsageError
 
-SHORTEST_TOKEN = 8
+MIN_TOKEN_LENGTH = 8
+"""Minimum number of characters of an access token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A host and a port to listen on.
+    """Host and port of a listening socket.
 
     Attributes:
-        host: a name or an IP address.
-        port: 0..65535; 0 takes any that is free.
+        host: host name or IP address.
+        port: TCP port, 0..65535; 0 selects a free port.
     """
 
     host: str
@@ -27,39 +28,45 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "[HOST:]PORT"; the host of a bare port is 127.0.0.1, an IPv6 address stands in brackets.
+        """Parse "[HOST:]PORT"; the default host is 127.0.0.1, and an IPv6 address is enclosed in brackets.
 
         Raises:
-            UsageError: it is no such address.
+            UsageError: The text has another form.
         """
         host, colon, port = text.rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")
         bracketed = bare != host
         if not (port.isascii() and port.isdecimal() and int(port) <= 65535) or (colon and not bare):
-            raise UsageError(f"{text!r} is no address to listen on; give a port such as 8080, or HOST:PORT")
+            raise UsageError(f"invalid listen address {text!r}: expected PORT or HOST:PORT, for example 8080")
         if (":" in bare) != bracketed:
-            raise UsageError(f"{text!r} is no address to listen on; an IPv6 address stands in brackets: [::1]:8080")
+            raise UsageError(
+                f"invalid listen address {text!r}: enclose an IPv6 address in brackets, for example [::1]:8080"
+            )
         return cls(bare or "127.0.0.1", int(port))
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine reaches it."""
+        """True if only this machine can connect."""
         return is_loopback(self.host)
 
     @property
     def family(self) -> socket.AddressFamily:
-        """That of its socket."""
+        """Address family of the socket."""
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
     def url(self, port: int) -> str:
-        """What to type into a browser, with the port that was taken."""
-        anywhere = self.host in ("0.0.0.0", "::")  # noqa: S104 - recognized, not bound
-        host = socket.gethostname() if anywhere else self.host
+        """Return the URL for a browser.
+
+        Args:
+            port: port of the bound socket.
+        """
+        wildcard = self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        host = socket.gethostname() if wildcard else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address can only be this machine."""
+    """Return True if a host name or IP address always refers to this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -67,41 +74,43 @@ def is_loopback(host: str) -> bool:
 
 
 def check_access(address: str, token: str | None) -> None:
-    """Refuse a preview that strangers could watch.
+    """Validate that a preview reachable from other machines is protected by a token.
 
     Args:
-        address: as for `ListenAddress.parse`.
-        token: what a visitor must know; None lets everybody in.
+        address: listen address, see `ListenAddress.parse`.
+        token: access token, or None for a preview without one.
 
     Raises:
-        UsageError: the address makes no sense, others than this machine reach it without a token, or the token is
-            short.
+        UsageError: The address is invalid, the token is invalid, or other machines can connect without a token.
     """
-    if token is None and not ListenAddress.parse(address).loopback:
-        raise UsageError(f"{address} can be reached from elsewhere; give --preview-token, or listen on 127.0.0.1")
-    if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
-        raise UsageError(f"a preview token has at least {SHORTEST_TOKEN} printable ASCII characters")
+    loopback = ListenAddress.parse(address).loopback
+    if token is None and not loopback:
+        raise UsageError(
+            f"other machines can connect to the preview at {address}: set `preview_token`, or listen on 127.0.0.1"
+        )
+    if token is not None and (len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable()):
+        raise UsageError(f"invalid `preview_token`: expected at least {MIN_TOKEN_LENGTH} printable ASCII characters")
 
 
 @dataclass(frozen=True, slots=True)
 class AccessControl:
-    """Who may look.
+    """Access rule of the preview.
 
     Attributes:
-        token: what a visitor must know; None lets everybody in who asks for this machine by a name of its loopback,
-            since another site's page could have its own name lead here (DNS rebinding).
+        token: required access token. If None, a request must address this machine by a loopback name, because the page
+            of another site could resolve its own name to the loopback address (DNS rebinding).
     """
 
     token: str | None
 
-    def admits(self, presented: str | None, host: str) -> bool:
-        """Judge a visitor, in a time that tells nothing of the token.
+    def allows(self, token: str | None, host: str) -> bool:
+        """Return True if a request is allowed; tokens are compared in constant time.
 
         Args:
-            presented: their token.
-            host: the request's Host header.
+            token: token of the request, or None.
+            host: Host header of the request.
         """
         if self.token is None:
             name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
             return is_loopback(name)
-        return hmac.compare_digest((presented or "").encode(), self.token.encode())
+        return hmac.compare_digest((token or "").encode(), self.token.encode())

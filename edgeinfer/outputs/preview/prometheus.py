@@ -1,4 +1,4 @@
-"""Counts of a run in Prometheus' text format, version 0.0.4."""
+"""Metrics of a run in the Prometheus text format, version 0.0.4."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Kind = Literal["counter", "gauge", "summary"]
 
 
-def metrics(board: PreviewState) -> str:
-    """Everything that can be counted now; what is not known is left out."""
-    header, summary = board.header, board.summary()
-    told = [] if header is None or summary is None else list(_of_run(summary))
+def metrics(state: PreviewState) -> str:
+    """Return the current metrics of a run; unknown values are omitted."""
+    header, summary = state.header, state.summary()
+    found = [] if header is None or summary is None else list(_run_metrics(summary))
     if header is not None:
-        facts = {"version": header.versions.get("edgeinfer", ""), "model": header.model, "source": header.source}
-        told.append(_metric("edgeinfer_info", "gauge", "What reads what.", [(facts, 1)]))
-    told += [
-        _metric("edgeinfer_up", "gauge", "1 while frames come.", [({}, int(board.well))]),
-        _metric("edgeinfer_frame_age_seconds", "gauge", "Since the newest frame.", [({}, board.age_s)]),
-        _metric("edgeinfer_temperature_celsius", "gauge", "Hottest part of the processor.", [({}, hottest_c())]),
-        _metric("process_cpu_seconds_total", "counter", "User and system time.", [({}, time.process_time())]),
+        labels = {"version": header.versions.get("edgeinfer", ""), "model": header.model, "source": header.source}
+        found.append(_metric("edgeinfer_info", "gauge", "Version, model and source of the run.", [(labels, 1)]))
+    found += [
+        _metric("edgeinfer_up", "gauge", "1 while frames arrive.", [({}, int(state.healthy))]),
+        _metric("edgeinfer_frame_age_seconds", "gauge", "Age of the latest frame.", [({}, state.frame_age_s)]),
+        _metric("edgeinfer_temperature_celsius", "gauge", "Highest processor temperature.", [({}, hottest_c())]),
+        _metric("process_cpu_seconds_total", "counter", "User and system CPU time.", [({}, time.process_time())]),
     ]
-    return "".join(told)
+    return "".join(found)
 
 
-def _of_run(summary: RunSummary) -> Iterator[str]:
+def _run_metrics(summary: RunSummary) -> Iterator[str]:
     yield _metric("edgeinfer_frames_total", "counter", "Frames read.", [({}, summary.frames)])
-    shown = [({"label": label}, count) for label, count in summary.labels.items()]
-    yield _metric("edgeinfer_faces_total", "counter", "Boxes over all frames by perceived expression.", shown)
-    yield _metric("edgeinfer_dropped_frames_total", "counter", "Frames left out as late.", [({}, summary.dropped)])
-    yield _metric("edgeinfer_skipped_frames_total", "counter", "Frames not decodable.", [({}, summary.skipped)])
-    yield _metric("edgeinfer_reconnects_total", "counter", "Times the source came back.", [({}, summary.reconnects)])
+    faces = [({"label": label}, count) for label, count in summary.labels.items()]
+    yield _metric("edgeinfer_faces_total", "counter", "Faces in all frames by perceived expression.", faces)
+    yield _metric("edgeinfer_dropped_frames_total", "counter", "Frames dropped as late.", [({}, summary.dropped)])
+    yield _metric("edgeinfer_skipped_frames_total", "counter", "Undecodable frames.", [({}, summary.skipped)])
+    yield _metric("edgeinfer_reconnects_total", "counter", "Reconnects of the source.", [({}, summary.reconnects)])
     stages = [sample for stage, values in summary.stages_ms.items() for sample in _quantiles(values, stage=stage)]
-    yield _metric("edgeinfer_stage_seconds", "summary", "Time of a stage, over the last 10,000 frames.", stages)
+    yield _metric("edgeinfer_stage_seconds", "summary", "Stage time over the last 10,000 frames.", stages)
     delays = list(_quantiles(summary.delay_ms or {}))
-    yield _metric("edgeinfer_delay_seconds", "summary", "From capture to the written result.", delays)
+    yield _metric("edgeinfer_delay_seconds", "summary", "Delay from capture to the written result.", delays)
 
 
 def _quantiles(values_ms: Mapping[str, float], **labels: str) -> Iterator[tuple[dict[str, str], float]]:
@@ -49,6 +49,7 @@ def _quantiles(values_ms: Mapping[str, float], **labels: str) -> Iterator[tuple[
 
 
 def _metric(name: str, kind: Kind, text: str, samples: Sequence[tuple[dict[str, str], float | None]]) -> str:
+    """Return a metric with its HELP and TYPE lines, or an empty string if no sample has a value."""
     lines = [f"{name}{_labels(labels)} {value:.9g}\n" for labels, value in samples if value is not None]
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n{''.join(lines)}" if lines else ""
 

@@ -1,4 +1,4 @@
-"""The preview's own small web server: a page, a stream, events, a snapshot, health and metrics."""
+"""HTTP server of the preview: page, MJPEG stream, server-sent events, snapshot, health and metrics."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ from edgeinfer.outputs.preview.prometheus import CONTENT_TYPE, metrics
 from edgeinfer.outputs.preview.state import PreviewState
 from edgeinfer.outputs.schema import frame_line
 
-MOST_CLIENTS, MOST_WATCHING = 24, 16
-"""Connections at once, and those of them that may stay: a page needs two."""
-PATIENCE_S = 10.0
-"""How long a client may take for a request, or for taking what it is sent."""
-SEND_BUFFER = 128 * 1024
-"""Bytes on the way to a slow client, so that what it sees is not old."""
-EVENTS_PER_S, STATUS_EVERY_S, ALIVE_EVERY_S = 12.0, 1.0, 5.0
+MAX_CONNECTIONS = 24
+"""Maximum number of simultaneous connections."""
+MAX_STREAMS = 16
+"""Maximum number of connections that receive a stream; each open page uses two."""
+CLIENT_TIMEOUT_S = 10.0
+"""Timeout for receiving a request and for each write to a client, in seconds."""
+SEND_BUFFER_BYTES = 128 * 1024
+"""Send buffer of a streaming connection; it is small so that a slow client receives recent pictures."""
+EVENTS_PER_S = 12.0
+"""Maximum rate of frame events."""
+STATUS_INTERVAL_S = 1.0
+"""Time between two status events, in seconds."""
+REPEAT_INTERVAL_S = 5.0
+"""Time after which the last picture is repeated if no frame arrives, in seconds."""
 COOKIE = "edgeinfer-token"
 BOUNDARY = "edgeinfer-picture"
 PAGE = {
@@ -45,87 +52,89 @@ HEADERS = {
 
 
 class PreviewServer(ThreadingHTTPServer):
-    """Serves a board, a thread for each client; what a client does costs the run nothing.
+    """HTTP server of the preview with one thread per client; clients never block the run.
 
     Attributes:
-        board: what is shown.
-        guard: who may look.
-        watching: lets so many clients stay.
+        state: state of the run.
+        access: access rule for requests.
+        streams: semaphore that limits the number of streaming connections.
     """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 32
 
-    def __init__(self, address: ListenAddress, board: PreviewState, guard: AccessControl) -> None:
-        """Listen, and serve nobody yet.
+    def __init__(self, address: ListenAddress, state: PreviewState, access: AccessControl) -> None:
+        """Bind the port without serving requests.
 
         Raises:
-            OutputError: the address is taken, or not this machine's.
+            OutputError: The address is in use or does not belong to this machine.
         """
-        self.board, self.guard = board, guard
-        self.watching = threading.BoundedSemaphore(MOST_WATCHING)
-        self._clients = threading.BoundedSemaphore(MOST_CLIENTS)
+        self.state, self.access = state, access
+        self.streams = threading.BoundedSemaphore(MAX_STREAMS)
+        self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self.address_family = address.family
         try:
-            super().__init__((address.host, address.port), _Client)
+            super().__init__((address.host, address.port), _RequestHandler)
         except OSError as error:
             where = f"{address.host}:{address.port}"
             raise OutputError(f"the preview cannot listen on {where}: {error.strerror}; choose another port") from error
 
     def server_bind(self) -> None:
-        """Bind, without asking the network for a name."""
+        """Bind the socket without a reverse DNS lookup, which the base class does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = self.socket.getsockname()[:2]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a client in, unless there are too many."""
-        if self._clients.acquire(blocking=False):
+        """Start a thread for a connection, or close it if there are too many."""
+        if self._connections.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a client to its end."""
+        """Handle a connection until it is closed."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._clients.release()
+            self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Report an unexpected error; ignore closed connections and timeouts."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
-class _Client(BaseHTTPRequestHandler):
+class _RequestHandler(BaseHTTPRequestHandler):
+    """Handler of one connection."""
+
     server: PreviewServer
-    timeout = PATIENCE_S
+    timeout = CLIENT_TIMEOUT_S
     server_version, sys_version = "edgeinfer", ""
     error_content_type = "text/plain; charset=utf-8"
     error_message_format = "%(message)s\n"
     routes: ClassVar[dict[str, str]] = {
-        "/stream.mjpg": "_stream", "/events": "_events", "/snapshot.jpg": "_snapshot", "/healthz": "_health",
-        "/metrics": "_metrics",
+        "/stream.mjpg": "_send_stream", "/events": "_send_events", "/snapshot.jpg": "_send_snapshot",
+        "/healthz": "_send_health", "/metrics": "_send_metrics",
     }  # fmt: skip
 
     def do_GET(self) -> None:
-        address = urlsplit(self.path)
-        given = parse_qs(address.query).get("token", [None])[0]
-        if not self.server.guard.admits(given or self._token(), self.headers.get("Host", "")):
-            self._refuse(address.path)
-        elif address.path in PAGE:
-            self._page(address.path, given)
-        elif address.path in self.routes:
-            getattr(self, self.routes[address.path])()
+        url = urlsplit(self.path)
+        query_token = parse_qs(url.query).get("token", [None])[0]
+        if not self.server.access.allows(query_token or self._header_token(), self.headers.get("Host", "")):
+            self._refuse(url.path)
+        elif url.path in PAGE:
+            self._send_page(url.path, query_token)
+        elif url.path in self.routes:
+            getattr(self, self.routes[url.path])()
         else:
-            self.send_error(http.HTTPStatus.NOT_FOUND, "there is nothing here")
+            self.send_error(http.HTTPStatus.NOT_FOUND, "not found")
 
     do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
-    def _token(self) -> str | None:
-        """What the visitor's headers say; the page itself has it in a cookie."""
+    def _header_token(self) -> str | None:
+        """Return the token from the Authorization header or the page's cookie."""
         scheme, _, bearer = self.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return bearer.strip()
@@ -136,82 +145,89 @@ class _Client(BaseHTTPRequestHandler):
         return unquote(cookie.value) if cookie else None
 
     def _refuse(self, path: str) -> None:
-        if self.server.guard.token is None:
-            self.send_error(http.HTTPStatus.MISDIRECTED_REQUEST, "this preview answers to localhost alone")
+        if self.server.access.token is None:
+            self.send_error(http.HTTPStatus.MISDIRECTED_REQUEST, "this preview accepts requests to localhost only")
         elif path == "/":
-            self._answer(_file("token.html"), "text/html; charset=utf-8", status=http.HTTPStatus.UNAUTHORIZED)
+            self._respond(_page_file("token.html"), "text/html; charset=utf-8", status=http.HTTPStatus.UNAUTHORIZED)
         else:
-            self.send_error(http.HTTPStatus.UNAUTHORIZED, "the token is missing or wrong")
+            self.send_error(http.HTTPStatus.UNAUTHORIZED, "the access token is missing or wrong")
 
-    def _page(self, path: str, given: str | None) -> None:
-        name, kind = PAGE[path]
-        cookie = f"{COOKIE}={quote(given, safe='')}; HttpOnly; SameSite=Strict; Path=/" if given else ""
-        self._answer(_file(name), kind, cookie=cookie)
+    def _send_page(self, path: str, query_token: str | None) -> None:
+        name, content_type = PAGE[path]
+        cookie = f"{COOKIE}={quote(query_token, safe='')}; HttpOnly; SameSite=Strict; Path=/" if query_token else ""
+        self._respond(_page_file(name), content_type, cookie=cookie)
 
-    def _snapshot(self) -> None:
-        picture = self.server.board.snapshot()
-        if picture is None:
+    def _send_snapshot(self) -> None:
+        jpeg = self.server.state.snapshot_jpeg()
+        if jpeg is None:
             self.send_error(http.HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
         else:
-            self._answer(picture, "image/jpeg")
+            self._respond(jpeg, "image/jpeg")
 
-    def _health(self) -> None:
-        board = self.server.board
-        age_s = board.age_s
-        told = {"well": board.well, "state": board.state, "frame_age_s": None if age_s is None else round(age_s, 3)}
-        status = http.HTTPStatus.OK if told["well"] else http.HTTPStatus.SERVICE_UNAVAILABLE
-        self._answer(json.dumps(told).encode() + b"\n", "application/json", status=status)
+    def _send_health(self) -> None:
+        state = self.server.state
+        healthy, age_s = state.healthy, state.frame_age_s
+        body = {
+            "well": healthy,
+            "state": state.source_state,
+            "frame_age_s": None if age_s is None else round(age_s, 3),
+        }
+        status = http.HTTPStatus.OK if healthy else http.HTTPStatus.SERVICE_UNAVAILABLE
+        self._respond(json.dumps(body).encode() + b"\n", "application/json", status=status)
 
-    def _metrics(self) -> None:
-        self._answer(metrics(self.server.board).encode(), CONTENT_TYPE)
+    def _send_metrics(self) -> None:
+        self._respond(metrics(self.server.state).encode(), CONTENT_TYPE)
 
-    def _stream(self) -> None:
-        self._stay(f"multipart/x-mixed-replace; boundary={BOUNDARY}", self._parts())
+    def _send_stream(self) -> None:
+        self._stream_parts(f"multipart/x-mixed-replace; boundary={BOUNDARY}", self._jpeg_parts())
 
-    def _parts(self) -> Iterator[bytes]:
-        """Pictures as they come; the last one again where none does, which finds out who is gone."""
-        board, number, last = self.server.board, 0, b""
-        while not board.closed.is_set():
-            newer = board.picture(after=number, within_s=ALIVE_EVERY_S)
-            number, last = newer or (number, last)
-            if last:
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(last)}\r\n\r\n"
-                yield head.encode() + last + b"\r\n"
+    def _jpeg_parts(self) -> Iterator[bytes]:
+        """Yield each new picture; repeat the last one if none arrives, because only a write detects a gone client."""
+        state, number, jpeg = self.server.state, 0, b""
+        while not state.closed.is_set():
+            newer = state.wait_for_jpeg(after=number, timeout_s=REPEAT_INTERVAL_S)
+            number, jpeg = newer or (number, jpeg)
+            if jpeg:
+                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + b"\r\n"
 
-    def _events(self) -> None:
-        self._stay("text/event-stream; charset=utf-8", self._told())
+    def _send_events(self) -> None:
+        self._stream_parts("text/event-stream; charset=utf-8", self._event_parts())
 
-    def _told(self) -> Iterator[bytes]:
-        """Frames as lines of JSONL, the newest ones; the status every second; that the run is over."""
-        board, number, status_s = self.server.board, 0, 0.0
+    def _event_parts(self) -> Iterator[bytes]:
+        """Yield the latest frames as JSONL objects, the status once per second, and the end of the run."""
+        state, number, next_status_s = self.server.state, 0, 0.0
         yield b"retry: 1000\n\n"
-        while not board.closed.wait(1 / EVENTS_PER_S):
-            if time.monotonic() >= status_s:
-                status_s = time.monotonic() + STATUS_EVERY_S
-                yield _event(board.status(), "status")
-            shown = board.newest(after=number, within_s=max(0.0, status_s - time.monotonic()))
-            if shown is not None:
-                number = shown.number
-                yield _event(frame_line(shown.frame, shown.result))
+        while not state.closed.wait(1 / EVENTS_PER_S):
+            if time.monotonic() >= next_status_s:
+                next_status_s = time.monotonic() + STATUS_INTERVAL_S
+                yield _event(state.status(), "status")
+            timeout_s = max(0.0, next_status_s - time.monotonic())
+            latest = state.wait_for_frame(after=number, timeout_s=timeout_s)
+            if latest is not None:
+                number = latest.number
+                yield _event(frame_line(latest.frame, latest.result))
         yield _event({}, "end")
 
-    def _stay(self, kind: str, parts: Iterator[bytes]) -> None:
-        """Answer with parts without end; who does not take one within `PATIENCE_S` is let go."""
-        if not self.server.watching.acquire(blocking=False):
-            self.send_error(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_WATCHING} are watching; try again later")
+    def _stream_parts(self, content_type: str, parts: Iterator[bytes]) -> None:
+        """Send parts until the run ends; a client that blocks a write for `CLIENT_TIMEOUT_S` is disconnected."""
+        if not self.server.streams.acquire(blocking=False):
+            self.send_error(
+                http.HTTPStatus.SERVICE_UNAVAILABLE, f"the limit of {MAX_STREAMS} streams is reached; try again later"
+            )
             return
         try:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            self._begin(http.HTTPStatus.OK, kind)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            self._send_headers(http.HTTPStatus.OK, content_type)
             self.end_headers()
             if self.command != "HEAD":
                 for part in parts:
                     self.wfile.write(part)
         finally:
-            self.server.watching.release()
+            self.server.streams.release()
 
-    def _answer(self, body: bytes, kind: str, *, status: int = http.HTTPStatus.OK, cookie: str = "") -> None:
-        self._begin(status, kind)
+    def _respond(self, body: bytes, content_type: str, *, status: int = http.HTTPStatus.OK, cookie: str = "") -> None:
+        self._send_headers(status, content_type)
         self.send_header("Content-Length", str(len(body)))
         if cookie:
             self.send_header("Set-Cookie", cookie)
@@ -219,19 +235,20 @@ class _Client(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _begin(self, status: int, kind: str) -> None:
+    def _send_headers(self, status: int, content_type: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", content_type)
         for name, value in HEADERS.items():
             self.send_header(name, value)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: a request may hold the token."""
+        """Log nothing, because a request may contain the token."""
 
 
 def _event(value: dict[str, Any], name: str = "message") -> bytes:
+    """Return a server-sent event with JSON data."""
     return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'), ensure_ascii=False)}\n\n".encode()
 
 
-def _file(name: str) -> bytes:
+def _page_file(name: str) -> bytes:
     return resources.files("edgeinfer.outputs.preview").joinpath("page", name).read_bytes()

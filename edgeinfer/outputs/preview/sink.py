@@ -1,4 +1,4 @@
-"""The preview as an output of a run."""
+"""Sink that shows a run on a web page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Self
 
 from edgeinfer.outputs.preview.access import AccessControl, ListenAddress, check_access
 from edgeinfer.outputs.preview.server import PreviewServer
@@ -14,53 +15,65 @@ from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
 
 _log = logging.getLogger(__name__)
+_POLL_INTERVAL_S = 0.1
 
 
 class PreviewSink(AbstractContextManager["PreviewSink"]):
-    """Shows a run on a web page.
+    """Sink that serves the run's latest frame and status over HTTP.
 
     Attributes:
-        url: of the page, without the token.
+        url: URL of the page without the token; empty until the sink is entered.
     """
 
     def __init__(self, address: str, *, token: str | None = None, blur: bool = False) -> None:
-        """Listen; nobody is served before the run begins.
+        """Initialize the sink without opening a socket.
 
         Args:
-            address: "[HOST:]PORT"; 127.0.0.1 unless told, port 0 for any that is free.
-            token: what a visitor must know, at least 8 characters; needed where others than this machine reach it.
+            address: "[HOST:]PORT"; the default host is 127.0.0.1, port 0 selects a free port.
+            token: access token of at least 8 characters, required unless the address is a loopback address.
             blur: make faces unrecognizable.
 
         Raises:
-            UsageError: see `check_access`.
-            OutputError: the address is taken, or not this machine's.
+            UsageError: See `check_access`.
         """
         check_access(address, token)
-        where = ListenAddress.parse(address)
-        self._board = PreviewState(blur=blur)
-        self._server = PreviewServer(where, self._board, AccessControl(token))
-        self.url = where.url(self._server.server_port)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="serves the preview", daemon=True
-        )
+        self._address, self._access = ListenAddress.parse(address), AccessControl(token)
+        self._state = PreviewState(blur=blur)
+        self._server: PreviewServer | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        """Open the port and start the server's thread.
+
+        Raises:
+            OutputError: The address is in use or does not belong to this machine.
+        """
+        self._server = PreviewServer(self._address, self._state, self._access)
+        self.url = self._address.url(self._server.server_port)
+        threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": _POLL_INTERVAL_S},
+            name="preview",
+            daemon=True,
+        ).start()
+        return self
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Begin to serve."""
-        self._board.start(header, summary)
-        self._thread.start()
-        _log.warning("preview at %s", self.url)
+        """Show the run's header, and log the URL."""
+        self._state.start(header, summary)
+        _log.info("preview at %s", self.url)
 
     def write(self, frame: Frame, result: Result) -> None:
         """Show one frame."""
-        self._board.show(frame, result)
+        self._state.update(frame, result)
 
     def source_state(self, state: SourceState) -> None:
-        """Show how a live source fares."""
-        self._board.tell(state)
+        """Show the state of a live source."""
+        self._state.update_source_state(state)
 
     def __exit__(self, *_: object) -> None:
-        """Say goodbye to everybody who watches, and stop listening."""
-        self._board.close()
-        if self._thread.is_alive():
+        """Send the end of the run to the clients, and close the port."""
+        self._state.close()
+        if self._server is not None:
             self._server.shutdown()
-        self._server.server_close()
+            self._server.server_close()

@@ -1,10 +1,9 @@
-"""What a preview shows: written by the run, read by those who watch, neither waiting for the other."""
+"""State shown by the preview: written by the run and read by the server's threads without blocking the run."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,196 +12,201 @@ import cv2
 
 from edgeinfer.outputs.draw import FaceBlur, annotate, cover
 from edgeinfer.outputs.preview.timeline import Timeline
+from edgeinfer.outputs.rate import RateMeter
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Box, Frame, Image, Result, SourceState, State
 
-PICTURES_PER_S = 12.0
-LARGEST_PICTURE = 960
-"""Longer side of a picture of the stream, in pixels."""
-QUALITY = 80
+STREAM_FPS = 12.0
+"""Maximum frame rate of the MJPEG stream, in frames per second."""
+STREAM_SIDE = 960
+"""Maximum length of the longer side of the stream's pictures, in pixels."""
+JPEG_QUALITY = 80
+"""JPEG quality of stream and snapshot, 0..100."""
 STALE_S = 30.0
-"""Without a frame for so long, a run is not well."""
-RATE_OVER_S, PRUNE_EVERY_S = 3.0, 1.0
+"""Age of the latest frame from which a run is unhealthy, in seconds."""
+RATE_WINDOW_S = 3.0
+"""Window of the frame rate, in seconds."""
+PRUNE_INTERVAL_S = 1.0
+"""Time between two removals of expired timeline spans, in seconds."""
+SUMMARY_AGE_S = 1.0
+"""Maximum age of the cached run summary, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """The newest frame.
+class LatestFrame:
+    """The latest frame of a run with its result.
 
     Attributes:
-        number: counts what was shown, from 1.
-        frame: as it was read.
-        result: what it shows.
-        covered: what is made unrecognizable in every picture of it.
-        at_s: when it was shown, on the monotonic clock.
+        number: sequence number of the frame in the run, from 1.
+        frame: the frame.
+        result: its result.
+        covered: boxes to make unrecognizable in every picture of it.
+        updated_s: time at which the frame arrived, in seconds of `time.monotonic()`.
     """
 
     number: int
     frame: Frame
     result: Result
     covered: tuple[Box, ...]
-    at_s: float
+    updated_s: float
 
 
 class PreviewState:
-    """The newest frame, the last minute and the counts of a run.
+    """Latest frame, timeline and counts of a run; safe to use from several threads.
 
-    Pictures are made for those who watch and by their threads, each once, at most `PICTURES_PER_S` a second.
+    Pictures are encoded on demand in the threads of the clients; each frame at most once for the stream.
+
+    Attributes:
+        closed: set once the run has ended.
     """
 
     def __init__(self, *, blur: bool = False) -> None:
-        """Nothing to show yet.
+        """Initialize a state without frames.
 
         Args:
             blur: make faces unrecognizable.
         """
         self._changed = threading.Condition()
         self._blur = FaceBlur() if blur else None
-        self._shown: Shown | None = None
-        self._strip, self._pruned_s = Timeline(), 0.0
-        self._ticks: deque[tuple[float, int]] = deque(maxlen=16)
+        self._latest: LatestFrame | None = None
+        self._timeline, self._pruned_s = Timeline(), 0.0
+        self._rate = RateMeter(RATE_WINDOW_S)
         self._delay_ms: float | None = None
-        self._state: State = "live"
+        self._source_state: State = "live"
         self._detail = ""
         self._header: RunHeader | None = None
-        self._summary: Callable[[], RunSummary] | None = None
-        self._last_summary: tuple[float, RunSummary] | None = None
-        self._making = threading.Lock()
-        self._picture: tuple[int, bytes] = (0, b"")
-        self._next_picture_s = 0.0
+        self._summarize: Callable[[], RunSummary] | None = None
+        self._cached_summary: tuple[float, RunSummary] | None = None
+        self._encoding = threading.Lock()
+        self._stream_jpeg: tuple[int, bytes] = (0, b"")
+        self._next_jpeg_s = 0.0
         self.closed = threading.Event()
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """A run begins."""
-        self._header, self._summary = header, summary
+        """Store the header and the summary function of a run."""
+        self._header, self._summarize = header, summary
 
-    def show(self, frame: Frame, result: Result) -> None:
-        """Show a frame; costs the run next to nothing."""
+    def update(self, frame: Frame, result: Result) -> None:
+        """Replace the latest frame; encodes nothing."""
         now_s = time.monotonic()
-        covered = self._blur.places(result) if self._blur else ()
+        covered = self._blur.regions(result) if self._blur else ()
+        self._rate.add()
         with self._changed:
-            number = self._shown.number + 1 if self._shown else 1
-            self._shown = Shown(number, frame, result, covered, now_s)
-            self._strip.update(result)
-            if not self._ticks or now_s - self._ticks[-1][0] >= RATE_OVER_S / 12:
-                self._ticks.append((now_s, number))
-            if now_s - self._pruned_s >= PRUNE_EVERY_S:
-                self._strip.prune()
+            self._latest = LatestFrame(self._latest_number() + 1, frame, result, covered, now_s)
+            self._timeline.update(result)
+            if now_s - self._pruned_s >= PRUNE_INTERVAL_S:
+                self._timeline.prune()
                 self._pruned_s = now_s
             self._delay_ms = None if frame.captured_s is None else 1000 * (now_s - frame.captured_s)
             self._changed.notify_all()
 
-    def tell(self, state: SourceState) -> None:
-        """A live source fares otherwise."""
+    def update_source_state(self, state: SourceState) -> None:
+        """Store the state of a live source."""
         with self._changed:
-            self._state, self._detail = state.state, state.detail
+            self._source_state, self._detail = state.state, state.detail
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing more will be shown."""
+        """Set `closed` and wake all waiting threads."""
         self.closed.set()
         with self._changed:
             self._changed.notify_all()
 
-    def newest(self, *, after: int, within_s: float) -> Shown | None:
-        """The newest frame, waited for where it is not newer than one that was seen; None when none came."""
+    def wait_for_frame(self, *, after: int, timeout_s: float) -> LatestFrame | None:
+        """Return the latest frame as soon as its number exceeds `after`; None at the timeout or the end of the run."""
         with self._changed:
-            self._changed.wait_for(lambda: self._number() > after or self.closed.is_set(), within_s)
-            return self._shown if self._number() > after else None
+            self._changed.wait_for(lambda: self._latest_number() > after or self.closed.is_set(), timeout_s)
+            return self._latest if self._latest_number() > after else None
 
-    def picture(self, *, after: int, within_s: float) -> tuple[int, bytes] | None:
-        """The newest picture of the stream: its number and its JPEG; None when no newer one came."""
-        if self._picture[0] > after:
-            return self._picture
-        shown = self.newest(after=after, within_s=within_s)
-        if shown is None:
+    def wait_for_jpeg(self, *, after: int, timeout_s: float) -> tuple[int, bytes] | None:
+        """Return number and JPEG of the latest stream picture; None if none newer than `after` arrives in time."""
+        if self._stream_jpeg[0] > after:
+            return self._stream_jpeg
+        latest = self.wait_for_frame(after=after, timeout_s=timeout_s)
+        if latest is None:
             return None
-        with self._making:
-            if self._picture[0] <= after:
-                self.closed.wait(max(0.0, self._next_picture_s - time.monotonic()))
-                self._next_picture_s = time.monotonic() + 1 / PICTURES_PER_S
-                shown = self._shown or shown
-                self._picture = (shown.number, _jpeg(shown, LARGEST_PICTURE))
-            return self._picture
+        with self._encoding:
+            if self._stream_jpeg[0] <= after:
+                self.closed.wait(max(0.0, self._next_jpeg_s - time.monotonic()))
+                self._next_jpeg_s = time.monotonic() + 1 / STREAM_FPS
+                latest = self._latest or latest
+                self._stream_jpeg = (latest.number, _encode(latest, STREAM_SIDE))
+            return self._stream_jpeg
 
-    def snapshot(self) -> bytes | None:
-        """The newest frame at its own size as JPEG; None before the first."""
-        shown = self._shown
-        return None if shown is None else _jpeg(shown, None)
+    def snapshot_jpeg(self) -> bytes | None:
+        """Return the latest frame in full resolution as JPEG, None before the first."""
+        latest = self._latest
+        return None if latest is None else _encode(latest, None)
 
     def summary(self) -> RunSummary | None:
-        """What was counted, at most a second ago."""
-        kept = self._last_summary
-        if kept and time.monotonic() - kept[0] < 1.0:
-            return kept[1]
-        now = self._summary() if self._summary else None
-        if now is not None:
-            self._last_summary = (time.monotonic(), now)
-        return now
+        """Return the summary of the run so far, cached for `SUMMARY_AGE_S`; None before the run has begun."""
+        cached = self._cached_summary
+        if cached and time.monotonic() - cached[0] < SUMMARY_AGE_S:
+            return cached[1]
+        summary = self._summarize() if self._summarize else None
+        if summary is not None:
+            self._cached_summary = (time.monotonic(), summary)
+        return summary
 
     @property
     def header(self) -> RunHeader | None:
-        """What the run reads and with what; None before it began."""
+        """Source, model and versions of the run; None before the run has begun."""
         return self._header
 
     @property
-    def state(self) -> State:
-        """How the source fares; one that is no camera is "live" all the same."""
-        return self._state
+    def source_state(self) -> State:
+        """State of the source; always "live" for a source that is not live."""
+        return self._source_state
 
     @property
-    def age_s(self) -> float | None:
-        """Seconds since the newest frame was shown; None before the first."""
-        return None if self._shown is None else time.monotonic() - self._shown.at_s
+    def frame_age_s(self) -> float | None:
+        """Seconds since the latest frame, None before the first."""
+        latest = self._latest
+        return None if latest is None else time.monotonic() - latest.updated_s
 
     @property
-    def well(self) -> bool:
-        """Whether frames come."""
-        return self._state == "live" and self._shown is not None and (self.age_s or 0.0) < STALE_S
+    def healthy(self) -> bool:
+        """True if the source is live and the latest frame is newer than `STALE_S`."""
+        age_s = self.frame_age_s
+        return self._source_state == "live" and age_s is not None and age_s < STALE_S
 
     def status(self) -> dict[str, Any]:
-        """How the run fares and what its faces showed in the last minute, as JSON."""
+        """Return source, state, counts and timeline of the run as a JSON object."""
         summary = self.summary()
         with self._changed:
-            shown, tracks, delay_ms = self._shown, self._strip.told(), self._delay_ms
+            latest, tracks, delay_ms = self._latest, self._timeline.snapshot(), self._delay_ms
         return {
             "source": self._header.source if self._header else "",
             "labels": list(self._header.labels) if self._header else [],
-            "state": self._state,
+            "state": self._source_state,
             "detail": self._detail,
-            "fps": round(self._fps(), 1),
+            "fps": round(self._rate.per_second(), 1),
             "delay_ms": None if delay_ms is None else round(delay_ms, 1),
-            "frames": shown.number if shown else 0,
+            "frames": latest.number if latest else 0,
             "dropped": summary.dropped if summary else None,
             "reconnects": summary.reconnects if summary else None,
-            "time_s": round(shown.result.timestamp_s, 2) if shown else 0.0,
+            "time_s": round(latest.result.timestamp_s, 2) if latest else 0.0,
             "tracks": tracks,
         }
 
-    def _number(self) -> int:
-        return self._shown.number if self._shown else 0
-
-    def _fps(self) -> float:
-        """Frames a second of late; it falls when none come."""
-        now_s = time.monotonic()
-        with self._changed:
-            recent = [tick for tick in self._ticks if now_s - tick[0] <= RATE_OVER_S]
-            first = recent[0] if recent else None
-            return (self._number() - first[1]) / max(now_s - first[0], 1e-3) if first else 0.0
+    def _latest_number(self) -> int:
+        return self._latest.number if self._latest else 0
 
 
-def _jpeg(shown: Shown, longest: int | None) -> bytes:
-    image, result = shown.frame.image, shown.result
-    image = cover(image, shown.covered) if shown.covered else image
-    shrink = 1.0 if longest is None else min(1.0, longest / max(image.shape[:2]))
-    if shrink < 1:
-        image, result = _smaller(image, result, shrink)
-    _, data = cv2.imencode(".jpg", annotate(image, result), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+def _encode(latest: LatestFrame, max_side: int | None) -> bytes:
+    """Return an annotated JPEG, scaled down if its longer side exceeds `max_side` pixels."""
+    image, result = latest.frame.image, latest.result
+    image = cover(image, latest.covered) if latest.covered else image
+    scale = 1.0 if max_side is None else min(1.0, max_side / max(image.shape[:2]))
+    if scale < 1:
+        image, result = _scale_down(image, result, scale)
+    _, data = cv2.imencode(".jpg", annotate(image, result), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
 
-def _smaller(image: Image, result: Result, shrink: float) -> tuple[Image, Result]:
-    size_wh = max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink))
+def _scale_down(image: Image, result: Result, scale: float) -> tuple[Image, Result]:
+    """Return a picture and its boxes scaled by a factor below 1."""
+    size_wh = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     picture: Any = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
-    faces = (replace(face, box=Box(*(round(shrink * side) for side in face.box.xywh))) for face in result.faces)
+    faces = (replace(face, box=Box(*(round(scale * side) for side in face.box.xywh))) for face in result.faces)
     return picture, replace(result, faces=tuple(faces))

@@ -1,4 +1,4 @@
-"""What each face showed in the last minute."""
+"""Timeline of each track's expressions during the last minute."""
 
 from __future__ import annotations
 
@@ -7,41 +7,42 @@ from typing import Any
 from edgeinfer.outputs.events import LEFT_AFTER_S
 from edgeinfer.results import Result
 
-SPAN_S = 60.0
+DURATION_S = 60.0
+"""Length of the timeline, in seconds."""
 Span = list[Any]
 """[from_s, to_s, label]"""
 
 
 class Timeline:
-    """Spans of time in which a face showed one expression."""
+    """Time spans in which each track showed one expression; not thread-safe."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Initialize an empty timeline."""
         self._tracks: dict[int, list[Span]] = {}
         self._now_s = 0.0
 
     def update(self, result: Result) -> None:
-        """Take in one result."""
+        """Extend the current spans by one result, or begin new ones."""
         now_s = self._now_s = result.timestamp_s
         for face in result.faces:
             spans = self._tracks.setdefault(face.track_id, [])
             label = face.emotion.label
-            here = bool(spans) and 0 <= now_s - spans[-1][1] <= LEFT_AFTER_S
-            if here:
+            continued = bool(spans) and 0 <= now_s - spans[-1][1] <= LEFT_AFTER_S
+            if continued:
                 spans[-1][1] = now_s
-            if not here or spans[-1][2] != label:
+            if not continued or spans[-1][2] != label:
                 spans.append([now_s, now_s, label])
 
     def prune(self) -> None:
-        """Forget what is older than a minute."""
-        oldest_s = self._now_s - SPAN_S
-        kept = {track: [s for s in spans if s[1] >= oldest_s] for track, spans in self._tracks.items()}
-        self._tracks = {track: spans for track, spans in kept.items() if spans}
+        """Remove spans that ended more than `DURATION_S` ago."""
+        oldest_s = self._now_s - DURATION_S
+        kept = {track_id: [s for s in spans if s[1] >= oldest_s] for track_id, spans in self._tracks.items()}
+        self._tracks = {track_id: spans for track_id, spans in kept.items() if spans}
 
-    def told(self) -> list[dict[str, Any]]:
-        """The last minute as JSON: for each face its number and its spans, [from, to, label], in seconds."""
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Prune the timeline and return it as JSON: "track" and "spans" of [from_s, to_s, label], by track id."""
         self.prune()
         return [
-            {"track": track, "spans": [[round(a, 2), round(b, 2), label] for a, b, label in spans]}
-            for track, spans in sorted(self._tracks.items())
+            {"track": track_id, "spans": [[round(a, 2), round(b, 2), label] for a, b, label in spans]}
+            for track_id, spans in sorted(self._tracks.items())
         ]

@@ -1,4 +1,4 @@
-"""Addresses of brokers, and what a link needs; what it does with a real one stands in test_mqtt.py."""
+"""Broker addresses and requirements of a link; test_mqtt.py tests it with a real broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeinfer.outputs.mqtt_link import BrokerAddress
 
 
 @pytest.mark.parametrize(
-    ("address", "where"),
+    ("url", "expected"),
     [
         ("mqtt://broker.local", ("broker.local", 1883, False, None, None)),
         ("MQTTS://broker.local/", ("broker.local", 8883, True, None, None)),
@@ -21,21 +21,21 @@ from edgeinfer.outputs.mqtt_link import BrokerAddress
         ("mqtts://m%40e:p%2F%23@h:1", ("h", 1, True, "m@e", "p/#")),
     ],
 )
-def test_addresses(address: str, where: tuple[object, ...]) -> None:
-    parsed = BrokerAddress.parse(address)
-    assert (parsed.host, parsed.port, parsed.tls, parsed.username, parsed.password) == where
-    assert "p/#" not in repr(parsed)
+def test_url_is_parsed(url: str, expected: tuple[object, ...]) -> None:
+    parsed = BrokerAddress.parse(url)
+    assert (parsed.host, parsed.port, parsed.tls, parsed.username, parsed.password) == expected
+    assert "p/#" not in repr(parsed)  # the password
 
 
-def test_base_topics() -> None:
+def test_base_topic_and_client_id() -> None:
     assert BrokerAddress.parse("mqtt://h/a%20b/k%C3%BCche/").base == "a b/küche"
     assert BrokerAddress.parse("mqtt://h").base.startswith("edgeinfer/")
     same, other = BrokerAddress.parse("mqtt://h/x"), BrokerAddress.parse("mqtt://h/y")
-    assert same.id == BrokerAddress.parse("mqtts://me@other/x").id != other.id
+    assert same.client_id == BrokerAddress.parse("mqtts://me@other/x").client_id != other.client_id
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "http://host/x", "host/x", "mqtt://", "mqtt://host:port", "mqtt://host:0", "mqtt://[::1", "mqtt://a..b",
         "mqtt://h/a/#", "mqtt://h/+/b", "mqtt://h/%23", "mqtt://h/$SYS", "mqtt://h/a%00b", "mqtt://h/a?b",
@@ -43,23 +43,23 @@ def test_base_topics() -> None:
         "mqtt://me:12?cret@h",
     ],
 )  # fmt: skip
-def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(UsageError) as told:
-        check_url(address)
-    assert "cret" not in str(told.value)
+def test_invalid_url_is_rejected_without_revealing_the_password(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_url(url)
+    assert "cret" not in str(caught.value)
 
 
-def test_tls_checks_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_verifies_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     paho = pytest.importorskip("paho.mqtt.client")
-    made: list[object] = []
-    monkeypatch.setattr(paho.Client, "tls_set_context", lambda _client, context=None: made.append(context))
+    contexts: list[object] = []
+    monkeypatch.setattr(paho.Client, "tls_set_context", lambda _client, context=None: contexts.append(context))
     MqttSink("mqtt://h")
-    assert made == []
+    assert contexts == []
     MqttSink("mqtts://h")
-    assert made == [None]  # paho's default: the system's authorities
+    assert contexts == [None]  # the default of paho: the system's certificate authorities
 
 
-def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(CapabilityError, match=r"pip install paho-mqtt"):
         MqttSink("mqtt://h")

@@ -1,17 +1,18 @@
 "use strict";
 
-const SPAN_S = 60, ROW = 22, GAP = 4, NUMBERS = 34, AXIS = 18, MOST_ROWS = 8;
-// As in the boxes of the picture.
+// Lengths in CSS pixels.
+const DURATION_S = 60, ROW_HEIGHT = 22, ROW_GAP = 4, LABEL_WIDTH = 34, AXIS_HEIGHT = 18, MAX_ROWS = 8;
+// The colours of the bounding boxes in the picture.
 const COLOURS = {
   neutral: "#c8c8c8", happy: "#ffc850", surprise: "#3cb4ff", sad: "#3c78dc", angry: "#eb4646", disgust: "#3caa5a",
   fear: "#b45ac8", contempt: "#aa9682",
 };
-const OTHER = "#8a8f98";
+const OTHER_COLOUR = "#8a8f98";
 const element = (id) => document.getElementById(id);
-const colour = (label) => COLOURS[label] || OTHER;
-let status = null, arrived = 0;
+const colour = (label) => COLOURS[label] || OTHER_COLOUR;
+let status = null, statusReceivedMs = 0;
 
-function made(name, className, text) {
+function createElement(name, className, text) {
   const node = document.createElement(name);
   node.className = className;
   node.textContent = text;
@@ -22,97 +23,99 @@ function showState(state, detail) {
   const live = state === "live";
   element("state").textContent = state;
   element("state").classList.toggle("live", live);
-  element("trouble").hidden = live || !detail;
-  element("trouble").textContent = detail;
+  element("detail").hidden = live || !detail;
+  element("detail").textContent = detail;
 }
 
 function showFaces(faces) {
-  element("nobody").hidden = faces.length > 0;
+  element("no-faces").hidden = faces.length > 0;
   element("faces").replaceChildren(...faces.map((face) => {
-    const item = made("li", "", ""), bar = made("div", "bar", ""), fill = made("i", "", "");
+    const item = createElement("li", "", ""), bar = createElement("div", "bar", ""), fill = createElement("i", "", "");
     fill.style.width = `${100 * face.confidence}%`;
     fill.style.background = colour(face.label);
     bar.append(fill);
     item.append(
-      made("span", "number", face.track), made("span", "label", face.label),
-      made("span", "share", `${Math.round(100 * face.confidence)} %`), bar,
+      createElement("span", "track", face.track), createElement("span", "label", face.label),
+      createElement("span", "confidence", `${Math.round(100 * face.confidence)} %`), bar,
     );
     return item;
   }));
 }
 
-function showStatus(told) {
-  status = told;
-  arrived = performance.now();
-  showState(told.state, told.detail);
-  element("source").textContent = told.source;
-  element("fps").textContent = told.fps.toFixed(1);
-  element("delay").textContent = told.delay_ms === null ? "–" : `${Math.round(told.delay_ms)} ms`;
+function showStatus(newStatus) {
+  status = newStatus;
+  statusReceivedMs = performance.now();
+  showState(status.state, status.detail);
+  element("source").textContent = status.source;
+  element("fps").textContent = status.fps.toFixed(1);
+  element("delay").textContent = status.delay_ms === null ? "–" : `${Math.round(status.delay_ms)} ms`;
   for (const name of ["frames", "dropped", "reconnects"]) {
-    element(name).textContent = told[name] === null ? "–" : told[name].toLocaleString("en");
+    element(name).textContent = status[name] === null ? "–" : status[name].toLocaleString("en");
   }
   const legend = element("legend");
-  if (legend.childElementCount !== told.labels.length) {
-    legend.replaceChildren(...told.labels.map((label) => {
-      const item = made("li", "", label), square = made("i", "", "");
+  if (legend.childElementCount !== status.labels.length) {
+    legend.replaceChildren(...status.labels.map((label) => {
+      const item = createElement("li", "", label), square = createElement("i", "", "");
       square.style.background = colour(label);
       item.prepend(square);
       return item;
     }));
   }
-  drawStrip();
+  drawTimeline();
 }
 
-function drawStrip() {
+function drawTimeline() {
   if (!status) return;
-  const canvas = element("strip"), scale = window.devicePixelRatio || 1;
-  // The youngest faces, where there are many.
-  const tracks = status.tracks.slice(-MOST_ROWS);
-  const wide = canvas.clientWidth, high = Math.max(1, tracks.length) * (ROW + GAP) + AXIS;
-  canvas.style.height = `${high}px`;
-  canvas.width = wide * scale;
-  canvas.height = high * scale;
-  const pen = canvas.getContext("2d"), faint = getComputedStyle(document.body).getPropertyValue("--faint");
-  pen.scale(scale, scale);
-  pen.font = "12px system-ui, sans-serif";
-  pen.textBaseline = "middle";
-  // Between two reports the strip moves on, as long as frames come.
-  const late = status.fps > 0 ? Math.min(1.5, (performance.now() - arrived) / 1000) : 0;
-  const now = status.time_s + late, perSecond = (wide - NUMBERS) / SPAN_S;
-  const x = (time) => NUMBERS + Math.max(0, SPAN_S - (now - time)) * perSecond;
+  const canvas = element("timeline"), scale = window.devicePixelRatio || 1;
+  // Only the newest tracks if there are too many.
+  const tracks = status.tracks.slice(-MAX_ROWS);
+  const width = canvas.clientWidth;
+  const height = Math.max(1, tracks.length) * (ROW_HEIGHT + ROW_GAP) + AXIS_HEIGHT;
+  canvas.style.height = `${height}px`;
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const context = canvas.getContext("2d");
+  const textColour = getComputedStyle(document.body).getPropertyValue("--muted");
+  context.scale(scale, scale);
+  context.font = "12px system-ui, sans-serif";
+  context.textBaseline = "middle";
+  // Between two status events the timeline scrolls on while frames arrive.
+  const elapsed = status.fps > 0 ? Math.min(1.5, (performance.now() - statusReceivedMs) / 1000) : 0;
+  const now = status.time_s + elapsed, pixelsPerSecond = (width - LABEL_WIDTH) / DURATION_S;
+  const x = (time) => LABEL_WIDTH + Math.max(0, DURATION_S - (now - time)) * pixelsPerSecond;
   tracks.forEach((track, row) => {
-    const y = row * (ROW + GAP);
-    pen.fillStyle = faint;
-    pen.fillText(track.track, 2, y + ROW / 2);
+    const y = row * (ROW_HEIGHT + ROW_GAP);
+    context.fillStyle = textColour;
+    context.fillText(track.track, 2, y + ROW_HEIGHT / 2);
     for (const [from, to, label] of track.spans) {
-      pen.fillStyle = colour(label);
-      pen.fillRect(x(from), y, Math.max(1, x(to) - x(from)), ROW);
+      context.fillStyle = colour(label);
+      context.fillRect(x(from), y, Math.max(1, x(to) - x(from)), ROW_HEIGHT);
     }
   });
-  pen.fillStyle = faint;
+  context.fillStyle = textColour;
   for (const ago of [60, 45, 30, 15, 0]) {
-    const text = ago ? `${ago} s` : "now", at = NUMBERS + (SPAN_S - ago) * perSecond;
-    pen.textAlign = ago === 60 ? "left" : ago ? "center" : "right";
-    pen.fillText(text, at, high - AXIS / 2);
+    const text = ago ? `${ago} s` : "now", position = LABEL_WIDTH + (DURATION_S - ago) * pixelsPerSecond;
+    context.textAlign = ago === 60 ? "left" : ago ? "center" : "right";
+    context.fillText(text, position, height - AXIS_HEIGHT / 2);
   }
-  pen.textAlign = "left";
+  context.textAlign = "left";
 }
 
-function listen() {
+function connect() {
   const events = new EventSource("events");
-  // A picture whose connection broke stays as it was: ask for it anew.
+  // An image does not reconnect by itself: request the stream again.
   events.onopen = () => { element("stream").src = `stream.mjpg?${Date.now()}`; };
   events.onmessage = (event) => showFaces(JSON.parse(event.data).faces);
   events.addEventListener("status", (event) => showStatus(JSON.parse(event.data)));
-  events.addEventListener("end", () => showState("ended", "The run has ended; this page waits for the next one."));
+  events.addEventListener("end", () => showState("ended", "The run has ended; waiting for the next run."));
   events.onerror = () => {
-    if (element("state").textContent !== "ended") showState("unreachable", "The run cannot be reached; trying again.");
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+    if (element("state").textContent !== "ended") showState("unreachable", "Cannot connect to the run; retrying.");
+    if (events.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
   };
 }
 
-// The token is in a cookie by now; it need not stay in the address.
+// The token is in a cookie now; remove it from the address bar.
 if (location.search) history.replaceState(null, "", location.pathname);
-setInterval(drawStrip, 250);
-window.addEventListener("resize", drawStrip);
-listen();
+setInterval(drawTimeline, 250);
+window.addEventListener("resize", drawTimeline);
+connect();
