@@ -1,38 +1,48 @@
 PYTHON ?= python3
 SOURCE ?=
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
+PIP = -m pip --quiet --disable-pip-version-check
+PYTEST = -m pytest -n $(WORKERS)
+RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
-.PHONY: run test test-pi check lint type wheel assets clean
+.PHONY: run test test-fast test-pi check lint type wheel coverage reference assets clean
 
-run: .venv/.ready           ## read the demo clip, or SOURCE=clip.mp4
+run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4
 	.venv/bin/edgeinfer run $(SOURCE)
 
-test: .venv-dev/.ready      ## the whole test suite
-	.venv-dev/bin/python -m pytest $(PYTEST_ARGS)
+check: lint type test        ## everything that CI runs
 
-check: lint type test wheel ## what CI runs
+test: .venv-dev/.ready wheel ## the whole suite: the runtime tests against the wheel, the others in .venv-dev
+	cd tests && ../.venv-wheel/bin/python $(PYTEST) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
+	.venv-dev/bin/python $(PYTEST) --ignore tests/runtime $(PYTEST_ARGS)
+
+test-fast: .venv-dev/.ready  ## the fast runtime tests, in less than a minute
+	.venv-dev/bin/python $(PYTEST) tests/runtime -m "not slow" $(PYTEST_ARGS)
 
 lint: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/lint-imports --no-logo
 
 type: .venv-dev/.ready
 	.venv-dev/bin/mypy
 
-wheel: .venv-dev/.ready     ## build the wheel and test it with the runtime's dependencies alone
-	rm -rf dist .venv-wheel
-	.venv-dev/bin/python -m build --wheel --outdir dist .
-	$(PYTHON) -m venv .venv-wheel
-	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl pytest
-	cd tests && ../.venv-wheel/bin/python -m pytest -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
+wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies only
 
-test-pi: build/pi/.ready    ## the runtime's tests and the demo with a Raspberry Pi 4's wheels, emulated: slow
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/pi/site .
+coverage: .venv-dev/.ready   ## line coverage of the three packages over the whole suite
+	.venv-dev/bin/python $(PYTEST) --cov edgeinfer --cov edgeinfer_train --cov edgeinfer_export $(PYTEST_ARGS)
+
+test-pi: build/pi/.ready     ## the runtime tests and the demo with a Raspberry Pi 4's wheels, emulated: slow
+	.venv/bin/python $(PIP) install --no-deps --upgrade --target build/pi/site .
 	cd tests && EDGEINFER_TEST_PATIENCE=20 ../build/pi/python -m pytest -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
 	build/pi/python -P -m edgeinfer run $(SOURCE)
 
-assets: .venv-dev/.ready    ## make the demo clip and the test clips again
-	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check scikit-image
+reference: .venv-dev/.ready  ## regenerate the option tables in docs/reference.md
+	PYTHONPATH=tests .venv-dev/bin/python tests/tools/reference.py
+
+assets: .venv-dev/.ready     ## regenerate the demo clip and the test clips
+	.venv-dev/bin/python $(PIP) install scikit-image
 	.venv-dev/bin/python tests/assets/make_assets.py
 
 clean:
@@ -44,10 +54,18 @@ build/pi/.ready: pyproject.toml tests/pi/build.py .venv/.ready
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	.venv/bin/python $(PIP) install -e .
 	touch $@
 
 .venv-dev/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-dev
-	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	.venv-dev/bin/python $(PIP) install -e '.[dev]'
+	touch $@
+
+.venv-wheel/.ready: pyproject.toml $(RUNTIME_SOURCES) | .venv-dev/.ready
+	rm -rf dist
+	.venv-dev/bin/python -m build --wheel --no-isolation --outdir dist .
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python $(PIP) install --force-reinstall --no-deps dist/*.whl
+	.venv-wheel/bin/python $(PIP) install dist/*.whl pytest pytest-xdist
 	touch $@

@@ -1,4 +1,4 @@
-"""Reads perceived facial expressions in video, live, on small computers.
+"""Recognition of perceived facial expressions in video, live, on small computers.
 
     import edgeinfer
 
@@ -8,41 +8,77 @@
             for face in pipeline(frame.image, timestamp_s=frame.timestamp_s).faces:
                 print(face.track_id, face.box.xywh, face.emotion.label, face.emotion.confidence)
 
-What is read is an expression that people would perceive in the pixels, not what a person feels.
+The labels name the expression that an observer would perceive in the pixels, not what a person feels.
+
+The names below are the public API; all modules are private. Names are imported on first use (PEP 562), so that the
+command line can print its help without loading OpenCV or onnxruntime.
 """
 
-from edgeinfer.detection.base import FaceDetector
-from edgeinfer.detection.haar import HaarDetector
-from edgeinfer.detection.whole_frame import WholeFrameDetector
-from edgeinfer.detection.yunet import YuNetDetector
-from edgeinfer.errors import (
-    CapabilityError,
-    EdgeInferError,
-    ModelError,
-    ModelNotFoundError,
-    OutputError,
-    SourceError,
-    SourceLostError,
-    SourceNotFoundError,
-    UsageError,
-)
-from edgeinfer.expression.classifier import Classifier, EmotionClassifier
-from edgeinfer.model.card import ModelCard, bundled_models, read_card
-from edgeinfer.outputs.base import Sink
-from edgeinfer.outputs.csv import CsvSink
-from edgeinfer.outputs.draw import annotate
-from edgeinfer.outputs.events import Event, EventDetector, events
-from edgeinfer.outputs.factory import open_sink
-from edgeinfer.outputs.jsonl import JsonlSink
-from edgeinfer.outputs.rotation import Rotation
-from edgeinfer.outputs.summary import RunHeader, RunSummary
-from edgeinfer.outputs.video import VideoSink
-from edgeinfer.pipeline import Pipeline, load_pipeline
-from edgeinfer.results import LABELS, Box, Emotion, Face, Frame, Result, SourceState
-from edgeinfer.runner import run
-from edgeinfer.sources.base import Capture, Source
-from edgeinfer.sources.factory import open_source
-from edgeinfer.sources.retry import Patience
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeinfer.detection.base import FaceDetector
+    from edgeinfer.detection.haar import HaarDetector
+    from edgeinfer.detection.whole_frame import WholeFrameDetector
+    from edgeinfer.detection.yunet import YuNetDetector
+    from edgeinfer.errors import (
+        CapabilityError,
+        EdgeInferError,
+        ModelError,
+        ModelNotFoundError,
+        OutputError,
+        SourceError,
+        SourceLostError,
+        SourceNotFoundError,
+        UsageError,
+    )
+    from edgeinfer.expression.classifier import Classifier, EmotionClassifier
+    from edgeinfer.model.card import ModelCard, bundled_models, read_card
+    from edgeinfer.outputs.base import Sink
+    from edgeinfer.outputs.csv import CsvSink
+    from edgeinfer.outputs.draw import annotate
+    from edgeinfer.outputs.events import Event, EventDetector, events
+    from edgeinfer.outputs.factory import open_sink
+    from edgeinfer.outputs.jsonl import JsonlSink
+    from edgeinfer.outputs.rotation import Rotation
+    from edgeinfer.outputs.summary import RunHeader, RunSummary
+    from edgeinfer.outputs.video import VideoSink
+    from edgeinfer.pipeline import Pipeline, load_pipeline
+    from edgeinfer.results import LABELS, Box, Emotion, Face, Frame, Result, SourceState
+    from edgeinfer.runner import run
+    from edgeinfer.sources.base import Capture, Source
+    from edgeinfer.sources.factory import open_source
+    from edgeinfer.sources.retry import Patience
+
+_MODULES = {
+    "detection.base": ("FaceDetector",),
+    "detection.haar": ("HaarDetector",),
+    "detection.whole_frame": ("WholeFrameDetector",),
+    "detection.yunet": ("YuNetDetector",),
+    "errors": (
+        "CapabilityError", "EdgeInferError", "ModelError", "ModelNotFoundError", "OutputError", "SourceError",
+        "SourceLostError", "SourceNotFoundError", "UsageError",
+    ),
+    "expression.classifier": ("Classifier", "EmotionClassifier"),
+    "model.card": ("ModelCard", "bundled_models", "read_card"),
+    "outputs.base": ("Sink",),
+    "outputs.csv": ("CsvSink",),
+    "outputs.draw": ("annotate",),
+    "outputs.events": ("Event", "EventDetector", "events"),
+    "outputs.factory": ("open_sink",),
+    "outputs.jsonl": ("JsonlSink",),
+    "outputs.rotation": ("Rotation",),
+    "outputs.summary": ("RunHeader", "RunSummary"),
+    "outputs.video": ("VideoSink",),
+    "pipeline": ("Pipeline", "load_pipeline"),
+    "results": ("LABELS", "Box", "Emotion", "Face", "Frame", "Result", "SourceState"),
+    "runner": ("run",),
+    "sources.base": ("Capture", "Source"),
+    "sources.factory": ("open_source",),
+    "sources.retry": ("Patience",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "LABELS",
@@ -90,3 +126,17 @@ __all__ = [
     "read_card",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the module's attributes, including the names that are not imported yet."""
+    return sorted({*globals(), *_HOME})

@@ -1,4 +1,4 @@
-"""`python -m edgeinfer` is the command `edgeinfer`."""
+"""Entry point of `python -m edgeinfer`."""
 
 from edgeinfer.cli.app import main
 

@@ -8,10 +8,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from edgeinfer.cli import config, inspect, run, service
-from edgeinfer.system.terminal import execute
+from edgeinfer.cli.terminal import execute
 
 app = typer.Typer(
-    help="Reads perceived facial expressions in video, live, on small computers.",
+    help="Recognizes perceived facial expressions in video, live, on small computers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,8 +23,8 @@ app.add_typer(config.app, name="config")
 app.add_typer(service.app, name="service")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib import metadata
 
         typer.echo(metadata.version("edgeinfer"))
@@ -34,12 +34,12 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> NoReturn:
-    """Entry point of `edgeinfer`."""
+    """Run the `edgeinfer` command (entry point)."""
     sys.exit(execute(app, "edgeinfer"))

@@ -1,42 +1,42 @@
-"""Settings of `edgeinfer run` in TOML files: where they lie, what may stand in them."""
+"""TOML files with settings of `edgeinfer run`: locations, reading and validation."""
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from edgeinfer.errors import EdgeInferError, UsageError
+from edgeinfer.options.fields import option_fields
+from edgeinfer.options.groups import RUN_GROUPS
 from edgeinfer.url import without_credentials
 
 SYSTEM_FILE = Path("/etc/edgeinfer/config.toml")
 
-SECRETS = ("preview_token",)
-"""Settings that are passwords as a whole."""
+SECRETS = frozenset(field.name for group in RUN_GROUPS for field in option_fields(group) if field.option.secret)
+"""Settings whose values are never printed."""
 
 Kind = Literal["text", "whole number", "number", "boolean", "list"]
 KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
-    "text": ('a text such as "a"', (str, int)),  # a camera's number, every n-th frame
-    "whole number": ("a whole number such as 2", (int,)),
+    "text": ('a string such as "a"', (str, int)),  # a camera number or a frame interval may be an integer
+    "whole number": ("an integer such as 2", (int,)),
     "number": ("a number such as 2.5", (int, float)),
     "boolean": ("true or false", (bool,)),
-    "list": ('a list of texts such as ["a", "b"]', (list, str)),
+    "list": ('a list of strings such as ["a", "b"]', (list, str)),
 }
-"""What a value may be: in words, and the types that tomllib gives for it."""
+"""Description of each kind of value, and the types that tomllib returns for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What may stand under one key.
+    """Valid values of one key.
 
     Attributes:
-        kind: of its value.
-        check: raises an `EdgeInferError` or gives a sentence for a value of this kind that makes no sense.
+        kind: Kind of value.
+        check: Function that returns the reason why a value of this kind is invalid, or None; it may also raise an
+            `EdgeInferError`.
     """
 
     kind: Kind
@@ -44,52 +44,54 @@ class Setting:
 
 
 def user_file() -> Path:
-    """The user's own file, in `$XDG_CONFIG_HOME` or `~/.config`."""
+    """Return the path of the user's file, in `$XDG_CONFIG_HOME` or `~/.config`."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "edgeinfer" / "config.toml"  # noqa: PTH111 - Path.expanduser raises for users without a home
 
 
 def default_files() -> tuple[Path, ...]:
-    """The files that are read unless one is named, those that win last."""
+    """Return the files that are read by default, in ascending precedence."""
     return SYSTEM_FILE, user_file()
 
 
 def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """Read one file and check every value in it.
+    """Read one file and validate every value in it.
 
     Args:
-        path: of a TOML file.
-        settings: key to what may stand there.
+        path: Path of a TOML file.
+        settings: Valid values by key.
 
     Returns:
-        Key to value; a single text for a list is made one.
+        Values by key; a single string becomes a list where a list is expected.
 
     Raises:
-        FileNotFoundError: there is none.
-        UsageError: it cannot be read, is no TOML, or has a key or value that makes no sense.
+        FileNotFoundError: The file does not exist.
+        UsageError: The file cannot be read, is not TOML, or has an unknown key or an invalid value.
     """
+    import tomllib
+
     try:
         values = tomllib.loads(path.read_bytes().decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}; expected a TOML file that you may read") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}; expected a readable TOML file") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no TOML: it is not text in UTF-8 (byte {error.start + 1})") from error
+        raise UsageError(f"{path} is not TOML: invalid UTF-8 at byte {error.start + 1}") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is no TOML: {error}") from error
+        raise UsageError(f"{path} is not TOML: {error}") from error
     return {key: _checked(path, key, value, settings) for key, value in values.items()}
 
 
 def read_configs(
     named: Path | None, settings: Mapping[str, Setting]
 ) -> tuple[dict[str, Any], dict[str, Path], tuple[Path, ...]]:
-    """Read the named file, else the system's and over it the user's, where they are there.
+    """Read the named file, or else the system file and then the user file, which takes precedence.
 
     Returns:
-        Key to value, key to the file that said so, and the files that were read.
+        Values by key, origin of each value by key, and the files that were read.
 
     Raises:
-        UsageError: the named file is missing, or one of them makes no sense.
+        UsageError: The named file is missing, or a file is invalid.
     """
     values: dict[str, Any] = {}
     origins: dict[str, Path] = {}
@@ -99,7 +101,7 @@ def read_configs(
             here = read_config(path, settings)
         except FileNotFoundError as error:
             if named is not None:
-                raise UsageError(f"there is no config file {path}; expected a TOML file") from error
+                raise UsageError(f"config file {path} does not exist; expected a TOML file") from error
             continue
         values |= here
         origins |= dict.fromkeys(here, path)
@@ -108,10 +110,10 @@ def read_configs(
 
 
 def as_toml(values: Iterable[tuple[str, Any, str]]) -> str:
-    """Settings as lines of TOML; what is not set, and why, in comments. Passwords are left out.
+    """Format settings as TOML lines without passwords; unset ones become comments.
 
     Args:
-        values: key, value (None: not set) and a comment, which may be empty.
+        values: Key, value (None if not set) and comment (may be empty) of each setting.
     """
     return "\n".join(_line(key, value, comment) for key, value, comment in values)
 
@@ -119,19 +121,21 @@ def as_toml(values: Iterable[tuple[str, Any, str]]) -> str:
 def _checked(path: Path, key: str, value: Any, settings: Mapping[str, Setting]) -> Any:
     setting = settings.get(key)
     if setting is None:
+        import difflib
+
         near = difflib.get_close_matches(key, settings, 1)
         advice = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(settings)}"
-        raise UsageError(f"{path}: {key} is no option of run; {advice}")
+        raise UsageError(f"{path}: {key} is not an option of run; {advice}")
     expected, types = KINDS[setting.kind]
     if type(value) not in types or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
-        raise UsageError(f"{path}: {key} must be {expected}, not {_shown(key, value)}")
+        raise UsageError(f"{path}: {key} must be {expected}, not {_format(key, value)}")
     value = [value] if setting.kind == "list" and isinstance(value, str) else value
     try:
         reason = setting.check(value)
     except EdgeInferError as error:
         reason = str(error)
     if reason:
-        raise UsageError(f"{path}: {key} = {_shown(key, value)} makes no sense: {reason}")
+        raise UsageError(f"{path}: {key} = {_format(key, value)} is invalid: {_without_backticks(reason)}")
     return value
 
 
@@ -139,17 +143,19 @@ def _line(key: str, value: Any, comment: str) -> str:
     if value is None:
         return f"# {key} is not set" + (f"  # {comment}" if comment else "")
     if key in SECRETS:
-        return f"# {key} is set, and hidden" + (f"  # {comment}" if comment else "")
+        return f"# {key} is set (hidden)" + (f"  # {comment}" if comment else "")
     hidden = "password and query hidden" if _without_passwords(value) != value else ""
     notes = ", ".join(note for note in (comment, hidden) if note)
-    return f"{key} = {_shown(key, value)}" + (f"  # {notes}" if notes else "")
+    return f"{key} = {_format(key, value)}" + (f"  # {notes}" if notes else "")
 
 
-def _shown(key: str, value: Any) -> str:
-    """A value as TOML writes it, passwords left out."""
+def _format(key: str, value: Any) -> str:
+    """Format a value as TOML, without passwords."""
     if key in SECRETS:
         return '"…"'
-    # JSON's texts, numbers and lists are TOML's, but for one control character.
+    import json
+
+    # JSON strings, numbers and lists are valid TOML except for one control character.
     return json.dumps(_without_passwords(value), ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
 
 
@@ -159,6 +165,11 @@ def _without_passwords(value: Any) -> Any:
     if isinstance(value, str) and "://" in value:
         try:
             return without_credentials(value)
-        except ValueError:  # no URL, as it turns out; yet it may hold a password
+        except ValueError:  # not a valid URL, but it may hold a password
             return value.partition("://")[0] + "://"
     return value
+
+
+def _without_backticks(message: str) -> str:
+    """Return a message whose option names are keys of a file rather than flags."""
+    return message.replace("`", "")

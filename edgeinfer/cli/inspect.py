@@ -1,4 +1,4 @@
-"""What is here and what it can do: `edgeinfer bench`, `models`, `devices`, `doctor` and `notice`."""
+"""`edgeinfer bench`, `models`, `devices`, `doctor` and `notice`: information about this machine and installation."""
 
 from __future__ import annotations
 
@@ -9,46 +9,35 @@ from typing import Annotated
 
 import typer
 
+from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.errors import one_line
+from edgeinfer.options.groups import CaptureOptions, DetectionOptions, ModelOptions
 
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
+@expand_groups
 def bench(
     source: Annotated[
         str | None, typer.Argument(help="As for run. Default: the demo clip.", show_default=False)
     ] = None,
+    *,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write every time that was taken here, too.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write all measured times to this file.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model file or name. Default: the bundled int8 model.")] = None,
-    detector: Annotated[
-        str, typer.Option(metavar="haar|yunet|none", help="What finds the faces; none: the frame is one face.")
-    ] = "haar",
-    detector_model: Annotated[Path | None, typer.Option(help="ONNX file of the detector; yunet needs it.")] = None,
-    cascade: Annotated[
-        str | None, typer.Option(help="Name or XML file of a cascade. Default: the frontal face.")
-    ] = None,
-    detect_every: Annotated[
-        str, typer.Option(metavar="auto|N", help="Search by time, or search every n-th whole frame.")
-    ] = "auto",
-    max_frames: Annotated[int, typer.Option(min=1, help="Measure so many frames, in several passes if need be.")] = 500,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Cores to use. Default: 1 for the model, OpenCV's own choice.")
-    ] = None,
+    max_frames: Annotated[int, typer.Option(min=1, metavar="N", help="Number of frames to measure.")] = 500,
+    detection: DetectionOptions,
+    model: ModelOptions,
+    capture: CaptureOptions,
 ) -> None:
-    """Measure what a run costs on this machine."""
+    """Measure the speed and memory of a run on this machine."""
     from edgeinfer.diagnostics.bench import benchmark, write_report
     from edgeinfer.outputs.base import check_writable
-    from edgeinfer.pipeline import parse_detect_every
 
     if json_file is not None:
         check_writable(json_file)
-    report = benchmark(
-        source, model=model, detector=detector, detector_model=detector_model, cascade=cascade,
-        detect_every=parse_detect_every(detect_every), threads=threads, max_frames=max_frames,
-    )  # fmt: skip
+    report = benchmark(source, model=model, detection=detection, capture=capture, max_frames=max_frames)
     typer.echo(report.table())
     for sentence in report.noise.warnings:
         typer.echo(f"edgeinfer: warning: the machine was noisy: {sentence}", err=True)
@@ -63,18 +52,20 @@ def models(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Check structure, digest and stored answers of the model, or of all bundled."),
+        typer.Option(
+            "--verify", help="Check structure, digest and stored answers of the model, or of all bundled ones."
+        ),
     ] = False,
 ) -> None:
-    """List the bundled models, or show one model's card."""
+    """List the bundled models, or print the card of one model."""
     from edgeinfer.model.card import DEFAULT_MODEL, bundled_models, find_model, read_card
     from edgeinfer.model.markdown import markdown
 
     if verify:
-        from edgeinfer.model.verify import verify as verified
+        from edgeinfer.model.verify import verify as run_verification
 
         for path in bundled_models() if model is None else (find_model(model),):
-            for check in verified(path):
+            for check in run_verification(path):
                 typer.echo(f"{one_line(path.stem)}  {check.name:11}{check.detail}")
         return
     if model is not None:
@@ -88,26 +79,26 @@ def models(
 
 @app.command()
 def devices(
-    as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
 ) -> None:
-    """List the cameras and what they can send."""
-    from edgeinfer.sources.v4l2 import in_words, list_devices
+    """List the cameras with their formats, sizes and frame rates."""
+    from edgeinfer.sources.v4l2 import format_device, list_devices
 
     found = list_devices()
     if as_json:
         typer.echo(json.dumps([asdict(device) for device in found], ensure_ascii=False, indent=1))
         return
     for device in found:
-        typer.echo(in_words(device))
+        typer.echo(format_device(device))
     if not found:
         typer.echo(
-            "no camera; plug one in, or read a file or a stream. One at a Raspberry Pi's connector needs picamera2"
+            "no camera found; connect one, or use a file or a stream. Raspberry Pi ribbon cameras need picamera2"
         )
 
 
 @app.command()
 def doctor() -> None:
-    """Check what this installation can do, and say what to do about the rest."""
+    """Check this installation and suggest a remedy for each problem."""
     from edgeinfer.diagnostics.doctor import run_checks
 
     findings = run_checks()
@@ -119,12 +110,12 @@ def doctor() -> None:
 
 @app.command()
 def notice(
-    operator: Annotated[str, typer.Option(help="Who runs the camera.", show_default=False)],
-    contact: Annotated[str, typer.Option(help="Where to ask or object.", show_default=False)],
-    purpose: Annotated[str, typer.Option(help="What it is done for.", show_default=False)],
-    kept: Annotated[str, typer.Option(help="What is stored, and how long.")] = "nothing",
+    operator: Annotated[str, typer.Option(help="Operator of the camera.", show_default=False)],
+    contact: Annotated[str, typer.Option(help="Contact for questions and objections.", show_default=False)],
+    purpose: Annotated[str, typer.Option(help="Purpose of the processing.", show_default=False)],
+    kept: Annotated[str, typer.Option(help="Data that is stored, and for how long.")] = "nothing",
 ) -> None:
-    """Print a sign for the wall, for the people in view."""
-    from edgeinfer.cli.notice import notice as sign
+    """Print a notice for the people in view."""
+    from edgeinfer.cli.notice import format_notice
 
-    typer.echo(sign(operator=operator, contact=contact, purpose=purpose, kept=kept), nl=False)
+    typer.echo(format_notice(operator=operator, contact=contact, purpose=purpose, kept=kept), nl=False)

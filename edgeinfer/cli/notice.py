@@ -1,4 +1,4 @@
-"""A sign for the wall where people are read: what is looked at, by whom, what for, and what is kept."""
+"""Printed notice for the people in view of a camera."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import textwrap
 WIDTH = 60
 
 
-def notice(*, operator: str, contact: str, purpose: str, kept: str = "nothing") -> str:
-    """The text of a sign.
+def format_notice(*, operator: str, contact: str, purpose: str, kept: str = "nothing") -> str:
+    """Return the text of a notice.
 
-    Whoever deploys an emotion recognition system informs the people exposed to it (Regulation (EU) 2024/1689, Article
-    50(3)); the General Data Protection Regulation, Article 13, asks for operator, contact, purpose and storage, too. A
-    sign is a part of that, not all of it.
+    A deployer of an emotion recognition system must inform the people exposed to it (Regulation (EU) 2024/1689, Article
+    50(3)); Article 13 of the General Data Protection Regulation also requires operator, contact, purpose and storage.
+    A notice is part of that duty, not all of it.
 
     Args:
-        operator: who runs the camera.
-        contact: where to ask or object.
-        purpose: what it is done for.
-        kept: what is stored, and how long.
+        operator: Operator of the camera.
+        contact: Contact for questions and objections.
+        purpose: Purpose of the processing.
+        kept: Data that is stored, and for how long.
     """
     paragraphs = (
-        "A camera here estimates facial expressions by computer: which of seven expressions an onlooker would perceive "
-        "in a face. It does not know what you feel, it errs, and no decision about you may rest on it.",
-        f"What for: {purpose}",
-        f"What is kept: {kept}",
-        f"Who runs it: {operator}",
-        f"Ask or object: {contact}",
-        "The pictures are processed by a program on the spot. You need not be seen by it: ask for a way around.",
+        "A camera here estimates facial expressions by computer: which of seven expressions an observer would perceive "
+        "in a face. It does not know what you feel, it makes mistakes, and no decision about you may be based on it.",
+        f"Purpose: {purpose}",
+        f"Stored data: {kept}",
+        f"Operator: {operator}",
+        f"Questions and objections: {contact}",
+        "The pictures are processed by a program on site. You do not have to be recorded: ask for a way around.",
     )
     body = "\n\n".join(textwrap.fill(" ".join(paragraph.split()), WIDTH) for paragraph in paragraphs)
-    heading = "FACIAL EXPRESSIONS ARE READ HERE"
+    heading = "FACIAL EXPRESSIONS ARE ANALYSED HERE"
     return f"{heading.center(WIDTH).rstrip()}\n\n{body}\n"

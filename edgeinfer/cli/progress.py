@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar while it lasts, a few lines at its end."""
+"""Progress bar and final summary of a run on a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """A bar on a terminal, nothing elsewhere."""
+    """Progress bar on stderr, shown only on a terminal."""
 
     def __init__(self, source: Source, max_frames: int | None, *, enabled: bool) -> None:
         self._bar = None
@@ -37,7 +37,7 @@ class ProgressBar:
         return self
 
     def advance(self, frame: Frame, result: Result) -> None:
-        """Count one frame."""
+        """Advance the bar by one frame."""
         if self._bar:
             self._faces += len(result.faces)
             self._bar.update(self._task, completed=frame.index + 1, faces=self._faces)
@@ -47,8 +47,8 @@ class ProgressBar:
             self._bar.stop()
 
 
-def in_words(summary: RunSummary) -> str:
-    """A run's summary for people, in two or three lines."""
+def format_summary(summary: RunSummary) -> str:
+    """Format the summary of a run in two or three lines."""
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
     seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
     lines = [

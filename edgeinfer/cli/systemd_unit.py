@@ -1,4 +1,4 @@
-"""`edgeinfer run` as a service of systemd: the unit, where it goes, what is asked of systemctl."""
+"""systemd service for `edgeinfer run`: unit file, initial config and calls of systemctl."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ STATE_FOLDER = Path("/var/lib/edgeinfer")
 SECRETS = Path("/etc/edgeinfer/environment")
 
 UNIT = """\
-# Written by `edgeinfer service install`. Change it with `systemctl edit edgeinfer`, which a new installation keeps.
+# Written by `edgeinfer service install`. Override it with `systemctl edit edgeinfer`; a reinstallation keeps overrides.
 [Unit]
-Description=Reads perceived facial expressions
+Description=Recognition of perceived facial expressions
 Documentation=man:systemd.service(5)
 Wants=network-online.target
 After=network-online.target
@@ -33,11 +33,11 @@ ExecStart={interpreter} -m edgeinfer run --append --quiet
 ExecReload=/bin/kill -HUP $MAINPID
 EnvironmentFile=-{secrets}
 TimeoutStartSec=180
-# Longer than the longest pause between two attempts to open a lost source.
+# Longer than the maximum backoff between two attempts to reopen a lost source.
 WatchdogSec=180
 Restart=on-failure
 RestartSec=5
-# Wrong usage and a refused model do not heal by themselves.
+# Usage errors and refused models need a change by the user.
 RestartPreventExitStatus=2 5
 SuccessExitStatus=130 143
 
@@ -49,7 +49,7 @@ ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=yes
 NoNewPrivileges=yes
-# Cameras; media, dma_heap and the vc devices are what a Raspberry Pi's own camera and thermometer need.
+# Cameras; a Raspberry Pi camera and its thermometer need media, dma_heap and the vc devices.
 DevicePolicy=closed
 DeviceAllow=char-video4linux rw
 DeviceAllow=char-media rw
@@ -63,10 +63,10 @@ WantedBy=multi-user.target
 """
 
 CONFIG = f"""\
-# Settings of the service and of `edgeinfer run`: its options, with _ for -. Check them with `edgeinfer config check`,
-# then have the service take them: systemctl reload edgeinfer
-# Relative names lie in {STATE_FOLDER}; outputs that are there already are continued.
-# A source with a password is better set in {SECRETS}, which root alone needs to read:
+# Settings of the service and of `edgeinfer run`: option names with _ for -. Check them with `edgeinfer config check`,
+# then apply them with: systemctl reload edgeinfer
+# Relative paths are below {STATE_FOLDER}; existing outputs are appended to.
+# Set a source with a password in {SECRETS} instead, readable by root only:
 # EDGEINFER_SOURCE=rtsp://name:password@camera/path
 
 source = "/dev/video0"
@@ -84,11 +84,11 @@ retries = "forever"
 
 
 def unit_text(*, interpreter: str = os.path.normpath(sys.executable), user: str | None = None) -> str:
-    """The unit.
+    """Return the text of the unit file.
 
     Args:
-        interpreter: absolute path of the Python that has edgeinfer.
-        user: who it runs as; None for a user of its own, whom systemd makes.
+        interpreter: Absolute path of the Python interpreter that has edgeinfer installed.
+        user: User to run as; None for a dynamic user.
     """
     quoted = interpreter.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return UNIT.format(
@@ -99,35 +99,35 @@ def unit_text(*, interpreter: str = os.path.normpath(sys.executable), user: str 
 
 
 class Service:
-    """The service on this machine.
+    """Service on this machine.
 
     Attributes:
-        unit: its file.
-        config: the system's config file.
+        unit: Path of the unit file.
+        config: Path of the system config file.
     """
 
-    def __init__(self, *, root: Path = Path("/"), say: Callable[[str], None] = print) -> None:
-        """Change nothing yet.
+    def __init__(self, *, root: Path = Path("/"), report: Callable[[str], None] = print) -> None:
+        """Initialize without changing anything.
 
         Args:
-            root: the folder that stands for `/`.
-            say: takes a sentence for each thing that was done.
+            root: Folder used in place of `/`.
+            report: Function that receives one sentence for each step.
         """
-        self._say = say
+        self._report = report
         self.unit = root / "etc/systemd/system" / NAME
         self.config = root / SYSTEM_FILE.relative_to("/")
 
     def install(self, *, user: str | None = None, start: bool = True) -> None:
-        """Write the unit and, where there is none, a config; enable and start.
+        """Write the unit and, if missing, an initial config file; enable and start the service.
 
         Args:
-            user: an existing one to run as; None for one of its own.
-            start: now, not only with the machine.
+            user: Existing user to run as; None for a dynamic user.
+            start: True to start it now, not only at the next boot.
 
         Raises:
-            UsageError: there is no such user.
-            CapabilityError: no systemd here, or it refuses.
-            OutputError: not root, or the system is read-only.
+            UsageError: The user does not exist.
+            CapabilityError: systemd is missing or systemctl failed.
+            OutputError: The process is not root, or the file system is read-only.
         """
         check_user(user)
         _program("systemctl")
@@ -143,54 +143,54 @@ class Service:
             self._systemctl("try-restart", NAME)
 
     def uninstall(self) -> None:
-        """Stop, disable and remove the unit; config and results stay.
+        """Stop and disable the service and remove its unit; config and results stay.
 
         Raises:
-            CapabilityError: no systemd here, or it refuses.
-            OutputError: not root.
+            CapabilityError: systemd is missing or systemctl failed.
+            OutputError: The process is not root.
         """
         _program("systemctl")
         if not self.unit.exists():
-            self._say(f"not installed: there is no {self.unit}")
+            self._report(f"not installed: {self.unit} does not exist")
             return
         if not os.access(self.unit.parent, os.W_OK):
             raise OutputError(f"cannot remove {self.unit}; {_as_root('uninstall')}")
         self._systemctl("disable", "--now", NAME)
         self.unit.unlink()
-        self._say(f"removed {self.unit}")
+        self._report(f"removed {self.unit}")
         self._systemctl("daemon-reload")
-        self._say(f"kept {self.config.parent} and {STATE_FOLDER}; remove them if nobody needs them")
+        self._report(f"kept {self.config.parent} and {STATE_FOLDER}; delete them if they are no longer needed")
 
     def status(self, *, lines: int = 10) -> None:
-        """Say whether it is there and at work, and what it said last.
+        """Report the state of the service and its last log lines.
 
         Raises:
-            CapabilityError: no systemd here.
+            CapabilityError: systemd is missing.
         """
         systemctl = _program("systemctl")
         if not self.unit.exists():
-            self._say(f"not installed: there is no {self.unit}; run: edgeinfer service install")
+            self._report(f"not installed: {self.unit} does not exist; run: edgeinfer service install")
             return
         wanted = ("UnitFileState", "ActiveState", "SubState", "Result", "NRestarts", "StatusText")
-        told = _call(systemctl, "show", NAME, f"--property={','.join(wanted)}").stdout
-        found = dict(line.partition("=")[::2] for line in told.splitlines())
-        self._say(f"installed: {self.unit} ({found.get('UnitFileState') or 'state unknown'})")
+        output = _call(systemctl, "show", NAME, f"--property={','.join(wanted)}").stdout
+        found = dict(line.partition("=")[::2] for line in output.splitlines())
+        self._report(f"installed: {self.unit} ({found.get('UnitFileState') or 'state unknown'})")
         state = f"{found.get('ActiveState') or 'unknown'} ({found.get('SubState') or 'unknown'})"
         restarts = found.get("NRestarts", "0")
-        self._say(f"state: {state}, last result {found.get('Result') or 'unknown'}, restarted {restarts} times")
+        self._report(f"state: {state}, last result {found.get('Result') or 'unknown'}, restarted {restarts} times")
         if found.get("StatusText"):
-            self._say(f"says: {one_line(found['StatusText'])}")
+            self._report(f"status: {one_line(found['StatusText'])}")
         self._journal(lines)
 
     def _journal(self, lines: int) -> None:
         program = shutil.which("journalctl")
         arguments = ("--unit", NAME, "--lines", str(lines), "--no-pager", "--quiet", "--output", "short-iso")
-        told = _call(program, *arguments) if program else None
-        if told is None or told.returncode or not told.stdout.strip():
-            self._say(f"journal: nothing to be read; try: sudo journalctl --unit {NAME}")
+        answer = _call(program, *arguments) if program else None
+        if answer is None or answer.returncode or not answer.stdout.strip():
+            self._report(f"journal: no entries readable; try: sudo journalctl --unit {NAME}")
             return
-        for line in told.stdout.splitlines():
-            self._say(f"journal: {one_line(line)}")
+        for line in answer.stdout.splitlines():
+            self._report(f"journal: {one_line(line)}")
 
     def _write(self, path: Path, text: str) -> None:
         try:
@@ -199,32 +199,32 @@ class Service:
             path.chmod(0o644)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}; {_as_root('install')}") from error
-        self._say(f"wrote {path}")
+        self._report(f"wrote {path}")
 
     def _systemctl(self, *arguments: str) -> None:
         done = _call(_program("systemctl"), *arguments)
         if done.returncode:
             reason = one_line((done.stderr or done.stdout).strip()) or f"exit code {done.returncode}"
             raise CapabilityError(f"systemctl {' '.join(arguments)} failed: {reason}; see: journalctl --unit {NAME}")
-        self._say(f"ran systemctl {' '.join(arguments)}")
+        self._report(f"ran systemctl {' '.join(arguments)}")
 
 
 def check_user(user: str | None) -> None:
-    """Refuse the name of nobody.
+    """Validate a user name.
 
     Raises:
-        UsageError: this system has no such user.
+        UsageError: The user does not exist on this system.
     """
     if user is not None:
         _uid(user)
 
 
-def closed_folder(paths: Sequence[Path], user: str | None) -> Path | None:
-    """The first folder above one of these files that the service's user could not pass; None where all is open.
+def inaccessible_folder(paths: Sequence[Path], user: str | None) -> Path | None:
+    """Return the first parent folder that the service user cannot enter, or None if all are accessible.
 
     Args:
-        paths: what the service must read.
-        user: who it runs as; None for one of its own.
+        paths: Files that the service must read.
+        user: User to run as; None for a dynamic user.
     """
     uid = None if user is None else _uid(user)
     if uid == 0:
@@ -238,8 +238,8 @@ def closed_folder(paths: Sequence[Path], user: str | None) -> Path | None:
     return None
 
 
-def needed() -> tuple[Path, ...]:
-    """What the service must be able to read: the interpreter and this package."""
+def required_files() -> tuple[Path, ...]:
+    """Return the files that the service must be able to read: the interpreter and this package."""
     return Path(sys.executable), Path(__file__)
 
 
@@ -247,13 +247,13 @@ def _uid(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError as error:
-        raise UsageError(f"this system has no user {user}; name an existing one, or leave out --user") from error
+        raise UsageError(f"this system has no user {user}; choose an existing one, or omit `user`") from error
 
 
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise CapabilityError(f"no {name} here; the service needs systemd. Start `edgeinfer run` by other means")
+        raise CapabilityError(f"{name} not found: the service requires systemd; start `edgeinfer run` by other means")
     return found
 
 

@@ -1,0 +1,99 @@
+"""The `run` command class: settings from files and the environment, and reload on SIGHUP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeinfer.cli import config_file as files
+from edgeinfer.cli.config_file import Setting
+from edgeinfer.cli.parameters import GroupedCommand
+from edgeinfer.cli.reload import run_reloadable
+from edgeinfer.errors import EdgeInferError
+
+ENVIRONMENT = "EDGEINFER"
+ARGUMENTS, ORIGINS = "edgeinfer.arguments", "edgeinfer.origins"
+_KINDS: dict[str, files.Kind] = {
+    "boolean": "boolean", "integer": "whole number", "integer range": "whole number",
+    "float": "number", "float range": "number",
+}  # fmt: skip
+
+
+class ConfigurableCommand(GroupedCommand):
+    """Command whose options may come from files and the environment, and which restarts with new ones on SIGHUP."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for parameter in self.params:  # the help of --config states the rule for all variables
+            vars(parameter)["show_envvar"] = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Store the arguments, which a reload parses again."""
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, again after each SIGHUP."""
+
+        def reparse() -> Any:
+            fresh = self.make_context(ctx.info_name, list(ctx.meta[ARGUMENTS]), parent=ctx.parent)
+            self.check_combination(fresh.params)
+            fresh.params["append"] = True  # keep what this run has written
+            return fresh
+
+        return run_reloadable(super().invoke, ctx, reparse)
+
+    def check_combination(self, options: dict[str, Any]) -> None:
+        """Raise an `EdgeInferError` for options that exclude each other, before a working run is stopped for them."""
+
+
+def read_config_option(ctx: typer.Context, file: Path | None) -> Path | None:
+    """Use the values of the config files as defaults of all other options (callback of `--config`).
+
+    Raises:
+        UsageError: A file is invalid.
+    """
+    ctx.default_map, ctx.meta[ORIGINS], _ = files.read_configs(file, settings_of(ctx))
+    return file
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        is_eager=True,
+        callback=read_config_option,
+        help=f"Settings under the names of these options; replaces {files.SYSTEM_FILE} and the user's file. "
+        f"Environment variables ({ENVIRONMENT}_MODEL ...) and the command line take precedence.",
+    ),
+]
+
+
+def settings_of(ctx: typer.Context) -> dict[str, Setting]:
+    """Return the keys that a config file of this command may hold, with the type and check of each."""
+    return {p.name: Setting(_kind(p), _checker(ctx, p)) for p in configurable_parameters(ctx.command)}
+
+
+def configurable_parameters(command: Any) -> list[Any]:
+    """Return the parameters of a command that may stand in a config file."""
+    return [p for p in command.params if p.name not in ("config", "help")]
+
+
+def _kind(parameter: Any) -> files.Kind:
+    return "list" if getattr(parameter, "multiple", False) else _KINDS.get(parameter.type.name, "text")
+
+
+def _checker(ctx: typer.Context, parameter: Any) -> Any:
+    def check(value: Any) -> str | None:
+        try:
+            parameter.process_value(ctx, value)
+        except typer.BadParameter as error:
+            return str(error.message)
+        except EdgeInferError as error:
+            return str(error)
+        return None
+
+    return check

@@ -1,0 +1,111 @@
+"""Expansion of option groups into Typer parameters, and the help text that shows them in titled groups."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Annotated, Any, TypeVar, get_origin
+
+import typer
+from typer.core import TyperCommand
+
+from edgeinfer.options.fields import OptionField, OptionGroup, option_fields
+
+Group = TypeVar("Group", bound=OptionGroup)
+
+
+class GroupedCommand(TyperCommand):
+    """Command whose help text lists options under the title of their group, without Rich."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section per group in order of definition; options without a group come last."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                title = "Arguments" if parameter.param_type_name == "argument" else _panel(parameter) or "Options"
+                sections.setdefault(title, []).append(record)
+        others = sections.pop("Options", [])
+        for title, records in (*sections.items(), ("Options", others)):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
+    """Replace each parameter annotated with an option group by one parameter per option.
+
+    Args:
+        function: Command with keyword parameters; those annotated with an `OptionGroup` receive an instance of it.
+
+    Returns:
+        Function with a flat signature that Typer can inspect.
+    """
+    parameters = inspect.signature(function, eval_str=True).parameters
+    groups = {name: p.annotation for name, p in parameters.items() if is_dataclass(p.annotation)}
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        built = {name: build_group(group, values) for name, group in groups.items()}
+        flat = {field.name for group in groups.values() for field in option_fields(group)}
+        function(**built, **{name: value for name, value in values.items() if name not in flat})
+
+    expanded: list[inspect.Parameter] = []
+    for name, parameter in parameters.items():
+        expanded += _expand(groups[name]) if name in groups else [parameter]
+    signature = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in expanded])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in expanded}
+    return command
+
+
+def build_group(group: type[Group], values: Mapping[str, Any]) -> Group:
+    """Build an option group from parsed parameters."""
+    taken = {field.name: _from_parameter(field, values[field.name]) for field in option_fields(group)}
+    return group(**taken)
+
+
+def _expand(group: type[OptionGroup]) -> Iterator[inspect.Parameter]:
+    for field in option_fields(group):
+        annotation = list[field.type.__args__[0]] | None if _is_list(field) else field.type  # type: ignore[name-defined]
+        default = None if _is_list(field) else field.default
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[annotation, _typer_option(field, group.title)],
+        )
+
+
+def _typer_option(field: OptionField, title: str) -> Any:
+    details = field.option
+
+    def validate(value: Any) -> Any:
+        details.validate(value)
+        return value
+
+    return typer.Option(
+        *details.flags,
+        help=details.help,
+        metavar=details.metavar,
+        min=details.minimum,
+        max=details.maximum,
+        callback=validate if details.check else None,
+        show_default=details.show_default and field.default not in (None, False, ()),
+        rich_help_panel=title,
+    )
+
+
+def _is_list(field: OptionField) -> bool:
+    return get_origin(field.type) is tuple
+
+
+def _from_parameter(field: OptionField, value: Any) -> Any:
+    return tuple(value or ()) if _is_list(field) else value
+
+
+def _panel(parameter: Any) -> str | None:
+    panel = getattr(parameter, "rich_help_panel", None)
+    return panel if isinstance(panel, str) else None

@@ -1,0 +1,86 @@
+"""Execution of a command line: signals, logging, exit codes and one-line error messages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from edgeinfer.errors import EdgeInferError, one_line
+from edgeinfer.system.interrupts import Interrupted, install_signal_handlers
+
+
+def execute(application: Callable[[], None], name: str) -> int:
+    """Run a command line and turn expected errors into one sentence and an exit code.
+
+    Args:
+        application: Typer application, which ends in SystemExit.
+        name: Program name, printed before each sentence.
+
+    Returns:
+        Exit code.
+    """
+    install_signal_handlers()
+    _silence_opencv()
+    _print_logs(name)
+    try:
+        application()
+    except EdgeInferError as error:
+        print(f"{name}: {one_line(name_flags(str(error), application))}", file=sys.stderr)
+        return error.exit_code
+    except Interrupted as interruption:
+        print(f"{name}: interrupted; all outputs are closed", file=sys.stderr)
+        return interruption.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except Exception as error:
+        print(f"{name}: unexpected {type(error).__name__}: {one_line(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def name_flags(message: str, application: Any) -> str:
+    """Replace the option names in backticks of a library message by flags of the command line."""
+    import typer
+
+    if "`" not in message or not isinstance(application, typer.Typer):
+        return message
+    flags = dict(_flags(typer.main.get_command(application)))
+    return re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), message)
+
+
+def _flags(command: Any) -> Iterator[tuple[str, str]]:
+    """Yield the parameter name and the flag of every option of a command and its subcommands."""
+    for parameter in command.params:
+        yield from ((parameter.name, flag) for flag in parameter.opts[:1] if flag.startswith("--"))
+    for subcommand in getattr(command, "commands", {}).values():
+        yield from _flags(subcommand)
+
+
+def _silence_opencv() -> None:
+    """Suppress the messages of OpenCV and FFmpeg, whose errors are reported as our own."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    if "cv2" in sys.modules:
+        logs = sys.modules["cv2"].utils.logging
+        logs.setLogLevel(logs.LOG_LEVEL_SILENT)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes records to the current `sys.stderr`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+def _print_logs(name: str) -> None:
+    """Print warnings, and the address of the preview, as lines of this program on stderr."""
+    warnings.showwarning = lambda message, *_args, **_kwargs: print(f"{name}: warning: {message}", file=sys.stderr)
+    handler = _StderrHandler()
+    handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("edgeinfer.outputs.preview").setLevel(logging.INFO)

@@ -1,0 +1,174 @@
+"""Construction of the parts of a run from its option groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeinfer.errors import UsageError
+from edgeinfer.options.groups import (
+    CaptureOptions,
+    DetectionOptions,
+    IntegrationOptions,
+    LiveOptions,
+    ModelOptions,
+    OutputOptions,
+)
+from edgeinfer.sources.base import Capture
+from edgeinfer.sources.retry import Patience, parse_retries
+from edgeinfer.units import parse_duration, parse_size_wh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgeinfer.outputs.base import Sink
+    from edgeinfer.outputs.rotation import Rotation
+    from edgeinfer.pipeline import Pipeline
+
+
+def build_pipeline(model: ModelOptions, detection: DetectionOptions, *, continuous: bool) -> Pipeline:
+    """Build the pipeline of a run.
+
+    Args:
+        model: Expression model options.
+        detection: Detector options.
+        continuous: True if frames follow each other, as in a video; without it nothing is tracked.
+
+    Raises:
+        UsageError: An option is out of range or does not apply to the detector or the model.
+        CapabilityError: OpenCV lacks what the detector needs.
+        ModelError: A model or cascade is missing or invalid.
+    """
+    from edgeinfer.expression.prior import read_prior  # noqa: PLC0415 - loads numpy
+    from edgeinfer.pipeline import load_pipeline, parse_detect_every  # noqa: PLC0415 - loads OpenCV
+
+    return load_pipeline(
+        model=model.model,
+        detector=detection.detector,
+        detector_model=detection.detector_model,
+        cascade=detection.cascade,
+        detect_every=parse_detect_every(detection.detect_every) if continuous else "auto",
+        track=continuous,
+        threads=model.threads or 1,
+        prior=read_prior(model.prior),
+        unknown_below=model.unknown_below,
+    )
+
+
+def build_capture(options: CaptureOptions) -> Capture:
+    """Build the capture settings of a source.
+
+    Raises:
+        UsageError: The size is malformed or a value is out of range.
+    """
+    size_wh = None if options.size is None else parse_size_wh(options.size)
+    return Capture(size_wh, options.fps, options.rotate, options.flip, options.pixels)
+
+
+def build_retry_policy(options: LiveOptions) -> Patience:
+    """Build the timeouts and retries of a live source.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+    retries = None if options.retries is None else parse_retries(options.retries)
+    return Patience(stall_s=options.stall_timeout, retries=retries)
+
+
+def build_rotation(options: OutputOptions) -> Rotation | None:
+    """Build the rotation of result files, or None if none is requested.
+
+    Raises:
+        UsageError: `keep` is given without a size or a time, or a value is out of range.
+    """
+    from edgeinfer.outputs.rotation import Rotation  # noqa: PLC0415
+
+    return Rotation.parse(options.split_size, options.split_every, options.keep)
+
+
+def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions) -> None:
+    """Validate outputs that exclude or require each other; nothing is opened.
+
+    Raises:
+        UsageError: Two outputs have one name, an output is not anonymous although `anonymous` is set, or an address
+            is invalid.
+    """
+    names = [*outputs.out, *([outputs.save_video] if outputs.save_video else [])]
+    if len(set(names)) < len(names):
+        raise UsageError("two outputs have the same name")
+    identifying = {
+        "save_video": outputs.save_video, "show": outputs.show, "snapshots": outputs.snapshots,
+        "webhook": integrations.webhook, "mqtt": integrations.mqtt, "preview": integrations.preview,
+    }  # fmt: skip
+    if outputs.anonymous and any(identifying.values()):
+        named = " and ".join(f"`{name}`" for name, value in identifying.items() if value)
+        raise UsageError(f"`anonymous` excludes outputs about single faces; remove {named}")
+    if integrations.webhook is not None:
+        from edgeinfer.outputs import webhook  # noqa: PLC0415 - slow to import
+
+        webhook.check_url(integrations.webhook)
+    if integrations.mqtt is not None:
+        from edgeinfer.outputs import mqtt  # noqa: PLC0415 - slow to import
+
+        mqtt.check_url(integrations.mqtt)
+    elif integrations.ha:
+        raise UsageError("`ha` announces the device through an MQTT broker; set `mqtt` too")
+    if integrations.preview is not None:
+        from edgeinfer.outputs.preview import check_access  # noqa: PLC0415 - slow to import
+
+        check_access(integrations.preview, integrations.preview_token)
+    build_rotation(outputs)
+
+
+def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions) -> list[Sink]:
+    """Build all sinks of a run; they open their files and connections when they are entered.
+
+    Raises:
+        UsageError: See `check_outputs`.
+        CapabilityError: MQTT needs a package that is not installed.
+    """
+    from edgeinfer.outputs.factory import open_sink  # noqa: PLC0415
+
+    check_outputs(outputs, integrations)
+    rotation = build_rotation(outputs)
+    files = [
+        open_sink(target, append=outputs.append, rotation=rotation, anonymous=outputs.anonymous)
+        for target in outputs.out
+    ]
+    return [*files, *_picture_sinks(outputs), *_integration_sinks(integrations, blur=outputs.blur_faces)]
+
+
+def _picture_sinks(options: OutputOptions) -> Iterator[Sink]:
+    """Yield the sinks that show or save frames; their modules are slow to import and seldom needed."""
+    if options.show:
+        from edgeinfer.outputs.window import WindowSink  # noqa: PLC0415
+
+        yield WindowSink()
+    if options.save_video:
+        from edgeinfer.outputs.video import VideoSink  # noqa: PLC0415
+
+        yield VideoSink(options.save_video, append=options.append, blur=options.blur_faces)
+    if options.snapshots is not None:
+        from edgeinfer.outputs.snapshots import SnapshotSink  # noqa: PLC0415
+
+        age_s = None if options.snapshots_age is None else parse_duration(options.snapshots_age)
+        yield SnapshotSink(options.snapshots, keep=options.snapshots_keep, age_s=age_s, blur=options.blur_faces)
+
+
+def _integration_sinks(options: IntegrationOptions, *, blur: bool) -> Iterator[Sink]:
+    """Yield the sinks that serve or notify other programs."""
+    if options.preview is not None:
+        from edgeinfer.outputs.preview import PreviewSink  # noqa: PLC0415
+
+        yield PreviewSink(options.preview, token=options.preview_token, blur=blur)
+    if options.webhook:
+        from edgeinfer.outputs.webhook import WebhookSink  # noqa: PLC0415
+
+        yield WebhookSink(options.webhook)
+    if options.mqtt is not None:
+        from edgeinfer.outputs.mqtt import MqttSink  # noqa: PLC0415
+
+        yield MqttSink(options.mqtt, home_assistant=options.ha)
+    from edgeinfer.outputs import systemd  # noqa: PLC0415
+
+    if systemd.has_notify_socket():
+        yield systemd.SystemdSink()

@@ -1,0 +1,190 @@
+"""Option groups of `edgeinfer run`, `bench` and everything else that runs a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from edgeinfer.options.fields import option
+from edgeinfer.sources.base import Mode, Pixels, Turn
+from edgeinfer.sources.retry import parse_retries
+from edgeinfer.units import parse_duration, parse_size, parse_size_wh
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Files and windows that a run writes."""
+
+    title: ClassVar[str] = "Output"
+
+    out: tuple[str, ...] = option(
+        (),
+        "Result file: .jsonl, .csv, or - for JSONL on stdout. Repeatable.",
+        metavar="FILE",
+        check="edgeinfer.outputs.factory:check_target",
+        plugins="sinks",
+    )
+    save_video: str | None = option(None, "Annotated copy as .mp4.", metavar="FILE.mp4")
+    show: bool = option(False, "Show the annotated frames in a window; q or Escape ends the run.")
+    append: bool = option(
+        False, "Append to existing output files instead of overwriting them.", link="append-and-rotation"
+    )
+    split_size: str | None = option(
+        None,
+        "Start a new .jsonl or .csv file at this size, for example 500kB, 100MB or 1GB.",
+        metavar="SIZE",
+        check=parse_size,
+        link="append-and-rotation",
+    )
+    split_every: str | None = option(
+        None,
+        "Start a new .jsonl or .csv file at each multiple of this time (UTC), for example 30m, 1h or 1d.",
+        metavar="TIME",
+        check=parse_duration,
+        link="append-and-rotation",
+    )
+    keep: int | None = option(None, "Number of finished parts to keep. Default: all.", metavar="N", minimum=1)
+    snapshots: str | None = option(
+        None, "Save an annotated JPEG when a face appears or changes.", metavar="FOLDER", link="snapshots"
+    )
+    snapshots_keep: int = option(1000, "Number of snapshots to keep.", metavar="N", minimum=1, link="snapshots")
+    snapshots_age: str | None = option(
+        None, "Delete snapshots older than this, for example 12h or 7d.", metavar="TIME", check=parse_duration,
+        link="snapshots",
+    )  # fmt: skip
+    blur_faces: bool = option(False, "Pixelate the detected faces in videos, snapshots and the preview.")
+    anonymous: bool = option(False, "Write per-minute counts only: no boxes, no pictures.", link="anonymous-output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions:
+    """Face detection and its schedule."""
+
+    title: ClassVar[str] = "Detection"
+
+    detector: str = option(
+        "haar",
+        "Face detector; none treats the whole frame as one face.",
+        metavar="haar|yunet|none",
+        check="edgeinfer.detection.factory:check_detector",
+        plugins="detectors",
+    )
+    detector_model: Path | None = option(None, "ONNX file of the detector; required by yunet.", metavar="PATH")
+    cascade: str | None = option(None, "Cascade name or XML file. Default: the frontal face.", metavar="NAME|PATH")
+    detect_every: str = option(
+        "auto",
+        "Frames between full-frame searches; auto schedules partial searches by time.",
+        metavar="auto|N",
+        check="edgeinfer.pipeline:parse_detect_every",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Expression model and its interpretation."""
+
+    title: ClassVar[str] = "Model"
+
+    model: str | None = option(
+        None,
+        "Model file, or name of a bundled model. Default: the bundled int8 model.",
+        metavar="NAME|PATH",
+        check="edgeinfer.model.card:find_model",
+    )
+    prior: str = option(
+        "natural",
+        "Expected share of each expression: as in the training data, equal, or from a file.",
+        metavar="natural|balanced|FILE.json",
+        check="edgeinfer.expression.prior:read_prior",
+        link="expected-expressions",
+    )
+    unknown_below: float = option(
+        0.0, "Label faces below this confidence `unknown`.", metavar="P", minimum=0, maximum=1, link="unknown"
+    )
+    threads: int | None = option(
+        None, "CPU threads. Default: 1 for the model, OpenCV's own choice for the rest.", metavar="N", minimum=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureOptions:
+    """Format requested from a camera or expected on stdin, and the orientation of frames."""
+
+    title: ClassVar[str] = "Capture"
+
+    size: str | None = option(
+        None, "Frame size requested from a camera, or of raw frames on stdin.", metavar="WxH", check=parse_size_wh
+    )
+    fps: float | None = option(
+        None, "Frame rate requested from a camera, or of frames on stdin.", metavar="N", minimum=0.1, maximum=1000
+    )
+    pixels: Pixels | None = option(None, "Pixel format of raw frames on stdin. Default: MJPEG.")
+    rotate: Turn = option("auto", "Clockwise rotation in degrees; auto follows the file's metadata.")
+    flip: bool = option(False, "Mirror frames horizontally, after the rotation.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions:
+    """Real-time behaviour: dropped frames, retries and temperature."""
+
+    title: ClassVar[str] = "Live sources"
+
+    mode: Mode = option(
+        "auto", "file: every frame; live: the newest frame, in real time; auto: live for cameras and streams."
+    )
+    retries: str | None = option(
+        None,
+        "Consecutive attempts to open a live source. Default: none at the start, 5 after a loss.",
+        metavar="N|forever",
+        check=parse_retries,
+        link="retries",
+    )
+    stall_timeout: float = option(
+        5.0,
+        "Seconds without a frame after which a live source is reopened.",
+        metavar="SECONDS",
+        minimum=0.1,
+        maximum=3600,
+        link="retries",
+    )
+    max_temp: float | None = option(
+        None, "Reduce the frame rate above this processor temperature.", metavar="CELSIUS", minimum=1, maximum=150
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegrationOptions:
+    """Programs that receive events and states over the network."""
+
+    title: ClassVar[str] = "Integrations"
+
+    webhook: str | None = option(
+        None, "POST an event to this URL when a face appears, changes or leaves.", metavar="URL", link="events"
+    )
+    mqtt: str | None = option(
+        None, "Publish states and events to a broker: mqtt://[NAME:PASSWORD@]HOST[/TOPIC].", metavar="URL"
+    )
+    ha: bool = option(False, "Announce the device to Home Assistant through the MQTT broker.")
+    preview: str | None = option(
+        None, "Serve a page with the live picture; on 127.0.0.1 by default.", metavar="[HOST:]PORT", link="preview"
+    )
+    preview_token: str | None = option(
+        None, "Token that the preview requires.", metavar="TOKEN", secret=True, link="preview"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Length and verbosity of a run."""
+
+    title: ClassVar[str] = "Run"
+
+    max_frames: int | None = option(None, "Stop after this number of frames.", metavar="N", minimum=1)
+    quiet: bool = option(False, "Print neither progress nor summary.")
+
+
+RUN_GROUPS = (
+    OutputOptions, DetectionOptions, ModelOptions, CaptureOptions, LiveOptions, IntegrationOptions, RunOptions,
+)  # fmt: skip
+"""Groups of `edgeinfer run` in the order of its help text."""

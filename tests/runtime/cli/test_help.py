@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from edgeinfer.options.groups import RUN_GROUPS
+from tools.cli import edgeinfer
+
+HEAVY = ("cv2", "numpy", "onnxruntime", "tensorflow", "keras", "tf2onnx", "onnx", "pandas", "matplotlib", "rich")
+
+
+def test_run_help_lists_options_in_titled_groups() -> None:
+    text = edgeinfer("run", "--help").stdout
+    titles = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
+    assert titles == ["Arguments", *(group.title for group in RUN_GROUPS), "Options"]
+    output, detection = text.index("\nOutput:"), text.index("\nDetection:")
+    assert output < text.index("--save-video") < detection < text.index("--detect-every")
+
+
+def test_bench_help_lists_the_groups_it_shares_with_run() -> None:
+    text = edgeinfer("bench", "--help").stdout
+    for words in ("Detection:", "--cascade", "Model:", "--prior", "Capture:", "--rotate", "--json FILE"):
+        assert words in text
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom edgeinfer.cli.app import app\n"
+        f"try:\n    app({arguments!r})\nexcept SystemExit:\n    pass\n"
+        f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_importing_the_library_installs_no_signal_handlers() -> None:
+    code = (
+        "import signal\nbefore = [signal.getsignal(n) for n in signal.valid_signals()]\n"
+        "import edgeinfer\n[getattr(edgeinfer, name) for name in edgeinfer.__all__]\n"
+        "print(before == [signal.getsignal(n) for n in signal.valid_signals()])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -1,0 +1,62 @@
+"""Option tables of docs/reference.md, generated from the option groups.
+
+    python tests/tools/reference.py
+
+writes them between the markers `<!-- options:start -->` and `<!-- options:end -->`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from edgeinfer.options.fields import OptionField, OptionGroup, option_fields
+from edgeinfer.options.groups import RUN_GROUPS
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference.md"
+START, END = "<!-- options:start -->", "<!-- options:end -->"
+
+
+def option_tables(groups: tuple[type[OptionGroup], ...] = RUN_GROUPS) -> str:
+    """Return one Markdown table per option group."""
+    return "\n\n".join(f"**{group.title}**\n\n{_table(group)}" for group in groups)
+
+
+def with_tables(text: str) -> str:
+    """Return the text of the reference with its option tables replaced."""
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n{option_tables()}\n{END}{after}"
+
+
+def _table(group: type[OptionGroup]) -> str:
+    return "\n".join(("| option | default | meaning |", "|---|---|---|", *_rows(group)))
+
+
+def _rows(group: type[OptionGroup]) -> Iterator[str]:
+    for field in option_fields(group):
+        metavar = _metavar(field)
+        usage = f"{field.flag} {metavar}".strip().replace("|", "\\|")
+        link = f" [Details](#{field.option.link})" if field.option.link else ""
+        yield f"| `{usage}` | {_default(field)} | {_prose(field.option.help)}{link} |"
+
+
+def _metavar(field: OptionField) -> str:
+    choices: tuple[Any, ...] = ()
+    for part in (field.type, *get_args(field.type)):
+        if get_origin(part) is not None and all(isinstance(choice, str) for choice in get_args(part)):
+            choices = get_args(part)
+    return field.option.metavar or "|".join(choices)
+
+
+def _default(field: OptionField) -> str:
+    return "" if field.default in (None, False, ()) else f"`{field.default}`"
+
+
+def _prose(text: str) -> str:
+    return text.replace("|", "\\|").replace("[NAME", "\\[NAME")
+
+
+if __name__ == "__main__":
+    REFERENCE.write_text(with_tables(REFERENCE.read_text(encoding="utf-8")), encoding="utf-8")
