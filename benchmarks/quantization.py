@@ -17,7 +17,7 @@ from typing import Any
 
 from common import keep
 from edgeinfer import LABELS
-from edgeinfer_export.cli.quiet import quiet
+from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import CALIBRATIONS, Calibration, ExportOptions
 from edgeinfer_export.publish.export import export_model
 from edgeinfer_export.publish.report import ExportReport
@@ -27,7 +27,7 @@ KERAS = Path(__file__).parents[1] / "models" / "edgenet-ferplus.keras"
 
 def exported(data: Path, calibration: Calibration) -> ExportReport:
     """Every form, calibrated in one way."""
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, silenced():
         options = ExportOptions(labels=LABELS, quantize="auto", max_drop=1.0, calibration=calibration)
         return export_model(KERAS, Path(folder) / "model.onnx", data=data, options=options)
 

@@ -1,1 +1,4 @@
-"""Export of trained expression models: one ONNX file that tells how to use it, checked before it is named."""
+"""Export of trained expression models to verified, self-describing ONNX files.
+
+Training belongs in `edgeinfer_train`, inference in `edgeinfer`.
+"""

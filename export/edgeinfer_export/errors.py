@@ -1,10 +1,10 @@
-"""What can go wrong in an export, with the exit code of the command line.
+"""Exception raised by an export, with its exit code for the command line.
 
     EdgeInferError
-    └── ExportError(RuntimeError)         a model cannot be read, converted or approved, exit code 5
+    └── ExportError(RuntimeError)         a model cannot be read, converted or published; exit code 5
 
-Options that make no sense are `edgeinfer.errors.UsageError` (2), a file that cannot be written is
-`edgeinfer.errors.OutputError` (6), faces that cannot be read are `edgeinfer_train.errors.DataError` (4).
+Invalid options raise `edgeinfer.errors.UsageError` (2), unwritable files `edgeinfer.errors.OutputError` (6), and
+unusable faces `edgeinfer_train.errors.DataError` (4).
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from edgeinfer.errors import EdgeInferError
 
 
 class ExportError(EdgeInferError, RuntimeError):
-    """A model cannot be read or converted, or its ONNX form is refused."""
+    """A model cannot be read or converted, or its ONNX form fails a check."""
 
     exit_code = 5
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an exception's message, at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,4 +1,4 @@
-"""What can be chosen for an export; light enough for the command line's help."""
+"""Export options. The command line's `--help` imports this module, so it must not import heavy packages."""
 
 from __future__ import annotations
 
@@ -16,70 +16,79 @@ VariantName = Literal["fp32", "int8", "int8-signed", "int8-reduced", "int8-mixed
 Target = Literal["x86-vnni", "x86-avx2", "cortex-a72", "cortex-a76"]
 
 DEFAULT_MARGIN = 0.0
-"""The detector's box as it is."""
+"""Crop the detector's box without extending it."""
 MARGIN_RANGE = (-0.4, 2.0)
 DEFAULT_LICENSE = "Apache-2.0"
 CALIBRATION_FACES = 512
 MAX_DROP = 0.005
-"""Accuracy that `auto` may give up, and above which int8 looks for sensitive layers."""
+"""Default limit of the accuracy loss against float32; above it, int8 keeps sensitive layers in float32."""
 MAX_F1_DROP = 0.01
-"""Macro-F1 that `auto` may give up."""
+"""Limit of the macro-F1 loss against float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """What to make for a processor that is not at hand.
+    """Variants for a processor on which nothing can be measured.
 
     Attributes:
-        prefer: the first of these that keeps its accuracy is taken.
-        rule: why.
+        prefer: Variants in order of preference; the first one that keeps its accuracy is published.
+        rule: Reason for this order.
     """
 
     prefer: tuple[VariantName, ...]
     rule: str
 
 
-# Which instructions serve which types: onnxruntime's page "Quantize ONNX models", sections on data type selection.
+# Instructions per data type: onnxruntime documentation, "Quantize ONNX models", sections on data type selection.
 PRESETS: dict[Target, Preset] = {
     "x86-vnni": Preset(
         ("int8", "int8-mixed", "fp32"),
-        "VNNI multiplies uint8 activations by int8 weights into 32 bits at once, so that form comes first",
+        "VNNI multiplies uint8 activations by int8 weights and accumulates in 32 bits, so int8 is preferred",
     ),
     "x86-avx2": Preset(
         ("int8-reduced", "fp32"),
-        "AVX2 adds pairs of products in 16 bits, which overflow, so weights get 7 bits",
+        "AVX2 adds pairs of products in 16 bits, which can overflow, so weights are limited to 7 bits",
     ),
     "cortex-a72": Preset(
         ("fp32",),
-        "this core has no 8-bit dot product, so 8 bits need not be faster than float32; measure on the board",
+        "this core has no 8-bit dot product, so int8 may be slower than float32; measure on the board",
     ),
     "cortex-a76": Preset(
         ("int8", "int8-mixed", "fp32"),
-        "this core has 8-bit dot products for either sign, so uint8 activations with int8 weights come first",
+        "this core has signed and unsigned 8-bit dot products, so int8 (uint8 activations, int8 weights) is preferred",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """Settings of one export, checked when made.
+    """Options of one export, validated on construction.
 
     Attributes:
-        quantize: "int8" for 8-bit weights and activations, "none" for float32, "auto" for the fastest form that
-            keeps its accuracy on this machine.
-        max_drop: accuracy that the published form may lose against float32, 0..1. int8 is refused above it; None
-            refuses nothing for int8 and is `MAX_DROP` for auto.
-        target: for "auto", a processor that is not at hand; its preset restricts the choice.
-        labels: publish these columns of the head alone, in this order; empty publishes all.
-        calibration: how the ranges of activations are found: the extremes, the clipping that loses the least
-            information (Migacz 2017), or the 99.999th percentile.
-        calibration_faces: training faces that set these ranges, 1 or more.
-        seed: draws those faces, and the pictures that stand in for faces when there are none.
-        margin: how far the runtime crops beyond the detector's box, as a share of its side.
-        license: of the weights.
+        quantize: "none" publishes float32, "int8" 8-bit weights and activations, "auto" the fastest variant on this
+            machine that keeps its accuracy.
+        max_drop: Largest accepted accuracy loss of the published variant against float32, 0..1. None means no limit
+            for int8 and `MAX_DROP` for auto.
+        target: Processor whose preset restricts the choice of "auto", for an export on another machine. None selects
+            by measured latency.
+        labels: Labels to publish, in this order; the other columns of the head are removed. Empty publishes all.
+        calibration: Method that derives activation ranges from calibration faces: "minmax" uses the extremes, "entropy"
+            the clipping with the least information loss (Migacz 2017), "percentile" the 99.999th percentile.
+        calibration_faces: Number of training faces used for calibration, at least 1.
+        seed: Seed for drawing the calibration faces, and for the generated images if there are no faces; at least 0.
+        margin: Crop margin that the runtime adds around the detector's box, as a fraction of its side; -0.4..2.
+        license: Licence of the weights.
 
     Raises:
-        UsageError: a value is out of bounds or goes with another form.
+        UsageError: A value is out of range or contradicts another option.
+
+    >>> options = ExportOptions(quantize="auto", target="cortex-a76")
+    >>> options.variants
+    ('int8',)
+    >>> ExportOptions(margin=3.0)
+    Traceback (most recent call last):
+        ...
+    edgeinfer.errors.UsageError: invalid `margin` 3.0: expected -0.4..2.0
     """
 
     quantize: Quantize = "none"
@@ -93,36 +102,41 @@ class ExportOptions:
     license: str = DEFAULT_LICENSE
 
     def __post_init__(self) -> None:
-        """Check every bound."""
+        """Validate every value."""
         low, high = MARGIN_RANGE
         for name, choices in (("quantize", QUANTIZE), ("calibration", CALIBRATIONS), ("target", (None, *PRESETS))):
             if getattr(self, name) not in choices:
-                raise UsageError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(filter(None, choices))}")
-        if self.calibration_faces < 1 or self.seed < 0:
-            raise UsageError("calibration_faces must be 1 or more and seed 0 or more")
+                expected = ", ".join(filter(None, choices))
+                raise UsageError(f"invalid `{name}` {getattr(self, name)!r}: expected one of {expected}")
+        if self.calibration_faces < 1:
+            raise UsageError(f"invalid `calibration_faces` {self.calibration_faces}: expected 1 or more")
+        if self.seed < 0:
+            raise UsageError(f"invalid `seed` {self.seed}: expected 0 or more")
         if self.max_drop is not None and not 0 <= self.max_drop <= 1:
-            raise UsageError(f"max_drop is {self.max_drop}; it must be in 0..1")
+            raise UsageError(f"invalid `max_drop` {self.max_drop}: expected 0..1")
         if self.max_drop is not None and self.quantize == "none":
-            raise UsageError("max_drop compares a quantized form with float32; choose quantize int8 or auto")
+            raise UsageError("`max_drop` has no effect on float32: set `quantize` to int8 or auto")
         if self.target and self.quantize != "auto":
-            raise UsageError("target chooses among quantized forms; it goes with quantize auto")
+            raise UsageError("`target` selects among quantized variants: set `quantize` to auto")
         if len(set(self.labels)) != len(self.labels) or len(self.labels) == 1 or not all(self.labels):
-            raise UsageError(f"labels is {', '.join(self.labels)}; name two or more different labels")
+            raise UsageError(f"invalid `labels` {', '.join(self.labels)!r}: expected two or more different labels")
         if not (math.isfinite(self.margin) and low <= self.margin <= high):
-            raise UsageError(f"margin is {self.margin}; it must be in {low}..{high}")
+            raise UsageError(f"invalid `margin` {self.margin}: expected {low}..{high}")
         if not self.license.strip():
-            raise UsageError("license is empty; name the licence of the weights")
+            raise UsageError("`license` is empty: pass the licence of the weights, for example Apache-2.0")
 
     @property
     def variants(self) -> tuple[VariantName, ...]:
-        """The quantized forms to make and measure; the mixed one follows where one of them loses too much."""
-        if self.quantize == "auto":
-            preset = PRESETS[self.target].prefer if self.target else ()
-            measured: tuple[VariantName, ...] = ("int8", "int8-signed", "int8-dynamic", "float16")
-            return tuple(v for v in preset if v not in ("fp32", "int8-mixed")) if self.target else measured
-        return ("int8",) if self.quantize == "int8" else ()
+        """Quantized variants to build and measure, without int8-mixed, which is built only if int8 loses accuracy."""
+        if self.quantize == "none":
+            return ()
+        if self.quantize == "int8":
+            return ("int8",)
+        if self.target is None:
+            return ("int8", "int8-signed", "int8-dynamic", "float16")
+        return tuple(name for name in PRESETS[self.target].prefer if name not in ("fp32", "int8-mixed"))
 
     @property
     def needs_data(self) -> bool:
-        """Whether faces are needed to make what is asked for."""
+        """True if the export needs faces for calibration and measurement."""
         return self.quantize != "none"

@@ -1,9 +1,10 @@
-"""Small untrained networks and a small prepared folder; nothing here needs a real face."""
+"""Untrained networks and prepared folders of generated faces. No test of the export needs real faces."""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,7 @@ pytest.importorskip("tf2onnx", reason="the export extra is not installed")
 import keras
 import onnx
 
+from edgeinfer.diagnostics.latency import measure_latencies_ms
 from edgeinfer_train.config import BackboneName, EdgeName
 from edgeinfer_train.labels import EIGHT_LABELS
 from edgeinfer_train.networks.model import MODEL_FILE, ModelInfo, build_core, load_model, save_model
@@ -25,8 +27,19 @@ DataMaker = Callable[..., Path]
 Graphs = dict[str, tuple[keras.Model, onnx.ModelProto]]
 
 
-def used_core(backbone: BackboneName) -> keras.Model:
-    """A small network whose normalization has statistics as after training, so that folding has work to do."""
+@pytest.fixture(autouse=True, scope="session")
+def _few_latency_rounds() -> Iterator[None]:
+    """Measure few rounds, because no test depends on the precision of a latency."""
+    from edgeinfer_export.selection import evaluation
+
+    few = functools.partial(measure_latencies_ms, warm_up=1, min_rounds=3, max_rounds=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "measure_latencies_ms", few)
+        yield
+
+
+def build_network(backbone: BackboneName) -> keras.Model:
+    """Build a narrow network whose normalization has non-trivial statistics, so that folding changes the weights."""
     keras.utils.set_random_seed(7)
     core, random = build_core(backbone, len(LABELS), width=0.25), np.random.default_rng(7)
     for layer in core.layers:
@@ -37,7 +50,7 @@ def used_core(backbone: BackboneName) -> keras.Model:
     return core
 
 
-def info(backbone: str = "edgenet", **changes: object) -> ModelInfo:
+def make_info(backbone: str = "edgenet", **changes: object) -> ModelInfo:
     values = {
         "backbone": backbone,
         "labels": LABELS,
@@ -52,11 +65,11 @@ def info(backbone: str = "edgenet", **changes: object) -> ModelInfo:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run folder for each backbone."""
+    """One run folder for each edge network."""
     folders: dict[str, Path] = {}
     for name in get_args(EdgeName):
         folders[name] = tmp_path_factory.mktemp(name)
-        save_model(used_core(name), info(name), folders[name] / MODEL_FILE)
+        save_model(build_network(name), make_info(name), folders[name] / MODEL_FILE)
     return folders
 
 
@@ -67,7 +80,7 @@ def run(runs: dict[str, Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def graphs(runs: dict[str, Path]) -> Graphs:
-    """Each backbone's Keras model and its float32 graph; not to be changed."""
+    """Keras model and float32 graph of each edge network. Tests must not modify them."""
     from edgeinfer_export.convert.graph import to_onnx
 
     models = {name: load_model(folder / MODEL_FILE)[0] for name, folder in runs.items()}
@@ -75,7 +88,7 @@ def graphs(runs: dict[str, Path]) -> Graphs:
 
 
 def write_face(path: Path, random: np.random.Generator, label: int) -> None:
-    """A blob on noise, its place given by the label."""
+    """Write noise with a bright disc whose position depends on the label."""
     face = random.integers(0, 90, (48, 48)).astype(np.uint8)
     cv2.circle(face, (8 + 5 * label, 12 + 4 * label), 7, 200, -1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +97,7 @@ def write_face(path: Path, random: np.random.Generator, label: int) -> None:
 
 @pytest.fixture(scope="session")
 def make_data(tmp_path_factory: pytest.TempPathFactory) -> DataMaker:
-    """Writes a prepared folder with so many faces of each label in each split."""
+    """Function that writes a prepared folder with N faces of each label per split, for example `train=3, valid=5`."""
 
     def make(*, labels: tuple[str, ...] = LABELS, seed: int = 0, **counts: int) -> Path:
         root, random = tmp_path_factory.mktemp("data"), np.random.default_rng(seed)
@@ -101,19 +114,19 @@ def make_data(tmp_path_factory: pytest.TempPathFactory) -> DataMaker:
 
 @pytest.fixture(scope="session")
 def data(make_data: DataMaker) -> Path:
-    """A folder with more validation faces than a verdict takes."""
+    """Prepared folder with more validation faces than the comparison with Keras uses."""
     return make_data(train=10, valid=40)
 
 
 @pytest.fixture(scope="session")
 def small_data(make_data: DataMaker) -> Path:
-    """A folder with few faces, for tests that need only some."""
+    """Prepared folder with few faces."""
     return make_data(train=4, valid=2, seed=1)
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Where to export to: an empty folder of its own."""
+    """Path of the model file in an empty folder."""
     folder = tmp_path / "out"
     folder.mkdir()
     return folder / "model.onnx"

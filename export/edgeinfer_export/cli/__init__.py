@@ -1,1 +1,1 @@
-"""The `edgeinfer-export` command: parses options, calls one function, prints."""
+"""The `edgeinfer-export` command: parses options, calls one function, prints. Export logic belongs elsewhere."""

@@ -1,4 +1,4 @@
-"""The command line of the export: parse, call one function, print."""
+"""Commands of `edgeinfer-export`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
+from edgeinfer.cli.terminal import execute, name_flags
 from edgeinfer.errors import CapabilityError
-from edgeinfer.system.terminal import execute
-from edgeinfer_export.cli.quiet import quiet
+from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import (
     CALIBRATION_FACES,
     DEFAULT_LICENSE,
@@ -27,14 +27,13 @@ from edgeinfer_export.options import (
 )
 
 if TYPE_CHECKING:
-    from edgeinfer_export.publish.best import PassedOver
+    from edgeinfer_export.publish.best import Rejection
     from edgeinfer_export.publish.report import ExportReport
-
 
 PROGRAM = "edgeinfer-export"
 
 app = typer.Typer(
-    help="Turns trained models into ONNX files that tell how to use them.",
+    help="Exports trained models as verified, self-describing ONNX files.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,32 +43,38 @@ app = typer.Typer(
 Out = Annotated[
     Path,
     typer.Option(
-        metavar="MODEL.onnx", help="The file; its report becomes MODEL.json, its card MODEL.md.", show_default=False
+        metavar="MODEL.onnx",
+        help="Model file to write. The report is written to MODEL.json, the model card to MODEL.md.",
+        show_default=False,
     ),
 ]
 MaxDrop = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, help=f"Accuracy that fewer bits may cost: int8 is refused above it. Default: {MAX_DROP} for auto."
+        min=0,
+        max=1,
+        help=f"Largest accepted accuracy loss against float32. Default: {MAX_DROP} for auto, no limit for int8.",
     ),
 ]
 Labels = Annotated[
     str,
     typer.Option(
         metavar="A,B,…",
-        help="Publish these labels alone, in this order; the names of the logits of a model that does not tell them.",
+        help="Publish only these labels, in this order. For a model without label metadata: the names of its logits.",
         show_default=False,
     ),
 ]
-Method = Annotated[Calibration, typer.Option(help="How the ranges of activations follow from training faces.")]
-Count = Annotated[int, typer.Option(min=1, help="Training faces that set the int8 ranges.")]
-Seed = Annotated[int, typer.Option(min=0, help="Draws these faces, and pictures where there is no --data.")]
+Method = Annotated[Calibration, typer.Option(help="Method that derives int8 activation ranges from training faces.")]
+Count = Annotated[int, typer.Option(min=1, help="Number of training faces used for int8 calibration.")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Seed for drawing these faces, or for the generated images without --data.")
+]
 Margin = Annotated[
     float,
     typer.Option(
         min=MARGIN_RANGE[0],
         max=MARGIN_RANGE[1],
-        help="How far the runtime crops beyond a detected box, as a share of its side.",
+        help="Crop margin around the detected box, as a fraction of its side.",
     ),
 ]
 License = Annotated[str, typer.Option("--license", help="Licence of the weights.")]
@@ -78,19 +83,25 @@ License = Annotated[str, typer.Option("--license", help="Licence of the weights.
 @app.command()
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE.keras", help="A run folder, or a .keras file.", show_default=False)
+        Path, typer.Argument(metavar="RUN|FILE.keras", help="Run folder or .keras file.", show_default=False)
     ],
     *,
     out: Out,
     quantize: Annotated[
-        Quantize, typer.Option(help="auto: the fastest form here that keeps its accuracy. Needs --data, as int8 does.")
+        Quantize,
+        typer.Option(
+            help="none: float32. int8: 8-bit weights and activations. auto: the fastest variant on this machine that "
+            "keeps its accuracy. int8 and auto need --data."
+        ),
     ] = "none",
     data: Annotated[
-        Path | None, typer.Option(help="Prepared faces: validation faces judge, training faces calibrate.")
+        Path | None,
+        typer.Option(help="Prepared data set: its validation faces measure, its training faces calibrate."),
     ] = None,
     max_drop: MaxDrop = None,
     target: Annotated[
-        Target | None, typer.Option(help="With auto: choose for this processor by rule, not by time.")
+        Target | None,
+        typer.Option(help="With auto: select by a preset for this processor instead of by measured time."),
     ] = None,
     labels: Labels = "",
     calibration: Method = "minmax",
@@ -99,36 +110,41 @@ def convert(
     margin: Margin = DEFAULT_MARGIN,
     license_: License = DEFAULT_LICENSE,
 ) -> None:
-    """Convert a model, compare it with Keras, and write it with its card."""
+    """Convert a model to ONNX, compare it with Keras, and write it with its report and model card."""
     options = ExportOptions(
         quantize=quantize, max_drop=max_drop, target=target, labels=_names(labels), calibration=calibration,
         calibration_faces=calibration_faces, seed=seed, margin=margin, license=license_,
     )  # fmt: skip
-    with _heavy("convert") as stderr:
+    with _export_environment("convert") as stderr:
         from edgeinfer_export.publish.export import export_model
 
         report = export_model(
-            source, out, data=data, options=options, progress=lambda phrase: print(f"{phrase} …", file=stderr)
+            source, out, data=data, options=options, progress=lambda step: print(f"{step} …", file=stderr)
         )
-    _tell(report, out)
+    _print_report(report, out)
 
 
 @app.command()
 def best(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="RUN|FILE.keras...", help="What to choose from.", show_default=False)
+        list[Path], typer.Argument(metavar="RUN|FILE.keras...", help="Run folders or .keras files.", show_default=False)
     ],
     *,
     out: Out,
     data: Annotated[
         Path,
-        typer.Option(help="Prepared faces: validation faces judge, training faces calibrate.", show_default=False),
+        typer.Option(
+            help="Prepared data set: its validation faces measure, its training faces calibrate.", show_default=False
+        ),
     ],
     max_ms: Annotated[
-        float | None, typer.Option(help="Median time of one face on one thread of this machine.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Largest median time of one face on one thread of this machine, in milliseconds.", show_default=False
+        ),
     ] = None,
-    max_mb: Annotated[float | None, typer.Option(help="Size of the file.", show_default=False)] = None,
-    quantize: Annotated[Quantize, typer.Option(help="Which forms are tried; auto tries all.")] = "auto",
+    max_mb: Annotated[float | None, typer.Option(help="Largest file size, in MB.", show_default=False)] = None,
+    quantize: Annotated[Quantize, typer.Option(help="Variants to evaluate; auto evaluates all.")] = "auto",
     labels: Labels = "",
     calibration: Method = "minmax",
     calibration_faces: Count = CALIBRATION_FACES,
@@ -136,30 +152,33 @@ def best(
     margin: Margin = DEFAULT_MARGIN,
     license_: License = DEFAULT_LICENSE,
 ) -> None:
-    """Export the most accurate form of several runs that fits a budget, and say what was passed over."""
+    """Export the most accurate variant of several runs within a budget, and list the rejected ones."""
     options = ExportOptions(
         quantize=quantize, labels=_names(labels), calibration=calibration, calibration_faces=calibration_faces,
         seed=seed, margin=margin, license=license_,
     )  # fmt: skip
-    with _heavy("best") as stderr:
+    with _export_environment("best") as stderr:
         from edgeinfer_export.publish.best import Budget, export_best
 
-        report, passed = export_best(
+        report, rejected = export_best(
             sources, out, data=data, options=options, budget=Budget(max_ms=max_ms, max_mb=max_mb),
-            progress=lambda phrase: print(f"{phrase} …", file=stderr),
+            progress=lambda step: print(f"{step} …", file=stderr),
         )  # fmt: skip
-    _tell(report, out, passed)
+    _print_report(report, out, rejected)
 
 
 @contextlib.contextmanager
-def _heavy(command: str) -> Iterator[TextIO]:
-    """Silence what the heavy packages say, and name the extra where they are missing.
+def _export_environment(command: str) -> Iterator[TextIO]:
+    """Silence the output of the export's packages, and check that they are installed.
 
     Yields:
-        A stream that still reaches the user's stderr.
+        A stream that still writes to stderr.
+
+    Raises:
+        CapabilityError: A package is missing.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # a model trained on another backend converts too
-    with quiet() as stderr:
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # required by the conversion, whatever backend trained the model
+    with silenced() as stderr:
         try:
             import edgeinfer_export.publish.export  # noqa: F401
         except ImportError as error:
@@ -173,33 +192,38 @@ def _names(labels: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in labels.split(",")) if labels else ()
 
 
-def _tell(report: ExportReport, out: Path, passed: tuple[PassedOver, ...] = ()) -> None:
+def _print_report(report: ExportReport, out: Path, rejected: tuple[Rejection, ...] = ()) -> None:
     for warning in report.warnings:
-        typer.echo(f"{PROGRAM}: warning: {warning}", err=True)
-    rows = [["form", "size kB", "accuracy", "macro-F1", "agreement", "p50 ms", "p95 ms", "time", " outcome"]]
+        typer.echo(f"{PROGRAM}: warning: {name_flags(warning, app)}", err=True)
+    _print_variants(report)
+    for name, error in report.failed.items():
+        typer.echo(f"{name}: {error}")
+    for entry in rejected:
+        name = " ".join(filter(None, (entry.source, entry.variant)))
+        typer.echo(f"rejected: {name}: {name_flags(entry.reason, app)}")
+    verdict, confidence = report.verdict, report.confidence
+    typer.echo(
+        f"largest relative difference from Keras: {verdict.max_relative_difference:g} on {verdict.count} images "
+        f"({verdict.tolerance:g} allowed; {verdict.verified})"
+    )
+    if confidence:
+        typer.echo(
+            f"calibration error of the confidence: {confidence.error_before:.3f}, or {confidence.error_after:.3f} "
+            f"with the temperature {confidence.temperature:g}"
+        )
+    typer.echo(f"{out} is the {report.published} variant of {report.source}: {report.rule}")
+
+
+def _print_variants(report: ExportReport) -> None:
+    rows = [["variant", "size kB", "accuracy", "macro-F1", "agreement", "p50 ms", "p95 ms", "time", " outcome"]]
     for v in report.variants:
-        figures = ["-" if figure is None else f"{figure:.4f}" for figure in (v.accuracy, v.macro_f1, v.agreement)]
+        scores = ["-" if value is None else f"{value:.4f}" for value in (v.accuracy, v.macro_f1, v.agreement)]
         times = [f"{v.p50_ms:.2f}", f"{v.p95_ms:.2f}", f"{v.ratio:.2f}"]
-        rows.append([v.name, f"{v.size_bytes / 1000:.1f}", *figures, *times, f" {v.outcome}"])
+        rows.append([v.name, f"{v.size_bytes / 1000:.1f}", *scores, *times, f" {v.outcome}"])
     for row in rows:
         typer.echo("".join([row[0].ljust(13), *(cell.rjust(10) for cell in row[1:-1]), row[-1]]))
-    for name, reason in report.failed.items():
-        typer.echo(f"{name}: {reason}")
-    for entry in passed:
-        typer.echo(f"passed over: {' '.join(filter(None, (entry.source, entry.form)))}: {entry.reason}")
-    verdict = report.verdict
-    typer.echo(
-        f"float32 differs from Keras by {verdict.max_relative_difference:g} relative on "
-        f"{verdict.count} pictures; at most {verdict.tolerance:g} is allowed ({verdict.verified})"
-    )
-    if report.confidence:
-        typer.echo(
-            f"confidence is off by {report.confidence.error_before:.3f}, after the temperature "
-            f"{report.confidence.temperature:g} by {report.confidence.error_after:.3f}"
-        )
-    typer.echo(f"{out} is the {report.published} form of {report.source}: {report.rule}")
 
 
 def main() -> NoReturn:
-    """Entry point of `edgeinfer-export`."""
+    """Run the `edgeinfer-export` command."""
     sys.exit(execute(app, PROGRAM))

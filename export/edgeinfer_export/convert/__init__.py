@@ -1,1 +1,1 @@
-"""Conversion from Keras to a float32 ONNX graph with metadata."""
+"""Conversion of a Keras model to a float32 ONNX graph with metadata. Quantization belongs in `quantize`."""

@@ -1,4 +1,4 @@
-"""From a Keras model to a float32 ONNX graph: raw uint8 faces in, logits out, scaling in the graph."""
+"""Conversion of a Keras model to a float32 ONNX graph that takes raw uint8 faces and returns logits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ import tf2onnx
 from edgeinfer.errors import CapabilityError
 from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME
 from edgeinfer.model.verify import sample_pictures
-from edgeinfer_export.errors import ExportError
+from edgeinfer_export.errors import ExportError, first_line
 from edgeinfer_export.verify.verdict import TOLERANCE, relative_difference, run_logits
 
 OPSET = 17
-PROBES = 4
-"""Generated pictures that each converter's graph has to answer as Keras does."""
+CHECK_IMAGES = 4
+"""Number of generated images on which each converter's graph is compared with Keras."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A float32 graph and how it came about.
+    """A float32 graph and the converter that made it.
 
     Attributes:
-        graph: `image` (batch, H, W, C) uint8 to `logits` (batch, K) float32, opset 17.
-        converter: the name in `CONVERTERS` of what made it.
-        failed: what kept the converters before it from it, a sentence each.
+        graph: Model from `image` (batch, H, W, C) uint8 to `logits` (batch, K) float32, opset 17.
+        converter: Key of the converter in `CONVERTERS`.
+        failed: Failure of each converter that was tried before it, one sentence each.
     """
 
     graph: onnx.ModelProto
@@ -43,32 +43,33 @@ class Conversion:
 
 
 def to_onnx(model: keras.Model) -> Conversion:
-    """Convert a model by the first of `CONVERTERS` whose graph answers as the model does.
+    """Convert a model with the first of `CONVERTERS` whose graph agrees with Keras.
 
-    Batch normalization and constant factors are folded into the convolutions, names and order depend on the
+    Batch normalization and constant factors are folded into the convolutions, node names and order depend on the
     graph alone, and only standard operators remain.
 
     Args:
-        model: Functional, (B, H, W, C) uint8 to (B, K) float32.
+        model: Functional model from (B, H, W, C) uint8 to (B, K) float32.
 
     Raises:
-        CapabilityError: Keras does not run on TensorFlow.
-        ExportError: no converter gives a right graph of that form.
+        CapabilityError: Keras uses another backend than TensorFlow.
+        ExportError: No converter produces a correct graph.
     """
     if keras.backend.backend() != "tensorflow":
         raise CapabilityError(
-            f"Keras runs on {keras.backend.backend()}, the conversion needs TensorFlow; set KERAS_BACKEND=tensorflow"
+            f"the Keras backend is {keras.backend.backend()}, but the conversion to ONNX requires TensorFlow: "
+            "set KERAS_BACKEND=tensorflow"
         )
     failed = []
     for name, convert in CONVERTERS.items():
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the converters use what NumPy is about to drop
-                graph = tidy(_fold(convert(model)))
+                warnings.simplefilter("ignore")  # the converters use deprecated NumPy functions
+                graph = canonicalize(_fold_constants(convert(model)))
             onnx.checker.check_model(graph, full_check=True)
-            _check_form(graph)
-            _probe(model, graph)
-        except Exception as error:  # converters raise KeyError, AttributeError and others for what they do not know
+            _check_signature(graph)
+            _check_outputs(model, graph)
+        except Exception as error:  # converters raise KeyError, AttributeError and others for unsupported layers
             failed.append(f"{name}: {_reason(error)}")
         else:
             return Conversion(graph, name, tuple(failed))
@@ -87,7 +88,7 @@ def _from_function(model: keras.Model) -> onnx.ModelProto:
 
 
 def _from_export(model: keras.Model) -> onnx.ModelProto:
-    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras wants one call first
+    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports only a model that has been called
     with tempfile.TemporaryDirectory(prefix="edgeinfer-export-") as folder:
         path = Path(folder) / "exported.onnx"
         model.export(path, format="onnx", opset_version=OPSET, verbose=False)
@@ -101,21 +102,24 @@ CONVERTERS: dict[str, Callable[[keras.Model], onnx.ModelProto]] = {
 }
 
 
-def _probe(model: keras.Model, graph: onnx.ModelProto) -> None:
-    pictures = sample_pictures(PROBES, model.input_shape[1:], seed=0)
+def _check_outputs(model: keras.Model, graph: onnx.ModelProto) -> None:
+    images = sample_pictures(CHECK_IMAGES, model.input_shape[1:], seed=0)
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    expected = np.asarray(model.predict_on_batch(pictures), dtype=np.float32)
-    difference = relative_difference(expected, run_logits(session, pictures))
-    if not difference <= TOLERANCE:
-        raise ExportError(f"its graph differs from Keras by {difference:.2g} relative on generated pictures")
+    expected = np.asarray(model.predict_on_batch(images), dtype=np.float32)
+    difference = relative_difference(expected, run_logits(session, images))
+    if not difference <= TOLERANCE:  # NaN fails, too
+        raise ExportError(f"its graph differs from Keras by {difference:.2g} relative on generated images")
 
 
-def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Bring a model without subgraphs to one form, so that the same network always gives the same bytes.
+def canonicalize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return an equivalent model whose serialization depends on the network alone.
 
-    Nodes are sorted from the outputs backwards and named after their operator, tensors after the node that
-    makes or first uses them; what no output needs is dropped, and so are operator domains that no node uses.
-    One input and one output get our names.
+    Nodes are sorted from the outputs backwards and named after their operator, tensors after the node that produces
+    or first uses them. Nodes and tensors that no output depends on are dropped, as are unused operator domains. A
+    single input is renamed to `image`, a single output to `logits`.
+
+    Args:
+        model: Model without subgraphs; its nodes and tensors are modified.
     """
     graph = model.graph
     nodes = _sorted_nodes(graph)
@@ -147,25 +151,26 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _sorted_nodes(graph: onnx.GraphProto) -> list[Any]:
+    """Return the nodes that the outputs depend on, in topological order from a depth-first search."""
     producer = {name: index for index, node in enumerate(graph.node) for name in node.output}
     order: dict[int, None] = {}
-    pending = [value.name for value in reversed(graph.output)]
-    while pending:
-        index = producer.get(pending[-1])
+    stack = [value.name for value in reversed(graph.output)]
+    while stack:
+        index = producer.get(stack[-1])
         if index is None or index in order:
-            pending.pop()
+            stack.pop()
             continue
-        waiting = [n for n in graph.node[index].input if n in producer and producer[n] not in order]
-        if waiting:
-            pending.extend(reversed(waiting))
+        missing = [name for name in graph.node[index].input if name in producer and producer[name] not in order]
+        if missing:
+            stack.extend(reversed(missing))
         else:
             order[index] = None
-            pending.pop()
+            stack.pop()
     return [graph.node[index] for index in order]
 
 
-def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constants with onnxruntime: tf2onnx leaves a factor behind each depthwise convolution."""
+def _fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold constants with onnxruntime, because tf2onnx leaves a multiplication after each depthwise convolution."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
@@ -175,19 +180,14 @@ def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(options.optimized_model_filepath)
 
 
-def _check_form(model: onnx.ModelProto) -> None:
+def _check_signature(model: onnx.ModelProto) -> None:
     inputs, outputs = ([value.name for value in values] for values in (model.graph.input, model.graph.output))
     if inputs != [INPUT_NAME] or outputs != [OUTPUT_NAME]:
         raise ExportError(
-            f"the model maps {', '.join(inputs)} to {', '.join(outputs)}; "
+            f"its graph maps {', '.join(inputs)} to {', '.join(outputs)}: "
             f"expected one input {INPUT_NAME} and one output {OUTPUT_NAME}"
         )
 
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, ExportError) else f"{type(error).__name__}, {first_line(error)}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an exception's text, at most 200 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

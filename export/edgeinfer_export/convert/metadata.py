@@ -1,22 +1,20 @@
-"""The one source of what a model says of itself: its metadata, from which the Markdown card is written too."""
+"""Metadata of a published model. The Markdown card is generated from it."""
 
 from __future__ import annotations
 
 import json
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
 
 from edgeinfer.model.card import REQUIRED_KEYS, SCHEMA
 from edgeinfer.model.onnx_reader import graph_digest
 from edgeinfer_export.convert.source import Source
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.verify.confidence import Confidence
+from edgeinfer_export.verify.confidence import ConfidenceCalibration
 from edgeinfer_train.evaluation.metrics import Metrics
 from edgeinfer_train.networks.model import ModelInfo
-
-if TYPE_CHECKING:
-    import onnx
-
 
 INTENDED_USE = (
     "Reading the perceived expression in pictures of faces, on the device, for art, play, research and "
@@ -28,52 +26,53 @@ PROHIBITED_USE = (
     "Article 5(1)(f) of the AI Act, Regulation (EU) 2024/1689), and any decision about a person."
 )
 FEW_FACES = 100
+"""Number of faces of one label below which its figures are listed as unreliable."""
 DATA_LIMITS = {
-    "FERPlus": "The training faces were collected from the web in 2013 and are small, grey and mostly frontal; their "
-    "labels are the opinions of ten crowd workers a face.",
-    "FER2013": "The training faces were collected from the web in 2013 by searching for words of emotion and are small "
-    "and grey; many labels are wrong.",
+    "FERPlus": "The training faces were collected from the web in 2013 and are small, grey and mostly frontal; each "
+    "was labelled by ten crowd workers.",
+    "FER2013": "The training faces were collected from the web in 2013 by searching for emotion keywords and are "
+    "small and grey; many labels are wrong.",
     "CK+": "The training faces are acted expressions of about a hundred young adults in one laboratory.",
 }
 
 
-def limits(info: ModelInfo, scores: Metrics | None, confidence: Confidence | None) -> tuple[str, ...]:
-    """What a model should not be trusted with, from its data and figures.
+def known_limits(info: ModelInfo, scores: Metrics | None, confidence: ConfidenceCalibration | None) -> tuple[str, ...]:
+    """Return the limitations of a model, one sentence each.
 
     Args:
-        info: data set and shares of its labels.
-        scores: figures on held-back faces, if there are some.
-        confidence: whether the probabilities were calibrated.
+        info: Data set and label shares of the training faces.
+        scores: Metrics on held-out faces, or None if there are none.
+        confidence: Confidence calibration, or None if the confidence is not calibrated.
     """
-    said = [DATA_LIMITS[info.dataset]] if info.dataset in DATA_LIMITS else []
+    sentences = [DATA_LIMITS[info.dataset]] if info.dataset in DATA_LIMITS else []
     common, rare = max(info.prior, key=lambda n: info.prior[n]), min(info.prior, key=lambda n: info.prior[n])
     if info.prior[common] > 2 * info.prior[rare]:
-        said.append(
+        sentences.append(
             f"{info.prior[common]:.0%} of the training faces are {common} and {info.prior[rare]:.1%} {rare}; "
-            f"on other faces the model says {common} too often and {rare} too seldom."
+            f"on faces with other proportions the model predicts {common} too often and {rare} too rarely."
         )
     few = {n: s.count for n, s in scores.per_class.items() if s.count < FEW_FACES} if scores else {}
     if few:
         counts = ", ".join(f"{name} ({count})" for name, count in few.items())
-        said.append(f"These figures rest on fewer than {FEW_FACES} faces: {counts}.")
+        sentences.append(f"The figures of these labels are based on fewer than {FEW_FACES} faces: {counts}.")
     if scores is None:
-        said.append("It was not measured on faces.")
+        sentences.append("The accuracy was not measured on faces.")
     if confidence is None:
-        said.append("Its confidence was not calibrated.")
+        sentences.append("The confidence was not calibrated.")
     return (
-        *said,
+        *sentences,
         "Error rates by age, sex, skin tone, culture, glasses or head covering were not measured; assume that they "
         "differ.",
-        "Turned, covered, dark or blurred faces, and whatever a detector takes for a face, get an answer, too.",
+        "Turned, covered, dark or blurred faces also receive a label, as do false detections.",
     )
 
 
-def preliminary_card(model: onnx.ModelProto, source: Source, options: ExportOptions) -> None:
-    """Give a form what the runtime needs to run it, without any figure."""
-    _write(model, _use(model, source, options))
+def write_runtime_metadata(model: onnx.ModelProto, source: Source, options: ExportOptions) -> None:
+    """Replace the metadata of a model by the keys that the runtime requires, without any measured figure."""
+    _replace_metadata(model, _runtime_metadata(model, source, options))
 
 
-def final_card(
+def write_metadata(
     model: onnx.ModelProto,
     source: Source,
     options: ExportOptions,
@@ -83,28 +82,28 @@ def final_card(
     report: dict[str, Any],
     samples: dict[str, Any],
 ) -> None:
-    """Replace the metadata of a model by ours, in a fixed order.
+    """Replace the metadata of a model by all `edgeinfer.` keys, in a fixed order.
 
     Args:
-        model: its input `image` is (batch, height, width, channels) uint8.
-        source: labels, data set, prior and colour.
-        options: margin and licence.
-        temperature: divides the logits.
-        metrics: headline figures with their data set and protocol; plain values.
-        report: everything that was measured; plain values.
-        samples: answers to generated pictures, from `edgeinfer.model.verify.record`.
+        model: Model with the input `image` (batch, height, width, channels) uint8.
+        source: Labels, data set, prior and colour.
+        options: Margin and licence.
+        temperature: Divisor of the logits, above 0.
+        metrics: Headline metrics with their data set and protocol, as JSON values.
+        report: Report of the export, as JSON values.
+        samples: Recorded outputs for generated images, from `edgeinfer.model.verify.record`.
     """
-    values = _use(model, source, options)
-    _write(model, values)
+    values = _runtime_metadata(model, source, options)
+    _replace_metadata(model, values)
     digest = graph_digest(model.SerializeToString(deterministic=True))
-    stored = {"metrics": metrics, "report": report, "samples": samples}
-    texts = {key: json.dumps(value) for key, value in stored.items()}
-    _write(model, values | texts | {"temperature": f"{temperature:g}", "digest": digest})
+    measured = {"metrics": metrics, "report": report, "samples": samples}
+    texts = {key: json.dumps(value) for key, value in measured.items()}
+    _replace_metadata(model, values | texts | {"temperature": f"{temperature:g}", "digest": digest})
 
 
-def _use(model: onnx.ModelProto, source: Source, options: ExportOptions) -> dict[str, str]:
+def _runtime_metadata(model: onnx.ModelProto, source: Source, options: ExportOptions) -> dict[str, str]:
     height, width, channels = (dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:])
-    given = {
+    input_format = {
         "height": height,
         "width": width,
         "channels": channels,
@@ -115,7 +114,7 @@ def _use(model: onnx.ModelProto, source: Source, options: ExportOptions) -> dict
     return {
         "schema": str(SCHEMA),
         "labels": json.dumps(source.info.labels),
-        "input": json.dumps(given),
+        "input": json.dumps(input_format),
         "crop": json.dumps({"margin": options.margin}),
         "temperature": "1",
         "prior": json.dumps(source.info.prior),
@@ -128,14 +127,14 @@ def _use(model: onnx.ModelProto, source: Source, options: ExportOptions) -> dict
     }
 
 
-def _write(model: onnx.ModelProto, values: dict[str, str]) -> None:
+def _replace_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
     del model.metadata_props[:]
     for key in (*REQUIRED_KEYS, *(key for key in values if key not in REQUIRED_KEYS)):
         model.metadata_props.add(key=f"edgeinfer.{key}", value=values[key])
 
 
 def edgeinfer_version() -> str:
-    """The installed version; "unknown" when the package runs from a folder without being installed."""
+    """Return the installed version of edgeinfer, or "unknown" if it is not installed."""
     try:
         return metadata.version("edgeinfer")
     except metadata.PackageNotFoundError:

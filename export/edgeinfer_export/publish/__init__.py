@@ -1,1 +1,1 @@
-"""Publication of the chosen form: file, report and model card."""
+"""Export of the selected variant: model file, report and model card."""

@@ -1,4 +1,4 @@
-"""The best of many runs: every form of each is studied, and the most accurate one within a budget is exported."""
+"""Export of the most accurate variant of several runs within a budget."""
 
 from __future__ import annotations
 
@@ -12,60 +12,75 @@ from edgeinfer.errors import EdgeInferError, UsageError
 from edgeinfer_export.convert.source import read_source
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.publish.export import check_request, publish, stage, staging
 from edgeinfer_export.publish.report import ExportReport
-from edgeinfer_export.selection.choose import PUBLISHED, Choice
-from edgeinfer_export.selection.criteria import fault
-from edgeinfer_export.selection.study import Progress, Study, study
+from edgeinfer_export.publish.staging import publish, stage, staging_folder, validate_request
+from edgeinfer_export.selection.choice import PUBLISHED, Choice
+from edgeinfer_export.selection.criteria import batch_dependence
+from edgeinfer_export.selection.evaluation import Evaluation, Progress, evaluate_model
 from edgeinfer_export.verify.measure import Candidate
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What the device can spare.
+    """Limits of the target device.
 
     Attributes:
-        max_ms: median time of one face on one thread of this machine; None for any.
-        max_mb: size of the file in megabytes of 10^6 bytes; None for any.
+        max_ms: Largest median time of one face on one thread of this machine, in milliseconds, above 0; None for no
+            limit.
+        max_mb: Largest file size in megabytes (10^6 bytes), above 0; None for no limit.
 
     Raises:
-        UsageError: a bound is not above 0.
+        UsageError: A limit is not above 0.
+
+    >>> Budget(max_ms=2.0, max_mb=1.0)
+    Budget(max_ms=2.0, max_mb=1.0)
+    >>> Budget(max_mb=0.0)
+    Traceback (most recent call last):
+        ...
+    edgeinfer.errors.UsageError: invalid `max_mb` 0.0: expected a number above 0
     """
 
     max_ms: float | None = None
     max_mb: float | None = None
 
     def __post_init__(self) -> None:
-        """Check both bounds."""
-        for name, bound in (("max-ms", self.max_ms), ("max-mb", self.max_mb)):
-            if bound is not None and not bound > 0:
-                raise UsageError(f"--{name} is {bound}; it must be above 0")
+        """Validate both limits."""
+        for name, limit in (("max_ms", self.max_ms), ("max_mb", self.max_mb)):
+            if limit is not None and not limit > 0:  # NaN fails, too
+                raise UsageError(f"invalid `{name}` {limit}: expected a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
-    """A form of a run that was not exported.
+class Rejection:
+    """A run, or a variant of a run, that was not exported.
 
     Attributes:
-        source: the run.
-        form: of it; "" where the whole run was passed over.
-        reason: why.
+        source: Path of the run or model file.
+        variant: Name of the variant; "" if the whole run was rejected.
+        reason: Reason for the rejection.
     """
 
     source: str
-    form: str
+    variant: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    studied: Study
+    """A variant of a run that competes with the variants of all runs."""
+
+    evaluation: Evaluation
     candidate: Candidate
     p50_ms: float
 
     @property
     def accuracy(self) -> float:
+        """Fraction of correctly classified faces, 0..1; 0 without faces."""
         return self.candidate.scores.accuracy if self.candidate.scores else 0.0
+
+    def rejection(self, reason: str) -> Rejection:
+        """Return the rejection of this variant."""
+        return Rejection(self.evaluation.source.name, self.candidate.name, reason)
 
 
 def export_best(
@@ -76,97 +91,97 @@ def export_best(
     options: ExportOptions | None = None,
     budget: Budget | None = None,
     progress: Progress | None = None,
-) -> tuple[ExportReport, tuple[PassedOver, ...]]:
-    """Export the most accurate form of all runs that fits the budget; of equals the faster one.
+) -> tuple[ExportReport, tuple[Rejection, ...]]:
+    """Export the most accurate variant of all runs that fits the budget; among equals, the faster one.
 
-    A run that cannot be exported, or tells apart other labels than the first, is passed over.
+    A run that cannot be exported, or whose labels differ from those of the first run, is rejected.
 
     Args:
-        sources: run folders or `.keras` files.
-        out: the `.onnx` file.
-        data: a prepared folder. Its validation faces judge, its training faces calibrate.
-        options: which forms are made; every one by default.
-        budget: what the device can spare.
-        progress: called with a phrase as each step begins.
+        sources: Run folders or `.keras` files.
+        out: Path of the `.onnx` file.
+        data: Prepared folder. Its validation faces measure, its training faces calibrate.
+        options: Options that define the variants; all variants by default.
+        budget: Limits of the target device; none by default.
+        progress: Callback that receives a short description of each step when it starts.
 
     Returns:
-        The report of the export, and what was passed over and why.
+        The report of the export, and all rejected runs and variants.
 
     Raises:
-        UsageError: `out` has another suffix, or there is no run.
+        UsageError: `out` has another suffix, or `sources` is empty.
         OutputError: `out` cannot be written.
-        ExportError: no form of any run can be exported within the budget.
+        ExportError: No variant of any run can be exported within the budget.
     """
     options, budget = options or ExportOptions(quantize="auto"), budget or Budget()
-    say = progress or (lambda _: None)
     if not sources:
-        raise UsageError("no run to choose from; name one or more")
-    check_request(out, data, options)
-    with staging(out) as folder:
-        studies, passed = _study_all(sources, options, data, folder, say)
-        entries = [
-            _Entry(studied, candidate, float(np.median(times)))
-            for studied in studies
-            for candidate, times in zip(studied.candidates, studied.times_ms, strict=True)
-        ]
-        entries.sort(key=lambda entry: (-entry.accuracy, entry.p50_ms))
-        for entry in entries:
-            reason = fault(entry.candidate) or _too_slow(entry, budget)
-            if reason is None:
-                staged, report = stage(entry.studied, _choice(entry, budget), folder)
-                reason = _too_large(staged.stat().st_size, budget)
-                if reason is None:
-                    others = entries[entries.index(entry) + 1 :]
-                    passed += [_passed(e, f"less accurate: {e.accuracy:.4f}") for e in others]
+        raise UsageError("no run to select from: pass one or more")
+    validate_request(out, data, options)
+    with staging_folder(out) as folder:
+        evaluations, rejected = _evaluate_all(sources, options, data, folder, progress or (lambda _: None))
+        entries = _ranked(evaluations)
+        for position, entry in enumerate(entries):
+            error = batch_dependence(entry.candidate) or _latency_excess(entry, budget)
+            if error is None:
+                staged, report = stage(entry.evaluation, _choice(entry, budget), folder)
+                error = _size_excess(staged.stat().st_size, budget)
+                if error is None:
+                    rejected += [e.rejection(f"less accurate: {e.accuracy:.4f}") for e in entries[position + 1 :]]
                     publish(staged, report, out)
-                    return report, tuple(passed)
-            passed.append(_passed(entry, reason))
-    told = "; ".join(f"{p.source} {p.form}: {p.reason}" for p in passed)
-    raise ExportError(f"nothing fits, so nothing was written: {told}")
+                    return report, tuple(rejected)
+            rejected.append(entry.rejection(error))
+    reasons = "; ".join(f"{' '.join(filter(None, (r.source, r.variant)))}: {r.reason}" for r in rejected)
+    raise ExportError(f"no variant fits the budget; nothing was written: {reasons}")
 
 
-def _study_all(
-    sources: Sequence[Path], options: ExportOptions, data: Path, folder: Path, say: Progress
-) -> tuple[list[Study], list[PassedOver]]:
-    studies: list[Study] = []
-    passed = []
+def _evaluate_all(
+    sources: Sequence[Path], options: ExportOptions, data: Path, folder: Path, progress: Progress
+) -> tuple[list[Evaluation], list[Rejection]]:
+    evaluations: list[Evaluation] = []
+    rejected = []
     for number, path in enumerate(sources):
-        say(f"studying {path}")
+        progress(f"evaluating {path}")
         scratch = folder / str(number)
         scratch.mkdir()
         try:
             source = read_source(path, labels=options.labels, data=data)
-            if studies and source.info.labels != studies[0].source.info.labels:
-                reason = f"tells apart {' '.join(source.info.labels)}, other labels than the first run"
-                passed.append(PassedOver(str(path), "", reason))
+            if evaluations and source.info.labels != evaluations[0].source.info.labels:
+                reason = f"has the labels {' '.join(source.info.labels)}, which differ from those of the first run"
+                rejected.append(Rejection(str(path), "", reason))
                 continue
-            studies.append(study(source, options, data=data, folder=scratch, say=say))
+            evaluation = evaluate_model(source, options, data=data, folder=scratch, progress=progress)
         except EdgeInferError as error:
-            passed.append(PassedOver(str(path), "", str(error)))
+            rejected.append(Rejection(str(path), "", str(error)))
             continue
-        passed += [PassedOver(str(path), name, reason) for name, reason in studies[-1].failed.items()]
-    return studies, passed
+        evaluations.append(evaluation)
+        rejected += [Rejection(str(path), name, reason) for name, reason in evaluation.failed.items()]
+    return evaluations, rejected
+
+
+def _ranked(evaluations: list[Evaluation]) -> list[_Entry]:
+    """Return the variants of all runs, the most accurate first; among equals, the fastest first."""
+    entries = [
+        _Entry(evaluation, candidate, float(np.median(latencies_ms)))
+        for evaluation in evaluations
+        for candidate, latencies_ms in zip(evaluation.candidates, evaluation.latencies_ms, strict=True)
+    ]
+    return sorted(entries, key=lambda entry: (-entry.accuracy, entry.p50_ms))
 
 
 def _choice(entry: _Entry, budget: Budget) -> Choice:
-    bounds = [f"{bound:g} {unit}" for bound, unit in ((budget.max_ms, "ms"), (budget.max_mb, "MB")) if bound]
-    within = f" within {' and '.join(bounds)}" if bounds else ""
-    outcomes = {c.name: "less accurate, slower or over the budget" for c in entry.studied.candidates}
+    limits = [f"{limit:g} {unit}" for limit, unit in ((budget.max_ms, "ms"), (budget.max_mb, "MB")) if limit]
+    within = f" within {' and '.join(limits)}" if limits else ""
+    outcomes = {c.name: "less accurate, slower or over the budget" for c in entry.evaluation.candidates}
     outcomes[entry.candidate.name] = PUBLISHED
-    return Choice(entry.candidate.name, f"the most accurate form of all runs{within}", outcomes)
+    return Choice(entry.candidate.name, f"the most accurate variant of all runs{within}", outcomes)
 
 
-def _passed(entry: _Entry, reason: str) -> PassedOver:
-    return PassedOver(entry.studied.source.name, entry.candidate.name, reason)
-
-
-def _too_slow(entry: _Entry, budget: Budget) -> str | None:
+def _latency_excess(entry: _Entry, budget: Budget) -> str | None:
     if budget.max_ms is None or entry.p50_ms <= budget.max_ms:
         return None
     return f"takes {entry.p50_ms:.2f} ms, more than {budget.max_ms:g}"
 
 
-def _too_large(size: int, budget: Budget) -> str | None:
-    if budget.max_mb is None or size <= budget.max_mb * 1e6:
+def _size_excess(size_bytes: int, budget: Budget) -> str | None:
+    if budget.max_mb is None or size_bytes <= budget.max_mb * 1e6:
         return None
-    return f"has {size / 1e6:.2f} MB, more than {budget.max_mb:g}"
+    return f"has {size_bytes / 1e6:.2f} MB, more than {budget.max_mb:g}"

@@ -1,4 +1,4 @@
-"""What an export gives back: plain values, printed, saved beside the model and kept in its metadata."""
+"""Report of an export: plain values, printed, saved beside the model and stored in its metadata."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgeinfer_export.options import VariantName
-from edgeinfer_export.verify.confidence import Confidence
+from edgeinfer_export.verify.confidence import ConfidenceCalibration
 from edgeinfer_export.verify.verdict import Verdict
 from edgeinfer_train.evaluation.metrics import Change
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One form of the model, measured.
+    """Measurements of one variant of the model.
 
     Attributes:
         name: "fp32", "int8" and so on.
-        size_bytes: of the graph; the file adds its card.
-        accuracy: share of faces named right, 0..1; None without faces.
-        macro_f1: mean F1 over the labels that have faces, 0..1; None without faces.
-        change: of both against float32 on the same faces, with intervals; None without faces and for float32.
-        agreement: share of pictures with the same first label as float32, 0..1.
-        p50_ms: median time of one face on one thread of `ExportReport.machine`.
-        p95_ms: time that one face in twenty exceeds.
-        ratio: median time against float32's in the same rounds.
-        float_nodes: nodes that stay float32 in a mixed form, beyond the ends of the graph.
-        outcome: "published", or why it was passed over.
+        size_bytes: Size of the graph; the metadata of the file is not included.
+        accuracy: Fraction of correctly classified faces, 0..1; None without faces.
+        macro_f1: Mean F1 over the labels that have faces, 0..1; None without faces.
+        change: Differences of accuracy and macro-F1 from float32 on the same faces, with intervals; None without
+            faces and for float32.
+        agreement: Fraction of images with the same top label as float32, 0..1.
+        p50_ms: Median time of one face on one thread of `ExportReport.machine`, in milliseconds.
+        p95_ms: 95th percentile of that time, in milliseconds.
+        ratio: Median time divided by the median time of float32, measured in the same rounds.
+        float_nodes: Additional float32 nodes of a mixed variant.
+        outcome: "published", or the reason for the rejection.
     """
 
     name: VariantName
@@ -44,13 +45,13 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Where the weights come from.
+    """Origin of the weights.
 
     Attributes:
-        backbone: registry name; "unnamed" for a model of another origin.
-        label_mode: the rule that made the training labels.
-        commit: of the code; "" where that is not known.
-        settings: of the run; empty where they are not known.
+        backbone: Registry name; "unnamed" for a model that `edgeinfer-train fit` did not write.
+        label_mode: Rule that derived the training labels.
+        commit: Commit of the training code; "" if unknown.
+        settings: Settings of the training run; empty if unknown.
     """
 
     backbone: str
@@ -61,30 +62,30 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export did.
+    """Result of an export.
 
     Attributes:
-        source: path of the run or file that was exported; in the metadata its name alone.
-        published: the form in the file.
-        rule: how it was chosen.
-        variants: float32 first.
-        failed: forms that could not be made or were refused, with the reason.
-        machine: that the times were taken on.
-        count: pictures that the variants were measured on.
-        dataset: their name; "" for generated pictures.
-        split: where these faces come from; None for generated pictures.
-        protocol: the rule that made their labels.
-        verdict: how the float32 form was approved.
-        converter: what made the float32 graph.
-        converters_failed: what kept the ones before it from it.
-        opset: of the graph.
-        operators: nodes of the published graph by operator.
-        calibration: method, faces, seed and split behind the int8 ranges; None without int8.
-        confidence: the temperature and what it does; None without enough validation faces.
-        training: where the weights come from.
-        limits: what the model should not be trusted with, a sentence each.
-        warnings: what the user should know, one sentence each.
-        versions: of the packages that made the file.
+        source: Path of the exported run or file. The metadata of the model contains its name without folders.
+        published: Variant in the file.
+        rule: Rule that selected it.
+        variants: Measured variants, float32 first.
+        failed: Variants that could not be built, with the error.
+        machine: Architecture and processor on which the times were measured.
+        count: Number of images on which the variants were measured.
+        dataset: Name of the data set; "" for generated images.
+        split: Split that contains the faces; None for generated images.
+        protocol: Rule that derived the labels of the faces.
+        verdict: Comparison of float32 with Keras.
+        converter: Converter that made the float32 graph.
+        converters_failed: Errors of the converters that were tried before it.
+        opset: Opset version of the graph.
+        operators: Number of nodes of the published graph by operator.
+        calibration: Method, number of faces, seed and split of the int8 calibration; None without quantization.
+        confidence: Confidence calibration; None without enough validation faces.
+        training: Origin of the weights.
+        limits: Limitations of the model, one sentence each.
+        warnings: Warnings of this export, one sentence each.
+        versions: Versions of the packages that made the file.
     """
 
     source: str
@@ -103,7 +104,7 @@ class ExportReport:
     opset: int
     operators: dict[str, int]
     calibration: dict[str, Any] | None
-    confidence: Confidence | None
+    confidence: ConfidenceCalibration | None
     training: Training
     limits: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -111,9 +112,9 @@ class ExportReport:
 
     @property
     def chosen(self) -> Variant:
-        """The published form."""
+        """Measurements of the published variant."""
         return next(variant for variant in self.variants if variant.name == self.published)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the report as JSON values."""
         return asdict(self)

@@ -1,1 +1,1 @@
-"""Quantized forms of an ONNX graph."""
+"""Quantized variants of an ONNX graph. Selecting one of them belongs in `selection`."""

@@ -1,1 +1,1 @@
-"""Study of all forms of a model, and the choice of the one to publish."""
+"""Evaluation of all variants of a model and selection of one. Writing it to disk belongs in `publish`."""

@@ -1,30 +1,25 @@
-"""Criteria that exclude a form from publication."""
+"""Criteria that exclude a variant from publication."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from edgeinfer_export.options import MAX_F1_DROP
 from edgeinfer_export.verify.measure import Candidate
 from edgeinfer_export.verify.verdict import TOLERANCE
 
-if TYPE_CHECKING:
-    pass
 
-
-def fault(candidate: Candidate) -> str | None:
-    """Why a form may not be published at all; None where it may."""
+def batch_dependence(candidate: Candidate) -> str | None:
+    """Return an error if the outputs for a face depend on the other faces in a batch, else None."""
     if candidate.batch_difference <= TOLERANCE:
         return None
-    return f"its answers depend on the other faces in a batch, by {candidate.batch_difference:g} relative"
+    return f"its outputs depend on the other faces in a batch, by {candidate.batch_difference:g} relative"
 
 
-def loss(candidate: Candidate, max_drop: float) -> str | None:
-    """What a form loses more of than it may against float32 on the same faces; None where it keeps its accuracy.
+def excess_loss(candidate: Candidate, max_drop: float) -> str | None:
+    """Return an error if a variant is too much worse than float32 on the same faces, else None.
 
     Args:
-        candidate: measured on faces.
-        max_drop: accuracy that it may lose, 0..1; macro-F1 may fall by 0.01.
+        candidate: Variant measured on faces.
+        max_drop: Largest accepted accuracy loss, 0..1. The macro-F1 loss may be up to `MAX_F1_DROP`.
     """
     change = candidate.change
     if change is None:

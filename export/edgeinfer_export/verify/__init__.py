@@ -1,1 +1,1 @@
-"""Measurements of a form: agreement with Keras, accuracy, calibration and latency."""
+"""Measurements of one variant: agreement with Keras, accuracy, confidence calibration and latency."""

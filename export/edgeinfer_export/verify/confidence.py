@@ -1,4 +1,4 @@
-"""Confidence that means something: one temperature, fitted on half of the faces and judged on the other half."""
+"""Confidence calibration by temperature scaling (Guo et al. 2017, arXiv:1706.04599), cross-validated in two halves."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer_train.evaluation.metrics import calibration_error, log_softmax
+from edgeinfer.expression.probabilities import log_softmax, softmax
+from edgeinfer_train.evaluation.metrics import calibration_error
 
-RANGE = (0.05, 20.0)
-LEAST_FACES = 50
-"""Faces in either half below which a temperature would be guessed."""
+TEMPERATURE_RANGE = (0.05, 20.0)
+MIN_FACES = 50
+"""Smallest number of faces in each half for which a temperature is fitted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Confidence:
-    """How well probabilities meet the share of right answers, and what divides the logits for it.
+class ConfidenceCalibration:
+    """Temperature of the softmax and the calibration error before and after.
 
     Attributes:
-        temperature: geometric mean of what either half of the faces asks for.
-        error_before: expected calibration error (15 bins) at temperature 1, 0..1, mean over the halves.
-        error_after: on each half at the temperature fitted on the other one, mean over the halves.
-        counts: faces in either half.
+        temperature: Divisor of the logits: geometric mean of the temperatures fitted on the two halves, 0.05..20.
+        error_before: Expected calibration error (15 bins) at temperature 1, mean over the halves, 0..1.
+        error_after: Expected calibration error of each half at the temperature fitted on the other half, mean over
+            the halves, 0..1.
+        counts: Number of faces in each half.
     """
 
     temperature: float
@@ -33,46 +35,45 @@ class Confidence:
     counts: tuple[int, int]
 
 
-def fit_confidence(
+def calibrate_confidence(
     logits: NDArray[np.floating[Any]], labels: NDArray[np.int64], names: tuple[str, ...]
-) -> Confidence | None:
-    """Fit on one half, judge on the other, swap, and average.
+) -> ConfidenceCalibration | None:
+    """Fit a temperature on each half of the faces and evaluate it on the other half.
 
     Args:
         logits: (N, K).
-        labels: (N,) index of the right one.
-        names: N names of the faces; a hash of each decides its half, whatever else is in the set.
+        labels: (N,) index of the correct label.
+        names: N names of the faces. A hash of the name selects the half, independent of the other faces.
 
     Returns:
-        None where a half has fewer than 50 faces.
+        The calibration, or None if a half has fewer than 50 faces.
     """
     first = np.array([hashlib.sha256(name.encode()).digest()[0] % 2 == 0 for name in names])
     halves = [first, ~first]
     counts = int(first.sum()), int((~first).sum())
-    if min(counts) < LEAST_FACES:
+    if min(counts) < MIN_FACES:
         return None
     temperatures = [fit_temperature(logits[half], labels[half]) for half in halves]
     before = [_error(logits[half], labels[half], 1.0) for half in halves]
     after = [_error(logits[half], labels[half], t) for half, t in zip(halves, reversed(temperatures), strict=True)]
-    shared = float(np.exp(np.mean(np.log(temperatures))))
-    return Confidence(float(f"{shared:.4g}"), float(np.mean(before)), float(np.mean(after)), counts)
+    mean = float(np.exp(np.mean(np.log(temperatures))))
+    return ConfidenceCalibration(float(f"{mean:.4g}"), float(np.mean(before)), float(np.mean(after)), counts)
 
 
 def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
-    """The temperature of the least cross-entropy (Guo et al. 2017, arXiv:1706.04599), in 0.05..20.
+    """Return the temperature that minimizes the cross-entropy, 0.05..20.
 
-    The cross-entropy is convex in the inverse temperature, so halving an interval at its slope's sign finds it.
+    The cross-entropy is convex in the inverse temperature, so the sign of its derivative drives a bisection.
 
     Args:
         logits: (N, K).
-        labels: (N,) index of the right one.
+        labels: (N,) index of the correct label.
     """
-    right = np.take_along_axis(np.asarray(logits, np.float64), labels[:, None], axis=1)[:, 0]
-    low, high = 1 / RANGE[1], 1 / RANGE[0]
+    correct = np.take_along_axis(np.asarray(logits, np.float64), labels[:, None], axis=1)[:, 0]
+    low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
     for _ in range(60):
         middle = (low * high) ** 0.5
-        shares = np.exp(log_softmax(logits * middle))
-        slope = float(((shares * logits).sum(axis=1) - right).mean())
+        slope = float(((softmax(logits * middle) * logits).sum(axis=1) - correct).mean())
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(1 / np.sqrt(low * high))
 

@@ -1,4 +1,4 @@
-"""The verdict on an export: does the ONNX file answer as the Keras model does, alone and in a batch?"""
+"""Verdict of an export: agreement of the ONNX model with the Keras model, for single faces and in batches."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluation.evaluate import batches, measuring_mode
 
 TOLERANCE = 1e-3
-"""Largest difference of two logits, relative to the largest logit or 1."""
+"""Largest accepted difference of two logits, relative to the largest logit or 1."""
 VERDICT_FACES = 256
+"""Number of images on which ONNX and Keras are compared."""
 PREFERRED_SPLITS: tuple[Split, ...] = ("valid", "test", "train")
 SPLIT_NAMES: dict[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
 
@@ -28,16 +29,16 @@ Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What an export is compared and measured on.
+class EvaluationSet:
+    """Images on which an export is compared and measured.
 
     Attributes:
         images: (N, H, W, C) uint8.
-        labels: (N,) index into the model's labels; None for generated pictures.
-        names: of the faces, below the data folder; empty for generated pictures.
-        split: where the faces come from; None for generated pictures.
-        dataset: name of the data set; empty for generated pictures.
-        protocol: the rule that made the labels.
+        labels: (N,) index into the model's labels; None for generated images.
+        names: Paths of the faces relative to the data folder; empty for generated images.
+        split: Split that contains the faces; None for generated images.
+        dataset: Name of the data set; empty for generated images.
+        protocol: Rule that derived the labels.
     """
 
     images: NDArray[np.uint8]
@@ -48,23 +49,24 @@ class Sample:
     protocol: str = ""
 
     @property
-    def kind(self) -> str:
-        """What the pictures are, for a sentence: "validation faces"."""
-        return f"{SPLIT_NAMES[self.split]} faces" if self.split else "generated pictures"
+    def description(self) -> str:
+        """Kind of the images for use in a sentence, for example "validation faces"."""
+        return f"{SPLIT_NAMES[self.split]} faces" if self.split else "generated images"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How the float32 ONNX model was approved.
+    """Result of the comparison between the float32 ONNX model and the Keras model.
 
     Attributes:
-        count: pictures compared.
-        verified: "on 256 validation faces", or "not verified on faces" after generated pictures.
-        max_relative_difference: of two logits, relative to the largest logit or 1.
-        tolerance: what that may be.
-        decided: pictures whose first two logits lie further apart than the largest difference; all of them
-            kept their first label.
-        batch_difference: between a batch of eight and eight single faces, relative like the other.
+        count: Number of compared images.
+        verified: "on 256 validation faces", or "not verified on faces" for generated images.
+        max_relative_difference: Largest difference of two logits, relative to the largest logit or 1.
+        tolerance: Largest accepted `max_relative_difference`.
+        decided: Number of images whose two largest logits differ by more than the largest error; all of them have the
+            same top label in both models.
+        batch_difference: Largest difference between a batch of eight faces and single faces, relative to the largest
+            logit or 1.
     """
 
     count: int
@@ -75,97 +77,102 @@ class Verdict:
     batch_difference: float
 
 
-def face_sample(data: Path, labels: tuple[str, ...], *, size_hw: tuple[int, int], colour: Colour) -> Sample:
-    """Load the faces of the validation split, else of test, else of train.
+def load_faces(data: Path, labels: tuple[str, ...], *, size_hw: tuple[int, int], colour: Colour) -> EvaluationSet:
+    """Load the faces of the validation split, or of test or train if there are no validation faces.
 
     Args:
-        data: a prepared folder; faces of other labels are left out.
-        labels: the model's.
-        size_hw: height and width of its input in pixels.
-        colour: of its channels.
+        data: Prepared folder; faces with other labels are excluded.
+        labels: Labels of the model.
+        size_hw: Height and width of the model input in pixels.
+        colour: Colour format of the model input.
 
     Raises:
-        DataError: the folder is not prepared, lacks a label of the model, or has no faces.
+        DataError: The folder is not prepared, lacks a label of the model, or contains no faces.
     """
-    described = read_info(data)
+    dataset = read_info(data)
     present: list[Split] = [s for s in PREFERRED_SPLITS if _has_faces(data, s, labels)]
     split = present[0] if present else PREFERRED_SPLITS[0]
-    mode = measuring_mode(described.default_label_mode)
+    mode = measuring_mode(dataset.default_label_mode)
     faces = load_split(data, split, size_hw=size_hw, colour=colour, label_mode=mode, labels=labels)
-    protocol = f"{described.protocol(mode)}, {len(labels)} labels"
-    return Sample(faces.images, faces.labels, faces.names, split, described.name, protocol)
+    protocol = f"{dataset.protocol(mode)}, {len(labels)} labels"
+    return EvaluationSet(faces.images, faces.labels, faces.names, split, dataset.name, protocol)
 
 
-def generated_sample(shape: tuple[int, int, int], seed: int) -> Sample:
-    """Generated pictures, for a model that is exported without data.
+def generate_images(shape: tuple[int, int, int], seed: int) -> EvaluationSet:
+    """Generate images for an export without data.
 
     Args:
-        shape: height, width and channels.
-        seed: of the generator.
+        shape: Height, width and channels.
+        seed: Seed of the generator.
     """
-    return Sample(sample_pictures(VERDICT_FACES, shape, seed=seed))
+    return EvaluationSet(sample_pictures(VERDICT_FACES, shape, seed=seed))
 
 
-def judge(model: keras.Model, session: ort.InferenceSession, sample: Sample) -> Verdict:
-    """Compare the float32 ONNX model with Keras on up to 256 pictures, spread evenly over the sample.
+def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evaluation_set: EvaluationSet) -> Verdict:
+    """Compare the float32 ONNX model with Keras on up to 256 images, spread evenly over the evaluation set.
 
     Raises:
-        ExportError: the logits differ by more than the tolerance, a label flips that should not, an answer
-            is not finite, or a batch answers otherwise than its faces alone.
+        ExportError: The logits differ by more than the tolerance, a clear top label changes, a logit is not finite,
+            or the outputs of a batch differ from those of its faces alone.
     """
-    count = min(VERDICT_FACES, len(sample.images))
-    images = sample.images[np.linspace(0, len(sample.images) - 1, count).round().astype(int)]
-    expected = np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in batches(images)])
-    answers = run_logits(session, images)
-    relative = relative_difference(expected, answers)
-    if not relative <= TOLERANCE:
+    count = min(VERDICT_FACES, len(evaluation_set.images))
+    compared = evaluation_set.images[np.linspace(0, len(evaluation_set.images) - 1, count).round().astype(int)]
+    expected = np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in batches(compared)])
+    logits = run_logits(session, compared)
+    images = f"{count} {evaluation_set.description}"
+    relative = relative_difference(expected, logits)
+    if not relative <= TOLERANCE:  # NaN fails, too
         raise ExportError(
-            f"refused: the ONNX model differs from Keras by {relative:.2g} relative on {count} {sample.kind}, "
-            f"at most {TOLERANCE:g} is allowed; nothing was written"
+            f"refused: the ONNX model differs from Keras by {relative:.2g} relative on {images}, at most "
+            f"{TOLERANCE:g} is allowed; nothing was written"
         )
     ranked = np.sort(expected, axis=1)
-    clear = ranked[:, -1] - ranked[:, -2] > np.abs(expected - answers).max()
-    flipped = int((expected.argmax(1) != answers.argmax(1))[clear].sum())
-    if flipped:
+    clear = ranked[:, -1] - ranked[:, -2] > np.abs(expected - logits).max()
+    changed = int((expected.argmax(1) != logits.argmax(1))[clear].sum())
+    if changed:
         raise ExportError(
-            f"refused: the ONNX model names another label than Keras for {flipped} of {count} {sample.kind}; "
+            f"refused: the top label of the ONNX model differs from Keras for {changed} of {images}; "
             "nothing was written"
         )
-    apart = batch_difference(session, images)
-    if not apart <= TOLERANCE:
+    in_batch = batch_difference(session, compared)
+    if not in_batch <= TOLERANCE:
         raise ExportError(
-            f"refused: faces in one batch differ from the same alone by {apart:g} relative, "
+            f"refused: the logits of a batch differ from those of single faces by {in_batch:g} relative, "
             f"at most {TOLERANCE:g} is allowed; nothing was written"
         )
     return Verdict(
         count=count,
-        verified=f"on {count} {sample.kind}" if sample.split else "not verified on faces",
+        verified=f"on {images}" if evaluation_set.split else "not verified on faces",
         max_relative_difference=float(f"{relative:.2g}"),
         tolerance=TOLERANCE,
         decided=int(clear.sum()),
-        batch_difference=apart,
+        batch_difference=in_batch,
     )
 
 
 def batch_difference(session: ort.InferenceSession, images: NDArray[np.uint8]) -> float:
-    """Relative difference between a batch of eight and the same faces one by one, two digits.
+    """Return the relative difference between a batch of eight faces and the same faces alone, to two digits.
 
-    Above the tolerance an answer depends on the other faces in the picture.
+    Above the tolerance, the output for a face depends on the other faces in the frame.
     """
     batch = images[:8]
     alone = np.concatenate([run_logits(session, batch[i : i + 1]) for i in range(len(batch))])
     return float(f"{relative_difference(alone, run_logits(session, batch)):.2g}")
 
 
-def relative_difference(expected: Logits, answers: Logits) -> float:
-    """Largest difference of two logits, relative to the largest expected one or 1; NaN if not finite."""
-    if not (np.isfinite(expected).all() and np.isfinite(answers).all()):
+def relative_difference(expected: Logits, actual: Logits) -> float:
+    """Return the largest difference of two logits, relative to the largest expected one or 1.
+
+    Returns:
+        0 or more; NaN if a logit is not finite.
+    """
+    if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
         return float("nan")
-    return float(np.abs(expected - answers).max() / max(1.0, float(np.abs(expected).max())))
+    return float(np.abs(expected - actual).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def run_logits(session: ort.InferenceSession, images: NDArray[np.uint8]) -> Logits:
-    """Logits of (N, H, W, C) uint8 pictures, (N, K) float32, in batches that fit the memory of the runtime."""
+    """Run a session on (N, H, W, C) uint8 images in batches of limited memory; return (N, K) float32 logits."""
     return np.concatenate([session.run(None, {INPUT_NAME: batch})[0] for batch in batches(images)])
 
 

@@ -1,4 +1,4 @@
-"""The command line: exit codes, what goes where, and the sentence for a missing extra."""
+"""Command line: exit codes, content of stdout and stderr, and the message for a missing extra."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from edgeinfer_train.networks.model import MODEL_FILE
 
 from ..conftest import LABELS
 
-BLOCKED = ("tensorflow", "keras", "tf2onnx", "onnx", "pandas")
+EXPORT_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "pandas")
 
 
-def command(*arguments: str | Path, block: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Run `edgeinfer-export` in a process of its own, some packages made impossible to import."""
+def run_process(*arguments: str | Path, block: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run `edgeinfer-export` in a process of its own, in which the packages in `block` cannot be imported."""
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({block!r})); sys.argv[0] = 'edgeinfer-export'; "
         "from edgeinfer_export.cli.app import main; main()"
@@ -39,11 +39,9 @@ def command(*arguments: str | Path, block: tuple[str, ...] = ()) -> subprocess.C
     )
 
 
-def test_an_export_prints_its_table_and_nothing_that_is_not_ours_and_repeats_itself(
-    run: Path, small_data: Path, out: Path
-) -> None:
+def test_export_prints_only_its_own_lines_and_is_reproducible(run: Path, small_data: Path, out: Path) -> None:
     options = ["--data", str(small_data), "--quantize", "int8", "--calibration-faces", "9", "--margin", "0.1"]
-    done = command("convert", run, "--out", out, *options, "--max-drop", "1")
+    done = run_process("convert", run, "--out", out, *options, "--max-drop", "1")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
         f"reading {run} …",
@@ -51,53 +49,62 @@ def test_an_export_prints_its_table_and_nothing_that_is_not_ours_and_repeats_its
         "comparing with Keras on 14 validation faces …",
         "quantizing on 9 training faces …",
         "timing fp32 int8 …",
-        "edgeinfer-export: warning: compared on 14 validation faces only; 256 are wanted",
+        "edgeinfer-export: warning: compared on only 14 validation faces; 256 are recommended",
         "edgeinfer-export: warning: too few validation faces to calibrate the confidence; the temperature stays 1",
     ]
-    head, before, after, verdict, published = done.stdout.splitlines()
+    head, fp32, int8, verdict, published = done.stdout.splitlines()
     assert head.split("outcome")[0].split() == [
-        "form", "size", "kB", "accuracy", "macro-F1", "agreement", "p50", "ms", "p95", "ms", "time"
+        "variant", "size", "kB", "accuracy", "macro-F1", "agreement", "p50", "ms", "p95", "ms", "time"
     ]  # fmt: skip
-    assert (before.split()[0], after.split()[0], after.split()[-1]) == ("fp32", "int8", "published")
-    assert verdict.endswith("(on 14 validation faces)")
-    assert published == f"{out} is the int8 form of {run / MODEL_FILE}: int8 was asked for"
-    # The same model exported by another process is the same graph with the same answers.
+    assert (fp32.split()[0], int8.split()[0], int8.split()[-1]) == ("fp32", "int8", "published")
+    assert verdict.endswith("; on 14 validation faces)")
+    assert published == f"{out} is the int8 variant of {run / MODEL_FILE}: int8 was requested"
+    # Another process exports the same graph with the same outputs.
     again = out.with_name("again.onnx")
-    chosen = ExportOptions(quantize="int8", calibration_faces=9, margin=0.1, max_drop=1.0)
-    export_model(run, again, data=small_data, options=chosen)
+    export_model(
+        run, again, data=small_data,
+        options=ExportOptions(quantize="int8", calibration_faces=9, margin=0.1, max_drop=1.0),
+    )  # fmt: skip
     first, second = (summarize(path.read_bytes()).metadata for path in (out, again))
     varying = {"edgeinfer.report"}
     assert {k: v for k, v in first.items() if k not in varying} == {k: v for k, v in second.items() if k not in varying}
     assert first["edgeinfer.digest"] == graph_digest(out.read_bytes())
 
 
-def test_best_says_what_it_passed_over(runs: dict[str, Path], small_data: Path, out: Path) -> None:
-    done = command(
-        "best", *runs.values(), out.parent / "none", "--out", out, "--data", small_data, "--quantize", "none"
+def test_best_lists_rejected_runs(runs: dict[str, Path], small_data: Path, out: Path) -> None:
+    missing = out.parent / "none"
+    arguments = ["best", *runs.values(), missing, "--out", out, "--data", small_data, "--quantize", "none"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    rejected = [line for line in result.stdout.splitlines() if line.startswith("rejected: ")]
+    assert len(rejected) == 2
+    assert rejected[0] == (
+        f"rejected: {missing}: no model at {missing}: expected a .keras file written by edgeinfer-train fit"
     )
-    assert done.returncode == 0, done.stderr
-    passed = [line for line in done.stdout.splitlines() if line.startswith("passed over: ")]
-    assert len(passed) == 2
-    assert passed[0] == f"passed over: {out.parent / 'none'}: " + (
-        f"no model at {out.parent / 'none'}: expected a .keras file written by edgeinfer-train fit"
-    )
-    assert "less accurate" in passed[1]
+    assert "less accurate" in rejected[1]
     assert load_session(out)[1].labels == LABELS
 
 
-@pytest.mark.parametrize("block", [BLOCKED, ("keras",)], ids=["runtime only", "no keras"])
-def test_without_the_extra_one_sentence_says_what_to_install(tmp_path: Path, block: tuple[str, ...]) -> None:
-    done = command("convert", tmp_path, "--out", tmp_path / "m.onnx", block=block)
+def test_warnings_name_flags_instead_of_parameters(run: Path, out: Path) -> None:
+    result = CliRunner().invoke(app, ["convert", str(run), "--out", str(out)])
+    assert result.exit_code == 0, result.stderr
+    assert "edgeinfer-export: warning: compared on generated images only" in result.stderr
+    assert "pass --data" in result.stderr
+
+
+@pytest.mark.parametrize("block", [EXPORT_PACKAGES, ("keras",)], ids=["runtime only", "no keras"])
+def test_missing_extra_is_reported_in_one_line(tmp_path: Path, block: tuple[str, ...]) -> None:
+    done = run_process("convert", tmp_path, "--out", tmp_path / "m.onnx", block=block)
     assert done.returncode == 3
-    (sentence,) = done.stderr.splitlines()
-    assert "`edgeinfer-export convert` needs the export extra: pip install 'edgeinfer[export]'" in sentence
-    assert "keras" in sentence
+    (line,) = done.stderr.splitlines()
+    assert "`edgeinfer-export convert` needs the export extra: pip install 'edgeinfer[export]'" in line
+    assert "keras" in line
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"]], ids=["program", "command"])
-def test_help_needs_no_extra(arguments: list[str]) -> None:
-    done = command(*arguments, block=BLOCKED)
+def test_help_works_without_the_extra(arguments: list[str]) -> None:
+    done = run_process(*arguments, block=EXPORT_PACKAGES)
     assert done.returncode == 0
     assert "convert" in done.stdout
 
@@ -113,9 +120,12 @@ def test_help_needs_no_extra(arguments: list[str]) -> None:
         (["best", "{run}"], 2),
         (["worst"], 2),
     ],
-    ids=["no output", "unknown form", "unknown target", "no calibration", "margin", "best of what", "unknown command"],
-)
-def test_wrong_usage_is_exit_code_2(run: Path, out: Path, arguments: list[str], code: int) -> None:
+    ids=[
+        "no output", "unknown variant", "unknown target", "no calibration", "margin", "best without data",
+        "unknown command",
+    ],
+)  # fmt: skip
+def test_wrong_usage_has_exit_code_2(run: Path, out: Path, arguments: list[str], code: int) -> None:
     filled = [argument.format(run=run, out=out) for argument in arguments]
     assert CliRunner().invoke(app, filled).exit_code == code
     assert list(out.parent.iterdir()) == []
@@ -133,16 +143,11 @@ def test_wrong_usage_is_exit_code_2(run: Path, out: Path, arguments: list[str], 
         (["--out", "{folder}/none/model.onnx"], 6),
     ],
     ids=[
-        "suffix",
-        "int8 without data",
-        "auto without data",
-        "no form to drop",
-        "unknown label",
-        "no such data",
-        "no such folder",
+        "suffix", "int8 without data", "auto without data", "max-drop without quantization", "unknown label",
+        "data not found", "folder not found",
     ],
-)
-def test_expected_errors_keep_their_exit_codes(run: Path, out: Path, options: list[str], code: int) -> None:
+)  # fmt: skip
+def test_expected_errors_have_their_exit_codes(run: Path, out: Path, options: list[str], code: int) -> None:
     filled = [option.format(folder=out.parent) for option in options]
     result = CliRunner().invoke(app, ["convert", str(run / MODEL_FILE), *filled])
     assert result.stdout == ""
@@ -150,10 +155,10 @@ def test_expected_errors_keep_their_exit_codes(run: Path, out: Path, options: li
     assert list(out.parent.iterdir()) == []
 
 
-def test_a_bad_model_is_exit_code_5(tmp_path: Path, out: Path) -> None:
-    bad = tmp_path / "bad.keras"
-    bad.write_bytes(b"no model")
-    result = CliRunner().invoke(app, ["convert", str(bad), "--out", str(out)])
+def test_invalid_model_has_exit_code_5(tmp_path: Path, out: Path) -> None:
+    invalid = tmp_path / "invalid.keras"
+    invalid.write_bytes(b"no model")
+    result = CliRunner().invoke(app, ["convert", str(invalid), "--out", str(out)])
     assert getattr(result.exception, "exit_code", None) == 5
-    assert str(result.exception) == f"{bad} is not a .keras file"
+    assert str(result.exception) == f"{invalid} is not a .keras file"
     assert list(out.parent.iterdir()) == []

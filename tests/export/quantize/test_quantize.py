@@ -1,4 +1,4 @@
-"""int8: what stays float32, what becomes integer, and that the answers stay close."""
+"""Quantized variants: number formats, calibration, sensitivity, and closeness to float32."""
 
 from __future__ import annotations
 
@@ -12,72 +12,73 @@ import pytest
 
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import Calibration, VariantName
-from edgeinfer_export.quantize.quantizer import STATIC, FaceReader, Quantizer, float_nodes
+from edgeinfer_export.quantize.quantizer import STATIC_VARIANTS, Quantizer, SingleBatchReader, float_nodes
 from edgeinfer_train.config import EdgeName
 
 from ..conftest import Graphs
 
-PICTURES = np.random.default_rng(5).integers(0, 256, (70, 48, 48, 1), dtype=np.uint8)
+IMAGES = np.random.default_rng(5).integers(0, 256, (70, 48, 48, 1), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
 def quantized(graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, onnx.ModelProto]:
+    """Int8 variant of each edge network. Tests must not modify it."""
     return {
-        name: Quantizer(graph, PICTURES, tmp_path_factory.mktemp(name)).make("int8")
+        name: Quantizer(graph, IMAGES, tmp_path_factory.mktemp(name)).build("int8")
         for name, (_, graph) in graphs.items()
     }
 
 
 @pytest.mark.parametrize("name", get_args(EdgeName))
-def test_convolutions_become_int8_with_one_scale_a_channel(
+def test_convolutions_become_int8_with_one_scale_per_channel(
     graphs: Graphs, quantized: dict[str, onnx.ModelProto], name: str
 ) -> None:
-    made = quantized[name]
-    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
-    producer = {output: node for node in made.graph.node for output in node.output}
-    convolutions = [node for node in made.graph.node if node.op_type == "Conv"]
+    quantized_model = quantized[name]
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in quantized_model.graph.initializer}
+    producer = {output: node for node in quantized_model.graph.node for output in node.output}
+    convolutions = [node for node in quantized_model.graph.node if node.op_type == "Conv"]
     assert len(convolutions) == sum(node.op_type == "Conv" for node in graphs[name][1].graph.node)
     for node in convolutions:
         weight, scale, _ = producer[node.input[1]].input
         assert stored[weight].dtype == np.int8
         assert stored[scale].shape == stored[weight].shape[:1]
         assert stored[producer[node.input[0]].input[2]].dtype == np.uint8
-    assert {o.domain for o in made.opset_import} == {""}
+    assert {o.domain for o in quantized_model.opset_import} == {""}
 
 
-def test_pixel_scaling_light_and_the_last_layer_stay_float32(
+def test_pixel_scaling_normalization_and_last_layer_stay_float32(
     graphs: Graphs, quantized: dict[str, onnx.ModelProto]
 ) -> None:
-    graph, made = graphs["edgenet"][1], quantized["edgenet"]
+    graph, quantized_model = graphs["edgenet"][1], quantized["edgenet"]
     kept = {node.op_type for node in graph.graph.node if node.name in float_nodes(graph)}
-    last = next(node for node in made.graph.node if "logits" in node.output)
-    light = {"ReduceMean", "Sub", "Mul", "Add", "Sqrt", "Reciprocal", "Neg"}
-    assert kept == {"Cast", "Reshape", last.op_type} | light
-    weights = [onnx.numpy_helper.to_array(t).dtype for t in made.graph.initializer if t.name in last.input]
-    assert weights, "the weights are stored, not dequantized"
+    last = next(node for node in quantized_model.graph.node if "logits" in node.output)
+    normalization = {"ReduceMean", "Sub", "Mul", "Add", "Sqrt", "Reciprocal", "Neg"}
+    assert kept == {"Cast", "Reshape", last.op_type} | normalization
+    weights = [onnx.numpy_helper.to_array(t).dtype for t in quantized_model.graph.initializer if t.name in last.input]
+    assert weights, "the weights of the last layer are stored as float32"
     assert set(weights) == {np.dtype(np.float32)}
 
 
-def test_quantizing_leaves_the_given_model_alone_and_repeats_itself(
+def test_quantization_is_reproducible_and_does_not_modify_its_input(
     graphs: Graphs, quantized: dict[str, onnx.ModelProto], tmp_path: Path
 ) -> None:
     graph = graphs["edgenet"][1]
     before = graph.SerializeToString(deterministic=True)
-    again = Quantizer(graph, PICTURES, tmp_path).make("int8")
+    again = Quantizer(graph, IMAGES, tmp_path).build("int8")
     assert graph.SerializeToString(deterministic=True) == before
     assert again.SerializeToString(deterministic=True) == quantized["edgenet"].SerializeToString(deterministic=True)
 
 
-def test_the_reader_feeds_every_face_once() -> None:
-    reader = FaceReader(PICTURES)
+def test_reader_returns_one_batch_with_every_face() -> None:
+    reader = SingleBatchReader(IMAGES)
     batch = reader.get_next()
     assert batch is not None
     assert list(batch) == ["image"]
-    np.testing.assert_array_equal(batch["image"], PICTURES)
+    np.testing.assert_array_equal(batch["image"], IMAGES)
     assert reader.get_next() is None
 
 
-def test_a_failure_of_onnxruntime_is_an_export_error(
+def test_failure_of_onnxruntime_raises_export_error(
     graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -85,16 +86,16 @@ def test_a_failure_of_onnxruntime_is_an_export_error(
 
     monkeypatch.setattr("edgeinfer_export.quantize.quantizer.quantize_static", fail)
     with pytest.raises(ExportError, match=r"cannot be quantized as int8: RuntimeError, no such type$"):
-        Quantizer(graphs["edgenet"][1], PICTURES, tmp_path).make("int8")
+        Quantizer(graphs["edgenet"][1], IMAGES, tmp_path).build("int8")
 
 
 def stored_types(graph: onnx.ModelProto) -> set[str]:
     return {onnx.TensorProto.DataType.Name(t.data_type) for t in graph.graph.initializer if len(t.dims) > 1}
 
 
-def answers(graph: onnx.ModelProto) -> np.ndarray:
+def run_graph(graph: onnx.ModelProto) -> np.ndarray:
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["logits"], {"image": PICTURES})[0])
+    return np.asarray(session.run(["logits"], {"image": IMAGES})[0])
 
 
 @pytest.mark.parametrize(
@@ -106,63 +107,65 @@ def answers(graph: onnx.ModelProto) -> np.ndarray:
         ("float16", {"FLOAT16"}),
     ],
 )
-def test_every_form_keeps_input_output_and_answers(
+def test_every_variant_keeps_its_signature_and_stays_close_to_float32(
     graphs: Graphs, tmp_path: Path, name: VariantName, types: set[str]
 ) -> None:
     graph = graphs["edgenet"][1]
-    made = Quantizer(graph, PICTURES, tmp_path).make(name)
-    assert stored_types(made) - {"INT64"} == types
-    (given,), (gives,) = made.graph.input, made.graph.output
-    assert (given.name, given.type.tensor_type.elem_type) == ("image", onnx.TensorProto.UINT8)
-    assert (gives.name, gives.type.tensor_type.elem_type) == ("logits", onnx.TensorProto.FLOAT)
-    assert {o.domain for o in made.opset_import} == {""}
-    expected = answers(graph)
-    assert np.abs(answers(made) - expected).max() < 0.1 * np.ptp(expected)
+    quantized_model = Quantizer(graph, IMAGES, tmp_path).build(name)
+    assert stored_types(quantized_model) - {"INT64"} == types
+    (image,), (logits,) = quantized_model.graph.input, quantized_model.graph.output
+    assert (image.name, image.type.tensor_type.elem_type) == ("image", onnx.TensorProto.UINT8)
+    assert (logits.name, logits.type.tensor_type.elem_type) == ("logits", onnx.TensorProto.FLOAT)
+    assert {o.domain for o in quantized_model.opset_import} == {""}
+    expected = run_graph(graph)
+    assert np.abs(run_graph(quantized_model) - expected).max() < 0.1 * np.ptp(expected)
 
 
 def test_reduced_weights_have_seven_bits(graphs: Graphs, tmp_path: Path) -> None:
-    made = Quantizer(graphs["edgenet"][1], PICTURES, tmp_path).make("int8-reduced")
-    weights = [onnx.numpy_helper.to_array(t) for t in made.graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    quantized_model = Quantizer(graphs["edgenet"][1], IMAGES, tmp_path).build("int8-reduced")
+    weights = [
+        onnx.numpy_helper.to_array(t) for t in quantized_model.graph.initializer if t.data_type == onnx.TensorProto.INT8
+    ]
     assert max(int(np.abs(w.astype(int)).max()) for w in weights if w.ndim == 4) <= 64
 
 
 @pytest.mark.parametrize("calibration", get_args(Calibration))
-def test_the_calibration_faces_run_once_for_all_static_forms(
+def test_calibration_runs_once_for_all_static_variants(
     graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calibration: Calibration
 ) -> None:
-    fed = 0
+    faces_read = 0
 
-    def count(reader: FaceReader, before: Any = FaceReader.get_next) -> Any:
-        nonlocal fed
-        batch = before(reader)
-        fed += 0 if batch is None else len(batch["image"])
+    def count(reader: SingleBatchReader, original: Any = SingleBatchReader.get_next) -> Any:
+        nonlocal faces_read
+        batch = original(reader)
+        faces_read += 0 if batch is None else len(batch["image"])
         return batch
 
-    monkeypatch.setattr(FaceReader, "get_next", count)
+    monkeypatch.setattr(SingleBatchReader, "get_next", count)
     monkeypatch.setattr("edgeinfer_train.evaluation.evaluate.BATCH_PIXELS", 32 * 48 * 48)
-    quantizer = Quantizer(graphs["edgenet"][1], PICTURES, tmp_path, calibration=calibration)
-    for name in STATIC:
-        quantizer.make(name)
-    assert fed == len(PICTURES)
+    quantizer = Quantizer(graphs["edgenet"][1], IMAGES, tmp_path, calibration=calibration)
+    for name in STATIC_VARIANTS:
+        quantizer.build(name)
+    assert faces_read == len(IMAGES)
 
 
-def test_the_most_harmful_node_comes_first(graphs: Graphs, tmp_path: Path) -> None:
+def test_most_sensitive_node_is_ranked_first(graphs: Graphs, tmp_path: Path) -> None:
     graph = onnx.ModelProto.FromString(graphs["edgenet"][1].SerializeToString())
-    spoiled = [node for node in graph.graph.node if node.op_type == "Conv"][3]
-    weight = next(tensor for tensor in graph.graph.initializer if tensor.name == spoiled.input[1])
+    sensitive = [node for node in graph.graph.node if node.op_type == "Conv"][3]
+    weight = next(tensor for tensor in graph.graph.initializer if tensor.name == sensitive.input[1])
     values = onnx.numpy_helper.to_array(weight).copy()
-    values[:, 0, 0, 0] = 60.0  # one giant weight a channel leaves a few steps for all others
+    values[:, 0, 0, 0] = 60.0  # one large weight per channel leaves few quantization steps for all others
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-    quantizer = Quantizer(graph, PICTURES, tmp_path)
-    order = quantizer.sensitive_nodes()
+    quantizer = Quantizer(graph, IMAGES, tmp_path)
+    ranking = quantizer.rank_sensitive_nodes()
     convolutions = {node.name for node in graph.graph.node if node.op_type == "Conv"} - set(float_nodes(graph))
-    assert set(order) == convolutions
+    assert set(ranking) == convolutions
     errors = {
-        name: float(np.square(answers(quantizer.make("int8-mixed", keep_float=(name,))) - answers(graph)).mean())
-        for name in (order[0], order[-1])
+        name: float(np.square(run_graph(quantizer.build("int8-mixed", keep_float=(name,))) - run_graph(graph)).mean())
+        for name in (ranking[0], ranking[-1])
     }
-    assert errors[order[0]] < errors[order[-1]]
-    mixed = quantizer.make("int8-mixed", keep_float=order[:2])
+    assert errors[ranking[0]] < errors[ranking[-1]]
+    mixed = quantizer.build("int8-mixed", keep_float=ranking[:2])
     assert stored_types(mixed) >= {"INT8", "FLOAT"}
-    big = [t for t in mixed.graph.initializer if len(t.dims) == 4 and t.data_type == onnx.TensorProto.FLOAT]
-    assert len(big) == 2
+    float_weights = [t for t in mixed.graph.initializer if len(t.dims) == 4 and t.data_type == onnx.TensorProto.FLOAT]
+    assert len(float_weights) == 2
