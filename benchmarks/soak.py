@@ -103,7 +103,7 @@ def main() -> None:
                    str(STALL_S), "--quiet", "--out", str(jsonl), "--out", str(table)]  # fmt: skip
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
             samples, failed = soak(server, run.pid, options.minutes, options.every)
-            lives = server.lives
+            lives = server.served_connections
             run.send_signal(signal.SIGTERM)
             code = run.wait(timeout=30)
         told = check(jsonl, table)

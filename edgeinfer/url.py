@@ -1,4 +1,4 @@
-"""URLs: schemes, and removal of credentials."""
+"""URL schemes, and removal of credentials from URLs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import re
 
 
 def without_credentials(url: str) -> str:
-    """A URL without user name, password and query, which may hold a key."""
-    scheme, mark, rest = url.partition("://")
-    if not mark:
+    """Return a URL without user name, password, query and fragment; a query may contain an API key.
+
+    Text without "://" is returned unchanged.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
         return url
     rest = rest.partition("?")[0].partition("#")[0]
     authority = rest.partition("/")[0]
     if "@" not in authority and "@" in rest and not authority.rpartition(":")[2].isdecimal() and ":" in authority:
-        # A password with a slash that nobody escaped: what looks like a path begins inside of it.
+        # The password contains an unescaped slash, so the apparent path begins within the password.
         return f"{scheme}://{rest.rpartition('@')[2]}"
     return f"{scheme}://{authority.rpartition('@')[2]}{rest[len(authority) :]}"
 
 
 def scheme(address: str) -> str | None:
-    """What stands before the colon of an address, in lower case; None where it is a path."""
-    found = re.match(r"([a-z][a-z0-9+.-]*):", address, re.IGNORECASE)
-    return found[1].lower() if found else None
+    """Return the lower-case scheme of an address, or None for a path."""
+    match = re.match(r"([a-z][a-z0-9+.-]*):", address, re.IGNORECASE)
+    return match[1].lower() if match else None

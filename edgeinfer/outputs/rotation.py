@@ -18,11 +18,11 @@ class Rotation:
     The current part has the output's own name; a finished part is renamed to `<stem>-<UTC time><suffix>`.
 
     Attributes:
-        size_bytes: size at which a part ends, in bytes, 1000 or more; None for no limit. The frame that reaches the
+        size_bytes: Size at which a part ends, in bytes, 1000 or more; None for no limit. The frame that reaches the
             size is the last one of the part.
-        every_s: interval in seconds, 1 or more, or None. A part ends where the clock passes a multiple of the interval,
+        every_s: Interval in seconds, 1 or more, or None. A part ends where the clock passes a multiple of the interval,
             independent of the start of the run: 3600 splits at every full hour, 86400 at midnight UTC.
-        keep: number of finished parts to keep, 1 or more; older ones are deleted. None keeps all.
+        keep: Number of finished parts to keep, 1 or more; older ones are deleted. None keeps all.
 
     Raises:
         UsageError: A value is out of range, or `keep` is given without a size or interval.
@@ -57,9 +57,9 @@ class Rotation:
         """Create rules from option texts.
 
         Args:
-            size: such as "100MB"; the units are B, kB, MB and GB, decimal.
-            every: such as "1h"; the units are s, m, h and d.
-            keep: number of finished parts to keep.
+            size: Such as "100MB"; the units are B, kB, MB and GB, decimal.
+            every: Such as "1h"; the units are s, m, h and d.
+            keep: Number of finished parts to keep.
 
         Returns:
             The rules, or None if all arguments are None.
@@ -75,9 +75,9 @@ class Rotation:
         """Return True if a part has to end before the next frame.
 
         Args:
-            size_bytes: size of the part in bytes.
-            began_s: start of the part, or the last modification by an earlier run, in seconds since 1970.
-            now_s: current time in seconds since 1970.
+            size_bytes: Size of the part in bytes.
+            began_s: Start of the part, or the last modification by an earlier run, in seconds since 1970.
+            now_s: Current time in seconds since 1970.
         """
         if self.size_bytes is not None and size_bytes >= self.size_bytes:
             return True
@@ -88,8 +88,8 @@ class Rotation:
         """Rename a finished part, and delete parts beyond `keep`.
 
         Args:
-            path: path of the output.
-            ended_s: end of the part in seconds since 1970.
+            path: Path of the output.
+            ended_s: End of the part in seconds since 1970.
 
         Returns:
             The new path of the part.

@@ -141,8 +141,8 @@ class Capture:
 
 
 def _oriented(image: Image, rotate: Turn, *, flip: bool) -> Image:
-    import cv2
-    import numpy as np
+    import cv2  # noqa: PLC0415 - keeps `--help` fast
+    import numpy as np  # noqa: PLC0415
 
     rotations = {
         "90": cv2.ROTATE_90_CLOCKWISE,

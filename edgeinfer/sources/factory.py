@@ -1,4 +1,4 @@
-"""Where frames come from: a video, pictures, a camera, a stream, a pipe."""
+"""Opening of a source by its path, number, address or URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError
 from edgeinfer.plugins import plugin
-from edgeinfer.results import Frame
 from edgeinfer.sources.base import MODES, Capture, Mode, Source
 from edgeinfer.sources.connection import open_within
 from edgeinfer.sources.live import LiveSource
@@ -17,106 +16,114 @@ from edgeinfer.sources.picamera import open_picamera
 from edgeinfer.sources.pictures import PICTURE_SUFFIXES, PictureSource
 from edgeinfer.sources.pipe import open_stdin
 from edgeinfer.sources.retry import Patience
-from edgeinfer.sources.video import cameras, open_camera, open_file, open_stream
+from edgeinfer.sources.video import open_camera, open_file, open_stream
 from edgeinfer.url import scheme, without_credentials
 
-__all__ = ["MODES", "Frame", "Mode", "PictureSource", "Source", "cameras", "open_source", "without_credentials"]
 STDIN = "-"
 STREAMS = frozenset({"http", "https", "rtsp", "rtsps", "rtmp", "udp"})
-"""Schemes that nobody else may bring."""
+"""URL schemes that plugins cannot replace."""
 
 
 def open_source(
     source: str | int | Path, *, mode: Mode = "auto", capture: Capture | None = None, patience: Patience | None = None
 ) -> Source:
-    """Open whatever a user names.
+    """Open a video, picture, camera, stream or pipe.
 
     Args:
-        source: a video or picture file, a folder or glob of pictures, a camera's number, `/dev/videoN` or a link to
-            it below `/dev/v4l/by-id`, `csi:` or `csi:N` for a Raspberry Pi's own camera, the URL of a stream, or "-"
-            for MJPEG or raw frames on stdin; or an address that another package opens, see `edgeinfer.plugins`.
-        mode: "file" gives every frame in order; "live" gives the newest one and drops the others, and plays a file in
-            real time; "auto" is "live" for cameras and endless streams, else "file".
-        capture: size and rate asked of a camera, and how pictures are turned.
-        patience: how a live source that stalls or is lost is opened again, in the modes that are live.
+        source: One of: path of a video or picture file; folder or glob of pictures; camera number; `/dev/videoN` or a
+            link to it below `/dev/v4l/by-id`; `csi:` or `csi:N` for a camera on a Raspberry Pi's CSI connector; URL
+            of a stream; "-" for MJPEG or raw frames on stdin; an address with the scheme of a plugin (see
+            `edgeinfer.plugins`).
+        mode: "file" yields every frame in order; "live" yields the newest frame and drops the others, and plays a
+            file in real time; "auto" is "live" for cameras and endless streams, otherwise "file".
+        capture: Size and frame rate requested from a camera, and the orientation of the frames.
+        patience: Timeouts and retry limit of a source in live mode.
 
     Returns:
-        A source to be used in a `with` statement. A live one that cannot be opened yet is given, too, where
-        `patience` names retries, and opened again while it is iterated.
+        A source, to be used in a `with` statement. If a live source cannot be opened yet and `patience` allows
+        retries, it is returned nevertheless and opened during the iteration.
 
     Raises:
-        SourceNotFoundError: nothing is there.
-        SourceError: it cannot be opened.
-        CapabilityError: a CSI camera without picamera2.
-        UsageError: no such mode, or "live" for pictures, which have no time.
+        SourceNotFoundError: The source does not exist.
+        SourceError: The source exists but cannot be opened.
+        CapabilityError: A CSI camera was requested and picamera2 is not installed.
+        UsageError: The mode is unknown, or it is "live" and the source consists of pictures, which have no timestamps.
+
+    Example:
+        >>> import edgeinfer
+        >>> from edgeinfer.model.card import asset_path
+        >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
+        ...     frame = next(iter(source))
+        >>> frame.index, frame.timestamp_s, frame.image.ndim, frame.image.dtype
+        (0, 0.0, 3, dtype('uint8'))
     """
     if mode not in MODES:
-        raise UsageError(f"no mode is called {mode}; choose one of {', '.join(MODES)}")
-    text, wanted, deadlines = str(source), capture or Capture(), patience or Patience()
-    reopen = _reopener(text, wanted)
+        raise UsageError(f"invalid `mode` {mode!r}: expected one of {', '.join(MODES)}")
+    text, capture, patience = str(source), capture or Capture(), patience or Patience()
+    reopen = _reopener(text, capture)
     if reopen is None:
-        opened = _open_local(text, wanted)
+        opened = _open_local(text, capture)
     else:
         name = f"/dev/video{text}" if text.isdecimal() else without_credentials(text)
         try:
-            opened = open_within(deadlines.open_s, reopen, name)
+            opened = open_within(patience.open_s, reopen, name)
         except SourceError:
-            if mode == "file" or not deadlines.allows(1, opened=False):
+            if mode == "file" or not patience.allows(1, opened=False):
                 raise
-            return LiveSource(None, name=name, reopen=reopen, patience=deadlines)
+            return LiveSource(None, name=name, reopen=reopen, patience=patience)
     if mode == "live" and not opened.continuous:
-        raise UsageError(f"{opened.name} is no video; pictures have no time to be played in, so leave out the mode")
+        raise UsageError(f"{opened.name} consists of pictures, which have no timestamps; omit `mode`")
     if mode == "live" or (mode == "auto" and opened.live):
-        lasting = reopen if opened.live else None
-        return LiveSource(opened, reopen=lasting, patience=deadlines, paced=not opened.live)
+        return LiveSource(opened, reopen=reopen if opened.live else None, patience=patience, paced=not opened.live)
     return opened
 
 
-def _reopener(text: str, wanted: Capture) -> Callable[[], Source] | None:
-    """What opens a camera or a stream; None for what lies on disk or comes through a pipe."""
+def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
+    """Return a function that opens the camera or stream, or None for files and pipes."""
     if text.isdecimal():
-        return lambda: open_camera(Path(f"/dev/video{text}"), wanted)
+        return lambda: open_camera(Path(f"/dev/video{text}"), capture)
     if text.startswith(("/dev/video", "/dev/v4l/")):
-        return lambda: open_camera(Path(text), wanted)
+        return lambda: open_camera(Path(text), capture)
     if text.startswith(CSI):
-        return lambda: open_picamera(text, wanted)
-    named = scheme(text)
-    if named and named not in STREAMS and (factory := plugin("sources", named)):
-        return lambda: factory(text, wanted)
-    if named and text[len(named) :].startswith("://"):
-        return lambda: open_stream(text, wanted)
+        return lambda: open_picamera(text, capture)
+    prefix = scheme(text)
+    if prefix and prefix not in STREAMS and (factory := plugin("sources", prefix)):
+        return lambda: factory(text, capture)
+    if prefix and text[len(prefix) :].startswith("://"):
+        return lambda: open_stream(text, capture)
     return None
 
 
-def _open_local(text: str, wanted: Capture) -> Source:
+def _open_local(text: str, capture: Capture) -> Source:
     if text == STDIN:
-        return open_stdin(wanted)
+        return open_stdin(capture)
     path = Path(text).expanduser()
     if path.is_dir():
-        return _open_pictures(sorted(path.iterdir()), text, wanted)
+        return _open_pictures(sorted(path.iterdir()), text, capture)
     if path.is_file():
-        return _open_file(path, wanted)
+        return _open_file(path, capture)
     if glob.has_magic(text):
-        return _open_pictures([Path(p) for p in sorted(glob.glob(str(path)))], text, wanted)  # noqa: PTH207 - absolute patterns too
+        paths = sorted(glob.glob(str(path)))  # noqa: PTH207 - Path.glob rejects absolute patterns
+        return _open_pictures([Path(match) for match in paths], text, capture)
     if path.exists():
         raise SourceError(f"{text} is neither a file nor a folder")
     raise SourceNotFoundError(
-        f"no source at {text}; give a video, a picture, a folder, a camera number or a stream URL"
+        f"no source at {text}: expected a video, a picture, a folder, a camera number or a stream URL"
     )
 
 
-def _open_file(path: Path, wanted: Capture) -> Source:
+def _open_file(path: Path, capture: Capture) -> Source:
     if path.stat().st_size == 0:
-        raise SourceError(f"{path} is empty; expected a video or a picture")
+        raise SourceError(f"{path} is empty: expected a video or a picture")
     if path.suffix.lower() in PICTURE_SUFFIXES:
-        return PictureSource([path], name=str(path), wanted=wanted)
-    return open_file(path, wanted)
+        return PictureSource([path], name=str(path), capture=capture)
+    return open_file(path, capture)
 
 
-def _open_pictures(paths: Sequence[Path], name: str, wanted: Capture) -> Source:
+def _open_pictures(paths: Sequence[Path], name: str, capture: Capture) -> Source:
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not pictures:
         raise SourceNotFoundError(
-            f"no pictures at {name}; expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}"
+            f"no pictures at {name}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}"
         )
-    return PictureSource(pictures, name=name, wanted=wanted)
+    return PictureSource(pictures, name=name, capture=capture)

@@ -9,20 +9,20 @@ from edgeinfer.results import Image
 from edgeinfer.system.stderr import silenced
 
 
-def decode_image(data: bytes | bytearray, *, turn: bool = True) -> Image | None:
-    """A compressed picture.
+def decode_image(data: bytes | bytearray, *, apply_orientation: bool = True) -> Image | None:
+    """Decode a compressed picture.
 
     Args:
-        data: as it is stored.
-        turn: whether to turn it as it says of itself.
+        data: Content of a picture file, in any format that OpenCV decodes.
+        apply_orientation: Rotate and mirror as the EXIF orientation demands.
 
     Returns:
-        (H, W, 3) BGR uint8; None where it is no picture.
+        (H, W, 3) uint8 BGR, or None if the data cannot be decoded.
     """
-    how = cv2.IMREAD_COLOR if turn else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR if apply_orientation else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        with silenced(native_only=True):  # the JPEG library comments on every damaged byte
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+        with silenced(native_only=True):  # libjpeg prints a message for each corrupt segment
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:
         return None
     return None if image is None else np.asarray(image, dtype=np.uint8)

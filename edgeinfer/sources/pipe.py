@@ -1,4 +1,4 @@
-"""Frames that another program pipes in: MJPEG, as `rpicam-vid --codec mjpeg -o -` gives it, or raw pictures."""
+"""Source of frames on stdin: MJPEG, such as the output of `rpicam-vid --codec mjpeg -o -`, or raw frames."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import PIXELS, Capture
 from edgeinfer.sources.images import decode_image
 
-CHUNK = 1 << 16
-LARGEST_JPEG = 64_000_000
-"""Bytes without the end of a picture after which what comes in is no MJPEG."""
+READ_BYTES = 1 << 16
+MAX_JPEG_BYTES = 64_000_000
+"""Bytes without the end of a picture after which the input is rejected as not MJPEG."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
+    """Memory layout of raw frames.
+
+    Attributes:
+        bytes_per_pixel: Bytes per pixel of the frame, all planes included.
+        rows: Rows of the raw array per row of the frame.
+        channels: Channels of the raw array.
+        to_bgr: OpenCV conversion code, or None if the data is already BGR.
+    """
+
     bytes_per_pixel: float
     rows: float
     channels: int
@@ -40,10 +49,10 @@ _LAYOUTS: dict[str, _Layout] = {
 
 
 class PipeSource(AbstractContextManager["PipeSource"]):
-    """Frames from a pipe, each one in order; the writer waits while they are read.
+    """Frames from a pipe, each one in order; a slow consumer blocks the writing program.
 
     Attributes:
-        fps: as asked for; None makes a frame's time that of its arrival.
+        fps: Frame rate from which timestamps are computed, or None if timestamps are arrival times.
     """
 
     live = False
@@ -51,134 +60,145 @@ class PipeSource(AbstractContextManager["PipeSource"]):
     dropped = 0
     frame_count: int | None = None
 
-    def __init__(self, pipe: BinaryIO, wanted: Capture, *, name: str = "stdin") -> None:
-        """Take a pipe; nothing is read yet.
+    def __init__(self, pipe: BinaryIO, capture: Capture, *, name: str = "stdin") -> None:
+        """Create a source without reading.
 
         Args:
-            pipe: binary, left open.
-            wanted: `pixels` and `size_wh` for raw frames, `fps` for their times.
-            name: for people and outputs.
+            pipe: Binary stream; not closed by this source.
+            capture: `pixels` and `size_wh` of raw frames, `fps` for timestamps, and orientation of the frames.
+            name: Display name.
 
         Raises:
-            UsageError: raw frames without a size, of an unknown layout, or with odd sides in yuv420p.
+            UsageError: Raw frames have no size, an unknown layout, or in yuv420p an odd width or height.
         """
-        self.name, self.fps, self.skipped = name, wanted.fps, 0
-        self._pipe, self._wanted = pipe, wanted
-        self._pictures: Callable[[], Iterator[Image | None]] = self._jpegs
-        if wanted.pixels is not None:
-            _check_raw(wanted)
-            self._pictures = self._raw
+        self.name, self.fps, self.skipped = name, capture.fps, 0
+        self._pipe, self._capture = pipe, capture
+        self._read_images: Callable[[], Iterator[Image | None]] = self._read_jpegs
+        if capture.pixels is not None:
+            _validate_raw(capture)
+            self._read_images = self._read_raw
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give frames until the pipe closes; damaged ones are left out and counted.
+        """Yield frames until the pipe is closed; damaged ones are skipped and counted.
+
+        Without `fps`, timestamps count from the arrival of the first frame.
 
         Raises:
-            SourceError: nothing came that is a picture.
+            SourceError: The input contains no picture.
         """
-        started = time.monotonic()
-        given = 0
-        for index, image in enumerate(self._pictures()):
+        first_s: float | None = None
+        yielded = 0
+        for index, image in enumerate(self._read_images()):
             if image is None:
                 self.skipped += 1
                 continue
             captured_s = time.monotonic()
-            at_s = index / self.fps if self.fps else captured_s - started
-            yield self._wanted.turned(Frame(image, index, at_s, captured_s))
-            given += 1
-        if not given:
+            first_s = captured_s if first_s is None else first_s
+            timestamp_s = index / self.fps if self.fps else captured_s - first_s
+            yield self._capture.turned(Frame(image, index, timestamp_s, captured_s))
+            yielded += 1
+        if not yielded:
             raise SourceError(
-                f"{self.name} gave no picture; pipe MJPEG in, or raw frames with their pixel layout and size"
+                f"{self.name} contains no picture: expected MJPEG, or raw frames together with `pixels` and `size`"
             )
         if self.skipped:
-            warnings.warn(f"{self.name} had {self.skipped} damaged frames, which were left out", stacklevel=2)
+            warnings.warn(f"{self.name}: skipped {self.skipped} damaged frames", stacklevel=2)
 
-    def _raw(self) -> Iterator[Image | None]:
-        wide, high = self._wanted.size_wh or (0, 0)
-        layout = _LAYOUTS[self._wanted.pixels or ""]
-        count = round(wide * high * layout.bytes_per_pixel)
-        while len(data := self._pipe.read(count)) == count:
-            shape = (round(high * layout.rows), wide, layout.channels)
+    def _read_raw(self) -> Iterator[Image | None]:
+        """Yield raw frames as BGR; None for an incomplete one at the end."""
+        width, height = self._capture.size_wh or (0, 0)
+        layout = _LAYOUTS[self._capture.pixels or ""]
+        frame_bytes = round(width * height * layout.bytes_per_pixel)
+        shape = (round(height * layout.rows), width, layout.channels)
+        while len(data := self._pipe.read(frame_bytes)) == frame_bytes:
             raw = np.frombuffer(data, np.uint8).reshape(shape)
             yield np.asarray(raw if layout.to_bgr is None else cv2.cvtColor(raw, layout.to_bgr), dtype=np.uint8)
         if data:
             yield None
 
-    def _jpegs(self) -> Iterator[Image | None]:
-        held = bytearray()
+    def _read_jpegs(self) -> Iterator[Image | None]:
+        """Yield the pictures of an MJPEG stream; None for damaged ones."""
+        buffer = bytearray()
         while True:
-            chunk = self._pipe.read1(CHUNK) if hasattr(self._pipe, "read1") else self._pipe.read(CHUNK)
-            held += chunk
-            while (start := held.find(b"\xff\xd8\xff")) >= 0 and (end := jpeg_end(held, start)) is not None:
-                yield decode_image(held[start:end])
-                del held[:end]
+            chunk = self._pipe.read1(READ_BYTES) if hasattr(self._pipe, "read1") else self._pipe.read(READ_BYTES)
+            buffer += chunk
+            while (start := buffer.find(b"\xff\xd8\xff")) >= 0 and (end := jpeg_end(buffer, start)) is not None:
+                yield decode_image(buffer[start:end])
+                del buffer[:end]
             if not chunk:
                 if start >= 0:
-                    yield decode_image(held[start:])
+                    yield decode_image(buffer[start:])
                 return
             if start < 0:
-                del held[:-2]  # may be the first bytes of a mark
+                del buffer[:-2]  # the last two bytes may be the beginning of a marker
             elif start > 0:
-                del held[:start]
-            if len(held) > LARGEST_JPEG:
-                raise SourceError(f"{self.name} is no MJPEG: a picture there does not end")
+                del buffer[:start]
+            if len(buffer) > MAX_JPEG_BYTES:
+                raise SourceError(
+                    f"{self.name} is not MJPEG: a picture has no end within {MAX_JPEG_BYTES // 1_000_000} MB"
+                )
 
     def __exit__(self, *_: object) -> None:
-        """The pipe belongs to whoever opened it."""
+        """Do nothing; the pipe belongs to the caller."""
 
 
-def open_stdin(wanted: Capture) -> PipeSource:
-    """The standard input of this program.
+def open_stdin(capture: Capture) -> PipeSource:
+    """Open the standard input.
 
     Raises:
-        SourceError: it is a keyboard, or closed.
+        SourceError: stdin is a terminal or closed.
     """
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-        raise SourceError("nothing is piped in; use - behind a program that writes MJPEG or raw frames")
-    return PipeSource(sys.stdin.buffer, wanted)
+        raise SourceError("stdin is not a pipe: expected the output of a program that writes MJPEG or raw frames")
+    return PipeSource(sys.stdin.buffer, capture)
 
 
 def jpeg_end(data: bytes | bytearray, start: int) -> int | None:
-    """Where a JPEG ends (ITU-T T.81, annex B): segments are passed by their lengths, since a thumbnail may lie inside.
+    """Find the end of a JPEG picture (ITU-T T.81, annex B).
+
+    Segments are skipped by their lengths, because a segment may contain a thumbnail, which is a JPEG of its own.
 
     Args:
-        data: what has been read.
-        start: where FFD8 stands in it.
+        data: Bytes read so far.
+        start: Offset of the marker FFD8.
 
     Returns:
-        The position behind FFD9, or behind what cannot belong to it; None where more must be read.
+        Offset after the marker FFD9, or of the first byte that cannot belong to the picture; None if more data is
+        required.
     """
-    at = start + 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return at
-        kind = data[at + 1]
-        if kind == 0xD9:
-            return at + 2
-        if kind == 0xFF or 0xD0 <= kind <= 0xD8 or kind == 0x01:
-            at += 1 if kind == 0xFF else 2
+    offset = start + 2
+    while offset + 4 <= len(data):
+        if data[offset] != 0xFF:
+            return offset
+        marker = data[offset + 1]
+        if marker == 0xD9:
+            return offset + 2
+        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
+            offset += 1 if marker == 0xFF else 2
             continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if kind == 0xDA:
-            found = _scan_end(data, at)
-            if found is None:
+        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
+        if marker == 0xDA:
+            end = _scan_end(data, offset)
+            if end is None:
                 return None
-            at = found
-    return at + 2 if data[at : at + 2] == b"\xff\xd9" else None
+            offset = end
+    return offset + 2 if data[offset : offset + 2] == b"\xff\xd9" else None
 
 
-def _scan_end(data: bytes | bytearray, at: int) -> int | None:
-    """The first mark behind entropy-coded data that is neither a stuffed byte nor a restart."""
-    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-        if data[at + 1] != 0 and not 0xD0 <= data[at + 1] <= 0xD7:
-            return at
-        at += 2
+def _scan_end(data: bytes | bytearray, offset: int) -> int | None:
+    """Return the offset of the first marker after entropy-coded data, ignoring stuffed bytes and restart markers."""
+    while (offset := data.find(b"\xff", offset)) >= 0 and offset + 1 < len(data):
+        if data[offset + 1] != 0 and not 0xD0 <= data[offset + 1] <= 0xD7:
+            return offset
+        offset += 2
     return None
 
 
-def _check_raw(wanted: Capture) -> None:
-    if wanted.pixels not in _LAYOUTS:
-        raise UsageError(f"no pixels are called {wanted.pixels}; choose one of {', '.join(PIXELS)}")
-    if wanted.size_wh is None:
-        raise UsageError(f"raw {wanted.pixels} frames need their size, such as 640x480")
-    if wanted.pixels == "yuv420p" and any(side % 2 for side in wanted.size_wh):
-        raise UsageError("yuv420p frames have even sides")
+def _validate_raw(capture: Capture) -> None:
+    if capture.pixels not in _LAYOUTS:
+        raise UsageError(f"invalid `pixels` {capture.pixels!r}: expected one of {', '.join(PIXELS)}")
+    if capture.size_wh is None:
+        raise UsageError(f"raw {capture.pixels} frames require `size`, for example 640x480")
+    width, height = capture.size_wh
+    if capture.pixels == "yuv420p" and (width % 2 or height % 2):
+        raise UsageError(f"invalid size {width}x{height}: yuv420p requires an even width and height")

@@ -1,4 +1,4 @@
-"""How long a live source is waited for, and how often and at what pauses it is opened again."""
+"""Timeouts and reconnect limits for live sources."""
 
 from __future__ import annotations
 
@@ -14,16 +14,23 @@ Retries = int | Literal["forever"]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Deadlines and tries for a live source.
+    """Timeouts and retry limit of a live source.
 
     Attributes:
-        stall_s: seconds without a frame after which a source has stalled.
-        open_s: seconds that opening one may take, the first frame included.
-        retries: tries in a row to open it again before it is given up, or "forever"; None for none before it was ever
-            open and 5 after it was.
+        stall_s: Seconds without a frame after which a source counts as stalled; more than 0, at most 3600.
+        open_s: Time limit in seconds for opening a source, its first frame included; more than 0, at most 3600.
+        retries: Maximum number of consecutive attempts to reopen the source, 0 or more, or "forever". None allows no
+            retry before the first frame and 5 afterwards.
 
     Raises:
-        UsageError: a value is out of bounds.
+        UsageError: A value is out of range.
+
+    Example:
+        >>> import edgeinfer
+        >>> edgeinfer.Patience(retries="forever").allows(1000, opened=False)
+        True
+        >>> edgeinfer.Patience().allows(6, opened=True)
+        False
     """
 
     stall_s: float = 5.0
@@ -31,26 +38,32 @@ class Patience:
     retries: Retries | None = None
 
     def __post_init__(self) -> None:
-        if not (0 < self.stall_s <= 3600 and 0 < self.open_s <= 3600):
-            raise UsageError("a live source is waited for more than 0 and at most 3600 seconds")
+        for seconds in (self.stall_s, self.open_s):
+            if not 0 < seconds <= 3600:
+                raise UsageError(f"invalid timeout {seconds:g} s: expected more than 0 and at most 3600 seconds")
         if isinstance(self.retries, int) and self.retries < 0:
-            raise UsageError(f"{self.retries} retries are out of bounds; give 0 or more, or {FOREVER}")
+            raise UsageError(f"invalid `retries` {self.retries}: expected 0 or more, or {FOREVER}")
 
     def allows(self, failures: int, *, opened: bool) -> bool:
-        """Whether to try again after so many failures in a row, of a source that was open once or never."""
+        """Return True if another attempt is allowed.
+
+        Args:
+            failures: Number of consecutive failures, 1 or more.
+            opened: True if the source has delivered a frame before.
+        """
         if self.retries is None:
             return opened and failures <= RETRIES_AFTER_LOSS
         return not isinstance(self.retries, int) or failures <= self.retries
 
 
 def parse_retries(text: str) -> Retries:
-    """A number of tries, or "forever".
+    """Parse a number of retries, or "forever".
 
     Raises:
-        UsageError: it is neither.
+        UsageError: The text is neither a non-negative integer nor "forever".
     """
     if text == FOREVER:
         return FOREVER
     if not text.isdecimal():
-        raise UsageError(f"{text!r} is no number of retries; give 0 or more, or {FOREVER}")
+        raise UsageError(f"invalid number of retries {text!r}: expected 0 or more, or {FOREVER}")
     return int(text)

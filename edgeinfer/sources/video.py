@@ -1,4 +1,4 @@
-"""Videos, cameras and streams through OpenCV."""
+"""Video files, cameras and network streams through OpenCV."""
 
 from __future__ import annotations
 
@@ -15,135 +15,139 @@ import numpy as np
 from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
+from edgeinfer.sources.v4l2 import camera_nodes
 from edgeinfer.url import without_credentials
 
 STREAM_TIMEOUT_MS = 10_000
-BAD_READS = 100
-"""Reads in a row that may fail before a file has ended: OpenCV gives up a little after each damaged frame."""
-BAD_LIVE_READS = 5
+MAX_FAILED_READS = 100
+"""Consecutive failed reads that end a file: OpenCV reports several failures for each damaged frame."""
+MAX_FAILED_LIVE_READS = 5
+DEFAULT_FPS = 30.0
+"""Frame rate for the timestamps of a video that states neither timestamps nor a rate."""
 
 
 class VideoSource(AbstractContextManager["VideoSource"]):
-    """A video file, camera or stream through OpenCV, every frame in order."""
+    """A video file, camera or stream through OpenCV; yields every frame in order."""
 
     continuous = True
     dropped = 0
 
-    def __init__(self, capture: cv2.VideoCapture, *, name: str, live: bool, wanted: Capture | None = None) -> None:
-        """Take over an opened capture.
+    def __init__(self, video: cv2.VideoCapture, *, name: str, live: bool, capture: Capture | None = None) -> None:
+        """Take ownership of an open `cv2.VideoCapture`.
 
         Args:
-            capture: released by this source.
-            name: for people and outputs.
-            live: whether an end of frames is a loss.
-            wanted: how its pictures are turned.
+            video: Open video, released by this source.
+            name: Display name.
+            live: True if the end of the frames is a loss.
+            capture: Orientation of the frames.
         """
-        self._capture, self._wanted = capture, wanted or Capture()
+        self._video, self._capture = video, capture or Capture()
         self.name, self.live, self.skipped = name, live, 0
-        fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        fps, count = video.get(cv2.CAP_PROP_FPS), video.get(cv2.CAP_PROP_FRAME_COUNT)
         self.fps: float | None = fps if 0 < fps <= 1000 else None
         self.frame_count: int | None = int(count) if not live and count > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give frames until the end; damaged ones are left out and counted.
+        """Yield frames until the end; damaged ones are skipped and counted.
+
+        Timestamps of a live source count from the arrival of its first frame.
 
         Raises:
-            SourceError: not a single frame could be read.
-            SourceLostError: a live source stopped after it had delivered frames.
+            SourceError: No frame could be read.
+            SourceLostError: A live source stopped after it had yielded frames.
         """
-        started = time.monotonic()
-        given, last_s = 0, -1.0
-        while (image := self._next(given)) is not None:
+        first_s: float | None = None
+        yielded, timestamp_s = 0, -1.0
+        while (image := self._next_image(yielded)) is not None:
             captured_s = time.monotonic()
-            index = given + self.skipped
-            last_s = captured_s - started if self.live else self._timestamp(index, last_s)
-            yield self._wanted.turned(Frame(_bgr(image), index, last_s, captured_s))
-            given += 1
-        if given == 0:
-            raise SourceError(f"{self.name} opened but gave no frame; is it whole, and is the camera free?")
+            first_s = captured_s if first_s is None else first_s
+            index = yielded + self.skipped
+            timestamp_s = captured_s - first_s if self.live else self._file_timestamp_s(index, timestamp_s)
+            yield self._capture.turned(Frame(_bgr(image), index, timestamp_s, captured_s))
+            yielded += 1
+        if yielded == 0:
+            raise SourceError(
+                f"{self.name} was opened but gave no frame; the file may be damaged, or another program may use the "
+                "camera"
+            )
         if self.live:
-            raise SourceLostError(f"{self.name} was lost after {given} frames; check its cable or network")
-        self._warn(given)
+            raise SourceLostError(f"{self.name} was lost after {yielded} frames; check its cable or network")
+        self._warn_if_incomplete(yielded)
 
-    def _next(self, given: int) -> Any:
-        """The next picture that can be decoded; None at the end."""
-        patience = BAD_LIVE_READS if self.live else BAD_READS
-        for failed in range(patience):
-            read, image = self._capture.read()
-            if read:
+    def _next_image(self, yielded: int) -> Any:
+        """Return the next image that can be decoded, or None at the end."""
+        for failed in range(MAX_FAILED_LIVE_READS if self.live else MAX_FAILED_READS):
+            success, image = self._video.read()
+            if success:
                 self.skipped += failed
                 return image
-            if self.frame_count is not None and given + self.skipped + failed >= self.frame_count:
+            if self.frame_count is not None and yielded + self.skipped + failed >= self.frame_count:
                 break
         return None
 
-    def _warn(self, given: int) -> None:
+    def _warn_if_incomplete(self, yielded: int) -> None:
         if self.skipped:
-            warnings.warn(f"{self.name} has {self.skipped} damaged frames, which were left out", stacklevel=3)
-        if self.frame_count and given + self.skipped < 0.9 * self.frame_count:
+            warnings.warn(f"{self.name}: skipped {self.skipped} damaged frames", stacklevel=3)
+        if self.frame_count and yielded + self.skipped < 0.9 * self.frame_count:
             warnings.warn(
-                f"{self.name} ended after {given + self.skipped} of {self.frame_count} frames; it may be truncated",
+                f"{self.name} ended after {yielded + self.skipped} of {self.frame_count} frames; it may be truncated",
                 stacklevel=3,
             )
 
-    def _timestamp(self, index: int, last_s: float) -> float:
-        stated_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if stated_s > last_s:
+    def _file_timestamp_s(self, index: int, previous_s: float) -> float:
+        """Return the presentation time stated by the file, or one computed from the frame rate."""
+        stated_s = self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if stated_s > previous_s:
             return stated_s
-        return last_s + 1 / (self.fps or 30.0) if index else 0.0
+        return previous_s + 1 / (self.fps or DEFAULT_FPS) if index else 0.0
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the file or device."""
-        self._capture.release()
+        """Release the file or device."""
+        self._video.release()
 
 
-def cameras() -> tuple[Path, ...]:
-    """The video devices of this machine."""
-    return tuple(sorted(Path("/dev").glob("video[0-9]*"), key=lambda p: int(p.name.removeprefix("video"))))
-
-
-def open_file(path: Path, wanted: Capture) -> VideoSource:
-    """A video file.
+def open_file(path: Path, capture: Capture) -> VideoSource:
+    """Open a video file.
 
     Raises:
-        SourceError: it is none that can be read.
+        SourceError: The file cannot be read as a video.
     """
-    capture = _ffmpeg(str(path))
-    if capture is None:
-        raise SourceError(f"{path} is not a video that can be read; it may be damaged, truncated or of an unknown kind")
-    if wanted.rotate != "auto":
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    return VideoSource(capture, name=str(path), live=False, wanted=wanted)
+    video = _open_ffmpeg(str(path))
+    if video is None:
+        raise SourceError(f"{path} cannot be read as a video; it may be damaged, truncated or in an unsupported format")
+    if capture.rotate != "auto":
+        video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    return VideoSource(video, name=str(path), live=False, capture=capture)
 
 
-def open_camera(device: Path, wanted: Capture) -> VideoSource:
-    """A V4L2 camera by its device, or by a link to it that survives plugging it in again.
+def open_camera(device: Path, capture: Capture) -> VideoSource:
+    """Open a V4L2 camera by its device node or by a persistent symbolic link to it.
 
     Raises:
-        SourceNotFoundError: there is no such device.
-        SourceError: it cannot be opened.
+        SourceNotFoundError: The device does not exist.
+        SourceError: The device cannot be opened.
     """
     if not device.exists():
-        there = ", ".join(str(path) for path in cameras()) or "none"
-        raise SourceNotFoundError(f"no camera at {device}; cameras here: {there}")
-    capture = cv2.VideoCapture(str(device.resolve()), cv2.CAP_V4L2)
-    if not capture.isOpened():
+        available = ", ".join(str(path) for path in camera_nodes()) or "none"
+        raise SourceNotFoundError(f"no camera at {device}; available cameras: {available}")
+    video = cv2.VideoCapture(str(device.resolve()), cv2.CAP_V4L2)
+    if not video.isOpened():
         raise SourceError(
-            f"the camera {device} cannot be opened; another program may hold it, or you may not be in the group 'video'"
+            f"the camera {device} cannot be opened; another program may use it, or you may not be in the group 'video'"
         )
-    if wanted.size_wh is not None:
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, wanted.size_wh[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wanted.size_wh[1])
-    if wanted.fps is not None:
-        capture.set(cv2.CAP_PROP_FPS, wanted.fps)
-    return VideoSource(capture, name=str(device), live=True, wanted=wanted)
+    if capture.size_wh is not None:
+        video.set(cv2.CAP_PROP_FRAME_WIDTH, capture.size_wh[0])
+        video.set(cv2.CAP_PROP_FRAME_HEIGHT, capture.size_wh[1])
+    if capture.fps is not None:
+        video.set(cv2.CAP_PROP_FPS, capture.fps)
+    return VideoSource(video, name=str(device), live=True, capture=capture)
 
 
-def open_stream(url: str, wanted: Capture) -> VideoSource:
-    """A stream or a video on the network; live where it has no end.
+def open_stream(url: str, capture: Capture) -> VideoSource:
+    """Open a network stream, or a video on the network; it is live if its length is unknown.
 
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: The stream cannot be opened.
     """
     name = without_credentials(url)
     timeouts = [
@@ -152,18 +156,18 @@ def open_stream(url: str, wanted: Capture) -> VideoSource:
         cv2.CAP_PROP_READ_TIMEOUT_MSEC,
         STREAM_TIMEOUT_MS,
     ]
-    capture = _ffmpeg(url, timeouts)
-    if capture is None:
+    video = _open_ffmpeg(url, timeouts)
+    if video is None:
         raise SourceError(f"the stream {name} cannot be opened; check its address, its password and the network")
-    return VideoSource(capture, name=name, live=capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0, wanted=wanted)
+    return VideoSource(video, name=name, live=video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0, capture=capture)
 
 
-def _ffmpeg(address: str, parameters: list[int] | None = None) -> cv2.VideoCapture | None:
+def _open_ffmpeg(address: str, parameters: list[int] | None = None) -> cv2.VideoCapture | None:
     try:
-        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, parameters or [])
+        video = cv2.VideoCapture(address, cv2.CAP_FFMPEG, parameters or [])
     except cv2.error:
         return None
-    return capture if capture.isOpened() else None
+    return video if video.isOpened() else None
 
 
 def _bgr(image: Any) -> Image:

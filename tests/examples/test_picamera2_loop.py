@@ -26,4 +26,4 @@ def test_events_have_camera_timestamps(clip: Path, examples: Path, tmp_path: Pat
         assert process.communicate(timeout=60 * PATIENCE)[1] == ""
     assert process.returncode == 0
     assert out.read_text().splitlines()[0] == "5000.00 s: face 1 appeared, happy"
-    assert log.read_text() == "closed, 0 requests lent"
+    assert log.read_text() == "closed, 0 requests pending"

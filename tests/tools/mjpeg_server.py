@@ -1,4 +1,4 @@
-"""A camera on the loopback network that serves MJPEG over HTTP and fails on command."""
+"""MJPEG server on the loopback interface that fails on demand."""
 
 from __future__ import annotations
 
@@ -11,25 +11,34 @@ import cv2
 import numpy as np
 
 Behaviour = Literal["play", "stall", "die", "garbage", "refuse"]
-FRAME_S = 0.04
 
 
 class MjpegServer:
-    """Serves pictures of any size at 25 a second until told otherwise.
+    """Network camera that serves MJPEG over HTTP.
 
     Attributes:
-        behaviour: "play"; "stall" keeps connections and sends nothing; "die" breaks them off; "garbage" sends noise;
-            "refuse" answers with an error.
-        size_wh: of the pictures.
-        connections: opened so far.
-        lives: connections that got at least one whole picture.
+        behaviour: "play" sends pictures; "stall" keeps connections open and sends nothing; "die" closes them;
+            "garbage" sends random bytes; "refuse" answers requests with an error.
+        size_wh: (width, height) of the pictures in pixels.
+        connections: Number of requests so far.
+        served_connections: Number of connections that received at least one complete picture.
+        pictures_sent: Number of complete pictures sent so far.
     """
 
-    def __init__(self, size_wh: tuple[int, int] = (160, 120), *, pictures: list[Any] | None = None) -> None:
+    def __init__(
+        self, size_wh: tuple[int, int] = (160, 120), *, pictures: list[Any] | None = None, fps: float = 25
+    ) -> None:
+        """Create a server without starting it.
+
+        Args:
+            size_wh: Size of the pictures.
+            pictures: Images to send in turn; grey pictures by default.
+            fps: Pictures per second.
+        """
         self.behaviour: Behaviour = "play"
-        self.size_wh, self._pictures = size_wh, pictures
-        self.connections = self.lives = 0
-        self._over = threading.Event()
+        self.size_wh, self._pictures, self._interval_s = size_wh, pictures, 1 / fps
+        self.connections = self.served_connections = self.pictures_sent = 0
+        self._stopping = threading.Event()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,9 +54,10 @@ class MjpegServer:
 
     @property
     def url(self) -> str:
+        """Address of the stream."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/live.mjpg"
 
-    def _picture(self, number: int) -> bytes:
+    def _encode(self, number: int) -> bytes:
         if self._pictures is not None:
             image = cv2.resize(self._pictures[number % len(self._pictures)], self.size_wh)
         else:
@@ -65,17 +75,18 @@ class MjpegServer:
         noise = np.random.default_rng(self.connections)
         number = 0
         try:
-            while not self._over.wait(FRAME_S) and self.behaviour != "die":
+            while not self._stopping.wait(self._interval_s) and self.behaviour != "die":
                 if self.behaviour == "play":
-                    data = self._picture(number)
+                    data = self._encode(number)
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
                     handler.wfile.write(head + data + b"\r\n")
                     number += 1
-                    self.lives += number == 1
+                    self.served_connections += number == 1
+                    self.pictures_sent += 1
                 elif self.behaviour == "garbage":
                     handler.wfile.write(noise.bytes(2000))
         except OSError:
-            pass  # the reader has gone
+            pass  # the client has disconnected
         handler.close_connection = True
 
     def __enter__(self) -> Self:
@@ -85,7 +96,7 @@ class MjpegServer:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

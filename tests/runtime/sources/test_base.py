@@ -24,7 +24,7 @@ CORNERS = np.array([[1, 2], [3, 4], [5, 6]], np.uint8)[:, :, None].repeat(3, axi
         ("90", True, [[1, 3, 5], [2, 4, 6]]),
     ],
 )
-def test_pictures_are_turned_clockwise_then_mirrored(rotate: Turn, flip: bool, expected: list[list[int]]) -> None:
+def test_frames_are_rotated_clockwise_then_mirrored(rotate: Turn, flip: bool, expected: list[list[int]]) -> None:
     turned = Capture(rotate=rotate, flip=flip).turned(Frame(CORNERS, 3, 0.5))
     assert turned.image[:, :, 0].tolist() == expected
     assert (turned.index, turned.timestamp_s) == (3, 0.5)
@@ -32,21 +32,21 @@ def test_pictures_are_turned_clockwise_then_mirrored(rotate: Turn, flip: bool, e
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [{"size_wh": (0, 480)}, {"size_wh": (640, 20_000)}, {"fps": 0.0}, {"fps": float("nan")}, {"rotate": "45"}],
     ids=str,
 )
-def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
+def test_values_out_of_range_are_rejected(invalid: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        Capture(**wrong)
+        Capture(**invalid)
 
 
 @pytest.mark.parametrize(("text", "size_wh"), [("640x480", (640, 480)), (" 1X2 ", (1, 2))])
-def test_a_size_is_read(text: str, size_wh: tuple[int, int]) -> None:
+def test_a_frame_size_is_parsed(text: str, size_wh: tuple[int, int]) -> None:
     assert parse_size_wh(text) == size_wh
 
 
 @pytest.mark.parametrize("text", ["", "640", "640x", "x480", "640*480", "-1x5", "640x480x3"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(UsageError, match="no size"):
+def test_a_malformed_frame_size_is_rejected(text: str) -> None:
+    with pytest.raises(UsageError, match=r"invalid size .*: expected WIDTHxHEIGHT"):
         parse_size_wh(text)

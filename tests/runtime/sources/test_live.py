@@ -1,86 +1,52 @@
-"""Live sources on fake ones, whose pace the tests set: no camera, no clock that must be met."""
+"""Live sources on fake cameras that deliver frames on request."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edgeinfer import Box, EmotionClassifier, Pipeline, SourceLostError, UsageError, open_source, run
 from edgeinfer.cli.progress import format_summary
-from edgeinfer.results import Frame
-from edgeinfer.sources import factory as sources
-from edgeinfer.sources.base import Source
+from edgeinfer.results import SourceState
+from edgeinfer.sources import factory
+from edgeinfer.sources.base import Mode, ReconnectingSource, Source
 from edgeinfer.sources.live import LiveSource
+from edgeinfer.sources.retry import Patience
 from edgeinfer.sources.video import VideoSource
 from tools.fakes import FakeDetector, FakeSource
-
-PICTURE = np.full((60, 80, 3), 250, np.uint8)
-PATIENCE_S = 30
-"""How long a test waits for another thread before it fails."""
-
-
-class Camera(FakeSource):
-    """Gives a frame for every `show`, and waits in between."""
-
-    def __init__(self) -> None:
-        super().__init__([])
-        self.live, self.frame_count = True, None
-        self._ticks, self._waiting = threading.Semaphore(0), threading.Semaphore(0)
-        self._lost = False
-        self.released_by = ""
-
-    def show(self, frames: int = 1) -> None:
-        self._ticks.release(frames)
-
-    def settle(self, frames: int = 1) -> None:
-        """Wait until the reader has come back for the next frame so many times."""
-        for _ in range(frames):
-            assert self._waiting.acquire(timeout=PATIENCE_S)
-
-    def lose(self) -> None:
-        self._lost = True
-        self._ticks.release()
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in itertools.count():
-            self._ticks.acquire()
-            if self._lost:
-                raise SourceLostError("the camera was lost")
-            yield Frame(PICTURE, index, index / 30, time.monotonic())
-            self._waiting.release()
-
-    def __exit__(self, *_: object) -> None:
-        super().__exit__()
-        self.released_by = threading.current_thread().name
+from tools.live_sources import PICTURE, TIMEOUT_S, StepCamera
 
 
 class CountingCondition(threading.Condition):
-    """Counts how often somebody goes to sleep on it."""
+    """Counts its waits and calls a function during each."""
 
     waits = 0
+    on_wait: Callable[[], None] | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
         self.waits += 1
+        if self.on_wait is not None:
+            self.on_wait()
         return super().wait(timeout)
 
 
-def test_the_newest_frame_is_given_and_the_others_are_counted() -> None:
-    camera = Camera()
+def test_the_newest_frame_is_yielded_and_the_others_are_counted() -> None:
+    camera = StepCamera()
     with LiveSource(camera) as source:
         assert isinstance(source, Source)
         frames = iter(source)
         camera.show()
         given = [next(frames)]
-        camera.settle()
+        camera.wait_until_read()
         for shown in (4, 1, 3):
             camera.show(shown)
-            camera.settle(shown)
+            camera.wait_until_read(shown)
             given.append(next(frames))
         assert [frame.index for frame in given] == [0, 4, 5, 8]
         assert source.dropped == 5
@@ -91,7 +57,7 @@ def test_the_newest_frame_is_given_and_the_others_are_counted() -> None:
     assert camera.released_by == "read fake"
 
 
-def test_what_was_read_before_the_loss_is_still_given() -> None:
+def test_the_last_frame_before_a_loss_is_yielded() -> None:
     given: list[int] = []
     with LiveSource(FakeSource([PICTURE] * 3, error=SourceLostError("gone"))) as source:
         with pytest.raises(SourceLostError, match="gone"):
@@ -100,49 +66,71 @@ def test_what_was_read_before_the_loss_is_still_given() -> None:
         assert len(given) + source.dropped == 3
 
 
-def test_waiting_is_sleeping_not_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_frame_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "Condition", CountingCondition)
-    camera = Camera()
+    camera = StepCamera()
     with LiveSource(camera) as source:
         condition = source._condition
         assert isinstance(condition, CountingCondition)
-        threading.Timer(0.3, camera.show).start()
+        condition.on_wait = camera.show
         next(iter(source))
         assert condition.waits == 1
         camera.lose()
 
 
-def test_closing_leaves_a_stuck_read_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_abandons_a_hanging_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeinfer.sources.live.CLOSING_S", 0.05)
-    camera = Camera()
+    camera = StepCamera()
     with LiveSource(camera) as source:
         camera.show()
         next(iter(source))
-        camera.settle()  # the next read waits for a frame that does not come
+        camera.wait_until_read()  # the next read blocks
     readers = [thread for thread in threading.enumerate() if thread.name == "read fake"]
-    assert [thread.daemon for thread in readers] == [True]  # so the program may end
+    assert [thread.daemon for thread in readers] == [True]  # does not block process exit
     assert not camera.closed  # a capture must not be released during a read
     camera.lose()
-    readers[0].join(PATIENCE_S)
+    readers[0].join(TIMEOUT_S)
     assert camera.closed
 
 
-def test_a_source_that_nobody_read_is_closed_too() -> None:
-    camera = Camera()
+def test_a_source_that_was_never_iterated_is_closed() -> None:
+    camera = StepCamera()
     with LiveSource(camera):
         pass
     assert camera.closed
 
 
+def test_listeners_are_called_beside_the_listener_of_the_application() -> None:
+    received: dict[str, list[SourceState]] = {"application": [], "first": [], "second": []}
+    with LiveSource(FakeSource([PICTURE])) as source:
+        assert isinstance(source, ReconnectingSource)
+        source.listener = received["application"].append
+        source.add_state_listener(received["first"].append)
+        source.add_state_listener(received["second"].append)
+        list(source)
+    assert [change.state for change in received["application"]] == ["connecting", "live"]
+    assert received["first"] == received["second"] == received["application"]
+
+
+@pytest.mark.parametrize(("retries", "waits"), [(None, False), (0, False), (1, True), ("forever", True)])
+def test_a_source_may_be_absent_at_start_only_with_retries(retries: int | None, waits: bool) -> None:
+    with LiveSource(FakeSource([]), patience=Patience(retries=retries)) as source:
+        assert source.waits_for_source is waits
+
+
+def test_plain_sources_do_not_reconnect() -> None:
+    assert not isinstance(FakeSource([]), ReconnectingSource)
+
+
 class FastFile(FakeSource):
-    """Ten seconds of video that are read in no time."""
+    """Ten seconds of video that can be read without delay."""
 
     def __init__(self) -> None:
         super().__init__([PICTURE] * 300)
         self.live = False
 
 
-def test_a_file_played_live_keeps_its_pace_and_can_be_broken_off() -> None:
+def test_a_file_played_live_keeps_its_frame_rate_and_can_be_interrupted() -> None:
     file, started_s = FastFile(), time.monotonic()
     with LiveSource(file, paced=True) as source:
         for frame in source:
@@ -153,12 +141,23 @@ def test_a_file_played_live_keeps_its_pace_and_can_be_broken_off() -> None:
     assert file.closed
 
 
-def test_a_slow_reader_of_a_file_played_live_skips_frames(clip: Path) -> None:
+@pytest.fixture(scope="module")
+def fast_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Video of 25 frames at 125 frames per second."""
+    path = tmp_path_factory.mktemp("clip") / "fast.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 125, (64, 48))
+    for number in range(25):
+        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_slow_consumer_of_a_file_played_live_skips_frames(fast_clip: Path) -> None:
     given = []
-    with open_source(clip, mode="live") as source:
+    with open_source(fast_clip, mode="live") as source:
         for frame in source:
             given.append(frame.index)
-            time.sleep(0.2)
+            time.sleep(0.04)
     assert source.dropped > 0
     assert len(given) + source.dropped == 25
     assert given[-1] == 24
@@ -168,48 +167,48 @@ def test_a_slow_reader_of_a_file_played_live_skips_frames(clip: Path) -> None:
     ("mode", "live", "kind"),
     [("auto", True, LiveSource), ("file", True, VideoSource), ("live", True, LiveSource)],
 )
-def test_which_mode_a_camera_gets(
-    monkeypatch: pytest.MonkeyPatch, mode: sources.Mode, live: bool, kind: type[object]
+def test_the_mode_selects_the_source_of_a_camera(
+    monkeypatch: pytest.MonkeyPatch, mode: Mode, live: bool, kind: type[object]
 ) -> None:
-    class Capture:
+    class FakeVideo:
         def get(self, key: int) -> float:
             return -1.0
 
         def release(self) -> None:
             pass
 
-    camera = VideoSource(Capture(), name="camera", live=True)  # type: ignore[arg-type]
-    monkeypatch.setattr(sources, "open_camera", lambda *_: camera)
+    camera = VideoSource(FakeVideo(), name="camera", live=True)  # type: ignore[arg-type]
+    monkeypatch.setattr(factory, "open_camera", lambda *_: camera)
     with open_source(0, mode=mode) as source:
         assert type(source) is kind
         assert source.live is live
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("auto", VideoSource), ("file", VideoSource), ("live", LiveSource)])
-def test_which_mode_a_file_gets(clip: Path, mode: sources.Mode, kind: type[object]) -> None:
+def test_the_mode_selects_the_source_of_a_file(clip: Path, mode: Mode, kind: type[object]) -> None:
     with open_source(clip, mode=mode) as source:
         assert type(source) is kind
 
 
-def test_pictures_are_not_played(face_picture: Path) -> None:
-    with pytest.raises(UsageError, match="no time"):
+def test_pictures_reject_live_mode_and_every_source_an_unknown_mode(face_picture: Path) -> None:
+    with pytest.raises(UsageError, match="no timestamps"):
         open_source(face_picture, mode="live")
     with pytest.raises(UsageError, match="auto, file, live"):
         open_source(face_picture, mode="fast")  # type: ignore[arg-type]
 
 
-def test_a_live_run_tells_its_delay_and_its_drops(classifier: EmotionClassifier, clip: Path) -> None:
+def test_the_summary_of_a_live_run_contains_delay_and_drops(classifier: EmotionClassifier, fast_clip: Path) -> None:
     def pipeline() -> Pipeline:
         return Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier)
 
-    with open_source(clip, mode="live") as source:
+    with open_source(fast_clip, mode="live") as source:
         live = run(source, pipeline())
     assert live.dropped is not None
     assert live.frames + live.dropped == 25
     assert live.delay_ms is not None
     assert 0 < live.delay_ms["p50"] <= live.delay_ms["p95"]
     assert "from capture to result" in format_summary(live)
-    with open_source(clip) as source:
+    with open_source(fast_clip) as source:
         file = run(source, pipeline())
     assert (file.delay_ms, file.dropped) == (None, None)
     assert "live" not in format_summary(file)

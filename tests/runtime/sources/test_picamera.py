@@ -1,8 +1,9 @@
-"""The ribbon-cable camera on a fake picamera2 that hands over padded planes, as the real one does."""
+"""CSI camera on a fake picamera2 that returns padded planes, as the real one does."""
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -22,16 +23,20 @@ BLUE = np.array([200, 60, 20], np.uint8)
 
 
 class FakeCamera:
-    """Gives three frames, then fails."""
+    """Returns three frames, then fails.
+
+    Attributes:
+        instances: Every camera created.
+    """
 
     cameras = 1
-    made: ClassVar[list[FakeCamera]] = []
+    instances: ClassVar[list[FakeCamera]] = []
     fails_to_start = False
 
     def __init__(self, number: int) -> None:
         self.number, self.frames, self.closed = number, 0, False
         self.configured: dict[str, Any] = {}
-        FakeCamera.made.append(self)
+        FakeCamera.instances.append(self)
 
     @classmethod
     def global_camera_info(cls) -> list[dict[str, Any]]:
@@ -51,8 +56,8 @@ class FakeCamera:
         self.frames += 1
         if self.frames > 3:
             raise RuntimeError("camera timed out")
-        wide, high = self.configured[stream]["size"]
-        picture = np.zeros((high, wide + PADDING, 3), np.uint8) + BLUE
+        width, height = self.configured[stream]["size"]
+        picture = np.zeros((height, width + PADDING, 3), np.uint8) + BLUE
         return cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
 
     def stop(self) -> None:
@@ -67,11 +72,11 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakeCamera]:
     module = ModuleType("picamera2")
     module.Picamera2 = FakeCamera  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", module)
-    monkeypatch.setattr(FakeCamera, "made", [])
+    monkeypatch.setattr(FakeCamera, "instances", [])
     return FakeCamera
 
 
-def test_the_low_resolution_stream_is_read_without_its_padding(picamera2: type[FakeCamera]) -> None:
+def test_padding_of_the_low_resolution_stream_is_removed(picamera2: type[FakeCamera]) -> None:
     given: list[Frame] = []
     with (
         open_picamera("csi:", Capture(size_wh=(64, 48), fps=15)) as source,
@@ -81,13 +86,25 @@ def test_the_low_resolution_stream_is_read_without_its_padding(picamera2: type[F
     assert [frame.index for frame in given] == [0, 1, 2]
     assert {frame.image.shape for frame in given} == {(48, 64, 3)}
     np.testing.assert_allclose(given[0].image[5, 63].astype(int), BLUE.astype(int), atol=3)
-    camera = picamera2.made[0]
+    camera = picamera2.instances[0]
     assert camera.configured["controls"] == {"FrameRate": 15}
     assert camera.closed
 
 
 @pytest.mark.usefixtures("picamera2")
-def test_it_is_a_live_source() -> None:
+def test_timestamps_count_from_the_arrival_of_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrivals = iter([107.0, 107.5, 108.0])
+    given: list[Frame] = []
+    with open_picamera("csi:", Capture(size_wh=(64, 48))) as source:
+        monkeypatch.setattr(time, "monotonic", lambda: next(arrivals))
+        with pytest.raises(SourceError):
+            given.extend(source)
+    assert [frame.timestamp_s for frame in given] == [0.0, 0.5, 1.0]
+    assert [frame.captured_s for frame in given] == [107.0, 107.5, 108.0]
+
+
+@pytest.mark.usefixtures("picamera2")
+def test_open_source_returns_a_live_source() -> None:
     with open_source("csi:0") as source:
         assert isinstance(source, LiveSource)
         assert source.name == "csi:0"
@@ -95,28 +112,30 @@ def test_it_is_a_live_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted", "error"),
+    ("address", "capture", "error"),
     [
         ("csi:x", Capture(), UsageError),
         ("csi:1", Capture(), SourceNotFoundError),
         ("csi:", Capture(size_wh=(65, 48)), UsageError),
     ],
-    ids=["no-number", "no-such", "odd"],
+    ids=["not-a-number", "no-such-camera", "odd-width"],
 )
 @pytest.mark.usefixtures("picamera2")
-def test_what_cannot_be_is_refused(text: str, wanted: Capture, error: type[Exception]) -> None:
+def test_invalid_addresses_and_sizes_are_rejected(address: str, capture: Capture, error: type[Exception]) -> None:
     with pytest.raises(error):
-        open_picamera(text, wanted)
+        open_picamera(address, capture)
 
 
-def test_a_camera_that_another_program_holds(picamera2: type[FakeCamera], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_in_use_by_another_program_is_closed_again(
+    picamera2: type[FakeCamera], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(picamera2, "fails_to_start", True)
-    with pytest.raises(SourceError, match="device busy; does another program hold it"):
+    with pytest.raises(SourceError, match="device busy; another program may use the camera"):
         open_picamera("csi:", Capture())
-    assert picamera2.made[0].closed
+    assert picamera2.instances[0].closed
 
 
-def test_a_picamera2_built_for_an_older_numpy_comes_with_its_cure(
+def test_a_picamera2_built_for_an_older_numpy_is_reported_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
@@ -126,7 +145,7 @@ def test_a_picamera2_built_for_an_older_numpy_comes_with_its_cure(
         open_picamera("csi:", Capture())
 
 
-def test_without_picamera2_the_command_to_install_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_picamera2_is_reported_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(CapabilityError, match="apt install python3-picamera2"):
         open_picamera("csi:", Capture())

@@ -7,17 +7,19 @@ from edgeinfer.sources.retry import Patience, Retries, parse_retries
 from edgeinfer.units import backoff_s
 
 
-def test_pauses_double_up_to_a_minute() -> None:
+def test_the_backoff_doubles_up_to_a_minute() -> None:
     assert [backoff_s(failures, lambda: 0.5) for failures in (1, 2, 3, 6, 7, 1000)] == [1, 2, 4, 32, 60, 60]
 
 
-@pytest.mark.parametrize(("chance", "pauses"), [(0.0, [1.0, 1.5, 48.0]), (1.0, [1.25, 2.5, 60.0])], ids=["low", "high"])
-def test_pauses_vary_by_a_quarter_within_their_bounds(chance: float, pauses: list[float]) -> None:
-    assert [backoff_s(failures, lambda: chance) for failures in (1, 2, 7)] == pauses
+@pytest.mark.parametrize(
+    ("random_share", "pauses"), [(0.0, [1.0, 1.5, 48.0]), (1.0, [1.25, 2.5, 60.0])], ids=["low", "high"]
+)
+def test_the_backoff_varies_by_a_quarter_within_its_bounds(random_share: float, pauses: list[float]) -> None:
+    assert [backoff_s(failures, lambda: random_share) for failures in (1, 2, 7)] == pauses
 
 
 @pytest.mark.parametrize(
-    ("retries", "opened", "failures", "again"),
+    ("retries", "opened", "failures", "allowed"),
     [
         (None, False, 1, False),
         (None, True, 5, True),
@@ -27,22 +29,22 @@ def test_pauses_vary_by_a_quarter_within_their_bounds(chance: float, pauses: lis
         (2, False, 3, False),
         ("forever", False, 10**6, True),
     ],
-    ids=["never-open", "lost", "lost-for-good", "none", "told", "told-enough", "forever"],
+    ids=["default-never-opened", "default-lost", "default-exhausted", "none", "limit", "limit-exhausted", "forever"],
 )
-def test_how_often_to_try(retries: Retries | None, opened: bool, failures: int, again: bool) -> None:
-    assert Patience(retries=retries).allows(failures, opened=opened) is again
+def test_the_retry_limit(retries: Retries | None, opened: bool, failures: int, allowed: bool) -> None:
+    assert Patience(retries=retries).allows(failures, opened=opened) is allowed
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"stall_s": 0.0}, {"open_s": 4000.0}, {"stall_s": float("nan")}, {"retries": -1}], ids=str
+    "invalid", [{"stall_s": 0.0}, {"open_s": 4000.0}, {"stall_s": float("nan")}, {"retries": -1}], ids=str
 )
-def test_nonsense_is_refused(wrong: dict[str, float]) -> None:
+def test_values_out_of_range_are_rejected(invalid: dict[str, float]) -> None:
     with pytest.raises(UsageError):
-        Patience(**wrong)  # type: ignore[arg-type]
+        Patience(**invalid)  # type: ignore[arg-type]
 
 
 def test_retries_are_a_number_or_forever() -> None:
     assert [parse_retries(text) for text in ("0", "12", "forever")] == [0, 12, "forever"]
-    for wrong in ("-1", "often", "", "1.5"):
-        with pytest.raises(UsageError, match="no number of retries"):
-            parse_retries(wrong)
+    for invalid in ("-1", "often", "", "1.5"):
+        with pytest.raises(UsageError, match="invalid number of retries"):
+            parse_retries(invalid)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from edgeinfer.sources.video import VideoSource
 from edgeinfer.url import without_credentials
 
 
-def test_a_video_gives_every_frame_with_its_time(clip: Path) -> None:
+def test_a_video_yields_every_frame_with_its_timestamp(clip: Path) -> None:
     with open_source(clip) as source:
         assert isinstance(source, Source)
         assert (source.live, source.continuous, source.frame_count) == (False, True, 25)
@@ -27,7 +28,7 @@ def test_a_video_gives_every_frame_with_its_time(clip: Path) -> None:
     assert {f.image.shape for f in frames} == {(240, 320, 3)}
 
 
-def test_a_picture_is_one_frame(face_picture: Path) -> None:
+def test_a_picture_yields_one_frame(face_picture: Path) -> None:
     with open_source(str(face_picture)) as source:
         frames = list(source)
     assert [(f.index, f.timestamp_s, f.image.shape) for f in frames] == [(0, 0.0, (256, 256, 3))]
@@ -42,24 +43,24 @@ def album(tmp_path: Path, face_picture: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_gives_its_pictures_in_order(album: Path) -> None:
+def test_a_folder_yields_its_pictures_in_order(album: Path) -> None:
     with open_source(album) as source:
         assert source.frame_count == 3
         assert len(list(source)) == 3
 
 
-def test_a_glob_gives_what_it_matches(album: Path) -> None:
+def test_a_glob_yields_the_matching_pictures(album: Path) -> None:
     with open_source(str(album / "*.jp*")) as source:
         assert source.frame_count == 2
 
 
-def test_a_broken_picture_among_good_ones_is_left_out_and_named(album: Path) -> None:
+def test_a_broken_picture_among_good_ones_is_skipped_with_a_warning(album: Path) -> None:
     (album / "d.png").write_bytes(b"not a picture")
     with open_source(album) as source, pytest.warns(UserWarning, match=r"d\.png is not a readable picture"):
         assert [f.index for f in source] == [0, 1, 2]
 
 
-def test_a_grey_picture_becomes_bgr(tmp_path: Path) -> None:
+def test_a_grey_picture_is_converted_to_bgr(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((5, 6), 7, np.uint8))
     with open_source(tmp_path / "grey.png") as source:
         assert next(iter(source)).image.shape == (5, 6, 3)
@@ -77,7 +78,7 @@ def test_a_grey_picture_becomes_bgr(tmp_path: Path) -> None:
         ("no_suffix", np.random.default_rng(5).bytes(20_000)),
     ],
 )
-def test_files_that_are_no_source(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_that_are_not_sources_are_rejected(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(SourceError, match=path.name), open_source(path) as source:
@@ -85,15 +86,15 @@ def test_files_that_are_no_source(tmp_path: Path, name: str, content: bytes) -> 
 
 
 @pytest.mark.parametrize("kept", [100, 1000, 20_000], ids=["header", "start", "quarter"])
-def test_a_truncated_video_is_refused_or_read_as_far_as_it_goes(tmp_path: Path, clip: Path, kept: int) -> None:
+def test_a_truncated_video_without_frames_is_rejected(tmp_path: Path, clip: Path, kept: int) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(clip.read_bytes()[:kept])
     with pytest.raises(SourceError, match=r"cut\.mp4"), open_source(path) as source:
         list(source)
 
 
-def test_a_video_with_a_missing_middle_says_that_it_ended_early(clip: Path) -> None:
-    class Short:
+def test_a_video_that_ends_early_causes_a_warning(clip: Path) -> None:
+    class ShortVideo:
         def __init__(self) -> None:
             self.left = 3
 
@@ -104,42 +105,59 @@ def test_a_video_with_a_missing_middle_says_that_it_ended_early(clip: Path) -> N
             self.left -= 1
             return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
 
-    source = VideoSource(Short(), name="short.mp4", live=False)  # type: ignore[arg-type]
+    source = VideoSource(ShortVideo(), name="short.mp4", live=False)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="ended after 3 of 25 frames"):
         assert [f.timestamp_s for f in source] == pytest.approx([0, 1 / 25, 2 / 25])
 
 
-def test_a_live_source_that_ends_is_lost() -> None:
-    class Camera:
-        def __init__(self, frames: int) -> None:
-            self.left = frames
+class FakeCamera:
+    """Camera that delivers frames half a second apart on a fake clock, after a start-up of seven seconds.
 
-        def get(self, key: int) -> float:
-            return -1.0
+    Attributes:
+        now_s: Time of the clock.
+    """
 
-        def read(self) -> tuple[bool, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-            self.left -= 1
-            return self.left >= 0, np.zeros((4, 4, 3), np.uint8)
+    def __init__(self, frames: int) -> None:
+        self._left, self.now_s = frames, 100.0
 
+    def get(self, key: int) -> float:
+        return -1.0
+
+    def read(self) -> tuple[bool, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+        self.now_s += 7.0 if self.now_s == 100.0 else 0.5
+        self._left -= 1
+        return self._left >= 0, np.zeros((4, 4, 3), np.uint8)
+
+
+def test_the_end_of_a_live_source_is_a_loss() -> None:
     with pytest.raises(SourceLostError, match="lost after 2 frames"):
-        list(VideoSource(Camera(2), name="cam", live=True))  # type: ignore[arg-type]
+        list(VideoSource(FakeCamera(2), name="cam", live=True))  # type: ignore[arg-type]
     with pytest.raises(SourceError, match="gave no frame") as error:
-        list(VideoSource(Camera(0), name="cam", live=True))  # type: ignore[arg-type]
+        list(VideoSource(FakeCamera(0), name="cam", live=True))  # type: ignore[arg-type]
     assert error.value.exit_code == 4
 
 
+def test_timestamps_of_a_camera_count_from_its_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, given = FakeCamera(3), []
+    monkeypatch.setattr(time, "monotonic", lambda: camera.now_s)
+    with pytest.raises(SourceLostError):
+        given.extend(VideoSource(camera, name="cam", live=True))  # type: ignore[arg-type]
+    assert [frame.timestamp_s for frame in given] == [0.0, 0.5, 1.0]
+    assert [frame.captured_s for frame in given] == [107.0, 107.5, 108.0]
+
+
 @pytest.mark.parametrize("source", ["nowhere.mp4", "nowhere/*.jpg", 987, "987", "/dev/video987"])
-def test_nothing_there(source: str | int) -> None:
+def test_a_missing_source_is_reported(source: str | int) -> None:
     with pytest.raises(SourceNotFoundError):
         open_source(source)
 
 
-def test_a_folder_without_pictures(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="no pictures"):
         open_source(tmp_path)
 
 
-def test_a_stream_that_is_not_there_hides_its_password() -> None:
+def test_the_message_about_an_unavailable_stream_hides_its_password() -> None:
     with pytest.raises(SourceError, match=r"rtsp://127\.0\.0\.1:1/door") as error:
         open_source("rtsp://me:secret@127.0.0.1:1/door?key=secret")
     assert "secret" not in str(error.value)
@@ -157,13 +175,13 @@ def test_a_stream_that_is_not_there_hides_its_password() -> None:
         ("csi:1", "csi:1"),
     ],
 )
-def test_credentials_are_taken_out(url: str, shown: str) -> None:
+def test_credentials_are_removed_from_urls(url: str, shown: str) -> None:
     assert without_credentials(url) == shown
 
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """A video with holes of noise, and its own count of frames."""
+    """Video of 40 frames, three of which cannot be decoded."""
     path = tmp_path / "damaged.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
     rng = np.random.default_rng(0)
@@ -178,7 +196,7 @@ def damaged(tmp_path: Path) -> Path:
     return path
 
 
-def test_damaged_frames_are_left_out_and_counted(damaged: Path) -> None:
+def test_damaged_frames_are_skipped_and_counted(damaged: Path) -> None:
     with open_source(damaged) as source, pytest.warns(UserWarning, match="3 damaged frames"):
         frames = list(source)
     assert [frame.index for frame in frames] == [n for n in range(40) if n not in (5, 6, 20)]
@@ -187,14 +205,14 @@ def test_damaged_frames_are_left_out_and_counted(damaged: Path) -> None:
 
 
 @pytest.mark.parametrize(("rotate", "shape"), [("auto", (48, 64, 3)), ("90", (64, 48, 3)), ("180", (48, 64, 3))])
-def test_a_video_is_turned(damaged: Path, rotate: Any, shape: tuple[int, ...]) -> None:
+def test_a_video_is_rotated(damaged: Path, rotate: Any, shape: tuple[int, ...]) -> None:
     with open_source(damaged, capture=Capture(rotate=rotate)) as source:
         assert next(iter(source)).image.shape == shape
 
 
-def test_a_picture_is_turned_as_it_says_or_as_told(tmp_path: Path) -> None:
+def test_a_picture_is_rotated_by_its_exif_orientation_or_on_request(tmp_path: Path) -> None:
     picture = bytes(cv2.imencode(".jpg", np.zeros((20, 40, 3), np.uint8))[1])
-    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6: a quarter clockwise
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6: 90 degrees clockwise
     exif = b"Exif\0\0" + tiff
     path = tmp_path / "turned.jpg"
     path.write_bytes(picture[:2] + b"\xff\xe1" + (2 + len(exif)).to_bytes(2, "big") + exif + picture[2:])
@@ -205,9 +223,9 @@ def test_a_picture_is_turned_as_it_says_or_as_told(tmp_path: Path) -> None:
     assert shapes == [(40, 20), (20, 40), (20, 40)]
 
 
-def test_a_video_is_turned_as_its_file_says(tmp_path: Path, clip: Path) -> None:
+def test_a_video_is_rotated_by_its_display_matrix_or_on_request(tmp_path: Path, clip: Path) -> None:
     data = bytearray(clip.read_bytes())
-    matrix = data.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2: behind the times, the layer and the volume
+    matrix = data.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2: after the times, layer and volume
     data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 240 << 16, 0, 1 << 30)
     path = tmp_path / "upright.mp4"
     path.write_bytes(data)
@@ -218,8 +236,8 @@ def test_a_video_is_turned_as_its_file_says(tmp_path: Path, clip: Path) -> None:
     assert shapes == [(320, 240, 3), (240, 320, 3), (320, 240, 3)]
 
 
-def test_times_of_a_variable_rate_are_the_files_own(tmp_path: Path) -> None:
-    """A Matroska file whose second half plays at a third of the rate: its simple blocks hold their own times."""
+def test_timestamps_of_a_variable_frame_rate_are_those_of_the_file(tmp_path: Path) -> None:
+    """Use a Matroska file whose second half has a third of the frame rate, set in the times of its simple blocks."""
     path = tmp_path / "variable.mkv"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
     for number in range(10):
