@@ -24,7 +24,7 @@ from edgeinfer import EmotionClassifier, HaarDetector, load_pipeline, open_sourc
 from edgeinfer.expression.preprocess import crop_face
 from edgeinfer.model.card import asset_path
 from edgeinfer.results import Box, Emotion, Image
-from edgeinfer_train.datasets.augment import scramble
+from edgeinfer_train.datasets.augment import shuffle_tiles
 from edgeinfer_train.datasets.load import load_split, read_info
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
@@ -119,7 +119,7 @@ def main() -> None:
     tiles = [image[:, :, 0] for image in faces.images]
     report = {name: told(classifier.classify([poorer(tile) for tile in tiles]), truth) for name, poorer in POOR.items()}
     random = np.random.default_rng(0)
-    cut = [scramble(image, random)[:, :, 0] for image in faces.images]
+    cut = [shuffle_tiles(image, random)[:, :, 0] for image in faces.images]
     report["cut and rearranged"] = told(classifier.classify(cut), None)
     if nothing := windows(options.clips, classifier.margin):
         report["no face, in clips"] = told(classifier.classify(nothing), None)

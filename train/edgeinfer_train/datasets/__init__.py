@@ -1,1 +1,1 @@
-"""Data sets: preparation, loading, augmentation and summaries."""
+"""Data sets: preparation, loading, augmentation and summary pictures."""

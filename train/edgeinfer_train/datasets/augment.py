@@ -1,7 +1,7 @@
-"""Variation of training faces, as Keras layers that stay outside the saved model.
+"""Augmentation of training faces, as Keras layers that are not part of the saved model.
 
-Every layer works on whole batches with `keras.ops` alone, draws anew per image, and does nothing outside
-training. Values are grey levels or channels in 0..255.
+Each layer processes whole batches with `keras.ops` only, draws its parameters per image, and is the identity outside
+training. Values are grey levels or channel values in 0..255.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from edgeinfer_train.config import AugmentConfig
 
-SMALLER = (2 / 3, 1 / 2, 1 / 3, 1 / 4)
-"""Sides that a far face is reduced to before it is enlarged again, as shares of the network's input."""
+REDUCED_SIDES = (2 / 3, 1 / 2, 1 / 3, 1 / 4)
+"""Sides to which a distant face is reduced before it is enlarged again, as shares of the network's input size."""
 
 
 def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
-    """The layers that a config asks for, in the order in which a camera would meet them."""
+    """Build the augmentation layers, ordered as in a camera: geometry, optics, light, occlusion."""
     return [
         RandomAffine(
             rotation=config.rotation,
@@ -38,28 +38,28 @@ def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
 
 
 class _Random(keras.layers.Layer):  # type: ignore[misc]
-    """A layer with its own seeded source, in float32 whatever the policy of the model."""
+    """Layer with its own seed generator that computes in float32 under any dtype policy."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(dtype="float32", autocast=False)
         self.seeds = keras.random.SeedGenerator(seed)
 
     def uniform(self, shape: tuple[Any, ...], low: float, high: float) -> Any:
-        """Independent draws between two bounds."""
+        """Draw independent values between two bounds."""
         return keras.random.uniform(shape, low, high, seed=self.seeds)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Vary (B, H, W, C) images in training; pass them on as float32 otherwise."""
+        """Augment (B, H, W, C) images in training; otherwise only convert them to float32."""
         images = ops.cast(images, "float32")
-        return self.vary(images) if training else images
+        return self.augment(images) if training else images
 
-    def vary(self, images: Any) -> Any:
-        """The variation itself; (B, H, W, C) float32 in and out."""
+    def augment(self, images: Any) -> Any:
+        """Return the augmented (B, H, W, C) float32 images."""
         raise NotImplementedError
 
 
 class RandomAffine(_Random):
-    """Rotation, zoom, shift, shear and mirror in one resampling, so that faces are blurred once only."""
+    """Rotation, zoom, shift, shear and mirroring in one resampling step, so that interpolation blurs only once."""
 
     def __init__(self, *, rotation: float, zoom: float, shift: float, shear: float, flip: bool, seed: int) -> None:
         super().__init__(seed)
@@ -71,8 +71,8 @@ class RandomAffine(_Random):
             flip,
         )
 
-    def vary(self, images: Any) -> Any:
-        """Map every output pixel through the inverse transform about the image centre; edges repeat."""
+    def augment(self, images: Any) -> Any:
+        """Map each output pixel through the inverse transform around the image centre; edge pixels are repeated."""
         batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         draw = (batch,)
         angle = self.uniform(draw, -self.rotation, self.rotation)
@@ -92,22 +92,23 @@ class RandomAffine(_Random):
 
 
 class RandomSoftness(_Random):
-    """A face far away, a lens slightly out of focus and a sensor short of light."""
+    """Loss of detail: distant faces, defocus blur and sensor noise."""
 
     def __init__(self, *, small: float, blur: float, noise: float, seed: int) -> None:
         super().__init__(seed)
         self.small, self.blur, self.noise = small, blur, noise
 
-    def vary(self, images: Any) -> Any:
-        """Take away detail, blend with the 3x3 mean by a random share, add Gaussian noise of a random strength."""
+    def augment(self, images: Any) -> Any:
+        """Reduce the resolution, blend with the 3x3 mean, and add Gaussian noise, each at a random strength."""
         each = (ops.shape(images)[0], 1, 1, 1)
         if self.small:
             draw = self.uniform(each, 0.0, 1.0)
             size = images.shape[1:3]
-            for number, share in enumerate(SMALLER):
+            for number, share in enumerate(REDUCED_SIDES):
                 reduced = ops.image.resize(images, [max(1, round(side * share)) for side in size], antialias=True)
                 chosen = ops.logical_and(
-                    draw >= self.small * number / len(SMALLER), draw < self.small * (number + 1) / len(SMALLER)
+                    draw >= self.small * number / len(REDUCED_SIDES),
+                    draw < self.small * (number + 1) / len(REDUCED_SIDES),
                 )
                 images = ops.where(chosen, ops.image.resize(reduced, size), images)
         if self.blur:
@@ -120,14 +121,14 @@ class RandomSoftness(_Random):
 
 
 class RandomLight(_Random):
-    """Brightness, contrast and too little light."""
+    """Brightness, contrast and low light."""
 
     def __init__(self, *, brightness: float, contrast: float, low_light: float, seed: int) -> None:
         super().__init__(seed)
         self.brightness, self.contrast, self.low_light = brightness, contrast, low_light
 
-    def vary(self, images: Any) -> Any:
-        """Darken by a gamma curve, stretch around the image mean, add an offset, clip to 0..255."""
+    def augment(self, images: Any) -> Any:
+        """Apply a darkening gamma curve, scale the contrast around the mean, add an offset, and clip to 0..255."""
         each = (ops.shape(images)[0], 1, 1, 1)
         if self.low_light:
             gamma = self.uniform(each, 1.0, 1.0 + self.low_light)
@@ -139,14 +140,14 @@ class RandomLight(_Random):
 
 
 class RandomPatch(_Random):
-    """Random erasing (Zhong et al. 2020, arXiv:1708.04896): a rectangle of the face takes one grey level."""
+    """Random erasing (Zhong et al. 2020, arXiv:1708.04896): a rectangle is filled with one grey level."""
 
     def __init__(self, *, probability: float, seed: int) -> None:
         super().__init__(seed)
         self.probability = probability
 
-    def vary(self, images: Any) -> Any:
-        """Hide a rectangle whose sides are 15 to 45 % of the image's, in a share of the images."""
+    def augment(self, images: Any) -> Any:
+        """Fill a rectangle with sides of 15 to 45 % of the image's in a share of the images."""
         batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         each = (batch, 1, 1)
         half_h, half_w = (self.uniform(each, 0.075, 0.225) for _ in range(2))
@@ -161,15 +162,25 @@ class RandomPatch(_Random):
         return ops.where(ops.expand_dims(chosen, -1), level, images)
 
 
-def scramble(face: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Cut a face into 2x2 to 6x6 tiles that change places, (H, W, C) uint8; what the tiles leave over stays."""
+def shuffle_tiles(face: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """Cut a face into 2x2 to 6x6 tiles and shuffle them; pixels outside the tile grid are unchanged.
+
+    Args:
+        face: (H, W, C) uint8.
+        random: Source of the grid size and the order.
+
+    Returns:
+        (H, W, C) uint8.
+    """
     parts = int(random.choice((2, 3, 4, 6)))
-    high, wide = face.shape[0] // parts, face.shape[1] // parts
-    tiles = [face[y * high : (y + 1) * high, x * wide : (x + 1) * wide] for y in range(parts) for x in range(parts)]
-    # Every tile moves by the same number of places in a random order, so none stays where it was.
+    height, width = face.shape[0] // parts, face.shape[1] // parts
+    tiles = [
+        face[y * height : (y + 1) * height, x * width : (x + 1) * width] for y in range(parts) for x in range(parts)
+    ]
+    # A cyclic shift along a random order moves every tile.
     order = random.permutation(len(tiles))
-    mixed = face.copy()
+    shuffled = face.copy()
     for place, tile in zip(order, np.roll(order, 1), strict=True):
         y, x = divmod(int(place), parts)
-        mixed[y * high : (y + 1) * high, x * wide : (x + 1) * wide] = tiles[tile]
-    return mixed
+        shuffled[y * height : (y + 1) * height, x * width : (x + 1) * width] = tiles[tile]
+    return shuffled

@@ -1,6 +1,6 @@
-"""A prepared data set: `DATA/<split>/<label>/<image>`, with the votes beside it.
+"""Reading of prepared data sets: `DATA/<split>/<label>/<image>`, with an optional votes file.
 
-`prepare` writes this layout; `fit`, `evaluate` and the export read it here.
+`prepare` writes this layout; `fit`, `evaluate` and the export read it with this module.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SKIPPED_FILE = "skipped.csv"
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What `DATA/dataset.json` says.
+    """Content of `DATA/dataset.json`.
 
     Attributes:
-        name: for people and for the model's metadata, such as "FERPlus".
-        labels: the class folders, in the order of the model's outputs.
-        label_mode: the rule that chose the folders, in words.
-        default_label_mode: what `load_split` does unless told otherwise.
+        name: Display name, also written to the model's metadata, for example "FERPlus".
+        labels: Class folders, in the order of the model's outputs.
+        label_mode: Rule that assigned faces to folders, in words.
+        default_label_mode: Default label mode of `load_split`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class DatasetInfo:
     default_label_mode: LabelMode = "argmax"
 
     def protocol(self, mode: LabelMode | None = None) -> str:
-        """Name the rule behind the labels of a mode, by default the data set's own, for a report."""
+        """Describe the labels under a mode, by default the data set's own, in words."""
         extra = {"argmax": "", "majority": ", faces with a majority only", "votes": ", votes as soft labels"}
         return self.label_mode + extra[mode or self.default_label_mode]
 
@@ -57,9 +57,9 @@ class Faces:
 
     Attributes:
         images: (N, H, W, C) uint8.
-        labels: (N,) int64, index into the data set's labels.
-        soft_labels: (N, K) float32, each row a distribution: the votes where there are some, else one-hot.
-        names: N paths below the data folder.
+        labels: (N,) int64 indices into the labels.
+        soft_labels: (N, K) float32; each row sums to 1. Shares of the votes, or one-hot without votes.
+        names: N paths relative to the data folder.
     """
 
     images: NDArray[np.uint8]
@@ -71,7 +71,7 @@ class Faces:
         return len(self.labels)
 
     def take(self, keep: NDArray[np.int64] | NDArray[np.bool_]) -> Faces:
-        """The faces at some positions, in that order."""
+        """Return a subset of the faces, selected by positions or by a mask."""
         positions = np.arange(len(self))[keep]
         return Faces(
             self.images[keep],
@@ -82,27 +82,29 @@ class Faces:
 
 
 def read_info(data: Path) -> DatasetInfo:
-    """Read what a prepared folder says of itself.
+    """Read the description of a prepared data folder.
 
     Raises:
-        DataError: there is no such folder, it was not prepared, or its preparation was interrupted.
+        DataError: The folder does not exist, was not prepared, or its preparation was interrupted.
     """
     path = data / DATASET_FILE
     if not path.is_file():
-        state = "holds no dataset.json" if data.is_dir() else "does not exist"
-        raise DataError(f"{data} {state}; make a data folder with `edgeinfer-train prepare`")
+        state = "has no dataset.json" if data.is_dir() else "does not exist"
+        raise DataError(f"{data} {state}: create a data folder with edgeinfer-train prepare")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         complete = values["complete"]
-        # Folders prepared before there was a choice do not name their mode.
+        # Data folders of early versions have no mode.
         mode = values.get("default_label_mode", "votes" if (data / VOTES_FILE).is_file() else "argmax")
         if mode not in LABEL_MODES:
             raise ValueError(mode)
         info = DatasetInfo(values["name"], tuple(values["labels"]), values["label_mode"], mode)
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged; run `edgeinfer-train prepare` again") from error
+        raise DataError(f"{path} is damaged: run edgeinfer-train prepare again") from error
     if not complete:
-        raise DataError(f"preparing {data} was interrupted; run the same `edgeinfer-train prepare` again to finish it")
+        raise DataError(
+            f"the preparation of {data} was interrupted: run the same edgeinfer-train prepare command again"
+        )
     return info
 
 
@@ -120,22 +122,22 @@ def load_split(
     """Read one split into memory.
 
     Args:
-        data: a prepared folder.
-        split: which one. Training faces whose pixels also stand in valid or test are left out, since a copy
-            of a face that measures must never be learned from.
-        size_hw: height and width to bring every face to, in pixels.
-        colour: channels of the result.
-        limit: at most so many faces, drawn evenly over the sorted names.
-        seed: draws them at random instead.
-        label_mode: how votes become labels; by default as the data set was prepared, which is "votes" where there
-            are votes, else "argmax". "argmax" takes the folder's label, one-hot; "votes" keeps it as the label and
-            gives the shares of the votes as soft labels, single votes zeroed; "majority" leaves out faces whose
-            winner has no more than half of those votes, counted over all ten columns, and is one-hot.
-        labels: take the faces of these alone, in this order; by default all of the data set's.
+        data: Prepared data folder.
+        split: Split to read. Training faces with the same pixels as a validation or test face are excluded, so that
+            no model is measured on faces that it was trained on.
+        size_hw: Height and width of the returned faces in pixels.
+        colour: Channels of the returned faces.
+        limit: Maximum number of faces, spaced evenly over the sorted names; None reads all.
+        seed: Seed for selecting `limit` faces at random instead, or None.
+        label_mode: Conversion of votes to labels; None uses the data set's default, which is "votes" if it has votes,
+            else "argmax". "argmax" uses the folder's label, one-hot. "votes" uses the shares of the votes as soft
+            labels, with single votes set to 0. "majority" is one-hot, and excludes faces whose winning label has at
+            most half of those votes, counted over all ten columns.
+        labels: Labels to read, in this order; None reads all labels of the data set.
 
     Raises:
-        DataError: the folder is not prepared, the split is absent or empty, an image cannot be read, the mode
-            needs votes that the data set does not have, or it has no such label.
+        DataError: The folder is not prepared, the split is missing or empty, an image cannot be read, the data set
+            has no votes but the mode needs them, or it lacks a label.
     """
     info = read_info(data)
     wanted = labels or info.labels
@@ -145,14 +147,9 @@ def load_split(
     files = split_files(data, split, wanted)
     if mode == "majority":
         files = _with_majority(files, votes, data, split)
-    if split == "train":
-        held_out = {
-            pixel_digest(read_image(data / n)) for s in ("valid", "test") for n, _ in _files(data, s, info.labels)
-        }
-    else:
-        held_out = set()
+    held_out = _held_out_digests(data, info.labels) if split == "train" else set[bytes]()
     if limit is not None and limit < len(files):
-        files = [files[i] for i in _draw(len(files), limit, seed)]
+        files = [files[i] for i in _select(len(files), limit, seed)]
     images, targets, names = [], [], []
     for name, label in files:
         image = read_image(data / name)
@@ -162,7 +159,7 @@ def load_split(
         targets.append(label)
         names.append(name)
     if not images:
-        raise DataError(f"every {split} face of {data} is a copy of a held-out face; nothing is left to learn from")
+        raise DataError(f"every {split} face of {data} is a copy of a validation or test face; none is left")
     hard = np.array(targets, dtype=np.int64)
     soft = np.eye(len(wanted), dtype=np.float32)[hard]
     if mode == "votes":
@@ -175,22 +172,27 @@ def _check_labels(labels: tuple[str, ...], info: DatasetInfo, data: Path) -> Non
     missing = [label for label in labels if label not in info.labels]
     if missing:
         raise DataError(
-            f"{data} has the labels {' '.join(info.labels)} and not {' '.join(missing)}; "
-            "prepare the data with the same classes as the model"
+            f"{data} has the labels {' '.join(info.labels)}, not {' '.join(missing)}: "
+            "prepare the data with the labels of the model"
         )
 
 
-def _draw(count: int, limit: int, seed: int | None) -> NDArray[np.int64]:
+def _held_out_digests(data: Path, labels: tuple[str, ...]) -> set[bytes]:
+    """Return the pixel digests of all validation and test faces."""
+    return {pixel_digest(read_image(data / name)) for s in ("valid", "test") for name, _ in _files(data, s, labels)}
+
+
+def _select(count: int, limit: int, seed: int | None) -> NDArray[np.int64]:
     if seed is None:
         return np.linspace(0, count - 1, limit).round().astype(np.int64)
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
 
 
 def split_files(data: Path, split: Split, labels: tuple[str, ...]) -> list[tuple[str, int]]:
-    """The images of a split as (path below `data`, label index), sorted.
+    """Return the images of a split as sorted (path relative to `data`, label index) pairs.
 
     Raises:
-        DataError: the split is absent or empty.
+        DataError: The split is missing or empty.
     """
     files = _files(data, split, labels)
     if not files:
@@ -200,7 +202,7 @@ def split_files(data: Path, split: Split, labels: tuple[str, ...]) -> list[tuple
 
 
 def present_splits(data: Path, labels: tuple[str, ...]) -> tuple[Split, ...]:
-    """The splits of a prepared folder that hold faces."""
+    """Return the splits of a prepared data folder that contain faces."""
     return tuple(split for split in SPLITS if _files(data, split, labels))
 
 
@@ -216,19 +218,19 @@ def _files(data: Path, split: str, labels: tuple[str, ...]) -> list[tuple[str, i
 
 
 def read_image(path: Path) -> Image:
-    """Decode a picture as it is stored, grey or BGR.
+    """Decode an image file to grey or BGR pixels, as stored.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: The file cannot be read.
     """
     image = decode_image(path.read_bytes()) if path.is_file() else None
     if image is None:
-        raise DataError(f"{path} is not a readable image; remove it or prepare the data again")
+        raise DataError(f"{path} is not a readable image: remove it or prepare the data again")
     return image
 
 
 def decode_image(data: bytes) -> Image | None:
-    """Decode PNG, JPEG and the like to (H, W) or (H, W, 3) uint8; None when the bytes are no image."""
+    """Decode an encoded image, such as PNG or JPEG, to (H, W) or (H, W, 3) uint8; return None if it is invalid."""
     if not data:
         return None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
@@ -236,21 +238,24 @@ def decode_image(data: bytes) -> Image | None:
 
 
 def pixel_digest(image: Image) -> bytes:
-    """A digest that two images share only when their pixels are the same."""
+    """Return a digest of the pixels and the shape of an image."""
     return hashlib.blake2b(image.tobytes(), digest_size=16, person=str(image.shape).encode()[:16]).digest()
 
 
 def read_votes(data: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the votes beside a prepared data set: path below `data` to (10,) float32 in `VOTE_COLUMNS`' order.
+    """Read the votes of a prepared data set.
 
-    Where the neutral rule gave a face to another emotion, neutral's votes are zero.
+    If the neutral rule assigned a face to another emotion, its neutral votes are 0.
+
+    Returns:
+        (10,) float32 votes in the order of `VOTE_COLUMNS`, by path relative to `data`.
 
     Raises:
-        DataError: the data set has none.
+        DataError: The data set has no votes.
     """
     if not (data / VOTES_FILE).is_file():
-        raise DataError(f"{data} has one label a face and no votes; only --label-mode argmax goes with it")
-    import pandas as pd  # noqa: PLC0415 - only voted data sets need it
+        raise DataError(f"{data} has one label per face and no votes: set `label_mode` to argmax")
+    import pandas as pd  # noqa: PLC0415 - only needed for votes
 
     table = pd.read_csv(data / VOTES_FILE, index_col="file")
     votes = table[list(VOTE_COLUMNS)].to_numpy(np.float32)
@@ -265,7 +270,7 @@ def _with_majority(
     agreed = has_majority(_counts([name for name, _ in files], votes))
     kept = [file for file, keep in zip(files, agreed, strict=True) if keep]
     if not kept:
-        raise DataError(f"no {split} face of {data} has a majority of its votes; choose another --label-mode")
+        raise DataError(f"no {split} face of {data} has a majority label: choose another `label_mode`")
     return kept
 
 

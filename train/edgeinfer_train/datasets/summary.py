@@ -1,4 +1,4 @@
-"""A prepared data set as a picture: how many faces of each label and split, and what they look like."""
+"""Picture of a prepared data set: label counts by split, and sample faces."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from edgeinfer_train.datasets.load import DatasetInfo, Split, present_splits, re
 from edgeinfer_train.figures import save_figure
 
 SAMPLES = 12
-"""Faces shown of each label."""
+"""Sample faces per label."""
 _SIDE = 96
 _COLOURS: dict[Split, str] = {"train": "#7a8fa6", "valid": "#c8553d", "test": "#d9b44a"}
 
 
 def save_summary(data: Path, path: Path) -> None:
-    """Draw the counts by label and split above a sheet of sample faces, spread evenly over the sorted names.
+    """Draw the label counts by split, and below them sample faces spaced evenly over the sorted names.
 
     Args:
-        data: a prepared folder.
-        path: the .png file.
+        data: Prepared data folder.
+        path: The .png file.
 
     Raises:
-        DataError: the folder is not prepared, or a face cannot be read.
-        OutputError: the picture cannot be written.
+        DataError: The folder is not prepared, or a face cannot be read.
+        OutputError: The picture cannot be written.
     """
     info = read_info(data)
     files = {split: split_files(data, split, info.labels) for split in present_splits(data, info.labels)}

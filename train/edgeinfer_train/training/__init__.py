@@ -1,1 +1,1 @@
-"""Training: the fit loop, callbacks, optimizers, distillation and devices."""
+"""Training: the fit loop, callbacks, optimizers, distillation, devices and the run folder."""

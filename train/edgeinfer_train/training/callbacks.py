@@ -1,29 +1,27 @@
-"""What happens between the epochs of a training: measure, keep, remember, stop."""
+"""Keras callbacks of the training: random seeds, validation and checkpoints."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from edgeinfer_train.config import FitConfig
+from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer_train.datasets.load import Faces
-from edgeinfer_train.errors import DivergedError, RunError
-from edgeinfer_train.evaluation.history import History, best_epoch, write_atomically
+from edgeinfer_train.errors import DivergedError
+from edgeinfer_train.evaluation.history import History
+from edgeinfer_train.training.state import TrainingState
 
 STATISTICS_FACES, STATISTICS_BATCH = 1600, 64
+"""Faces, and faces per batch, for the estimation of batch normalization statistics."""
 
 
-class Reseed(keras.callbacks.Callback):  # type: ignore[misc]
-    """Makes what an epoch draws a function of the seed and its number alone.
+class EpochSeedCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Reseeds all random sources at the start of each epoch, from the seed and the epoch number.
 
-    A resumed run so meets the same order, mixtures and variations as one that was never interrupted.
+    A resumed run therefore uses the same order, mixup and augmentation as an uninterrupted one.
     """
 
     def __init__(self, start_epoch: Callable[[int], None]) -> None:
@@ -31,7 +29,7 @@ class Reseed(keras.callbacks.Callback):  # type: ignore[misc]
         self._start_epoch = start_epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set every random source of the data and of the model's layers."""
+        """Reseed the batches and all layers of the model."""
         self._start_epoch(epoch)
         for variable in self.model.variables:
             if variable.name == "seed_generator_state":
@@ -39,52 +37,51 @@ class Reseed(keras.callbacks.Callback):  # type: ignore[misc]
                 variable.assign(np.array([seed, epoch << 20], dtype=np.uint32))
 
 
-class Validate(keras.callbacks.Callback):  # type: ignore[misc]
-    """Brings the float32 model that would be kept up to date, measures it, and adds the figures to the logs.
+class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Updates the float32 model that would be saved, measures it, and adds its metrics to the logs.
 
-    The average of many weights has activations that no single one of them had, so the statistics of batch
-    normalization are estimated anew for it (Izmailov et al. 2018, arXiv:1803.05407). Without that, early
-    averages lose a tenth of their accuracy. Faces as they are serve a little better for it than faces varied anew;
-    a network that learns from views of them needs those, or loses up to a point.
+    Averaged weights produce activations that none of the individual weights produced, so the statistics of batch
+    normalization are estimated again for them (Izmailov et al. 2018, arXiv:1803.05407). Without this, the first
+    averages lose a tenth of their accuracy. Faces without augmentation give slightly better statistics than augmented
+    ones; a network that is trained on teacher views needs the views, or it loses up to one percentage point.
     """
 
     def __init__(self, core: keras.Model, kept: keras.Model, *, faces: Callable[[], Faces], valid: Faces) -> None:
-        """Name what to measure.
+        """Set the models and the faces.
 
         Args:
-            core: the network inside the model in training.
-            kept: its float32 twin, overwritten every epoch.
-            faces: gives those that the epoch was trained on, or their view.
-            valid: those that measure.
+            core: Network inside the model in training.
+            kept: Float32 copy of it, overwritten after every epoch.
+            faces: Function that returns the training faces of the current epoch, or the view of them.
+            valid: Validation faces.
         """
         super().__init__()
         self._core, self._kept, self._faces, self._valid = core, kept, faces, valid
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add `val_accuracy` and `val_loss`, the latter against the soft labels, in nats.
+        """Add `val_accuracy` and `val_loss` to the logs, the latter against the soft labels in nats.
 
         Raises:
-            DivergedError: a figure is not finite.
+            DivergedError: A metric is not finite.
         """
-        figures = {} if logs is None else logs
-        optimizer = self.model.optimizer  # on JAX, asking for the model also brings its variables up to date
+        metrics = {} if logs is None else logs
+        optimizer = self.model.optimizer  # on JAX, accessing the model also synchronizes its variables
         self._kept.set_weights(self._core.get_weights())
         if optimizer.use_ema:
             optimizer.finalize_variable_values(self._kept.trainable_variables)
-            self._kept.set_weights(self._kept.get_weights())  # on JAX, the average's own arrays would be used up
-            self._renew_statistics()
-        logits = self._kept.predict(self._valid.images, batch_size=256, verbose=0).astype(np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        log_likelihood = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        figures["val_accuracy"] = float(np.mean(logits.argmax(axis=1) == self._valid.labels))
-        figures["val_loss"] = float(-(self._valid.soft_labels * log_likelihood).sum(axis=1).mean())
-        if not np.isfinite([float(v) for v in figures.values()]).all():
+            self._kept.set_weights(self._kept.get_weights())  # copies the averages, whose buffers JAX would donate
+            self._estimate_statistics()
+        logits = self._kept.predict(self._valid.images, batch_size=256, verbose=0)
+        metrics["val_accuracy"] = float(np.mean(logits.argmax(axis=1) == self._valid.labels))
+        metrics["val_loss"] = float(-(self._valid.soft_labels * log_softmax(logits)).sum(axis=1).mean())
+        if not np.isfinite([float(v) for v in metrics.values()]).all():
             raise DivergedError(
-                f"the loss is no longer finite in epoch {epoch + 1}; start again with a lower learning_rate. "
-                "What was kept before stays"
+                f"the loss is not finite in epoch {epoch + 1}: start a new run with a lower `learning_rate`; "
+                "the best model before this epoch is kept"
             )
 
-    def _renew_statistics(self) -> None:
+    def _estimate_statistics(self) -> None:
+        """Estimate the batch normalization statistics of the kept model on training faces."""
         images = self._faces().images
         sample = np.random.default_rng(0).permutation(len(images))[:STATISTICS_FACES]
         norms = [layer for layer in self._kept.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -92,88 +89,41 @@ class Validate(keras.callbacks.Callback):  # type: ignore[misc]
         try:
             for batch, chosen in enumerate(np.array_split(sample, -(-len(sample) // STATISTICS_BATCH))):
                 for norm in norms:
-                    norm.momentum = batch / (batch + 1)  # makes the moving average a plain mean over the batches
+                    norm.momentum = batch / (batch + 1)  # turns the moving average into the mean over all batches
                 self._kept(images[chosen], training=True)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
 
 
-class Remember(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the best model and what a resumed run needs, and stops when nothing improves any more.
+class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves the best model and the training state after each epoch, and stops the training.
 
-    The state holds weights, optimizer and history. It is written whole after each epoch or not at all, and
-    after the best model, so that it never speaks of a model that was not saved.
+    The state is written after the model, so that it never refers to a model that was not saved.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        config: FitConfig,
-        save: Callable[[History], None],
-        on_epoch: Callable[[History], None],
+        self, state: TrainingState, save_model: Callable[[History], None], on_epoch: Callable[[History], None]
     ) -> None:
-        """Read the history of the last whole epoch, if there is one.
+        """Set the state and the functions to call.
 
         Args:
-            folder: where the state lies.
-            config: for the monitored figure and the patience.
-            save: called with the history when its last row is the best.
-            on_epoch: called with the history after the state was written.
-
-        Raises:
-            RunError: the state cannot be read.
+            state: Training state; updated after each epoch.
+            save_model: Called with the history when the last epoch is the best one.
+            on_epoch: Called with the history after the state was written.
         """
         super().__init__()
-        self._folder, self._config, self._save, self._on_epoch = folder, config, save, on_epoch
-        self._weights: str | None = None
-        self.history: History = []
-        if (folder / "state.json").is_file():
-            try:
-                state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-                self._weights, self.history = str(state["weights"]), list(state["history"])
-            except (ValueError, OSError, KeyError, TypeError) as error:
-                raise RunError(f"the training state in {folder} cannot be read; start a new run") from error
-
-    @property
-    def finished(self) -> bool:
-        """Whether the last epoch was trained or the patience has run out."""
-        history, patience = self.history, self._config.patience
-        if not history:
-            return False
-        waited = len(history) - max(best_epoch(history, self._config.monitor) + 1, self._config.head_phase)
-        return len(history) >= self._config.epochs or waited >= max(patience, 1)
-
-    def restore(self, model: keras.Model) -> None:
-        """Load weights and optimizer of the last whole epoch into a compiled and built model.
-
-        Raises:
-            RunError: the state does not fit the model.
-        """
-        if self._weights is None:
-            return
-        try:
-            with warnings.catch_warnings():
-                # Keras only warns of some layers that keep their first weights.
-                warnings.simplefilter("error", UserWarning)
-                model.load_weights(self._folder / self._weights)
-        except (ValueError, OSError, KeyError, UserWarning) as error:
-            raise RunError(f"the training state in {self._folder} does not fit this model; start a new run") from error
+        self._state, self._save_model, self._on_epoch = state, save_model, on_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save the model if it is the best, then the state; stop if the patience has run out."""
+        """Save the model if it improved, then the state; stop if the training is finished."""
         row = {"epoch": float(epoch + 1), **{k: float(v) for k, v in (logs or {}).items()}}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.history.append(row)
-        if best_epoch(self.history, self._config.monitor) == epoch:
-            self._save(self.history)
-        weights = f"epoch-{epoch + 1:04d}.weights.h5"
-        self.model.save_weights(self._folder / weights)
-        write_atomically(self._folder / "state.json", json.dumps({"weights": weights, "history": self.history}))
-        for old in self._folder.glob("epoch-*.weights.h5"):
-            if old.name != weights:
-                with contextlib.suppress(OSError):
-                    old.unlink()
-        self._on_epoch(self.history)
-        if self.finished:
+        history = self._state.history
+        history.append(row)
+        if self._state.improved:
+            self._save_model(history)
+        self._state.save(self.model)
+        self._on_epoch(history)
+        if self._state.finished:
             self.model.stop_training = True

@@ -1,6 +1,6 @@
-"""One device or all of them: data parallel, by what the Keras backend itself brings.
+"""Training on one device or on all, with the data parallelism of the Keras backend.
 
-Every device holds the whole network and learns from its share of each batch.
+Each device holds the whole network and processes its part of each batch.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from edgeinfer_train.config import Devices
 
 
 @contextlib.contextmanager
-def spread(devices: Devices) -> Iterator[int]:
-    """Make networks that are built and trained inside learn on some devices.
+def device_scope(devices: Devices) -> Iterator[int]:
+    """Build and train networks inside the block on one device or on all.
 
-    On TensorFlow this is `tf.distribute`: all graphics cards of this host, else all (virtual) processors; with
-    `TF_CONFIG` set, all hosts that it names. On JAX it is Keras' `DataParallel` over all that JAX sees.
+    On TensorFlow, "all" uses `tf.distribute` over all GPUs of this host, or all (virtual) processors without GPUs;
+    with `TF_CONFIG` set, over all hosts that it lists. On JAX, it uses Keras' `DataParallel` over all JAX devices.
 
     Args:
-        devices: "one" leaves everything as it is, "all" spreads.
+        devices: "one" keeps the default device, "all" splits each batch over all devices.
 
     Yields:
-        The number of devices; a batch is divided by it.
+        The number of devices that share a batch.
 
     Raises:
-        CapabilityError: the backend cannot spread.
+        CapabilityError: The backend does not support several devices.
     """
     backend = keras.backend.backend()
     if devices == "one":
         yield 1
     elif backend == "tensorflow":
-        import tensorflow as tf  # noqa: PLC0415 - not on the path of other backends
+        import tensorflow as tf  # noqa: PLC0415 - other backends do not need it
 
         if "TF_CONFIG" in os.environ:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -53,4 +53,6 @@ def spread(devices: Devices) -> Iterator[int]:
         finally:
             keras.distribution.set_distribution(before)
     else:
-        raise CapabilityError(f"Keras on {backend} cannot spread a training; set KERAS_BACKEND to tensorflow or jax")
+        raise CapabilityError(
+            f"Keras on {backend} does not support training on several devices: set KERAS_BACKEND to tensorflow or jax"
+        )

@@ -1,4 +1,4 @@
-"""How the weights are moved: phases, learning rates, optimizers."""
+"""Training phases, learning rate schedules and optimizers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgeinfer_train.config import FitConfig
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Epochs that train the same layers with one optimizer.
+    """Consecutive epochs with the same trainable layers and one optimizer.
 
     Attributes:
-        begin: epochs before it.
-        end: epochs after it.
-        trainable_layers: of the backbone, as in `edgeinfer_train.model.freeze`.
-        learning_rate: peak, or the constant rate.
-        warmup_epochs: linear rise to it.
-        falls: whether a cosine takes it to 0.
+        begin: Number of epochs before the phase.
+        end: Number of epochs after the phase is complete.
+        trainable_layers: Number of trainable backbone layers, as in `edgeinfer_train.networks.model.freeze`.
+        learning_rate: Peak or constant learning rate.
+        warmup_epochs: Epochs of linear increase to the learning rate.
+        decays: True if the learning rate decays to 0 along a cosine.
     """
 
     begin: int
@@ -27,43 +27,44 @@ class Phase:
     trainable_layers: int
     learning_rate: float
     warmup_epochs: float
-    falls: bool
+    decays: bool
 
 
-def phases(config: FitConfig) -> tuple[Phase, ...]:
-    """One phase, or the head alone first."""
-    head, falls = config.head_phase, config.schedule == "cosine"
-    rest = Phase(head, config.epochs, config.trainable_layers, config.learning_rate, config.warmup_epochs, falls)
-    return (Phase(0, head, 0, config.head_learning_rate, 0.0, False), rest) if head else (rest,)
+def training_phases(config: FitConfig) -> tuple[Phase, ...]:
+    """Return one phase, or two if the head is trained alone first."""
+    head, decays = config.head_phase, config.schedule == "cosine"
+    main = Phase(head, config.epochs, config.trainable_layers, config.learning_rate, config.warmup_epochs, decays)
+    return (Phase(0, head, 0, config.head_learning_rate, 0.0, False), main) if head else (main,)
 
 
-def optimizer(config: FitConfig, phase: Phase, core: keras.Model, steps: int) -> keras.optimizers.Optimizer:
-    """A fresh optimizer for a phase.
+def build_optimizer(config: FitConfig, phase: Phase, core: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+    """Build a new optimizer for a phase.
 
     Args:
-        config: which one, with momentum, weight decay and averaging.
-        phase: its learning rates.
-        core: the network; only its kernels decay.
-        steps: of an epoch.
+        config: Settings, with the optimizer's name, momentum, weight decay and weight averaging.
+        phase: Phase, with its learning rates.
+        core: Network; weight decay applies to its kernels only.
+        steps: Steps per epoch.
     """
     warmup = round(phase.warmup_epochs * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=phase.learning_rate / 25 if warmup else phase.learning_rate,
         decay_steps=max(1, (phase.end - phase.begin) * steps - warmup),
-        alpha=0.0 if phase.falls else 1.0,
+        alpha=0.0 if phase.decays else 1.0,
         warmup_target=phase.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
     averaging = {"use_ema": config.ema_momentum > 0, "ema_momentum": config.ema_momentum or 0.99}
     if config.optimizer == "adamw":
-        made = keras.optimizers.AdamW(schedule, config.weight_decay, beta_1=config.momentum, **averaging)
+        optimizer = keras.optimizers.AdamW(schedule, config.weight_decay, beta_1=config.momentum, **averaging)
     else:
-        made = keras.optimizers.SGD(
+        optimizer = keras.optimizers.SGD(
             schedule,
             momentum=config.momentum,
             nesterov=config.momentum > 0,
             weight_decay=config.weight_decay or None,
             **averaging,
         )
-    made.exclude_from_weight_decay(var_list=[v for v in core.trainable_variables if not v.name.endswith("kernel")])
-    return made
+    without_decay = [v for v in core.trainable_variables if not v.name.endswith("kernel")]
+    optimizer.exclude_from_weight_decay(var_list=without_decay)
+    return optimizer

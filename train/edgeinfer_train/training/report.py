@@ -1,19 +1,19 @@
-"""What a finished run says of itself: `metrics.json` and three pictures.
+"""Results of a finished run: `metrics.json` and three plots.
 
 The keys of `metrics.json`:
 
 * `dataset`: name of the data set.
-* `label_mode`: the rule behind the labels that were learned, in words.
-* `faces`: number of faces by split, `train` without copies of held-out faces.
-* `epochs`, `best_epoch`: how many were trained, and which of them, from 1, was kept.
+* `label_mode`: rule that produced the training labels, in words.
+* `faces`: number of faces by split; `train` excludes copies of validation and test faces.
+* `epochs`, `best_epoch`: number of epochs, and the kept one, counted from 1.
 * `labels`: names of the logits, in order.
-* `backbone`, `seed`: from the settings, all of which are in `config.toml`.
-* `parameters`: of the saved network, those that are not trained included.
-* `multiply_adds`: of one face, see `multiply_adds`.
-* `validation`: the kept model on the validation split; its keys are the attributes of `Evaluation` and `Metrics`,
-  with `warnings`, one sentence each.
-* `versions`: of Python and of the packages that trained, and the name of Keras' `backend`.
-* `git_commit`: of this code, with "-dirty" behind it where files were changed; absent outside a repository.
+* `backbone`, `seed`: from the settings, which `config.toml` contains completely.
+* `parameters`: number of parameters of the saved network, including non-trainable ones.
+* `multiply_adds`: multiply-adds per face, see `multiply_adds`.
+* `validation`: metrics of the kept model on the validation split; its keys are the attributes of `Evaluation` and
+  `Metrics`, and `warnings`, one sentence each.
+* `versions`: versions of Python and of the training packages, and the name of Keras' `backend`.
+* `git_commit`: commit of the training code, with "-dirty" appended if files were changed; absent outside a repository.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from __future__ import annotations
 import json
 import math
 import platform
-import shutil
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,12 +28,11 @@ from typing import Any
 import keras
 
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.datasets.load import Faces, read_info
 from edgeinfer_train.evaluation import plots
 from edgeinfer_train.evaluation.evaluate import RUN_METRICS, Evaluation, load_network, measure, measuring_mode
 from edgeinfer_train.evaluation.history import History, best_epoch, write_atomically, write_history
-from edgeinfer_train.labels import LabelMode
-from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights
+from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights, source_commit
+from edgeinfer_train.training.data import TrainingData
 
 HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
@@ -44,89 +41,85 @@ MISTAKES_FILE = "mistakes.png"
 COUNTED_LAYERS = (
     keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Dense,
 )  # fmt: skip
-RUN_FILES = (MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, RUN_METRICS, CURVES_FILE, CONFUSION_FILE, MISTAKES_FILE)
+RESULT_FILES = (RUN_METRICS, CURVES_FILE, CONFUSION_FILE, MISTAKES_FILE)
+RUN_FILES = (MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, *RESULT_FILES)
 
 
 def missing_files(run: Path) -> tuple[str, ...]:
-    """What a finished run folder should hold and does not."""
+    """Return the names of the result files that a run folder lacks."""
     return tuple(name for name in RUN_FILES if not (run / name).is_file())
 
 
 def finish_run(
-    run: Path,
-    data: Path,
-    config: FitConfig,
-    history: History,
-    *,
-    label_mode: LabelMode,
-    faces: Faces,
-    valid: Faces,
-    keep: bool,
+    run: Path, config: FitConfig, history: History, training_data: TrainingData, *, keep_existing: bool
 ) -> None:
-    """Measure the kept model on the validation split and write what a run folder lacks.
+    """Measure the kept model on the validation split and write the result files.
 
     Args:
-        run: the folder, with its model in it.
-        data: the prepared folder.
-        config: the settings of the run.
-        history: one row an epoch.
-        label_mode: that of the training.
-        faces: what was trained on.
-        valid: what chose the kept epoch.
-        keep: leave files alone that are there already.
+        run: Run folder that contains the model.
+        config: Settings of the run.
+        history: One row per epoch.
+        training_data: Faces of the run.
+        keep_existing: True to write only missing files.
 
     Raises:
-        ModelNotFoundError: the folder holds no model.
-        DataError: a face cannot be read.
-        OSError: a file cannot be written.
+        ModelNotFoundError: The folder contains no model.
+        DataError: A face cannot be read.
+        OSError: A file cannot be written.
     """
-    wanted = missing_files(run) if keep else (RUN_METRICS, CURVES_FILE, CONFUSION_FILE, MISTAKES_FILE)
-    best, info = best_epoch(history, config.monitor), read_info(data)
-    evaluation = measure(load_network(run), valid, info, "valid", label_mode=measuring_mode(label_mode))
-    if WEIGHTS_FILE in wanted:
+    files = missing_files(run) if keep_existing else RESULT_FILES
+    best = best_epoch(history, config.monitor)
+    evaluation = measure(
+        load_network(run),
+        training_data.valid,
+        training_data.info,
+        "valid",
+        label_mode=measuring_mode(training_data.label_mode),
+    )
+    if WEIGHTS_FILE in files:
         save_weights(load_model(run / MODEL_FILE)[0], run / WEIGHTS_FILE)
-    if HISTORY_FILE in wanted:
+    if HISTORY_FILE in files:
         write_history(history, run / HISTORY_FILE)
-    if RUN_METRICS in wanted:
-        told = {
-            "dataset": info.name,
-            "label_mode": info.protocol(label_mode),
-            "faces": {"train": len(faces), "valid": len(valid)},
-            "epochs": len(history),
-            "best_epoch": best + 1,
-        }
-        values = told | _metrics(load_model(run / MODEL_FILE)[0], config, evaluation)
+    if RUN_METRICS in files:
+        values = _run_metrics(run, config, history, training_data, evaluation)
         write_atomically(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
-    if CURVES_FILE in wanted:
+    if CURVES_FILE in files:
         plots.draw_curves(history, best, run / CURVES_FILE)
-    if CONFUSION_FILE in wanted:
+    if CONFUSION_FILE in files:
         plots.draw_confusion(evaluation, run / CONFUSION_FILE)
-    if MISTAKES_FILE in wanted:
-        plots.draw_mistakes(evaluation, data, run / MISTAKES_FILE)
+    if MISTAKES_FILE in files:
+        plots.draw_mistakes(evaluation, training_data.folder, run / MISTAKES_FILE)
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiplications of one face that are followed by an addition.
+    """Count the multiply-adds of a network per face.
 
-    Counted are Conv2D, DepthwiseConv2D, SeparableConv2D and Dense, which is where the time goes; biases, batch
+    Conv2D, DepthwiseConv2D, SeparableConv2D and Dense layers are counted, which take most of the time; biases, batch
     normalization and activations are not.
 
     Args:
-        model: a Functional model, with fixed sides of the input and channels last.
+        model: Functional model with a fixed input size and channels last.
     """
     total = 0
     for layer in model.layers:
         if isinstance(layer, COUNTED_LAYERS):
-            # Every weight of a kernel is used once at each position of the output.
+            # Each weight of a kernel is used once per output position.
             kernels = (weight for weight in layer.weights if weight.name.endswith("kernel"))
             total += math.prod(layer.output.shape[1:-1]) * sum(math.prod(kernel.shape) for kernel in kernels)
     return total
 
 
-def _metrics(core: keras.Model, config: FitConfig, evaluation: Evaluation) -> dict[str, Any]:
-    """See the head of this file for the keys."""
-    commit = _commit()
+def _run_metrics(
+    run: Path, config: FitConfig, history: History, training_data: TrainingData, evaluation: Evaluation
+) -> dict[str, Any]:
+    """Return the content of metrics.json; the module's docstring explains the keys."""
+    core, commit = load_model(run / MODEL_FILE)[0], source_commit()
     return {
+        "dataset": training_data.info.name,
+        "label_mode": training_data.info.protocol(training_data.label_mode),
+        "faces": {"train": len(training_data.train), "valid": len(training_data.valid)},
+        "epochs": len(history),
+        "best_epoch": best_epoch(history, config.monitor) + 1,
         "labels": list(evaluation.labels),
         "backbone": config.backbone,
         "seed": config.seed,
@@ -146,17 +139,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def _commit() -> str | None:
-    """The commit of this code, where it lies in a git repository that tracks it."""
-    git, here = shutil.which("git"), Path(__file__).resolve()
-    if git is None:
-        return None
-    tracked = ("ls-files", "--error-unmatch", here.name)
-    state = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    for words in (tracked, state):
-        done = subprocess.run([git, *words], cwd=here.parent, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            return None
-    return done.stdout.strip()

@@ -1,9 +1,24 @@
-"""From a data set as it is published to the layout that `edgeinfer_train.datasets.load` reads."""
+"""Preparation of published data sets: conversion to the layout that `edgeinfer_train.datasets.load` reads.
+
+>>> import tempfile
+>>> from pathlib import Path
+>>> import cv2
+>>> import numpy as np
+>>> with tempfile.TemporaryDirectory() as folder:
+...     for label in ("happy", "sad"):
+...         (Path(folder) / "faces" / label).mkdir(parents=True)
+...         for i in range(5):
+...             image = np.full((48, 48), 40 * i, np.uint8)
+...             _ = cv2.imwrite(f"{folder}/faces/{label}/{i}.png", image)
+...     report = prepare("folder", Path(folder) / "faces", Path(folder) / "data")
+>>> {split: sum(counts.values()) for split, counts in report.counts.items()}
+{'train': 8, 'valid': 2}
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edgeinfer_train.datasets.prepare.ckplus import DEFAULT_FOLDS, prepare_ckplus
 from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
@@ -28,12 +43,13 @@ __all__ = [
 ]
 
 SourceKind = Literal["ferplus", "fer2013", "ckplus", "folder"]
-MEANT_FOR: dict[str, tuple[SourceKind, ...]] = {
-    "--neutral-rule": ("ferplus",),
-    "--folds": ("ckplus",),
-    "--fold": ("ckplus",),
-    "--seed": ("fer2013", "ckplus", "folder"),
+SUPPORTED_KINDS: dict[str, tuple[SourceKind, ...]] = {
+    "neutral_rule": ("ferplus",),
+    "folds": ("ckplus",),
+    "fold": ("ckplus",),
+    "seed": ("fer2013", "ckplus", "folder"),
 }
+"""Layouts to which a parameter of `prepare` applies."""
 
 
 def prepare(
@@ -49,51 +65,54 @@ def prepare(
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
-    """Prepare a data set of any layout; each has a function of its own that says more.
+    """Convert a published data set into a prepared data folder; see the function of each layout for details.
 
     Args:
-        kind: the layout.
-        source: where it is.
-        out: the data folder to fill.
-        classes: 8 keeps contempt.
-        label_mode: what `load_split` does by default; "votes" for FERPlus, "argmax" for the others, which have no
-            votes.
-        neutral_rule: of FERPlus.
-        folds: of CK+; 5 unless told otherwise.
-        fold: of CK+; 1 unless told otherwise.
-        seed: of the splits that are made here, 0 unless told otherwise; FERPlus brings its own.
-        progress: called with (done, in all).
+        kind: Layout of the source.
+        source: Folder, zip or CSV file as published.
+        out: Data folder to write.
+        classes: Number of labels; 8 includes contempt.
+        label_mode: Default label mode of `load_split`. None selects "votes" for FERPlus, and "argmax" for the other
+            layouts, which have no votes.
+        neutral_rule: Label rule of FERPlus.
+        folds: Number of folds of CK+; None uses 5.
+        fold: Validation fold of CK+, counted from 1; None uses 1.
+        seed: Seed of splits that are created here; None uses 0. FERPlus has published splits.
+        progress: Called with (done, total).
+
+    Returns:
+        Counts of the prepared faces and the list of skipped rows.
 
     Raises:
-        ConfigError: an option has no meaning for this layout.
-        DataError: the source or `out` cannot be used, or the label mode needs votes.
+        ConfigError: A parameter does not apply to this layout.
+        DataError: The source or `out` cannot be used, or the label mode needs votes.
         RunError: `out` cannot be written.
     """
-    given = {
-        "--neutral-rule": neutral_rule != "plurality",
-        "--folds": folds is not None,
-        "--fold": fold is not None,
-        "--seed": seed is not None,
-    }
-    for option, kinds in MEANT_FOR.items():
-        if given[option] and kind not in kinds:
-            raise ConfigError(f"{option} goes with {', '.join(kinds)}, not with {kind}")
+    _check_applicable(
+        kind,
+        {
+            "neutral_rule": None if neutral_rule == "plurality" else neutral_rule,
+            "folds": folds,
+            "fold": fold,
+            "seed": seed,
+        },
+    )
     if kind == "ferplus":
         return prepare_ferplus(
             source, out, classes=classes, label_mode=label_mode or "votes", neutral_rule=neutral_rule, progress=progress
         )
     if label_mode not in (None, "argmax"):
-        raise DataError(f"{kind} has one label a face and no votes; only --label-mode argmax goes with it")
-    draw = 0 if seed is None else seed
+        raise DataError(f"{kind} has one label per face and no votes: set `label_mode` to argmax")
+    common: Any = {"classes": classes, "seed": seed or 0, "progress": progress}
     if kind == "ckplus":
         return prepare_ckplus(
-            source,
-            out,
-            classes=classes,
-            folds=DEFAULT_FOLDS if folds is None else folds,
-            fold=1 if fold is None else fold,
-            seed=draw,
-            progress=progress,
+            source, out, folds=DEFAULT_FOLDS if folds is None else folds, fold=1 if fold is None else fold, **common
         )
-    one_label = prepare_fer2013 if kind == "fer2013" else prepare_folder
-    return one_label(source, out, classes=classes, seed=draw, progress=progress)
+    return (prepare_fer2013 if kind == "fer2013" else prepare_folder)(source, out, **common)
+
+
+def _check_applicable(kind: SourceKind, given: dict[str, object]) -> None:
+    """Raise ConfigError if a parameter is given that does not apply to the layout."""
+    for name, kinds in SUPPORTED_KINDS.items():
+        if given[name] is not None and kind not in kinds:
+            raise ConfigError(f"`{name}` applies to {', '.join(kinds)} only, not to {kind}")

@@ -1,4 +1,4 @@
-"""CK+ as it is published for classification: CK+48/<emotion>/S010_004_00000017.png, several frames a person."""
+"""CK+ as published for classification: CK+48/<emotion>/S010_004_00000017.png, with several frames per subject."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import EIGHT_LABELS
 
 FOLDS_FILE = "folds.csv"
-DEFAULT_FOLDS = 5  # a fifth of the faces is for validation, as elsewhere
+DEFAULT_FOLDS = 5  # 20 % of the faces for validation, as in the other layouts
 
 
 def prepare_ckplus(
@@ -34,29 +34,31 @@ def prepare_ckplus(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> PrepareReport:
-    """Bring CK+ into our layout, with nobody on both sides of a split.
+    """Prepare CK+, split by subject.
 
-    Subjects are dealt into folds with about the same labels. One fold is for validation, the others for training;
-    `folds.csv` holds the fold of every file. There is no neutral face in this form of CK+, and no test split. A
-    second run over the same folder finishes what the first began and writes nothing twice.
+    Subjects are assigned to folds with similar label shares. One fold is for validation, the others for training;
+    `folds.csv` lists the fold of each file. This form of CK+ has no neutral faces, and no test split. A second call
+    with the same folder completes an interrupted one and rewrites nothing.
 
     Args:
-        source: a folder or .zip with `<emotion>/<subject>_<sequence>_<frame>.png`, at any depth.
-        out: the data folder to fill.
-        classes: 8 keeps contempt.
-        folds: how many; 5 puts 20 % of the subjects into validation.
-        fold: the one for validation, 1..folds.
-        seed: of the deal.
-        progress: called with (pictures done, pictures in all).
+        source: Folder or .zip with `<emotion>/<subject>_<sequence>_<frame>.png`, at any depth.
+        out: Data folder to write.
+        classes: Number of labels; 8 includes contempt.
+        folds: Number of folds; 5 puts 20 % of the subjects into validation.
+        fold: Validation fold, 1..folds.
+        seed: Seed of the fold assignment.
+        progress: Called with (files done, total files).
 
     Raises:
-        ConfigError: there is no such fold.
-        DataError: the source is missing or laid out differently, has an unknown class, training faces of fewer
-            than two or fewer subjects than folds, or `out` holds another data set.
+        ConfigError: The fold does not exist.
+        DataError: The source is missing or has another layout, an unknown class, training faces of fewer than two
+            classes, or fewer subjects than folds; or `out` contains another data set.
         RunError: `out` cannot be written.
     """
     if folds < 2 or not 1 <= fold <= folds:
-        raise ConfigError(f"there is no fold {fold} of {folds}; take at least 2 folds and one of 1 to {folds}")
+        raise ConfigError(
+            f"invalid `fold` {fold} of `folds` {folds}: expected at least 2 folds, and a fold from 1 to their number"
+        )
     labels = EIGHT_LABELS[:classes]
     with open_tree(source) as tree:
         everything, skipped = find_pictures(tree.files(), labels, source)
@@ -65,13 +67,15 @@ def prepare_ckplus(
         subjects = [subject_of(p) for p in found]
         if len(set(subjects)) < folds:
             raise DataError(
-                f"{source} shows {len(set(subjects))} subjects, too few for {folds} folds; expected names such as "
-                "S010_004_00000017.png, the subject before the first underscore"
+                f"{source} has {len(set(subjects))} subjects, too few for {folds} folds: expected names such as "
+                "S010_004_00000017.png, with the subject before the first underscore"
             )
-        dealt = folds_by_subject([p.label for p in found], subjects, folds=folds, seed=seed)
-        pictures = [replace(p, split="valid" if f == fold else "train") for p, f in zip(found, dealt, strict=True)]
+        fold_numbers = folds_by_subject([p.label for p in found], subjects, folds=folds, seed=seed)
+        pictures = [
+            replace(p, split="valid" if f == fold else "train") for p, f in zip(found, fold_numbers, strict=True)
+        ]
         check_classes([p.label for p in pictures if p.split == "train"], source)
-        fold_of = dict(zip(subjects, dealt, strict=True))
+        fold_of = dict(zip(subjects, fold_numbers, strict=True))
         with open_writer(out, tree_identity("CK+", labels, pictures), "argmax") as writer:
             written = write_pictures(tree, pictures, skipped, writer, progress)
             rows = [[file, subject_of(p), fold_of[subject_of(p)]] for file, p in written.items()]
@@ -81,6 +85,6 @@ def prepare_ckplus(
 
 
 def subject_of(picture: Picture) -> str:
-    """Who is shown; empty where the name does not say."""
+    """Return the subject in a file name, or "" if it has none."""
     subject, underscore, _ = picture.name.partition("_")
     return subject if underscore else ""

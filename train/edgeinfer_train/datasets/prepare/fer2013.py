@@ -1,4 +1,4 @@
-"""FER2013 in the three forms in which it is published: Kaggle's folders, fer2013.csv and icml_face_data.csv."""
+"""FER2013 in its three published forms: Kaggle's folders, fer2013.csv and icml_face_data.csv."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CHUNK_ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What the short columns of a row say: its place, or the reason why it has none."""
+    """Label and split of a row, or the reason for skipping it."""
 
     usage: str
     label: str
@@ -55,24 +55,24 @@ class _Row:
 def prepare_fer2013(
     source: Path, out: Path, *, classes: Literal[7, 8] = 7, seed: int = 0, progress: Progress | None = None
 ) -> PrepareReport:
-    """Bring FER2013 into our layout.
+    """Prepare FER2013.
 
-    A table is preferred to folders where a source holds both. Its pictures are named by their row, fer0000000.png
-    being the first, as in FERPlus. Where there is no validation split (Kaggle's folders), 20 % of the training
-    faces are taken for it, the same share of every label. A second run over the same folder finishes what the
-    first began and writes nothing twice.
+    If a source contains both a table and folders, the table is used. Its images are named by row, starting with
+    fer0000000.png, as in FERPlus. Without a validation split (Kaggle's folders), a stratified 20 % of the training
+    faces becomes the validation split. A second call with the same folder completes an interrupted one and rewrites
+    nothing.
 
     Args:
-        source: a .csv file, or a folder or .zip with fer2013.csv, icml_face_data.csv, or `train/angry/x.jpg` and
-            the like, at any depth.
-        out: the data folder to fill.
-        classes: 8 adds contempt, of which there is no face.
-        seed: of the draw for validation.
-        progress: called with (rows or pictures done, in all).
+        source: A .csv file, or a folder or .zip with fer2013.csv, icml_face_data.csv, or files such as
+            `train/angry/x.jpg`, at any depth.
+        out: Data folder to write.
+        classes: Number of labels; 8 adds contempt, for which FER2013 has no faces.
+        seed: Seed of the validation split.
+        progress: Called with (rows or files done, total).
 
     Raises:
-        DataError: the source is missing or laid out differently, has training faces of fewer than two classes, or
-            `out` holds another data set.
+        DataError: The source is missing or has another layout, or training faces of fewer than two classes; or `out`
+            contains another data set.
         RunError: `out` cannot be written.
     """
     with open_tree(source) as tree:
@@ -82,7 +82,7 @@ def prepare_fer2013(
         if table is None:
             return prepare_tree(tree, source, out, name=NAME, classes=classes, seed=seed, progress=progress)
         labels = EIGHT_LABELS[:classes]
-        rows, split_rule = _plan(list(_outline(tree, table)), seed)
+        rows, split_rule = _assign_splits(list(_read_outline(tree, table)), seed)
         check_classes([row.label for row in rows if row.split == "train"], source)
         faces = (f"{row.split}/{row.label}" for row in rows)
         identity = one_label_identity(NAME, labels, [f"{files[table]} bytes", *faces])
@@ -92,8 +92,8 @@ def prepare_fer2013(
             return writer.finish([split for split in SPLITS if split not in present], split_rule=split_rule)
 
 
-def _outline(tree: FileTree, table: str) -> Iterator[_Row]:
-    """Look ahead over the two short columns: whether there is a validation split stands at the end of a table."""
+def _read_outline(tree: FileTree, table: str) -> Iterator[_Row]:
+    """Read the two short columns first, because validation rows are at the end of a table."""
     for chunk in _chunks(tree, table, ("emotion", "Usage")):
         for code, usage in zip(chunk["emotion"], chunk["Usage"], strict=True):
             split, label = USAGES.get(usage), CODES.get(code, "")
@@ -107,8 +107,8 @@ def _outline(tree: FileTree, table: str) -> Iterator[_Row]:
             yield _Row(usage, label, None if reason else split, reason)
 
 
-def _plan(rows: list[_Row], seed: int) -> tuple[list[_Row], str]:
-    """The same rows with a validation split, and in words where it comes from."""
+def _assign_splits(rows: list[_Row], seed: int) -> tuple[list[_Row], str]:
+    """Return the rows with a validation split, and the split rule in words."""
     usable = [i for i, row in enumerate(rows) if row.split is not None]
     splits, rule = with_validation(
         [rows[i].split or "train" for i in usable], [rows[i].label for i in usable], seed=seed
@@ -135,7 +135,7 @@ def _write(tree: FileTree, table: str, rows: list[_Row], writer: DataWriter, pro
 
 
 def _pixels(text: str) -> Image | Reason:
-    """The picture that a text of grey levels spells, or why it spells none."""
+    """Parse a text of grey levels; return the image or the reason for skipping it."""
     values = text.split()
     if len(values) != SIDE * SIDE:
         return "wrong number of pixels" if values else "missing value"
@@ -145,12 +145,12 @@ def _pixels(text: str) -> Image | Reason:
 
 
 def _chunks(tree: FileTree, table: str, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
-    """Read some columns as text, a few rows at a time; the names may have spaces around them.
+    """Read columns as text, in chunks of rows. Column names may be surrounded by spaces.
 
     Raises:
-        DataError: it is no table with these columns.
+        DataError: The file is not a table with these columns.
     """
-    import pandas as pd  # noqa: PLC0415 - keeps the command's help quick
+    import pandas as pd  # noqa: PLC0415 - slow import, not needed for the help text
 
     try:
         with tree.open(table) as file:

@@ -1,4 +1,4 @@
-"""FERPlus as it is published: three folders of pictures and a table of ten votes a face."""
+"""FERPlus as published: three folders of images and a table of ten votes per face."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOT_A_LABEL: dict[str, Reason] = {"unknown": "unknown", "NF": "not a face", "con
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What rows refer to: folders by split, paths of all files, and the rules for a label."""
+    """Folders by split, paths of all files, and the label rules."""
 
     folders: dict[Split, str | None]
     names: frozenset[str]
@@ -56,35 +56,34 @@ def prepare_ferplus(
     neutral_rule: NeutralRule = "plurality",
     progress: Progress | None = None,
 ) -> PrepareReport:
-    """Turn FERPlus as it is published into class folders, with the ten votes kept beside them.
+    """Prepare FERPlus, with its ten votes per face in a separate file.
 
-    The label is the column with most votes, the first one on a tie. Rows where "unknown", "NF" or, with
-    seven classes, contempt wins are not used. Votes come from fer2013new.csv alone. A second run over the
-    same folder finishes what the first began and writes nothing twice.
+    The label is the column with the most votes, the first one on a tie. Rows in which "unknown", "NF" or, with seven
+    labels, contempt wins are skipped. The votes are read from fer2013new.csv only. A second call with the same folder
+    completes an interrupted one and rewrites nothing.
 
     Args:
-        source: a folder or .zip with FER2013Train/, FER2013Valid/, FER2013Test/ and fer2013new.csv,
-            at any depth.
-        out: the data folder to fill.
-        classes: 8 keeps contempt.
-        label_mode: what `load_split` does by default; it changes no folder.
-        neutral_rule: "others" gives a face that neutral wins to the strongest other emotion with a vote.
-        progress: called with (rows done, rows in all).
+        source: Folder or .zip with FER2013Train/, FER2013Valid/, FER2013Test/ and fer2013new.csv, at any depth.
+        out: Data folder to write.
+        classes: Number of labels; 8 includes contempt.
+        label_mode: Default label mode of `load_split`; it does not affect the class folders.
+        neutral_rule: "others" assigns a face that neutral wins to the strongest other emotion with a vote, if any.
+        progress: Called with (rows done, total rows).
 
     Raises:
-        DataError: the source is missing, laid out differently, or `out` holds another data set.
+        DataError: The source is missing or has another layout, or `out` contains another data set.
         RunError: `out` cannot be written.
     """
     with open_tree(source) as tree:
         names = frozenset(tree.files())
         table = shallowest(names, CSV_NAME)
         if table is None:
-            raise DataError(f"{source} holds no {CSV_NAME}; expected FERPlus as published, image folders and that file")
+            raise DataError(f"{source} has no {CSV_NAME}: expected FERPlus as published, image folders and that file")
         content = read(tree, table)
         rows = _rows(content, source)
         folders = {split: _image_folder(names, folder) for split, folder in USAGES.values()}
         if all(folder is None for folder in folders.values()):
-            raise DataError(f"{source} holds none of the folders {', '.join(f for _, f in USAGES.values())}")
+            raise DataError(f"{source} has none of the folders {', '.join(f for _, f in USAGES.values())}")
         rule = "argmax over ten votes" + (", neutral yields to others" if neutral_rule == "others" else "")
         digest = hashlib.sha256(content).hexdigest()
         identity = Identity("FERPlus", EIGHT_LABELS[:classes], rule, "votes_sha256", digest)
@@ -98,7 +97,7 @@ def prepare_ferplus(
 def _write(
     tree: FileTree, rows: list[dict[str, Any]], layout: _Layout, writer: DataWriter, progress: Progress | None
 ) -> list[list[Any]]:
-    """Copy the pictures of all rows; their paths below the data folder with their votes."""
+    """Copy the images of all rows; return their paths relative to the data folder, with their votes."""
     votes: list[list[Any]] = []
     seen: set[str] = set()
     for done, row in enumerate(rows, start=1):
@@ -125,7 +124,7 @@ def _image_folder(names: Iterable[str], wanted: str) -> str | None:
 
 
 def _rows(content: bytes, source: Path) -> list[dict[str, Any]]:
-    import pandas as pd  # noqa: PLC0415 - keeps the command's help quick
+    import pandas as pd  # noqa: PLC0415 - slow import, not needed for the help text
 
     needed = ["Usage", "Image name", *VOTE_COLUMNS]
     try:
@@ -141,7 +140,7 @@ def _rows(content: bytes, source: Path) -> list[dict[str, Any]]:
 
 
 def _locate(row: dict[str, Any], seen: set[str], layout: _Layout) -> tuple[Split | None, str, str, Reason | None]:
-    """Split, image name and path inside the source of a row, or the reason why it has none."""
+    """Return split, image name, path inside the source, and the reason for skipping the row or None."""
     split = USAGES[row["Usage"]][0] if row["Usage"] in USAGES else None
     name = row["Image name"].strip() if isinstance(row["Image name"], str) else ""
     if not name:
@@ -164,7 +163,7 @@ def _locate(row: dict[str, Any], seen: set[str], layout: _Layout) -> tuple[Split
 
 
 def _label(row: dict[str, Any], layout: _Layout) -> tuple[Reason | None, str]:
-    winner = max(VOTE_COLUMNS, key=lambda column: row[column])  # max keeps the first of equals
+    winner = max(VOTE_COLUMNS, key=lambda column: row[column])  # max returns the first of equal columns
     if winner == VOTE_COLUMNS[0] and layout.neutral_rule == "others":
         other = max(VOTE_COLUMNS[1 : len(layout.labels)], key=lambda column: row[column])
         winner = other if row[other] > 0 else winner

@@ -1,4 +1,4 @@
-"""Pictures in class folders, with or without splits: any such folder, and what published sets share with it."""
+"""Images in class folders, with or without splits. Other layouts with class folders use this module too."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SPLIT_NAMES: dict[str, Split] = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture in a class folder.
+    """One image in a class folder.
 
     Attributes:
-        path: inside the source.
-        size: in bytes.
-        split: named by the folder above the class folder, if it names one.
-        label: ours.
+        path: Path inside the source.
+        size: File size in bytes.
+        split: Split named by the folder above the class folder, or None.
+        label: Label of this package.
     """
 
     path: str
@@ -47,28 +47,28 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """File name."""
         return PurePosixPath(self.path).name
 
 
 def prepare_folder(
     source: Path, out: Path, *, classes: Literal[7, 8] = 7, seed: int = 0, progress: Progress | None = None
 ) -> PrepareReport:
-    """Bring class folders of pictures of any size into our layout.
+    """Prepare class folders of images of any size.
 
-    Without a validation split, 20 % of the training faces are taken for it, the same share of every label. A
-    second run over the same folder finishes what the first began and writes nothing twice.
+    Without a validation split, a stratified 20 % of the training faces becomes the validation split. A second call
+    with the same folder completes an interrupted one and rewrites nothing.
 
     Args:
-        source: a folder or .zip with `<class>/<picture>`, or `<split>/<class>/<picture>`, at any depth.
-        out: the data folder to fill.
-        classes: 8 keeps contempt.
-        seed: of the draw for validation.
-        progress: called with (pictures done, pictures in all).
+        source: Folder or .zip with `<class>/<image>`, or `<split>/<class>/<image>`, at any depth.
+        out: Data folder to write.
+        classes: Number of labels; 8 includes contempt.
+        seed: Seed of the validation split.
+        progress: Called with (files done, total files).
 
     Raises:
-        DataError: the source is missing, laid out differently, has an unknown class or training faces of fewer
-            than two, or `out` holds another data set.
+        DataError: The source is missing or has another layout, an unknown class, or training faces of fewer than two
+            classes; or `out` contains another data set.
         RunError: `out` cannot be written.
     """
     name = source.resolve().stem
@@ -86,7 +86,7 @@ def prepare_tree(
     seed: int,
     progress: Progress | None,
 ) -> PrepareReport:
-    """Do what `prepare_folder` does on an open tree, under a name."""
+    """Prepare class folders in an open file tree; see `prepare_folder`."""
     labels = EIGHT_LABELS[:classes]
     found, skipped = find_pictures(tree.files(), labels, source)
     if any(picture.split for picture in found):
@@ -101,15 +101,15 @@ def prepare_tree(
 
 
 def find_pictures(files: Mapping[str, int], labels: Sequence[str], source: Path) -> tuple[list[Picture], list[Skipped]]:
-    """Find every picture in a class folder, and what is to be left out.
+    """Find all images in class folders, and the files to skip.
 
     Args:
-        files: paths inside the source and their sizes in bytes.
-        labels: those to keep.
-        source: for messages.
+        files: File sizes in bytes, by path inside the source.
+        labels: Labels to use.
+        source: Source for error messages.
 
     Raises:
-        DataError: a class folder has an unknown name, or there is no picture in any.
+        DataError: A class folder has an unknown name, or no class folder contains an image.
     """
     found: dict[tuple[Split | None, str, str], Picture] = {}
     skipped: list[Skipped] = []
@@ -136,9 +136,9 @@ def find_pictures(files: Mapping[str, int], labels: Sequence[str], source: Path)
             skipped.append(Skipped(split or "", path, reason))
     if unknown:
         known = ", ".join(name for names in SYNONYMS.values() for name in names)
-        raise DataError(f"{source} has folders of unknown classes: {', '.join(sorted(unknown))}; known are {known}")
+        raise DataError(f"{source} has folders of unknown classes: {', '.join(sorted(unknown))}; expected {known}")
     if not found:
-        raise DataError(f"{source} holds no pictures in class folders such as happy/ or train/happy/")
+        raise DataError(f"{source} has no images in class folders such as happy/ or train/happy/")
     return list(found.values()), skipped
 
 
@@ -151,7 +151,7 @@ def _is_picture(name: str) -> bool:
 
 
 def tree_identity(name: str, labels: tuple[str, ...], pictures: Sequence[Picture]) -> Identity:
-    """Identity of a data set of pictures, by their splits, labels, names and sizes."""
+    """Return the identity of a data set from the splits, labels, names and sizes of its images."""
     return one_label_identity(name, labels, (f"{p.split}/{p.label}/{p.name} {p.size}" for p in pictures))
 
 
@@ -162,17 +162,17 @@ def write_pictures(
     writer: DataWriter,
     progress: Progress | None,
 ) -> dict[str, Picture]:
-    """Copy pictures byte by byte, each to its split and label.
+    """Copy image files unchanged into their class folders.
 
     Args:
-        tree: where they are.
-        pictures: with splits.
-        skipped: what is left out already.
-        writer: of the data folder.
-        progress: called with (pictures done, pictures in all).
+        tree: File tree of the source.
+        pictures: Images with splits.
+        skipped: Files that were already skipped.
+        writer: Writer of the data folder.
+        progress: Called with (files done, total files).
 
     Returns:
-        Those that are readable, by their path below the data folder.
+        The readable images, by path relative to the data folder.
     """
     writer.skipped.extend(skipped)
     written: dict[str, Picture] = {}

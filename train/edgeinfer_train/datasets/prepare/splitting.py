@@ -1,4 +1,4 @@
-"""Who goes to training and who to validation, where a data set does not say."""
+"""Validation splits for data sets without published ones."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ VALID_SHARE = 0.2
 
 
 def with_validation(splits: Sequence[Split], labels: Sequence[str], *, seed: int) -> tuple[list[Split], str]:
-    """Take 20 % of the training faces for validation, the same share of every label, where there is no such split.
+    """Move a stratified 20 % of the training faces to validation if there is no validation split.
 
     Args:
-        splits: of N faces.
-        labels: of the same faces.
-        seed: of the draw.
+        splits: Splits of N faces.
+        labels: Labels of the N faces.
+        seed: Seed of the selection.
 
     Returns:
-        The splits of the N faces and, in words, where they come from.
+        The splits of the N faces, and the split rule in words.
     """
     found = list(splits)
     if "valid" in found or "train" not in found:
         return found, AS_PUBLISHED
     random = np.random.default_rng(seed)
     for label in sorted(set(labels)):
-        ours = [
+        members = [
             i for i, (split, other) in enumerate(zip(splits, labels, strict=True)) if (split, other) == ("train", label)
         ]
-        for position in random.permutation(ours)[: round(VALID_SHARE * len(ours))].tolist():
+        for position in random.permutation(members)[: round(VALID_SHARE * len(members))].tolist():
             found[position] = "valid"
     return found, f"{VALID_SHARE:.0%} of training taken for validation, stratified, seed {seed}"
 
 
 def folds_by_subject(labels: Sequence[str], subjects: Sequence[str], *, folds: int, seed: int) -> list[int]:
-    """Deal whole subjects into folds with about the same labels.
+    """Assign whole subjects to folds with similar label shares.
 
-    Subjects with the most uneven labels come first; each goes where the shares of the labels stay most even over
-    the folds, as scikit-learn's StratifiedGroupKFold does it.
+    Subjects with the most uneven labels are assigned first, each to the fold that keeps the label shares most even,
+    as in scikit-learn's StratifiedGroupKFold.
 
     Args:
-        labels: of N faces.
-        subjects: of the same faces.
-        folds: how many, at most as many as there are subjects.
-        seed: of the order among equals.
+        labels: Labels of N faces.
+        subjects: Subjects of the N faces.
+        folds: Number of folds, at most the number of subjects.
+        seed: Seed of the order of equal subjects.
 
     Returns:
         The fold of each face, counted from 1.
@@ -59,15 +59,15 @@ def folds_by_subject(labels: Sequence[str], subjects: Sequence[str], *, folds: i
     shares = counts / counts.sum(axis=0)
     order = np.random.default_rng(seed).permutation(len(subject_names))
     order = order[np.argsort(-counts[order].std(axis=1), kind="stable")]
-    dealt = np.zeros((folds, len(label_names)))
+    assigned = np.zeros((folds, len(label_names)))
     fold_of_subject = np.zeros(len(subject_names), dtype=np.int64)
     for subject in order:
         unevenness = []
         for fold in range(folds):
-            dealt[fold] += shares[subject]
-            unevenness.append((dealt.std(axis=0).mean(), dealt[fold].sum()))
-            dealt[fold] -= shares[subject]
+            assigned[fold] += shares[subject]
+            unevenness.append((assigned.std(axis=0).mean(), assigned[fold].sum()))
+            assigned[fold] -= shares[subject]
         chosen = min(range(folds), key=unevenness.__getitem__)
-        dealt[chosen] += shares[subject]
+        assigned[chosen] += shares[subject]
         fold_of_subject[subject] = chosen
     return [int(fold) + 1 for fold in fold_of_subject[subject_of_face]]

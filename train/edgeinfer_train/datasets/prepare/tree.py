@@ -1,4 +1,4 @@
-"""A published data set as a tree of files: a folder, a zip file, or one table."""
+"""Read access to a published data set as a tree of files: a folder, a zip file, or one table."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import IO, Protocol
 
 from edgeinfer_train.errors import DataError
 
-# What a damaged, encrypted or oddly packed member of an archive raises while it is read.
+# Exceptions from reading a damaged, encrypted or unsupported archive member.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 class FileTree(Protocol):
-    """Files read by relative path."""
+    """Files addressed by relative path."""
 
     def files(self) -> dict[str, int]:
-        """Paths of all files, with forward slashes, and their sizes in bytes."""
+        """Return the sizes in bytes of all files, by path with forward slashes."""
 
     def open(self, name: str) -> IO[bytes]:
-        """Open one file to read it from its start."""
+        """Open one file for reading."""
 
 
 class _Folder:
@@ -49,10 +49,10 @@ class _Archive:
 
 @contextlib.contextmanager
 def open_tree(source: Path) -> Iterator[FileTree]:
-    """Open a folder, a zip file, or a CSV file as a tree of one.
+    """Open a folder, a zip file, or a single CSV file as a tree of files.
 
     Raises:
-        DataError: it is none of these, or not there.
+        DataError: The source does not exist, or has another format.
     """
     if source.is_dir():
         yield _Folder(source, list(source.rglob("*")))
@@ -66,11 +66,11 @@ def open_tree(source: Path) -> Iterator[FileTree]:
         with archive:
             yield _Archive(archive)
     else:
-        raise DataError(f"{source} does not exist; expected a folder or a zip file")
+        raise DataError(f"{source} does not exist: expected a folder or a zip file")
 
 
 def read(tree: FileTree, name: str) -> bytes:
-    """The bytes of one file; none when it cannot be read, as one damaged picture is not the end."""
+    """Return the bytes of one file, or b"" if it cannot be read, so that a damaged image can be skipped."""
     try:
         with tree.open(name) as file:
             return file.read()
@@ -79,5 +79,5 @@ def read(tree: FileTree, name: str) -> bytes:
 
 
 def shallowest(names: Iterable[str], wanted: str) -> str | None:
-    """The path of the file of some name that lies least deep."""
+    """Return the path with the file name `wanted` that is nested least deeply, or None."""
     return min((n for n in names if PurePosixPath(n).name == wanted), key=lambda n: (n.count("/"), n), default=None)

@@ -1,4 +1,4 @@
-"""What every layout shares: the data folder that is filled, and the report of what went into it."""
+"""Writing of prepared data folders, and the report of a preparation. All layouts use this module."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ Reason = Literal[
     "contempt",
 ]  # fmt: skip
 Progress = Callable[[int, int], None]
-"""Called with (done, in all), in rows or files."""
-
+"""Called with (done, total), in rows or files."""
 
 AS_PUBLISHED = "as published"
 ONE_LABEL = "one label a face"
@@ -34,7 +33,7 @@ ONE_LABEL = "one label a face"
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A row or picture that was not used, and why."""
+    """A row or image that was not used, with the reason."""
 
     split: str
     name: str
@@ -43,16 +42,16 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class PrepareReport:
-    """What `prepare` did.
+    """Result of a preparation.
 
     Attributes:
-        labels: the class folders in order.
-        counts: faces by split and label, zeros included.
-        skipped: everything not used.
-        absent: splits that the data folder goes without.
-        written: files that were not there before.
-        split_rule: where the splits come from, in words.
-        duplicates: for two splits, how many faces of the first have the same pixels as a face of the second.
+        labels: Class folders, in order.
+        counts: Number of faces by split and label, zeros included.
+        skipped: Rows and images that were not used.
+        absent: Splits that the data folder lacks.
+        written: Number of files that did not exist before.
+        split_rule: Origin of the splits, in words.
+        duplicates: For two splits, the number of faces in the first with the same pixels as a face in the second.
     """
 
     labels: tuple[str, ...]
@@ -65,11 +64,11 @@ class PrepareReport:
 
     @property
     def empty_labels(self) -> tuple[str, ...]:
-        """Labels without a single face in any split."""
+        """Labels without faces in all splits."""
         return tuple(name for name in self.labels if not any(c[name] for c in self.counts.values()))
 
     def skipped_by_reason(self) -> dict[Reason, list[str]]:
-        """Names of what was not used, by reason, in the order of the source."""
+        """Return the names of skipped rows and images by reason, in the order of the source."""
         found: dict[Reason, list[str]] = {}
         for row in self.skipped:
             found.setdefault(row.reason, []).append(row.name)
@@ -78,14 +77,14 @@ class PrepareReport:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What must agree for a second run to go on in the same data folder.
+    """Properties that must match for a preparation to continue in an existing data folder.
 
     Attributes:
-        name: of the data set.
-        labels: the class folders in order.
-        label_mode: the rule that chose the folders, in words.
-        key: name of the digest in dataset.json.
-        digest: of what the source says about every face.
+        name: Name of the data set.
+        labels: Class folders, in order.
+        label_mode: Rule that assigns faces to folders, in words.
+        key: Name of the digest in dataset.json.
+        digest: Digest of the source's data about all faces.
     """
 
     name: str
@@ -95,46 +94,46 @@ class Identity:
     digest: str
 
     def to_mapping(self) -> dict[str, Any]:
-        """Values for dataset.json."""
+        """Return the values for dataset.json."""
         return {"name": self.name, "labels": list(self.labels), "label_mode": self.label_mode, self.key: self.digest}
 
 
 def one_label_identity(name: str, labels: tuple[str, ...], faces: Iterable[str]) -> Identity:
-    """Identity of a data set without votes.
+    """Return the identity of a data set without votes.
 
     Args:
-        name: of the data set.
-        labels: the class folders in order.
-        faces: what tells each face, its split and its label from others.
+        name: Name of the data set.
+        labels: Class folders, in order.
+        faces: One string per face that identifies it, its split and its label.
     """
     digest = hashlib.sha256("\n".join(faces).encode()).hexdigest()
     return Identity(name, labels, ONE_LABEL, "faces_sha256", digest)
 
 
 def check_classes(labels: Collection[str], source: Path) -> None:
-    """Refuse training faces that leave nothing to tell apart.
+    """Validate that the training faces have at least two labels.
 
     Args:
-        labels: of the training faces.
-        source: for the message.
+        labels: Labels of the training faces.
+        source: Source for the error message.
 
     Raises:
-        DataError: they are all of one label.
+        DataError: All training faces have the same label.
     """
     if len(set(labels)) == 1:
-        raise DataError(f"{source} has training faces of {next(iter(labels))} alone; two classes are the least")
+        raise DataError(f"{source} has training faces of {next(iter(labels))} only: expected at least two classes")
 
 
 class DataWriter:
-    """Fills a data folder face by face; what is there already is not written again.
+    """Writer of a data folder, face by face. Unchanged existing files are not rewritten.
 
     Args:
-        out: the data folder.
-        identity: of what goes into it.
-        default_label_mode: for `load_split`.
+        out: Data folder.
+        identity: Identity of the data set.
+        default_label_mode: Default label mode of `load_split`.
 
     Attributes:
-        skipped: what is not used.
+        skipped: Rows and images that are not used.
     """
 
     def __init__(self, out: Path, identity: Identity, default_label_mode: LabelMode) -> None:
@@ -145,17 +144,17 @@ class DataWriter:
         self._written = 0
 
     def add(self, split: Split, label: str, name: str, content: bytes, image: Image) -> str:
-        """Put one face into its class folder.
+        """Write one face into its class folder.
 
         Args:
-            split: of the data set.
-            label: ours.
-            name: of the file.
-            content: its bytes.
-            image: its pixels, by which copies are found.
+            split: Split of the face.
+            label: Label of the face.
+            name: File name.
+            content: Encoded image.
+            image: Decoded pixels, for finding duplicates.
 
         Returns:
-            Its path below the data folder.
+            Path relative to the data folder.
         """
         target = self.out / split / label / name
         self._written += write_new(target, content)
@@ -164,25 +163,25 @@ class DataWriter:
         return target.relative_to(self.out).as_posix()
 
     def finish(self, absent: Iterable[Split], *, split_rule: str = AS_PUBLISHED) -> PrepareReport:
-        """Declare the data folder complete.
+        """Mark the data folder as complete and return the report.
 
         Args:
-            absent: splits that it goes without.
-            split_rule: where the splits come from, in words.
+            absent: Splits that the data folder lacks.
+            split_rule: Origin of the splits, in words.
         """
-        labels, without = self._identity.labels, tuple(absent)
+        labels, missing = self._identity.labels, tuple(absent)
         rows = [[s.split, s.name, s.reason] for s in self.skipped]
         write_csv(self.out / SKIPPED_FILE, ["split", "name", "reason"], rows)
-        counts = {s: {label: self._counts[s, label] for label in labels} for s in SPLITS if s not in without}
-        copies = self._copies()
+        counts = {s: {label: self._counts[s, label] for label in labels} for s in SPLITS if s not in missing}
+        duplicates = self._find_duplicates()
         values = {
             "complete": True, "counts": counts, "default_label_mode": self._default, "split_rule": split_rule,
-            "duplicates": {f"{one}/{other}": count for (one, other), count in copies.items()},
+            "duplicates": {f"{one}/{other}": count for (one, other), count in duplicates.items()},
         }  # fmt: skip
         write_json(self.out / DATASET_FILE, {**self._identity.to_mapping(), **values})
-        return PrepareReport(labels, counts, tuple(self.skipped), without, self._written, split_rule, copies)
+        return PrepareReport(labels, counts, tuple(self.skipped), missing, self._written, split_rule, duplicates)
 
-    def _copies(self) -> dict[tuple[Split, Split], int]:
+    def _find_duplicates(self) -> dict[tuple[Split, Split], int]:
         found = {
             (one, other): sum(count for digest, count in self._pixels[one].items() if digest in self._pixels[other])
             for one, other in combinations(SPLITS, 2)
@@ -192,20 +191,20 @@ class DataWriter:
 
 @contextlib.contextmanager
 def open_writer(out: Path, identity: Identity, default_label_mode: LabelMode) -> Iterator[DataWriter]:
-    """Claim a data folder for a data set, new or begun by an earlier run.
+    """Open a data folder for writing, new or from an interrupted preparation of the same data set.
 
     Raises:
-        DataError: the folder holds something else.
-        RunError: it cannot be written.
+        DataError: The folder contains other data.
+        RunError: The folder cannot be written.
     """
     try:
-        _claim(out, identity.to_mapping())
+        _initialize_folder(out, identity.to_mapping())
         yield DataWriter(out, identity, default_label_mode)
     except OSError as error:
         raise RunError(f"cannot write the data folder {out}: {error.strerror or error}") from error
 
 
-def _claim(out: Path, info: dict[str, Any]) -> None:
+def _initialize_folder(out: Path, info: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / DATASET_FILE
     if path.is_file():
@@ -215,16 +214,16 @@ def _claim(out: Path, info: dict[str, Any]) -> None:
         if isinstance(old, dict):
             if any(old.get(key) != value for key, value in info.items()):
                 raise DataError(
-                    f"{out} already holds another data set, other classes or other splits; choose a new --out folder"
+                    f"{out} already contains another data set or other classes or splits: choose another `out` folder"
                 )
             return
     elif any(out.iterdir()):
-        raise DataError(f"{out} is not empty and holds no prepared data; choose a new --out folder")
+        raise DataError(f"{out} is not empty and contains no prepared data: choose another `out` folder")
     write_json(path, {**info, "complete": False})
 
 
 def write_new(target: Path, content: bytes) -> bool:
-    """Write a file unless it is there with this content; tell whether it was written."""
+    """Write a file unless it exists with this content; return True if it was written."""
     if target.is_file() and target.read_bytes() == content:
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +232,7 @@ def write_new(target: Path, content: bytes) -> bool:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table, unless it is there already."""
+    """Write a CSV table unless it exists unchanged."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -242,5 +241,5 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write an object, unless it is there already."""
+    """Write a JSON object unless it exists unchanged."""
     write_new(path, (json.dumps(value, indent=2) + "\n").encode())
