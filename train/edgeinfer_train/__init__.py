@@ -1,1 +1,1 @@
-"""Training of expression models: prepare a data set, fine-tune a backbone, evaluate what came of it."""
+"""Training of expression models: data set preparation, fitting, evaluation and comparison of runs."""

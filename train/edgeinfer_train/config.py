@@ -1,4 +1,4 @@
-"""Every setting of a training run, read from TOML and saved beside what it produced."""
+"""Settings of a training run, read from TOML and saved with the run."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ LabelChoice = Literal["data", LabelMode]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
-    """How training faces are varied. Zero turns a variation off.
+    """Augmentation of training faces. A value of 0 disables an augmentation.
 
     Attributes:
-        rotation: largest angle, in degrees, either way.
-        zoom: largest relative change of scale.
-        shift: largest move, as a share of the image side.
-        shear: largest shear, as a share of the image side.
-        flip: whether half of the faces are mirrored.
-        brightness: largest offset, as a share of the 0..255 range.
-        contrast: largest relative change of contrast around the image mean.
-        low_light: how far the exponent of a random gamma curve goes above 1, which darkens shadows most.
-        small: probability that a face is reduced to a quarter to two thirds of the side and enlarged again.
-        blur: largest blend, 0..1, with the 3x3 mean of the image.
-        noise: standard deviation of added sensor noise, as a share of 0..255.
-        erasing: probability that a rectangle of the face is hidden.
-        mixup: probability that a batch is blended with itself (Zhang et al. 2018, arXiv:1710.09412).
-        scrambled: share of faces cut into tiles that change places. What is left is no face, and the shares of the
-            training labels are taught for it, so that the network doubts where it sees none (after Hendrycks et al.
+        rotation: Maximum rotation in degrees, in both directions, 0 or more.
+        zoom: Maximum relative change of scale, 0..1 (exclusive).
+        shift: Maximum shift as a share of the image side, 0 or more.
+        shear: Maximum shear as a share of the image side, 0 or more.
+        flip: True to mirror half of the faces.
+        brightness: Maximum brightness offset as a share of the 0..255 range, 0 or more.
+        contrast: Maximum relative change of contrast around the image mean, 0..1.
+        low_light: Maximum excess over 1 of the exponent of a random gamma curve, which darkens shadows, 0 or more.
+        small: Probability that a face is reduced to between a quarter and two thirds of its side and enlarged again.
+        blur: Maximum share of the 3x3 mean that is blended into the image, 0..1.
+        noise: Maximum standard deviation of added noise as a share of 0..255, 0 or more.
+        erasing: Probability that a rectangle of the face is erased, 0..1.
+        mixup: Probability that a batch is blended with itself (Zhang et al. 2018, arXiv:1710.09412), 0..1.
+        scrambled: Share of faces that are cut into tiles and shuffled, 0..1. They are labelled with the label shares of
+            the training data, so that the network is uncertain about images without a face (after Hendrycks et al.
             2019, arXiv:1812.04606).
     """
 
@@ -65,58 +65,63 @@ class AugmentConfig:
     scrambled: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check every bound."""
+        """Validate the ranges."""
         for name in ("rotation", "shift", "shear", "brightness", "low_light", "noise"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ConfigError(f"augment.{name} is {getattr(self, name)}; it must be 0 or more")
+                raise ConfigError(f"augment.{name} is {getattr(self, name)}: expected 0 or more")
         for name in ("contrast", "small", "blur", "erasing", "mixup", "scrambled"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"augment.{name} is {getattr(self, name)}; it must be in 0..1")
+                raise ConfigError(f"augment.{name} is {getattr(self, name)}: expected a value from 0 to 1")
         if not 0 <= self.zoom < 1:
-            raise ConfigError(f"augment.zoom is {self.zoom}; it must be in 0..1, 1 left out")
+            raise ConfigError(f"augment.zoom is {self.zoom}: expected a value from 0 to below 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitConfig:
-    """The settings of one run.
+    """Settings of one run.
 
     Attributes:
-        backbone: a name of `edgeinfer_train.networks.backbones.BACKBONES`.
-        weights: what the backbone starts from: "imagenet", "none", the path of a run or of a file with weights,
-            or "auto", which is imagenet where Keras publishes such weights and none elsewhere.
-        image_size: side of the square input in pixels; 0 takes the backbone's own.
-        limit: training faces at most, drawn evenly; 0 takes all.
-        label_mode: what is learned: "argmax" the winning label, "majority" that of faces with a majority alone,
-            "votes" the shares of the votes; "data" is the data set's own.
-        width: factor on the channels of an edge network.
-        dropout: share of features dropped before the head.
-        trainable_layers: how many of the backbone's last layers learn; 0 is none, -1 all.
-        phases: "whole" trains these layers and the head from the start, "two-phase" the head alone before.
-        head_epochs: length of the first of two phases; part of `epochs`.
-        head_learning_rate: constant rate of the first of two phases.
-        epochs: passes over the training faces at most.
-        batch_size: faces per step.
-        optimizer: "sgd" with Nesterov's step (Sutskever et al. 2013) or "adamw" (arXiv:1711.05101).
-        learning_rate: peak of the schedule.
-        schedule: what follows the warm-up: "cosine" to 0, or "constant".
-        warmup_epochs: epochs of linear rise to the peak (fractions allowed).
-        momentum: of SGD; for AdamW the decay of the first moment.
-        weight_decay: decoupled, scaled by the learning rate, on kernels only.
-        ema_momentum: moving average of the weights a step; 0 turns it off.
-        label_smoothing: share of a label that is spread evenly over all.
-        class_weights: "balanced" weighs a face by the inverse share of its label; "none" weighs all alike.
-        teachers: run folders or `.keras` files whose averaged answers are learned from, too.
-        distil_temperature: softens both answers before they are compared.
-        distil_weight: share of the loss that the teachers make.
-        distil_views: varied copies of each face that the teachers are asked about, once; they then take turns as
-            epochs do. 0 asks about every face of every epoch anew.
-        patience: epochs without a better `monitor` before the run stops.
-        monitor: the validation figure that chooses the kept epoch.
+        backbone: Name in `edgeinfer_train.networks.backbones.BACKBONES`.
+        weights: Initial weights of the backbone: "imagenet", "none", the path of a run folder or a weights file, or
+            "auto" for "imagenet" if Keras publishes them, else "none".
+        image_size: Side of the square input in pixels; 0 uses the backbone's default.
+        limit: Maximum number of training faces, spaced evenly; 0 uses all.
+        label_mode: Training labels: "argmax" uses the winning label, "majority" only faces with a majority label,
+            "votes" the shares of the votes, "data" the data set's default mode.
+        width: Channel multiplier of an edge network.
+        dropout: Share of features that are dropped before the head, 0..1 (exclusive).
+        trainable_layers: Number of trainable layers at the end of the backbone; 0 trains none of them, -1 all.
+        phases: "whole" trains these layers and the head together, "two-phase" trains the head alone first.
+        head_epochs: Epochs of the head-only phase, included in `epochs`.
+        head_learning_rate: Constant learning rate of the head-only phase.
+        epochs: Maximum number of epochs.
+        batch_size: Faces per batch.
+        optimizer: "sgd" with Nesterov momentum (Sutskever et al. 2013) or "adamw" (arXiv:1711.05101).
+        learning_rate: Peak learning rate.
+        schedule: Learning rate after the warm-up: "cosine" decays to 0, "constant" does not decay.
+        warmup_epochs: Epochs of linear increase to the peak; fractions are allowed.
+        momentum: Momentum of SGD, or beta 1 of AdamW, 0..1 (exclusive).
+        weight_decay: Decoupled weight decay, multiplied by the learning rate, on kernels only.
+        ema_momentum: Momentum of the moving average of the weights per step, 0..1 (exclusive); 0 disables it.
+        label_smoothing: Share of each label that is distributed evenly over all labels, 0..1 (exclusive).
+        class_weights: "balanced" weights faces by the inverse frequency of their label, "none" weights all equally.
+        teachers: Run folders or `.keras` files whose averaged predictions are used as additional targets.
+        distil_temperature: Temperature that softens both distributions of the distillation loss.
+        distil_weight: Share of the distillation loss in the total loss, 0..1.
+        distil_views: Number of augmented copies of each face for which the teachers' predictions are computed once;
+            epochs use them in turn. 0 computes the predictions in each training step.
+        patience: Epochs without improvement of `monitor` before training stops.
+        monitor: Validation metric that selects the kept epoch.
         precision: Keras dtype policy of the training step; the saved model is float32.
-        devices: "all" spreads each batch over every backend device, see `edgeinfer_train.training.devices`.
-        seed: of initial weights, order, mixup and augmentation.
-        tensorboard: write logs for TensorBoard into the run folder.
-        augment: see `AugmentConfig`.
+        devices: "all" splits each batch over all devices of the backend, see `edgeinfer_train.training.devices`.
+        seed: Seed of initial weights, order, mixup and augmentation.
+        tensorboard: True to write TensorBoard logs into the run folder.
+        augment: Augmentation of training faces.
+
+    Example:
+        >>> config = FitConfig.for_backbone("mobilenetv2").replace(epochs=5)
+        >>> config.epochs, config.learning_rate
+        (5, 0.01)
     """
 
     backbone: BackboneName = "edgenet"
@@ -154,81 +159,83 @@ class FitConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
-        """Check every bound."""
+        """Validate ranges and choices."""
         for name in (
             "width", "head_epochs", "head_learning_rate", "epochs", "batch_size", "learning_rate",
             "distil_temperature",
         ):  # fmt: skip
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be more than 0")
+                raise ConfigError(f"`{name}` is {getattr(self, name)}: expected a value above 0")
         for name in ("image_size", "limit", "warmup_epochs", "weight_decay", "patience", "seed", "distil_views"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+                raise ConfigError(f"`{name}` is {getattr(self, name)}: expected 0 or more")
         for name in ("dropout", "momentum", "ema_momentum", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be in 0..1, 1 left out")
+                raise ConfigError(f"`{name}` is {getattr(self, name)}: expected a value from 0 to below 1")
         if not 0 <= self.distil_weight <= 1:
-            raise ConfigError(f"distil_weight is {self.distil_weight}; it must be in 0..1")
+            raise ConfigError(f"`distil_weight` is {self.distil_weight}: expected a value from 0 to 1")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in get_args(choices):
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(choices))}")
-        self._check_together()
+                raise ConfigError(
+                    f"`{name}` is {getattr(self, name)!r}: expected one of {', '.join(get_args(choices))}"
+                )
+        self._check_combinations()
 
-    def _check_together(self) -> None:
-        """Check what depends on more than one setting."""
+    def _check_combinations(self) -> None:
+        """Validate combinations of settings."""
         if self.trainable_layers < -1:
-            raise ConfigError(f"trainable_layers is {self.trainable_layers}; it must be -1 for all, 0 or more")
+            raise ConfigError(f"`trainable_layers` is {self.trainable_layers}: expected -1 for all, 0 or more")
         if self.width != 1 and self.backbone not in get_args(EdgeName):
-            raise ConfigError(f"width is {self.width}, but {self.backbone} has one width; only edge networks scale")
+            raise ConfigError(f"`width` is {self.width}: only edge networks have a width, not {self.backbone}")
         if self.distil_views and not (self.teachers and self.distil_temperature == 1):
             raise ConfigError(
-                f"distil_views is {self.distil_views}; views are for runs with teachers and a distil_temperature of 1"
+                f"`distil_views` is {self.distil_views}: views need teachers and a `distil_temperature` of 1"
             )
         if self.head_phase >= self.epochs:
-            raise ConfigError(f"head_epochs is {self.head_epochs} of {self.epochs} epochs; leave some for the rest")
+            raise ConfigError(f"`head_epochs` is {self.head_epochs}: expected fewer than the {self.epochs} of `epochs`")
 
     @property
     def head_phase(self) -> int:
-        """Epochs that train the head alone."""
+        """Number of epochs that train only the head."""
         return self.head_epochs if self.phases == "two-phase" else 0
 
     @classmethod
     def for_backbone(cls, backbone: str) -> FitConfig:
-        """The defaults: for edge networks a training from scratch, for all others fine-tuning.
+        """Return the defaults: training from scratch for edge networks, fine-tuning for other backbones.
 
         Raises:
-            ConfigError: there is no such backbone.
+            ConfigError: The backbone is unknown.
         """
         changes = {} if backbone in get_args(EdgeName) else FINE_TUNING | RATES.get(backbone, {})
         return cls(**{"backbone": backbone, **changes})
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> FitConfig:
-        """Build a config from plain values, refusing names and types that it does not know.
+        """Build the settings from plain values. Settings that are not given have the backbone's defaults.
 
         Raises:
-            ConfigError: an unknown setting, a wrong type or a value out of bounds.
+            ConfigError: A setting is unknown, has the wrong type or is out of range.
         """
         values = dict(values)
         augment = values.pop("augment", {})
         if not isinstance(augment, dict):
-            raise ConfigError("augment is a table of settings, written [augment]")
+            raise ConfigError("augment is not a table: expected a section [augment]")
         typed = _typed(cls, values, "")
         base = cls.for_backbone(typed.get("backbone", "edgenet"))
-        varied = dataclasses.replace(base.augment, **_typed(AugmentConfig, augment, "augment."))
-        return dataclasses.replace(base, **typed, augment=varied)
+        augmentation = dataclasses.replace(base.augment, **_typed(AugmentConfig, augment, "augment."))
+        return dataclasses.replace(base, **typed, augment=augmentation)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The settings as plain values, ready for TOML or JSON."""
+        """Return plain values for TOML or JSON."""
         return {**dataclasses.asdict(self), "teachers": list(self.teachers)}
 
     def published(self) -> dict[str, Any]:
-        """The settings for a file that others read: of a path, the name alone."""
+        """Return plain values for publication, with paths reduced to their last component."""
         weights = Path(self.weights).name
         return {**self.to_mapping(), "weights": weights, "teachers": [Path(teacher).name for teacher in self.teachers]}
 
     def replace(self, **changes: Any) -> FitConfig:
-        """A copy with some settings changed; None means unchanged."""
+        """Return a copy with changed settings; None keeps a setting."""
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
 
 
@@ -245,17 +252,17 @@ FINE_TUNING: dict[str, Any] = {
         rotation=20.0, zoom=0.05, shift=0.05, contrast=0.2, blur=0.0, noise=0.0, erasing=0.0, mixup=0.0
     ),
 }  # fmt: skip
-"""Where the defaults for pretrained backbones differ from those for edge networks."""
+"""Defaults of pretrained backbones that differ from those of edge networks."""
 
 RATES: dict[str, dict[str, float]] = {"vgg16": {"learning_rate": 0.001, "head_learning_rate": 0.001}}
-"""Without batch normalization a network bears lower rates only."""
+"""Learning rates of networks without batch normalization, which diverge at higher ones."""
 
 
 def load_config(path: Path) -> FitConfig:
-    """Read a run's settings from a TOML file.
+    """Read settings from a TOML file.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, or holds a wrong setting.
+        ConfigError: The file cannot be read, is not TOML, or contains an invalid setting.
     """
     try:
         return FitConfig.from_mapping(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -266,8 +273,8 @@ def load_config(path: Path) -> FitConfig:
 
 
 def save_config(config: FitConfig, path: Path) -> None:
-    """Write the resolved settings as TOML."""
-    import tomli_w  # noqa: PLC0415 - only `fit` needs it
+    """Write settings as TOML."""
+    import tomli_w  # noqa: PLC0415 - only needed by `fit`
 
     path.write_text(tomli_w.dumps(config.to_mapping()), encoding="utf-8")
 
@@ -277,14 +284,14 @@ def _typed(cls: type[Any], values: dict[str, Any], prefix: str) -> dict[str, Any
     typed = {}
     for name, value in values.items():
         if name not in defaults:
-            raise ConfigError(f"unknown setting {prefix}{name}; known are {', '.join(sorted(defaults))}")
+            raise ConfigError(f"unknown setting {prefix}{name}: expected one of {', '.join(sorted(defaults))}")
         wanted = type(defaults[name])
         if wanted is tuple and type(value) is list and all(type(item) is str for item in value):
-            value = tuple(value)  # noqa: PLW2901 - TOML has lists alone
+            value = tuple(value)  # noqa: PLW2901 - TOML has lists only
         if wanted is float and type(value) is int:
             value = float(value)  # noqa: PLW2901 - TOML writes 1 for 1.0
         if type(value) is not wanted:
-            kind = "list of text" if wanted is tuple else wanted.__name__
-            raise ConfigError(f"{prefix}{name} is {value!r}; it must be of type {kind}")
+            kind = "list of strings" if wanted is tuple else wanted.__name__
+            raise ConfigError(f"{prefix}{name} is {value!r}: expected a value of type {kind}")
         typed[name] = value
     return typed

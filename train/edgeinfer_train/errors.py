@@ -1,11 +1,11 @@
-"""What can go wrong in training, each with the exit code of the command line.
+"""Exceptions of the training, with their exit codes on the command line.
 
 EdgeInferError
 └── TrainError
-    ├── ConfigError(ValueError)         a setting, exit code 2
-    ├── DataError(ValueError)           the faces or their labels, exit code 4
-    ├── RunError(RuntimeError)          a run folder, exit code 6
-    └── DivergedError(ArithmeticError)  the loss, exit code 1
+    ├── ConfigError(ValueError)         invalid setting, exit code 2
+    ├── DataError(ValueError)           unusable data set, exit code 4
+    ├── RunError(RuntimeError)          unusable run folder, exit code 6
+    └── DivergedError(ArithmeticError)  loss that is not finite, exit code 1
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from edgeinfer.errors import EdgeInferError
 
 
 class TrainError(EdgeInferError):
-    """Root of everything that training raises on purpose."""
+    """Base class of all expected training errors."""
 
 
 class ConfigError(TrainError, ValueError):
-    """A setting is unknown, of the wrong type or out of bounds."""
+    """A setting is unknown, has the wrong type or is out of range."""
 
     exit_code = 2
 
 
 class DataError(TrainError, ValueError):
-    """A data set is missing, laid out differently or holds too little."""
+    """A data set is missing, has another layout or too few faces."""
 
     exit_code = 4
 
@@ -36,4 +36,4 @@ class RunError(TrainError, RuntimeError):
 
 
 class DivergedError(TrainError, ArithmeticError):
-    """The loss of a training is no longer finite."""
+    """The loss is not finite."""

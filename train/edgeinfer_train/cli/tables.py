@@ -1,4 +1,4 @@
-"""Tables for people, as plain text that a pipe carries unchanged."""
+"""Plain-text tables for the terminal, the same in a pipe."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SHOWN_NAMES = 5
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns under a header: the first one flush left, figures flush right.
+    """Format a table with the first column left-aligned and the others right-aligned.
 
     Args:
-        header: names of the columns.
-        rows: cells, as many in each row as in the header.
+        header: Column names.
+        rows: Rows of cells, each as long as the header.
     """
     widths = [max(len(cells[i]) for cells in (header, *rows)) for i in range(len(header))]
 
@@ -30,7 +30,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def counts_table(report: PrepareReport) -> str:
-    """Faces by label and split, with totals."""
+    """Format the number of faces by label and split, with totals."""
     splits = [split for split in SPLITS if split in report.counts]
     rows = []
     for label in report.labels:
@@ -42,13 +42,13 @@ def counts_table(report: PrepareReport) -> str:
 
 
 def skipped_table(report: PrepareReport) -> str:
-    """Rows not used, by reason, with the first few names."""
+    """Format the number of skipped rows by reason, with the first few names."""
     reasons = report.skipped_by_reason()
     if not reasons:
-        return "every row was used"
-    width = max(len(reason) for reason in ("rows not used", *reasons))
+        return "no rows skipped"
+    width = max(len(reason) for reason in ("rows skipped", *reasons))
     lines = [
-        f"{'rows not used'.ljust(width)}  {'number':>6}  first names",
+        f"{'rows skipped'.ljust(width)}  {'number':>6}  first names",
         f"{'-' * width}  {'-' * 6}  {'-' * 11}",
     ]
     for reason, names in reasons.items():
@@ -59,14 +59,14 @@ def skipped_table(report: PrepareReport) -> str:
 
 
 def evaluation_table(values: Mapping[str, Any]) -> str:
-    """The figures of an `Evaluation.to_mapping()`, warnings included."""
+    """Format the metrics and warnings of an `Evaluation.to_mapping()`."""
     low, high = values["accuracy_interval"]
-    prior = values.get("prior", "natural")  # runs of an earlier version do not say
+    prior = values.get("prior", "natural")  # missing in runs of earlier versions
     head = {
         "model": values["model"],
         "data": f"{values['dataset']}, {values['split']} split, {values['count']:,} faces",
         "labels by": f"{values['label_mode']}, {len(values['labels'])} labels",
-        "expected": prior if isinstance(prior, str) else "by given shares",
+        "expected": prior if isinstance(prior, str) else "given shares",
         "loss": f"{values['loss']:.4f} nats",
         "accuracy": f"{values['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f})",
         "macro-F1": f"{values['macro_f1']:.4f}",
@@ -87,7 +87,7 @@ def evaluation_table(values: Mapping[str, Any]) -> str:
 
 
 def leaderboard_table(leaderboard: Leaderboard) -> str:
-    """The runs, the most accurate first, with what they were measured on above and what the marks mean below."""
+    """Format the runs, the most accurate first, between the measurement conditions and an explanation of the marks."""
     front = leaderboard.front
     rows = [
         [
@@ -111,8 +111,10 @@ def leaderboard_table(leaderboard: Leaderboard) -> str:
         "",
         table(header, rows),
         "",
-        f"*: no other run is as good on both accuracy and {cost}, and better on one",
+        f"*: Pareto front, no other run is at least as good in accuracy and {cost} and better in one of them",
     ]
     if any(entry.latencies_ms for entry in leaderboard.entries):
-        lines.append(f"ONNX: median of one face on one thread of {leaderboard.machine}; of several files the fastest")
+        lines.append(
+            f"ONNX: median latency of one face on one thread of {leaderboard.machine}; the fastest file of each run"
+        )
     return "\n".join(lines)
