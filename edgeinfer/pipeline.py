@@ -146,7 +146,7 @@ def load_pipeline(
     prior: LabelPrior = "natural",
     unknown_below: float = 0.0,
 ) -> Pipeline:
-    """Create a pipeline by option values; the default is the bundled model with the frontal face cascade.
+    """Create a pipeline from option values; the default is the bundled model with the frontal face cascade.
 
     Args:
         model: Path of an ONNX file with edgeinfer metadata, or name of a bundled model; None for the default model.

@@ -41,7 +41,7 @@ class FullFrameSearch:
         return [Place.of(box) for box in self._detector.detect(image)]
 
     def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
-        """Return the faces that the quick function finds in the full frame, whatever the region."""
+        """Return the faces that the quick function finds in the full frame; `region` is ignored."""
         return [Place.of(box) for box in self._detect_quick(pyramid.image)]
 
     def verify_near(self, pyramid: Pyramid, place: Place, verifier: int, *, thorough: bool) -> Place | None:

@@ -1,4 +1,4 @@
-"""Positions of faces in each frame: detection now and then, tracking in between."""
+"""Location of faces in each frame: periodic detection, and tracking in between."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class FaceLocator:
     Each frame passes through these steps:
 
     1. `Tracker.update_positions` moves the tracks to where their templates match.
-    2. The search runs: on the first frame and in every n-th frame mode on the full frame; otherwise tracks are verified
-       when due, and those steps run that `Scheduler.next_steps` returns, on the region that
-       `SceneMonitor.changed_region` returns.
+    2. The first frame is searched completely. On later frames, the tracks that are due are verified, and the steps from
+       `Scheduler.next_steps` run on the full frame or on the region from `SceneMonitor.changed_region`. With a
+       fixed `detect_every`, the detector runs on every N-th frame instead.
     3. `Tracker.match` assigns the detections to tracks; the others become new tracks, after verification.
     4. `Tracker.prune` discards outdated tracks; the visible ones are returned.
     """
@@ -103,7 +103,7 @@ class FaceLocator:
         return faces, {"detect": 1000 * (detected - tracked), "track": 1000 * (done - detected + tracked - started)}
 
     def _detect_periodically(self, pyramid: Pyramid, now_s: float, every: int) -> None:
-        """Run the detector on every n-th frame, and hide the tracks that it does not confirm."""
+        """Run the detector on every N-th frame, and hide the tracks that it does not confirm."""
         index, self._frames = self._frames, self._frames + 1
         if index % every == 0:
             self._add_full_frame([Place.of(box) for box in self._detector.detect(pyramid.image)], pyramid, now_s)
@@ -128,7 +128,7 @@ class FaceLocator:
                 self._add_verified(place, self._search.steps[step], pyramid, now_s)
 
     def _next_region(self, pyramid: Pyramid, step: int, *, first_run: bool) -> Region | None:
-        """Return the region for a step: the full frame in a new scene and on every third run, else what changed."""
+        """Return the region for a step: the full frame on the first and every third run, else the changed region."""
         self._runs[step] = 1 if first_run else self._runs[step] + 1
         if not self._search.can_verify or self._runs[step] % FULL_FRAME_EVERY == 1:
             self._scene.mark_searched(step)

@@ -14,12 +14,11 @@ VERIFY_UNSTABLE_S = 0.1
 VERIFY_OCCLUDED_S = 0.03
 """Time between two verifications of an occluded track, in seconds: most occlusions are brief."""
 NEW_SCENE_PERIOD_S = 0.2
-"""Period of every step in a new scene, in seconds. It grows with the age of the scene up to the step's own period."""
+"""Longest period of a step in a new scene, in seconds. It grows with the age of the scene."""
 MIN_RESTART_S = 0.2
-"""Least time between two restarts of the schedule, in seconds, so that a flickering scene is not searched every frame.
-"""
+"""Least time between two restarts of the schedule, in seconds: limits the searches of a flickering scene."""
 CATCH_UP_S = 0.1
-"""Time between two frames for which one more step may run, in seconds, so that slow streams are searched as often."""
+"""Time between two frames per additional step in the second one, in seconds: keeps up at low frame rates."""
 _EPSILON = 1e-6
 
 
