@@ -18,7 +18,7 @@ NEW_SCENE_PERIOD_S = 0.2
 MIN_RESTART_S = 0.2
 """Least time between two restarts of the schedule, in seconds: limits the searches of a flickering scene."""
 CATCH_UP_S = 0.1
-"""Time between two frames per additional step in the second one, in seconds: keeps up at low frame rates."""
+"""Time since the previous frame that allows one additional step, in seconds, so that low frame rates delay no step."""
 _EPSILON = 1e-6
 
 
