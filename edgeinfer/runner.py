@@ -38,12 +38,12 @@ def run(
     files keep their content until the first frame is written.
 
     Args:
-        source: an open source; the caller closes it.
-        pipeline: detector, tracker and classifier.
-        sinks: outputs, not yet entered.
-        max_frames: number of frames after which to stop, or None for no limit.
-        on_result: callback for each frame, after it is written.
-        on_frame: callback for each frame, after `on_result`; its third argument maps "decode", "detect", "track",
+        source: Open source; the caller closes it.
+        pipeline: Detector, tracker and classifier.
+        sinks: Outputs, not yet entered.
+        max_frames: Number of frames after which to stop, or None for no limit.
+        on_result: Callback for each frame, after it is written.
+        on_frame: Callback for each frame, after `on_result`; its third argument maps "decode", "detect", "track",
             "classify" and "write" to milliseconds.
 
     Returns:
@@ -98,7 +98,7 @@ class _Outputs:
     """All sinks of a run, and the event detector that they share.
 
     Attributes:
-        sinks: in the order in which they were entered; sinks that close last are entered first.
+        sinks: In the order in which they were entered; sinks that close last are entered first.
     """
 
     def __init__(self, sinks: Iterable[Sink], stack: ExitStack) -> None:

@@ -22,10 +22,10 @@ class Minute:
     """Counts of one minute, or of the part of it that belongs to the run.
 
     Attributes:
-        from_s: start in seconds on the clock of the frames, a multiple of 60.
-        to_s: end in seconds; for the last minute, the time of the last frame.
-        faces: number of different track ids; a person who leaves and returns counts again.
-        label_s: label to the seconds for which it was shown, summed over all faces.
+        from_s: Start in seconds on the clock of the frames, a multiple of 60.
+        to_s: End in seconds; for the last minute, the time of the last frame.
+        faces: Number of different track ids; a person who leaves and returns counts again.
+        label_s: Label to the seconds for which it was shown, summed over all faces.
     """
 
     from_s: float

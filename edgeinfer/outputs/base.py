@@ -24,8 +24,8 @@ class Sink(Protocol):
     `__exit__` releases them. `edgeinfer.run` enters all sinks, calls `start` once and `write` for each frame.
 
     Optional members:
-        source_state: method that receives the states of a live source; see `StateListener`.
-        handle_events: method that receives face events; see `EventListener`.
+        source_state: Method that receives the states of a live source; see `StateListener`.
+        handle_events: Method that receives face events; see `EventListener`.
         closes_last: bool, True if the sink closes after the others, because it writes the summary of the run.
 
     Examples:
@@ -49,8 +49,8 @@ class Sink(Protocol):
         """Begin a run.
 
         Args:
-            header: source, model and versions of the run.
-            summary: returns the summary of the run so far; may be called from any thread, and while the sink closes.
+            header: Source, model and versions of the run.
+            summary: Returns the summary of the run so far; may be called from any thread, and while the sink closes.
         """
 
     def write(self, frame: Frame, result: Result) -> None:
@@ -76,9 +76,9 @@ class EventListener(Protocol):
         """Handle the events of one frame, before its `Sink.write`.
 
         Args:
-            events: at least one, in order of time.
-            frame: the frame, or None at the end of a run.
-            result: the result of the frame, or None at the end of a run.
+            events: At least one, in order of time.
+            frame: The frame, or None at the end of a run.
+            result: The result of the frame, or None at the end of a run.
         """
 
 

@@ -42,10 +42,10 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         """Validate the arguments; the file is opened by `__enter__`.
 
         Args:
-            target: path.
-            append: continue an existing file instead of replacing it.
-            rotation: rules for splitting the file, or None.
-            flush_s: longest time that a row stays in the buffer, in seconds, 0..3600.
+            target: Path.
+            append: Continue an existing file instead of replacing it.
+            rotation: Rules for splitting the file, or None.
+            flush_s: Longest time that a row stays in the buffer, in seconds, 0..3600.
 
         Raises:
             UsageError: `flush_s` is out of range.

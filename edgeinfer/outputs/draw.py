@@ -34,7 +34,7 @@ def annotate(image: Image, result: Result) -> Image:
 
     Args:
         image: (H, W, 3) BGR or (H, W) grey uint8 array; it is not changed.
-        result: result of the pipeline for this image.
+        result: Result of the pipeline for this image.
 
     Returns:
         A new (H, W, 3) BGR uint8 array.
@@ -84,7 +84,7 @@ def cover(image: Image, regions: Iterable[Box]) -> Image:
 
     Args:
         image: (H, W, 3) BGR or (H, W) grey uint8 array; it is not changed.
-        regions: boxes of faces; a margin of a quarter of the longer side is covered too.
+        regions: Boxes of faces; a margin of a quarter of the longer side is covered too.
     """
     picture = image.copy()
     for box in regions:

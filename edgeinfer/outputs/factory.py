@@ -30,13 +30,13 @@ def open_sink(
     """Create a sink for a file, stdout or a plugin; entering the sink opens its target.
 
     Args:
-        target: path that ends in .jsonl or .csv; "-" for JSONL on stdout; or a target of a plugin (see
+        target: Path that ends in .jsonl or .csv; "-" for JSONL on stdout; or a target of a plugin (see
             `edgeinfer.plugins`), which receives none of the options.
-        append: continue an existing file instead of replacing it. An incomplete line at its end is removed.
-        rotation: rules for splitting a file, or None; stdout, pipes and devices are never split.
-        flush_s: longest time that a line for a file stays in the buffer, in seconds, 0..3600; a killed process loses
+        append: Continue an existing file instead of replacing it. An incomplete line at its end is removed.
+        rotation: Rules for splitting a file, or None; stdout, pipes and devices are never split.
+        flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600; a killed process loses
             at most this much. Other outputs receive each line immediately.
-        anonymous: write per-minute aggregates instead of data about single faces.
+        anonymous: Write per-minute aggregates instead of data about single faces.
 
     Returns:
         A context manager with `start` and `write`. `edgeinfer.run` enters and closes it.

@@ -46,10 +46,10 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         """Validate the arguments; the file is opened by `__enter__`.
 
         Args:
-            target: path, or "-" for stdout.
-            append: continue an existing file instead of replacing it.
-            rotation: rules for splitting the file, or None.
-            flush_s: longest time that a line for a file stays in the buffer, in seconds, 0..3600.
+            target: Path, or "-" for stdout.
+            append: Continue an existing file instead of replacing it.
+            rotation: Rules for splitting the file, or None.
+            flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600.
 
         Raises:
             UsageError: `flush_s` is out of range.
@@ -73,8 +73,8 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         """Write the header line.
 
         Args:
-            header: source, model and versions of the run.
-            summary: returns the summary of the run so far.
+            header: Source, model and versions of the run.
+            summary: Returns the summary of the run so far.
 
         Raises:
             OutputError: An existing file cannot be continued.

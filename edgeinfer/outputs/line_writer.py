@@ -44,10 +44,10 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         """Validate the arguments; the file is opened by `__enter__`.
 
         Args:
-            target: path, or "-" for stdout.
-            append: continue an existing file instead of replacing it.
-            rotation: rules for splitting a regular file; other outputs are never split.
-            flush_s: longest time that a line stays in the buffer, in seconds, 0..3600; 0 writes each line immediately.
+            target: Path, or "-" for stdout.
+            append: Continue an existing file instead of replacing it.
+            rotation: Rules for splitting a regular file; other outputs are never split.
+            flush_s: Longest time that a line stays in the buffer, in seconds, 0..3600; 0 writes each line immediately.
 
         Raises:
             UsageError: `flush_s` is out of range.
@@ -92,7 +92,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         """Prepare the file for the first line.
 
         Args:
-            beginning: required beginning of a file that is continued.
+            beginning: Required beginning of a file that is continued.
 
         Returns:
             True if the following lines continue existing ones.

@@ -11,12 +11,12 @@ class RunHeader:
     """Source, model and versions of a run; `edgeinfer.run` passes it to `Sink.start`.
 
     Attributes:
-        source: name of the source, free of credentials.
-        fps: nominal frame rate of the source in frames per second, or None if unknown.
-        labels: labels of the classifier, in the order of the model's outputs.
-        model: name of the model.
+        source: Name of the source, free of credentials.
+        fps: Nominal frame rate of the source in frames per second, or None if unknown.
+        labels: Labels of the classifier, in the order of the model's outputs.
+        model: Name of the model.
         model_sha256: SHA-256 of the model file, 64 hexadecimal digits; empty for a classifier without a file.
-        versions: package name to version.
+        versions: Package name to version.
 
     Examples:
         >>> import edgeinfer
@@ -38,17 +38,17 @@ class RunSummary:
     """Counts and times of a run, returned by `edgeinfer.run`.
 
     Attributes:
-        frames: number of processed frames.
-        faces: number of faces, summed over all frames.
-        labels: label to the number of faces that showed it.
-        elapsed_s: time from the first read until the last output is closed, in seconds.
-        stages_ms: stage ("decode", "detect", "track", "classify", "write") to {"p50", "p95"} in milliseconds, over the
+        frames: Number of processed frames.
+        faces: Number of faces, summed over all frames.
+        labels: Label to the number of faces that showed it.
+        elapsed_s: Time from the first read until the last output is closed, in seconds.
+        stages_ms: Stage ("decode", "detect", "track", "classify", "write") to {"p50", "p95"} in milliseconds, over the
             last 10,000 frames.
         delay_ms: {"p50", "p95"} of the time from capturing a frame until it is written, in milliseconds, over the last
             10,000 frames; None if the source is not live.
-        dropped: number of frames that a live source replaced by newer ones; None if the source is not live.
-        reconnects: number of times that a live source was lost and came back; None for other sources.
-        skipped: number of frames that could not be decoded; None if there were none.
+        dropped: Number of frames that a live source replaced by newer ones; None if the source is not live.
+        reconnects: Number of times that a live source was lost and came back; None for other sources.
+        skipped: Number of frames that could not be decoded; None if there were none.
 
     Examples:
         >>> import edgeinfer
@@ -81,7 +81,7 @@ class RunSummary:
         """Return the difference to an earlier summary of the same run.
 
         Args:
-            earlier: summary at the beginning of the interval.
+            earlier: Summary at the beginning of the interval.
 
         Returns:
             Counts and `elapsed_s` of the interval; `stages_ms` and `delay_ms` are not changed.

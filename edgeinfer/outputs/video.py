@@ -45,9 +45,9 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         """Validate the path; the file is created with the first frame.
 
         Args:
-            path: path that ends in .mp4.
-            append: keep an existing file, and write to the first unused name of "x-1.mp4", "x-2.mp4", ...
-            blur: make faces unrecognizable.
+            path: Path that ends in .mp4.
+            append: Keep an existing file, and write to the first unused name of "x-1.mp4", "x-2.mp4", ...
+            blur: Make faces unrecognizable.
 
         Raises:
             UsageError: The suffix is not .mp4.

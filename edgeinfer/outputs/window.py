@@ -43,7 +43,7 @@ class WindowSink(AbstractContextManager["WindowSink"]):
         """Show one frame.
 
         Raises:
-            Stopped: q or Escape was pressed.
+            Stopped: The key q or Escape was pressed.
         """
         cv2.imshow(WINDOW, annotate(frame.image, result))
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):

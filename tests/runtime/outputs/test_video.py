@@ -10,10 +10,12 @@ import pytest
 
 from edgeinfer import (
     Box,
+    CapabilityError,
     Emotion,
     EmotionClassifier,
     Face,
     HaarDetector,
+    JsonlSink,
     OutputError,
     Pipeline,
     Result,
@@ -24,6 +26,7 @@ from edgeinfer import (
 )
 from edgeinfer.outputs.base import Sink
 from edgeinfer.outputs.draw import MOSAIC_TILES, FaceBlur
+from edgeinfer.outputs.window import WindowSink
 from edgeinfer.results import Image
 from tools.fakes import FakeDetector, FakeSource
 
@@ -131,3 +134,27 @@ def test_missing_encoder_is_an_output_error(
     monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda _: False)
     with pytest.raises(OutputError, match="MPEG-4"):
         write(pipeline, VideoSink(str(tmp_path / "x.mp4")))
+
+
+def test_window_shows_frames_until_q_is_pressed(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    keys = iter([-1, ord("q")])
+    for name in ("namedWindow", "setWindowTitle", "imshow", "destroyWindow"):
+        monkeypatch.setattr(cv2, name, lambda *_, name=name: calls.append(name))
+    monkeypatch.setattr(cv2, "waitKey", lambda _: next(keys))
+    window = WindowSink()
+    assert calls == [], "the constructor opens no window"
+    assert run(FakeSource(FRAMES), pipeline, [window]).frames == 1
+    assert calls == ["namedWindow", "setWindowTitle", "imshow", "imshow", "destroyWindow"]
+
+
+def test_window_without_gui_support_is_a_capability_error(
+    tmp_path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise cv2.error("no GUI")
+
+    monkeypatch.setattr(cv2, "namedWindow", fail)
+    with pytest.raises(CapabilityError, match="cannot open a window"):
+        write(pipeline, JsonlSink(str(tmp_path / "x.jsonl")), WindowSink())
+    assert list(tmp_path.iterdir()) == []
