@@ -1,27 +1,20 @@
-"""Damages a model in seeded ways and reads a picture with each, in a child process of its own.
+"""Seeded mutations of ONNX files.
 
-    python mutations.py MODEL PICTURE FOLDER SEED COUNT
-
-prints a JSON line for each mutation: what was done, the child's exit code (negative: the signal that ended
-it), what it said, and its peak memory in MB. Half of the mutations work on bytes; the other half takes the
-file's messages apart, changes some and puts all together again with right lengths, so that the damage is not
-noticed before the graph is looked at. Those on bytes leave stored weights alone, where most flips would land.
+Half of the mutations change bytes. The other half parse the protobuf messages, change some fields and serialize all
+messages with correct lengths, so that the damage is only detected in the graph itself. Byte mutations skip the stored
+weights, where most changes would be without effect.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import resource
-import signal
 import struct
-import sys
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-# Which fields of a message are messages, by their number in onnx.proto3.
+# Fields that are messages, by kind of message and by field number in onnx.proto3.
 MESSAGES = {
     "model": {7: "graph", 8: "opset", 14: "entry"},
     "graph": {1: "node", 5: "tensor", 11: "value", 12: "value", 13: "value"},
@@ -44,13 +37,42 @@ OPERATORS = (
     "ConstantOfShape", "Range", "OneHot", "If", "Loop", "Scan", "NonZero", "RandomNormal", "SequenceConstruct",
     "DequantizeLinear", "Identity",
 )  # fmt: skip
-CPU_SECONDS, MEMORY, CHILDREN = 5, 4 << 30, 2
-STUCK_SECONDS = 120  # a child that waits for ever; on a busy machine it may have to wait for its turn
-
 Field = list[Any]  # number, wire type, and an int, bytes or a list of fields
 
 
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A mutated model.
+
+    Attributes:
+        index: Number of the mutation, from 0.
+        description: Names of the changes.
+        data: Content of the mutated file.
+    """
+
+    index: int
+    description: str
+    data: bytes
+
+
+def mutations(data: bytes, *, seed: int, count: int) -> Iterator[Mutation]:
+    """Yield mutations of a model, alternately of its messages and of its bytes.
+
+    Args:
+        data: Content of a valid ONNX file.
+        seed: Any integer.
+        count: Number of mutations.
+    """
+    positions: list[int] = []
+    assert serialize(parse(data, positions=positions)) == data
+    for index in range(count):
+        rng = random.Random(f"{seed} {index}")
+        description, mutated = mutate_bytes(data, positions, rng) if index % 2 else mutate_messages(data, rng)
+        yield Mutation(index, description, mutated)
+
+
 def varint(value: int) -> bytes:
+    """Return a protobuf variable-length integer of 64 bits."""
     value &= 2**64 - 1
     out = bytearray()
     while value > 0x7F:
@@ -60,6 +82,7 @@ def varint(value: int) -> bytes:
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """Return the integer at a position and the position after it."""
     value = shift = 0
     while True:
         byte = data[position]
@@ -69,8 +92,8 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
             return value, position
 
 
-def parse(data: bytes, kind: str = "model", base: int = 0, light: list[int] | None = None) -> list[Field]:
-    """The fields of a message; `light` collects the places of all bytes that are no weights."""
+def parse(data: bytes, kind: str = "model", base: int = 0, positions: list[int] | None = None) -> list[Field]:
+    """Return the fields of a message and append the positions of all bytes other than weights to `positions`."""
     fields: list[Field] = []
     position = 0
     while position < len(data):
@@ -86,16 +109,17 @@ def parse(data: bytes, kind: str = "model", base: int = 0, light: list[int] | No
             end = position + length
             value = data[position:end]
         inner = MESSAGES.get(kind, {}).get(number)
-        if light is not None:
-            light.extend(range(base + start, base + (position if inner or (kind, number) in WEIGHTS else end)))
+        if positions is not None:
+            positions.extend(range(base + start, base + (position if inner or (kind, number) in WEIGHTS else end)))
         if inner:
-            value = parse(value, inner, base + position, light)
+            value = parse(value, inner, base + position, positions)
         fields.append([number, wire, value])
         position = end
     return fields
 
 
 def serialize(fields: list[Field]) -> bytes:
+    """Return the encoding of a message; lengths are computed from the content."""
     out = []
     for number, wire, value in fields:
         content: Any = serialize(value) if isinstance(value, list) else value
@@ -104,147 +128,84 @@ def serialize(fields: list[Field]) -> bytes:
     return b"".join(out)
 
 
-def damage_bytes(data: bytes, light: list[int], chance: random.Random) -> tuple[str, bytes]:
-    damaged = bytearray(data)
-    first, second = sorted(chance.sample(light, 2))
-    size = chance.choice((1, 4, 16, 100, 1000))
-    what = chance.choice(("flip", "overwrite", "truncate", "duplicate", "delete", "swap", "blow up"))
-    if what == "flip":
-        for place in chance.sample(light, chance.choice((1, 1, 2, 16))):
-            damaged[place] ^= 1 << chance.randrange(8)
-    elif what == "overwrite":
-        damaged[first : first + size] = chance.choice((bytes(size), b"\xff" * size, chance.randbytes(size)))
-    elif what == "truncate":
-        del damaged[first:]
-    elif what == "duplicate":
-        damaged[second:second] = damaged[first : first + size]
-    elif what == "delete":
-        del damaged[first : first + size]
-    elif what == "swap":
+def mutate_bytes(data: bytes, positions: list[int], rng: random.Random) -> tuple[str, bytes]:
+    """Return the name of a byte mutation and the mutated content."""
+    mutated = bytearray(data)
+    first, second = sorted(rng.sample(positions, 2))
+    size = rng.choice((1, 4, 16, 100, 1000))
+    operation = rng.choice(("flip", "overwrite", "truncate", "duplicate", "delete", "swap", "large number"))
+    if operation == "flip":
+        for position in rng.sample(positions, rng.choice((1, 1, 2, 16))):
+            mutated[position] ^= 1 << rng.randrange(8)
+    elif operation == "overwrite":
+        mutated[first : first + size] = rng.choice((bytes(size), b"\xff" * size, rng.randbytes(size)))
+    elif operation == "truncate":
+        del mutated[first:]
+    elif operation == "duplicate":
+        mutated[second:second] = mutated[first : first + size]
+    elif operation == "delete":
+        del mutated[first : first + size]
+    elif operation == "swap":
         size = min(size, second - first)
-        damaged[first : first + size], damaged[second : second + size] = (
-            damaged[second : second + size],
-            damaged[first : first + size],
+        mutated[first : first + size], mutated[second : second + size] = (
+            mutated[second : second + size],
+            mutated[first : first + size],
         )
     else:
-        damaged[first : first + 1] = varint(chance.choice(NUMBERS))
-    return what, bytes(damaged)
+        mutated[first : first + 1] = varint(rng.choice(NUMBERS))
+    return operation, bytes(mutated)
 
 
-def places(fields: list[Field], kind: str = "model") -> list[tuple[str, list[Field], int]]:
-    """Every field of a message and the messages in it: kind of message, its fields, index."""
-    found = []
+def list_fields(fields: list[Field], kind: str = "model") -> list[tuple[str, list[Field], int]]:
+    """Return all fields of a message and of the messages in it as (kind of message, its fields, index)."""
+    listed = []
     for index, (number, _, value) in enumerate(fields):
-        found.append((kind, fields, index))
+        listed.append((kind, fields, index))
         if isinstance(value, list):
-            found += places(value, MESSAGES[kind][number])
-    return found
+            listed += list_fields(value, MESSAGES[kind][number])
+    return listed
 
 
-def damage_messages(data: bytes, chance: random.Random) -> tuple[str, bytes]:
+def mutate_messages(data: bytes, rng: random.Random) -> tuple[str, bytes]:
+    """Return the names of message mutations and the mutated content."""
     tree = parse(data)
-    done = []
-    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+    operations = []
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
         groups = defaultdict(list)
-        for kind, fields, index in places(tree):
+        for kind, fields, index in list_fields(tree):
             groups[kind, fields[index][0]].append((fields, index))
-        # Each sort of field is as likely as any other, however often it occurs.
-        (kind, number), group = chance.choice(sorted(groups.items(), key=lambda item: item[0]))
-        fields, index = chance.choice(group)
-        other, place = chance.choice(group)
-        what = chance.choice(("change", "change", "change", "delete", "copy", "exchange", "replace"))
-        if what == "change":
-            fields[index] = [number, fields[index][1], changed(kind, fields[index], chance)]
-        elif what == "delete":
+        # All fields of a kind together are as likely as those of any other kind.
+        (kind, number), group = rng.choice(sorted(groups.items(), key=lambda item: item[0]))
+        fields, index = rng.choice(group)
+        other, other_index = rng.choice(group)
+        operation = rng.choice(("change", "change", "change", "delete", "copy", "exchange", "replace"))
+        if operation == "change":
+            fields[index] = [number, fields[index][1], changed_value(kind, fields[index], rng)]
+        elif operation == "delete":
             del fields[index]
-        elif what == "copy":
-            fields[index:index] = [fields[index]] * chance.choice((1, 2, 50))
-        elif what == "exchange":
-            fields[index], other[place] = other[place], fields[index]
+        elif operation == "copy":
+            fields[index:index] = [fields[index]] * rng.choice((1, 2, 50))
+        elif operation == "exchange":
+            fields[index], other[other_index] = other[other_index], fields[index]
         else:
-            fields[index] = other[place]
-        done.append(f"{what} {kind}.{number}")
-    return ", ".join(done), serialize(tree)
+            fields[index] = other[other_index]
+        operations.append(f"{operation} {kind}.{number}")
+    return ", ".join(operations), serialize(tree)
 
 
-def changed(kind: str, field: Field, chance: random.Random) -> Any:
+def changed_value(kind: str, field: Field, rng: random.Random) -> Any:
+    """Return a random value for a field."""
     number, wire, value = field
     if wire == 0:
-        return chance.choice((*NUMBERS, value + 1, value - 1))
+        return rng.choice((*NUMBERS, value + 1, value - 1))
     if wire == 5:
-        return struct.pack("<f", chance.choice(FLOATS))
+        return struct.pack("<f", rng.choice(FLOATS))
     if isinstance(value, list):
-        return chance.sample(value, len(value))
+        return rng.sample(value, len(value))
     if (kind, number) == ("node", 4):
-        return chance.choice(OPERATORS).encode()
-    if (kind, number) in WEIGHTS and len(value) <= 256 and chance.random() < 0.5:
-        return b"".join(struct.pack("<Q", chance.choice(NUMBERS) & 2**64 - 1) for _ in range(len(value) // 8 + 1))[
+        return rng.choice(OPERATORS).encode()
+    if (kind, number) in WEIGHTS and len(value) <= 256 and rng.random() < 0.5:
+        return b"".join(struct.pack("<Q", rng.choice(NUMBERS) & 2**64 - 1) for _ in range(len(value) // 8 + 1))[
             : len(value)
         ]
-    return chance.choice(
-        (b"", value[: len(value) // 2], value * 2, value[::-1], chance.randbytes(len(value)), b"image")
-    )
-
-
-def start(arguments: list[str], said: Path) -> int:
-    """Run the command line in a child with bounded time and memory; give its process id."""
-    from edgeinfer.cli.app import app
-    from edgeinfer.system.terminal import execute
-
-    child = os.fork()
-    if child:
-        return child
-    output = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(STUCK_SECONDS)
-    os._exit(execute(lambda: app(arguments), "edgeinfer"))
-
-
-def main(model: Path, picture: str, folder: Path, seed: int, count: int) -> None:
-    data = model.read_bytes()
-    light: list[int] = []
-    assert serialize(parse(data, light=light)) == data
-    warm_up()
-    running: dict[int, tuple[str, Path]] = {}
-    for index in range(count):
-        chance = random.Random(f"{seed} {index}")
-        what, damaged = damage_bytes(data, light, chance) if index % 2 else damage_messages(data, chance)
-        path = folder / f"{index}.onnx"
-        path.write_bytes(damaged)
-        if len(running) == CHILDREN:
-            report(running)
-        command = ["run", picture, "--detector", "none", "--quiet", "--model", str(path)]
-        running[start(command, path.with_suffix(".txt"))] = (f"{index}: {what}", path)
-    while running:
-        report(running)
-
-
-def warm_up() -> None:
-    """Import what a run imports, once for all children: a run without a source ends before a session exists."""
-    from edgeinfer.cli.app import app
-    from edgeinfer.system.terminal import execute
-
-    sink = os.open(os.devnull, os.O_WRONLY)
-    kept = os.dup(2)
-    os.dup2(sink, 2)
-    execute(lambda: app(["run", "no-such-source", "--detector", "none"]), "edgeinfer")
-    os.dup2(kept, 2)
-
-
-def report(running: dict[int, tuple[str, Path]]) -> None:
-    child, status, used = os.wait4(-1, 0)
-    what, path = running.pop(child)
-    text = path.with_suffix(".txt")
-    said = text.read_text(errors="replace").replace(str(path), "MODEL")
-    code = os.waitstatus_to_exitcode(status)
-    print(json.dumps({"what": what, "code": code, "said": said, "peak_mb": used.ru_maxrss // 1024}), flush=True)
-    path.unlink()
-    text.unlink()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+    return rng.choice((b"", value[: len(value) // 2], value * 2, value[::-1], rng.randbytes(len(value)), b"image"))
