@@ -38,7 +38,7 @@ class Source(Protocol):
         dropped: Number of frames read but not yielded because a newer one was available.
         skipped: Number of frames that could not be decoded.
 
-    Example:
+    Examples:
         >>> import edgeinfer
         >>> from edgeinfer.model.card import asset_path
         >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:
@@ -94,7 +94,7 @@ class Capture:
     Raises:
         UsageError: A value is out of range.
 
-    Example:
+    Examples:
         >>> import edgeinfer
         >>> capture = edgeinfer.Capture(size_wh=(1280, 720), fps=15, rotate="90")
         >>> capture.size_wh

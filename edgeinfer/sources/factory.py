@@ -49,7 +49,7 @@ def open_source(
         CapabilityError: A CSI camera was requested and picamera2 is not installed.
         UsageError: The mode is unknown, or it is "live" and the source consists of pictures, which have no timestamps.
 
-    Example:
+    Examples:
         >>> import edgeinfer
         >>> from edgeinfer.model.card import asset_path
         >>> with edgeinfer.open_source(asset_path("demo.mp4")) as source:

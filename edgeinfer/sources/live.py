@@ -163,7 +163,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
             frame, self._newest = self._newest, None
             if not in_time:
                 connection.abandoned = True
-                connection.error = SourceLostError(f"{self.name} gave no frame for {timeout_s:g} s")
+                connection.error = SourceLostError(f"{self.name} delivered no frame for {timeout_s:g} s")
             if frame is not None:
                 self.reconnects += self._delivered and self._failures > 0
                 self._delivered, self._failures = True, 0

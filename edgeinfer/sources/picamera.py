@@ -64,7 +64,7 @@ class PicameraSource(AbstractContextManager["PicameraSource"]):
             try:
                 planes = np.asarray(self._camera.capture_array("lores"), dtype=np.uint8)
             except Exception as error:  # libcamera's bindings raise various types
-                raise SourceError(f"{self.name} gave no frame: {error}") from error
+                raise SourceError(f"{self.name} delivered no frame: {error}") from error
             captured_s = time.monotonic()
             first_s = captured_s if first_s is None else first_s
             # The hardware pads rows to its alignment.

@@ -25,7 +25,7 @@ class Patience:
     Raises:
         UsageError: A value is out of range.
 
-    Example:
+    Examples:
         >>> import edgeinfer
         >>> edgeinfer.Patience(retries="forever").allows(1000, opened=False)
         True

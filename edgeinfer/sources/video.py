@@ -67,7 +67,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
             yielded += 1
         if yielded == 0:
             raise SourceError(
-                f"{self.name} was opened but gave no frame; the file may be damaged, or another program may use the "
+                f"{self.name} was opened but delivered no frame; the file may be damaged, or another program may use the "
                 "camera"
             )
         if self.live:

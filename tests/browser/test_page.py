@@ -118,7 +118,7 @@ def test_page_follows_the_run(browser: Any, camera: MjpegServer, port: int) -> N
 
         camera.behaviour = "stall"
         until(lambda: text(browser, "state") in ("stalled", "connecting"))
-        assert "gave no frame" in text(browser, "detail") or "opening " in text(browser, "detail")
+        assert "delivered no frame" in text(browser, "detail") or "opening " in text(browser, "detail")
         camera.behaviour = "play"
         until(lambda: text(browser, "state") == "live")
     until(lambda: text(browser, "state") in ("ended", "unreachable"))

@@ -31,7 +31,7 @@ class ManualClock:
         self._expiring = threading.Event()
 
     def expire_next_timeout(self) -> None:
-        """Let the current or next wait with a timeout expire, unless its condition holds."""
+        """Expire the current or next wait with a timeout, unless its condition holds."""
         self._expiring.set()
 
     def now_s(self) -> float:

@@ -42,13 +42,13 @@ def test_the_newest_frame_is_yielded_and_the_others_are_counted() -> None:
         assert isinstance(source, Source)
         frames = iter(source)
         camera.show()
-        given = [next(frames)]
+        received = [next(frames)]
         camera.wait_until_read()
         for shown in (4, 1, 3):
             camera.show(shown)
             camera.wait_until_read(shown)
-            given.append(next(frames))
-        assert [frame.index for frame in given] == [0, 4, 5, 8]
+            received.append(next(frames))
+        assert [frame.index for frame in received] == [0, 4, 5, 8]
         assert source.dropped == 5
         camera.lose()
         with pytest.raises(SourceLostError):
@@ -58,12 +58,12 @@ def test_the_newest_frame_is_yielded_and_the_others_are_counted() -> None:
 
 
 def test_the_last_frame_before_a_loss_is_yielded() -> None:
-    given: list[int] = []
+    received: list[int] = []
     with LiveSource(FakeSource([PICTURE] * 3, error=SourceLostError("gone"))) as source:
         with pytest.raises(SourceLostError, match="gone"):
-            given.extend(frame.index for frame in source)
-        assert given[-1] == 2
-        assert len(given) + source.dropped == 3
+            received.extend(frame.index for frame in source)
+        assert received[-1] == 2
+        assert len(received) + source.dropped == 3
 
 
 def test_waiting_for_a_frame_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,14 +153,14 @@ def fast_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_slow_consumer_of_a_file_played_live_skips_frames(fast_clip: Path) -> None:
-    given = []
+    received = []
     with open_source(fast_clip, mode="live") as source:
         for frame in source:
-            given.append(frame.index)
+            received.append(frame.index)
             time.sleep(0.04)
     assert source.dropped > 0
-    assert len(given) + source.dropped == 25
-    assert given[-1] == 24
+    assert len(received) + source.dropped == 25
+    assert received[-1] == 24
 
 
 @pytest.mark.parametrize(

@@ -77,15 +77,15 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakeCamera]:
 
 
 def test_padding_of_the_low_resolution_stream_is_removed(picamera2: type[FakeCamera]) -> None:
-    given: list[Frame] = []
+    received: list[Frame] = []
     with (
         open_picamera("csi:", Capture(size_wh=(64, 48), fps=15)) as source,
         pytest.raises(SourceError, match="timed out"),
     ):
-        given.extend(source)
-    assert [frame.index for frame in given] == [0, 1, 2]
-    assert {frame.image.shape for frame in given} == {(48, 64, 3)}
-    np.testing.assert_allclose(given[0].image[5, 63].astype(int), BLUE.astype(int), atol=3)
+        received.extend(source)
+    assert [frame.index for frame in received] == [0, 1, 2]
+    assert {frame.image.shape for frame in received} == {(48, 64, 3)}
+    np.testing.assert_allclose(received[0].image[5, 63].astype(int), BLUE.astype(int), atol=3)
     camera = picamera2.instances[0]
     assert camera.configured["controls"] == {"FrameRate": 15}
     assert camera.closed
@@ -94,13 +94,13 @@ def test_padding_of_the_low_resolution_stream_is_removed(picamera2: type[FakeCam
 @pytest.mark.usefixtures("picamera2")
 def test_timestamps_count_from_the_arrival_of_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     arrivals = iter([107.0, 107.5, 108.0])
-    given: list[Frame] = []
+    received: list[Frame] = []
     with open_picamera("csi:", Capture(size_wh=(64, 48))) as source:
         monkeypatch.setattr(time, "monotonic", lambda: next(arrivals))
         with pytest.raises(SourceError):
-            given.extend(source)
-    assert [frame.timestamp_s for frame in given] == [0.0, 0.5, 1.0]
-    assert [frame.captured_s for frame in given] == [107.0, 107.5, 108.0]
+            received.extend(source)
+    assert [frame.timestamp_s for frame in received] == [0.0, 0.5, 1.0]
+    assert [frame.captured_s for frame in received] == [107.0, 107.5, 108.0]
 
 
 @pytest.mark.usefixtures("picamera2")

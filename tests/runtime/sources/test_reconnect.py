@@ -46,24 +46,24 @@ def failing_source(frames: int = 2, image: Image = PICTURE) -> FakeSource:
 
 
 def read_until_error(source: LiveSource) -> tuple[list[Frame], SourceError]:
-    given: list[Frame] = []
+    received: list[Frame] = []
     with source, pytest.raises(SourceError) as error:
-        given.extend(source)
-    return given, error.value
+        received.extend(source)
+    return received, error.value
 
 
 def test_a_lost_source_is_reopened_and_keeps_counting() -> None:
     opener = SourceSequence(failing_source(), SourceError("still booting"), failing_source(3, SMALL))
     source, states = live_source(opener, failing_source(), retries=2)
-    given, error = read_until_error(source)
+    received, error = read_until_error(source)
     assert isinstance(error, SourceLostError)
     assert error.exit_code == 7
     assert "could not be reopened" in str(error)
     assert source.reconnects == 2
-    assert len(given) + source.dropped == 7
-    assert given[-1].index == 6
-    assert given[-1].image.shape == SMALL.shape
-    times = [frame.timestamp_s for frame in given]
+    assert len(received) + source.dropped == 7
+    assert received[-1].index == 6
+    assert received[-1].image.shape == SMALL.shape
+    times = [frame.timestamp_s for frame in received]
     assert times == sorted(times)
     success, failure = ["connecting", "live", "lost"], ["connecting", "lost"]
     assert states == success + success + failure + success + failure + failure
@@ -88,8 +88,8 @@ def test_a_good_frame_resets_the_retry_count() -> None:
 def test_a_source_that_never_opened_ends_with_exit_code_4(retries: int, attempts: int) -> None:
     opener = SourceSequence()
     source, states = live_source(opener, None, retries=retries)
-    given, error = read_until_error(source)
-    assert (given, error.exit_code) == ([], 4)
+    received, error = read_until_error(source)
+    assert (received, error.exit_code) == ([], 4)
     assert opener.opened == max(1, attempts)
     assert states[0] == "lost"
     assert source.reconnects == 0
@@ -119,10 +119,10 @@ def test_a_hanging_read_stalls_the_source_and_its_late_frames_are_discarded(monk
     source, states = live_source(
         SourceSequence(failing_source(1)), HangingSource(clock, released), retries=0, clock=clock
     )
-    given: list[int] = []
+    received: list[int] = []
     with source, pytest.raises(SourceLostError):
-        given.extend(frame.index for frame in source)
-    assert given == [0]
+        received.extend(frame.index for frame in source)
+    assert received == [0]
     assert states == ["connecting", "live", "stalled"]
     assert clock.now_s() == 1020.0
     released.set()

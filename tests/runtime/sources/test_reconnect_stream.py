@@ -39,7 +39,7 @@ FAILURES: tuple[tuple[Behaviour, Behaviour], ...] = (
 """Behaviours of the server: one that breaks the connection, and one for the first new connection."""
 
 
-class Saboteur:
+class FaultInjector:
     """Makes a server fail in several ways, and restores it with wider pictures after each loss.
 
     Attributes:
@@ -77,19 +77,19 @@ def test_a_stream_is_reopened_after_every_kind_of_failure(classifier: EmotionCla
     indices: list[int] = []
     with MjpegServer() as server, open_source(server.url, patience=policy) as source:
         assert isinstance(source, LiveSource)
-        saboteur = Saboteur(server)
-        source.listener = saboteur.on_state
+        faults = FaultInjector(server)
+        source.listener = faults.on_state
         for frame in source:
             pipeline(frame.image, timestamp_s=frame.timestamp_s)
             sizes.add(frame.image.shape)
             indices.append(frame.index)
             if len(indices) % 5 == 0 and server.behaviour == "play":
-                saboteur.fail()
-                if saboteur.done:
+                faults.fail()
+                if faults.done:
                     break
     assert source.reconnects >= 3
-    assert "stalled" in saboteur.states
-    assert "lost" in saboteur.states
+    assert "stalled" in faults.states
+    assert "lost" in faults.states
     assert len(sizes) >= 3
     assert indices == sorted(indices)
 

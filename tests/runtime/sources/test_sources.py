@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import SourceError, SourceLostError, SourceNotFoundError, open_source
+from edgeinfer.results import Frame
 from edgeinfer.sources.base import Capture, Source
 from edgeinfer.sources.video import VideoSource
 from edgeinfer.url import without_credentials
@@ -132,18 +133,19 @@ class FakeCamera:
 def test_the_end_of_a_live_source_is_a_loss() -> None:
     with pytest.raises(SourceLostError, match="lost after 2 frames"):
         list(VideoSource(FakeCamera(2), name="cam", live=True))  # type: ignore[arg-type]
-    with pytest.raises(SourceError, match="gave no frame") as error:
+    with pytest.raises(SourceError, match="delivered no frame") as error:
         list(VideoSource(FakeCamera(0), name="cam", live=True))  # type: ignore[arg-type]
     assert error.value.exit_code == 4
 
 
 def test_timestamps_of_a_camera_count_from_its_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    camera, given = FakeCamera(3), []
+    camera = FakeCamera(3)
+    received: list[Frame] = []
     monkeypatch.setattr(time, "monotonic", lambda: camera.now_s)
     with pytest.raises(SourceLostError):
-        given.extend(VideoSource(camera, name="cam", live=True))  # type: ignore[arg-type]
-    assert [frame.timestamp_s for frame in given] == [0.0, 0.5, 1.0]
-    assert [frame.captured_s for frame in given] == [107.0, 107.5, 108.0]
+        received.extend(VideoSource(camera, name="cam", live=True))  # type: ignore[arg-type]
+    assert [frame.timestamp_s for frame in received] == [0.0, 0.5, 1.0]
+    assert [frame.captured_s for frame in received] == [107.0, 107.5, 108.0]
 
 
 @pytest.mark.parametrize("source", ["nowhere.mp4", "nowhere/*.jpg", 987, "987", "/dev/video987"])
