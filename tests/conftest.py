@@ -1,4 +1,4 @@
-"""Fixtures for every test: small real parts and fakes."""
+"""Fixtures for all tests: a small model, a clip and pictures."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def pytest_report_header() -> str:
-    """The versions that the results depend on."""
-    found = []
+    """Return the versions that the results depend on."""
+    versions = []
     for name in ("numpy", "cv2", "onnxruntime", "keras", "tensorflow"):
         spec = importlib.util.find_spec(name)
         if spec and name not in ("keras", "tensorflow"):
-            found.append(f"{name} {importlib.import_module(name).__version__}")
+            versions.append(f"{name} {importlib.import_module(name).__version__}")
         elif spec:
             from importlib import metadata
 
-            found.append(f"{name} {metadata.version(name)}")
-    return f"python {platform.python_version()}, {', '.join(found)}"
+            versions.append(f"{name} {metadata.version(name)}")
+    return f"python {platform.python_version()}, {', '.join(versions)}"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_settings_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _no_user_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
@@ -42,7 +42,7 @@ def _no_settings_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file that calls bright faces happy and dark ones neutral."""
+    """Model that labels bright faces happy and dark ones neutral."""
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
@@ -53,13 +53,13 @@ def classifier(tiny_model: Path) -> EmotionClassifier:
 
 @pytest.fixture(scope="session")
 def clip() -> Path:
-    """One second of a moving face, 320x240."""
+    """One-second clip of a moving face, 320x240."""
     return ASSETS / "clip.mp4"
 
 
 @pytest.fixture(scope="session")
 def face_picture() -> Path:
-    """One smiling face, 256x256."""
+    """Picture of one smiling face, 256x256."""
     return ASSETS / "face.jpg"
 
 
@@ -72,7 +72,7 @@ def portrait(face_picture: Path) -> Image:
 
 @pytest.fixture
 def yunet() -> Path:
-    """Where a developer keeps the detector's file; it is not part of the project."""
+    """Path of the YuNet model, which is not part of the repository."""
     import os
 
     path = Path(os.environ.get("EDGEINFER_TEST_YUNET", ""))

@@ -17,7 +17,7 @@ import pytest
 
 from tools.mjpeg_server import MjpegServer
 from tools.patience import PATIENCE, until
-from tools.programs import needed, running
+from tools.programs import require_program, running
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -32,11 +32,11 @@ ARGUMENTS = (
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     options = webdriver.ChromeOptions()
-    options.binary_location = needed("chromium")
+    options.binary_location = require_program("chromium")
     for argument in ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(needed("chromedriver"))
+    service = webdriver.ChromeService(require_program("chromedriver"))
     with webdriver.Chrome(options, service) as browser:
         browser.set_page_load_timeout(WAIT_S)
         yield browser

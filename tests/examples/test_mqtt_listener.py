@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tools.patience import PATIENCE, until
-from tools.programs import needed, running
+from tools.programs import require_program, running
 
 client = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -34,12 +34,12 @@ def accepts_connections(port: int) -> bool:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
     """Yield the port of a Mosquitto broker with one user, "ann", whose password is "secret"."""
-    program = needed("mosquitto")
+    program = require_program("mosquitto")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     passwords, settings = tmp_path / "passwords", tmp_path / "settings"
-    subprocess.run([needed("mosquitto_passwd"), "-b", "-c", passwords, "ann", "secret"], check=True)
+    subprocess.run([require_program("mosquitto_passwd"), "-b", "-c", passwords, "ann", "secret"], check=True)
     settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n")
     with running([program, "-c", str(settings)], stderr=subprocess.DEVNULL) as process:
         until(lambda: accepts_connections(port))

@@ -1,11 +1,11 @@
-"""Builds a folder in which a Raspberry Pi 4's own wheels run on a PC: `make test-pi` uses it.
+"""Build of an emulated Raspberry Pi 4 environment for `make test-pi`.
 
     python tests/pi/build.py FOLDER
 
-Into the folder go Debian's arm64 packages of Python 3.11 and the libraries that it needs, the aarch64 wheels of the
-runtime and of pytest, what Linux tells of the board's processor (onnxruntime ends without it), QEMU's user emulation
-and `python`, which starts all that. Nothing is installed and no root is needed; apt, dpkg and pip are. It shows that
-the runtime works there, not how fast.
+The folder receives Debian's arm64 packages of Python 3.11 and its libraries, the aarch64 wheels of the runtime and of
+pytest, the CPU description files of the board (onnxruntime aborts without them), QEMU's user-mode emulator and the
+launcher `python`. Nothing is installed and root is not required, but apt, dpkg and pip are. The emulation shows that
+the runtime works on the board; its speed is meaningless.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ CPU part\t: 0xd08
 CPU revision\t: 3
 """
 BOARD = "Revision\t: c03112\nModel\t\t: Raspberry Pi 4 Model B Rev 1.2\n"
-"""`/proc/cpuinfo` of a Raspberry Pi 4 under a 64-bit kernel: four cores of a Cortex-A72 (part 0xd08), and the board."""
+"""End of `/proc/cpuinfo` of a Raspberry Pi 4 with a 64-bit kernel, after four Cortex-A72 cores (part 0xd08)."""
 
 LAUNCHER = f"""\
 #!/bin/sh
-# Python of a Raspberry Pi 4. It starts itself through this file, so sys.executable is native.
+# Python of a Raspberry Pi 4. Its subprocesses use this file as well, because sys.executable refers to it.
 here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONHOME="$here/root/usr" PYTHONPATH="$here/site${{PYTHONPATH:+:$PYTHONPATH}}"
 exec "$here/{EMULATOR}" -L "$here/root" -cpu cortex-a72 -0 "$here/python" "$here/root/usr/bin/python3.11" "$@"
@@ -45,17 +45,17 @@ exec "$here/{EMULATOR}" -L "$here/root" -cpu cortex-a72 -0 "$here/python" "$here
 
 
 def call(*command: str | Path, folder: Path | None = None) -> None:
-    """Run a program; show what it says only when it fails."""
+    """Run a program and print its output only if it fails."""
     try:
         subprocess.run(list(map(str, command)), cwd=folder, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
-        raise SystemExit(f"{command[0]} is missing; this needs Debian 12 or what is built on it") from error
+        raise SystemExit(f"{command[0]} is not installed; this script requires Debian 12 or a derivative") from error
     except subprocess.CalledProcessError as error:
         raise SystemExit(f"{error.stdout}{error.stderr}{command[0]} failed; see above") from error
 
 
-def system(folder: Path) -> None:
-    """Unpack Debian's arm64 packages, with an apt whose lists and state lie in the folder."""
+def unpack_packages(folder: Path) -> None:
+    """Download and unpack Debian's arm64 packages, with the lists and state of apt inside the folder."""
     state = folder / "apt"
     for part in ("lists/partial", "archives/partial", "etc"):
         (state / part).mkdir(parents=True, exist_ok=True)
@@ -72,51 +72,51 @@ def system(folder: Path) -> None:
         call("dpkg-deb", "--extract", package, folder / "root")
 
 
-def emulator(folder: Path) -> None:
-    """Take this machine's QEMU, or the one of its Debian, unpacked."""
-    found = shutil.which(EMULATOR)
-    if found is None:
+def copy_emulator(folder: Path) -> None:
+    """Copy the installed QEMU, or download the Debian package and unpack it."""
+    path = shutil.which(EMULATOR)
+    if path is None:
         unpacked = folder / "qemu"
         unpacked.mkdir()
         call("apt-get", "-o", "APT::Sandbox::User=", "download", "qemu-user-static", folder=unpacked)
         call("dpkg-deb", "--extract", next(unpacked.glob("*.deb")), unpacked)
-        found = str(unpacked / "usr/bin" / EMULATOR)
-    shutil.copy(found, folder / EMULATOR)
+        path = str(unpacked / "usr/bin" / EMULATOR)
+    shutil.copy(path, folder / EMULATOR)
 
 
-def wheels(folder: Path) -> None:
-    """Unpack what `pip install .` and pytest bring on a 64-bit Raspberry Pi OS."""
-    needed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+def unpack_wheels(folder: Path) -> None:
+    """Download and unpack the wheels of the runtime and pytest for 64-bit Raspberry Pi OS."""
+    dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
     fixed = ["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    call(*pip, *fixed, "--dest", folder / "wheels", *platforms, *needed, "pytest>=8.3")
+    call(*pip, *fixed, "--dest", folder / "wheels", *platforms, *dependencies, "pytest>=8.3")
     for wheel in (folder / "wheels").glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder / "site")
 
 
-def board(folder: Path) -> None:
-    """Write what Linux tells of the processor; QEMU looks below its root first."""
-    told = {f"sys/devices/system/cpu/{name}": "0-3\n" for name in ("possible", "present", "online")}
-    told["proc/cpuinfo"] = "\n".join([*(CORE.format(number=number) for number in range(4)), BOARD])
-    for name, text in told.items():
+def write_cpu_files(folder: Path) -> None:
+    """Write the CPU description files of the board. QEMU looks below its root folder before the real one."""
+    files = {f"sys/devices/system/cpu/{name}": "0-3\n" for name in ("possible", "present", "online")}
+    files["proc/cpuinfo"] = "\n".join([*(CORE.format(number=number) for number in range(4)), BOARD])
+    for name, text in files.items():
         path = folder / "root" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
-    """Build the folder anew."""
+    """Build the folder from scratch."""
     if len(sys.argv) != 2:
         raise SystemExit("usage: python tests/pi/build.py FOLDER")
     folder = Path(sys.argv[1]).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for step in (system, emulator, wheels, board):
+    for step in (unpack_packages, copy_emulator, unpack_wheels, write_cpu_files):
         step(folder)
-    for spent in ("apt", "qemu", "wheels"):
-        shutil.rmtree(folder / spent, ignore_errors=True)
+    for temporary in ("apt", "qemu", "wheels"):
+        shutil.rmtree(folder / temporary, ignore_errors=True)
     launcher = folder / "python"
     launcher.write_text(LAUNCHER, encoding="utf-8")
     launcher.chmod(0o755)

@@ -1,3 +1,5 @@
+"""Value types."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -7,7 +9,7 @@ import pytest
 from edgeinfer import LABELS, Box
 
 
-def test_the_seven_labels_are_in_their_order() -> None:
+def test_labels_are_in_the_documented_order() -> None:
     assert LABELS == ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
 
 
@@ -24,7 +26,7 @@ def test_box_formats() -> None:
         pytest.param(Box(5, 0, 10, 10), 1 / 3, id="half"),
         pytest.param(Box(10, 0, 10, 10), 0.0, id="touching"),
         pytest.param(Box(2, 2, 5, 5), 0.25, id="inside"),
-        pytest.param(Box(0, 0, 0, 0), 0.0, id="nothing"),
+        pytest.param(Box(0, 0, 0, 0), 0.0, id="empty"),
     ],
 )
 def test_iou(other: Box, expected: float) -> None:
@@ -32,6 +34,6 @@ def test_iou(other: Box, expected: float) -> None:
     assert other.iou(Box(0, 0, 10, 10)) == pytest.approx(expected)
 
 
-def test_results_cannot_be_changed_in_passing() -> None:
+def test_results_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Box(0, 0, 1, 1).x = 5  # type: ignore[misc]

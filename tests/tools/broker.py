@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import pytest
 
 from tools.patience import until
-from tools.programs import needed
+from tools.programs import require_program
 
 
 class Broker:
@@ -32,8 +32,8 @@ class Broker:
         Args:
             users: user name to password; None to allow anonymous connections.
         """
-        self._program, self._users = needed("mosquitto"), users
-        self._password_program = needed("mosquitto_passwd") if users else ""
+        self._program, self._users = require_program("mosquitto"), users
+        self._password_program = require_program("mosquitto_passwd") if users else ""
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Fake parts whose truth is known."""
+"""Fake detector and source with prepared outputs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from edgeinfer.results import Box, Frame, Image
 
 
 class FakeDetector:
-    """Gives prepared boxes, look after look; the last ones for ever."""
+    """Detector that returns one prepared list of boxes per call, and the last list from then on.
 
-    def __init__(self, *looks: Sequence[Box]) -> None:
-        self.looks, self.calls = [list(look) for look in looks], 0
+    Attributes:
+        results: Prepared lists of boxes.
+        calls: Number of calls so far.
+    """
+
+    def __init__(self, *results: Sequence[Box]) -> None:
+        self.results, self.calls = [list(boxes) for boxes in results], 0
 
     def detect(self, image: Image) -> list[Box]:
         self.calls += 1
-        return self.looks[min(self.calls, len(self.looks)) - 1]
+        return self.results[min(self.calls, len(self.results)) - 1]
 
 
 class FakeSource:
-    """Gives prepared pictures, then ends or raises."""
+    """Source that yields prepared pictures, then ends or raises an error."""
 
     def __init__(self, images: Sequence[Image], *, fps: float = 30.0, error: BaseException | None = None) -> None:
         self.name, self.live, self.continuous = "fake", error is not None, True

@@ -1,4 +1,4 @@
-"""Other programs that tests start."""
+"""External programs and subprocesses of tests."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 import pytest
 
 
-def needed(program: str) -> str:
-    """Path of a program of Debian's; the test is skipped where it is not installed, or fails if all must be."""
-    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
-    if found is None:
-        end = pytest.fail if os.environ.get("EDGEINFER_TEST_PROGRAMS") == "all" else pytest.skip
-        end(f"{program} is not installed")
-    return found
+def require_program(program: str) -> str:
+    """Return the path of a Debian program; skip the test without it, or fail if EDGEINFER_TEST_PROGRAMS is "all"."""
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if path is None:
+        stop = pytest.fail if os.environ.get("EDGEINFER_TEST_PROGRAMS") == "all" else pytest.skip
+        stop(f"{program} is not installed")
+    return path
 
 
 @contextmanager
 def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A program with text streams that takes SIGHUP and SIGINT, also under nohup and in the background.
+    """Start a subprocess with text streams that receives SIGHUP and SIGINT, and kill it if the test fails.
 
-    It is killed where the test fails.
+    Both signals are delivered even if the test run ignores them, as under nohup or in the background.
     """
-    # What is handled here is back at its default in the program; what is ignored would stay so.
+    # A handled signal is reset to its default in the subprocess; an ignored one would stay ignored.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGHUP, signal.SIGINT)}
     try:
         process = subprocess.Popen(command, text=True, **options)

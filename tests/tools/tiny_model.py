@@ -1,7 +1,7 @@
-"""A 2 kB model of our format, written byte by byte so that the runtime's tests need no `onnx` package.
+"""Writer of a 2 kB edgeinfer model, so that the tests of the runtime do not need the `onnx` package.
 
-It answers by brightness: the mean grey level g, 0..255, of an 8x8 face gives the logits of `labels` as
-`BIAS[k] + SLOPE[k] * g`. Dark faces are neutral, bright ones happy.
+The logits depend on brightness: logit k of an 8x8 face with the mean grey level g, 0..255, is `BIAS[k] + SLOPE[k] * g`.
+Dark faces are neutral and bright ones happy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _UINT8, _INT64, _FLOAT = 2, 7, 1
 
 
 def varint(value: int) -> bytes:
-    """A protobuf variable-length integer."""
+    """Return a protobuf variable-length integer."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -28,7 +28,7 @@ def varint(value: int) -> bytes:
 
 
 def put(number: int, value: int | str | bytes) -> bytes:
-    """One protobuf field."""
+    """Return one protobuf field."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     data = value.encode() if isinstance(value, str) else value
@@ -38,27 +38,27 @@ def put(number: int, value: int | str | bytes) -> bytes:
 def tensor(
     name: str, dims: tuple[int, ...], values: tuple[float, ...] | tuple[int, ...], *, external: bool = False
 ) -> bytes:
-    """A TensorProto of float32, or of int64 when every value is an int."""
-    whole = all(isinstance(v, int) for v in values)
-    data = struct.pack(f"<{len(values)}{'q' if whole else 'f'}", *values)
+    """Return a TensorProto of int64 if every value is an int, or else of float32."""
+    integers = all(isinstance(v, int) for v in values)
+    data = struct.pack(f"<{len(values)}{'q' if integers else 'f'}", *values)
     content = put(13, put(1, "location") + put(2, "weights.bin")) + put(14, 1) if external else put(9, data)
-    return b"".join(put(1, d) for d in dims) + put(2, _INT64 if whole else _FLOAT) + put(8, name) + content
+    return b"".join(put(1, d) for d in dims) + put(2, _INT64 if integers else _FLOAT) + put(8, name) + content
 
 
 def value_info(name: str, kind: int, dims: tuple[int | str, ...]) -> bytes:
-    """A ValueInfoProto; a str is a named, dynamic dimension."""
+    """Return a ValueInfoProto; a str in `dims` is a named, dynamic dimension."""
     shape = b"".join(put(1, put(1, d) if isinstance(d, int) else put(2, d)) for d in dims)
     return put(1, name) + put(2, put(1, put(1, kind) + put(2, shape)))
 
 
 def node(kind: str, inputs: tuple[str, ...], output: str, *, attributes: bytes = b"", domain: str = "") -> bytes:
-    """A NodeProto."""
+    """Return a NodeProto."""
     named = b"".join(put(1, name) for name in inputs) + put(2, output) + put(4, kind) + attributes
     return named + (put(7, domain) if domain else b"")
 
 
 def metadata(**changes: str | None) -> dict[str, str]:
-    """Our metadata keys; a change replaces one, None leaves it out."""
+    """Return the edgeinfer metadata; a keyword replaces a value, and None removes its key."""
     labels = list(LABELS)
     values: dict[str, str | None] = {
         "schema": "1",
@@ -97,7 +97,7 @@ def model_bytes(
     logits: int = len(LABELS),
     extra: bytes = b"",
 ) -> bytes:
-    """A serialized ModelProto; the options, such as extra fields of its graph, make it one that must be refused."""
+    """Return a serialized ModelProto; with any argument other than `keys`, it violates an admission rule."""
     cast = put(5, put(1, "to") + put(3, _FLOAT) + put(20, 2))
     axes = put(5, put(1, "axes") + put(8, 1) + put(8, 2) + put(20, 7))
     keep = put(5, put(1, "keepdims") + put(3, 0) + put(20, 2))
@@ -121,6 +121,6 @@ def model_bytes(
 
 
 def write_model(path: Path, **options: Any) -> Path:
-    """Write `model_bytes(**options)` to a file."""
+    """Write `model_bytes(**options)` to a file and return its path."""
     path.write_bytes(model_bytes(**options))
     return path

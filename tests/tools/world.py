@@ -1,4 +1,4 @@
-"""A synthetic world whose truth is known: heads that move over a textured ground."""
+"""Synthetic video with ground truth: faces that move over a textured background."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 from edgeinfer.results import Box, Image
 
 FACE = (77, 55, 112, 112)
-"""Where the face of the portrait is, xywh."""
+"""Bounding box of the face in the portrait, xywh."""
 Move = Callable[[float], tuple[float, float, float] | None]
-"""Seconds to the centre and the side of a face in pixels; None while it is out of sight."""
+"""Function from seconds to the centre (x, y) and side of a face in pixels, or None while it is out of view."""
 
 
 def texture(seed: int, size_wh: tuple[int, int] = (480, 270), level: int = 110) -> Image:
-    """A ground without faces."""
+    """Return a background without faces."""
     random = np.random.default_rng(seed)
     coarse = random.normal(level, 35, (size_wh[1] // 30, size_wh[0] // 30, 3)).astype(np.float32)
     return np.clip(cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
 
 
 def darker(portrait: Image) -> Image:
-    """Somebody else: mirrored and darker."""
+    """Return the portrait mirrored and darker, as a second face."""
     return np.asarray((portrait[:, ::-1].astype(np.float32) / 255) ** 1.8 * 200, np.uint8)
 
 
 class World:
-    """Heads over a ground, the later ones in front.
+    """Faces over a background; later faces cover earlier ones.
 
     Attributes:
-        ground: (H, W, 3); may be replaced for a cut.
+        ground: (H, W, 3) uint8 background; may be replaced to simulate a cut.
     """
 
     def __init__(self, heads: Mapping[str, tuple[Image, Move]], ground: Image, *, noise: float = 3.0) -> None:
@@ -39,7 +39,7 @@ class World:
         self._random = np.random.default_rng(0)
 
     def at(self, seconds: float) -> tuple[Image, dict[str, Box]]:
-        """The frame at a time and the faces in it."""
+        """Return the frame at a time and the true boxes by name."""
         frame, truth = self.ground.astype(np.float32), {}
         for name, (portrait, move) in self._heads.items():
             pose = move(seconds)
@@ -51,7 +51,7 @@ class World:
     def play(
         self, seconds: float, *, fps: float = 30.0, start_s: float = 0.0
     ) -> Iterator[tuple[float, Image, dict[str, Box]]]:
-        """Times, frames and faces."""
+        """Yield time, frame and true boxes at a fixed frame rate."""
         for index in range(round(seconds * fps)):
             now_s = start_s + index / fps
             yield now_s, *self.at(now_s)
