@@ -14,7 +14,7 @@ def decode_image(data: bytes | bytearray, *, apply_orientation: bool = True) -> 
 
     Args:
         data: Content of a picture file, in any format that OpenCV decodes.
-        apply_orientation: Rotate and mirror as the EXIF orientation demands.
+        apply_orientation: True to rotate and mirror the picture according to its EXIF orientation.
 
     Returns:
         (H, W, 3) uint8 BGR, or None if the data cannot be decoded.

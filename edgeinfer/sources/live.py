@@ -136,8 +136,9 @@ class LiveSource(AbstractContextManager["LiveSource"]):
     def _connect(self) -> Connection | None:
         """Start reading, after the backoff if an earlier attempt failed; return None if this source was closed."""
         if self._failures:
+            pause_s = self._backoff(self._failures)
             with self._condition:
-                self._clock.wait_for(self._condition, lambda: self._closing, self._backoff(self._failures))
+                self._clock.wait_for(self._condition, lambda: self._closing, pause_s)
             if self._closing:
                 return None
         self._publish("connecting", f"opening {self.name}")

@@ -113,6 +113,19 @@ def test_the_backoff_waits_on_the_clock_before_the_source_is_reopened() -> None:
     assert clock.now_s() == 1040.0
 
 
+def test_closing_during_the_backoff_ends_the_iteration() -> None:
+    source, states = live_source(SourceSequence(), failing_source(1), backoff=lambda _: 40.0)
+
+    def close_after_loss(change: SourceState) -> None:
+        if change.state == "lost":
+            source.__exit__(None, None, None)
+
+    source.add_state_listener(close_after_loss)
+    with source:
+        assert len(list(source)) == 1
+    assert states == ["connecting", "live", "lost"]
+
+
 def test_a_hanging_read_stalls_the_source_and_its_late_frames_are_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeinfer.sources.live.CLOSING_S", 0.01)
     clock, released = ManualClock(), threading.Event()
