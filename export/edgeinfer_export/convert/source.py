@@ -90,9 +90,9 @@ def _describe_model(name: str, labels: tuple[str, ...], data: Path | None) -> Mo
     dataset = read_info(data)
     missing = [label for label in labels if label not in dataset.labels]
     if missing:
+        available = " ".join(dataset.labels)
         raise DataError(
-            f"{data} has the labels {' '.join(dataset.labels)}, not {' '.join(missing)}: prepare the data with the labels "
-            "of the model"
+            f"{data} has the labels {available}, not {' '.join(missing)}: prepare the data with the labels of the model"
         )
     counts = dict.fromkeys(labels, 0)
     for _, index in split_files(data, "train", labels):

@@ -46,6 +46,19 @@ def export_model(
         ExportError: The model cannot be converted or quantized, or a check fails.
         DataError: The faces cannot be used.
         CapabilityError: Keras uses another backend than TensorFlow.
+
+    >>> import tempfile
+    >>> from edgeinfer_train.networks.model import ModelInfo, save_model
+    >>> layers = keras.layers
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8, 8, 1), dtype="uint8"), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(2)]
+    ... )
+    >>> info = ModelInfo("none", ("happy", "sad"), "none", "none", {"happy": 0.5, "sad": 0.5}, {})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(model, info, Path(folder) / "model.keras")
+    ...     report = export_model(Path(folder), Path(folder) / "model.onnx")
+    >>> report.published, report.verdict.verified
+    ('fp32', 'not verified on faces')
     """
     options, progress = options or ExportOptions(), progress or (lambda _: None)
     validate_request(out, data, options)
