@@ -132,7 +132,7 @@ class MqttSink(AbstractContextManager["MqttSink"]):
             self._discovery_sent = True
         state = self._current_state()
         due = self._closing or now_s - self._state_s >= MIN_INTERVAL_S
-        if self._state is None or (due and _is_significant(self._state, state)):
+        if self._state is None or (due and _differs_significantly(self._state, state)):
             self._state, self._state_s = state, now_s
             self._link.publish(f"{self._address.base}/state", _json(state), retain=True)
         for track_id, payload in self._changed_tracks(now_s).items():
@@ -182,7 +182,7 @@ def _track_payload(track: _Track) -> dict[str, Any]:
     }
 
 
-def _is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _differs_significantly(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return True if two states differ by more than noise in confidence and frame rate."""
     if any(old[key] != new[key] for key in ("source_state", "faces", "expression")):
         return True
@@ -201,27 +201,6 @@ def device_discovery(address: BrokerAddress, header: RunHeader) -> dict[str, Any
     https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
     """
     version = header.versions.get("edgeinfer", "")
-    measured, diagnostic = {"state_class": "measurement"}, {"entity_category": "diagnostic"}
-    percent = "{{ (100 * value_json.confidence) | round(1) if value_json.confidence is number else None }}"
-    expressions = {"device_class": "enum", "options": list(dict.fromkeys((*header.labels, UNKNOWN, NO_EXPRESSION)))}
-    states = {"device_class": "enum", "options": list(get_args(State))}
-    # Home Assistant requires the key event_type.
-    event = "{{ dict(value_json, event_type=value_json.type) | to_json }}"
-    kinds = {"state_topic": f"{address.base}/events", "event_types": list(get_args(EventKind))}
-    entities: dict[str, tuple[str, str, str, Mapping[str, Any]]] = {
-        "occupancy": (
-            "binary_sensor",
-            "Occupancy",
-            "{{ 'ON' if value_json.faces else 'OFF' }}",
-            {"device_class": "occupancy"},
-        ),
-        "faces": ("sensor", "Faces", "{{ value_json.faces }}", measured),
-        "expression": ("sensor", "Expression", "{{ value_json.expression }}", expressions),
-        "confidence": ("sensor", "Confidence", percent, measured | {"unit_of_measurement": "%"}),
-        "event": ("event", "Event", event, kinds),
-        "fps": ("sensor", "Frame rate", "{{ value_json.fps }}", measured | diagnostic | {"unit_of_measurement": "fps"}),
-        "source": ("sensor", "Source", "{{ value_json.source_state }}", states | diagnostic),
-    }
     return {
         "dev": {
             "ids": [address.client_id],
@@ -234,16 +213,36 @@ def device_discovery(address: BrokerAddress, header: RunHeader) -> dict[str, Any
         "avty_t": f"{address.base}/availability",
         "state_topic": f"{address.base}/state",
         "cmps": {
-            key: {
-                "p": platform,
-                "unique_id": f"{address.client_id}_{key}",
-                "name": name,
-                "value_template": value,
-                **options,
-            }
-            for key, (platform, name, value, options) in entities.items()
+            key: {"unique_id": f"{address.client_id}_{key}", **entity}
+            for key, entity in _entities(address, header.labels).items()
         },
     }
+
+
+def _entities(address: BrokerAddress, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the entities of the device, by key."""
+    measurement, diagnostic = {"state_class": "measurement"}, {"entity_category": "diagnostic"}
+    percent = "{{ (100 * value_json.confidence) | round(1) if value_json.confidence is number else None }}"
+    expressions = {"device_class": "enum", "options": list(dict.fromkeys((*labels, UNKNOWN, NO_EXPRESSION)))}
+    states = {"device_class": "enum", "options": list(get_args(State))}
+    # Home Assistant requires the key event_type.
+    event = "{{ dict(value_json, event_type=value_json.type) | to_json }}"
+    kinds = {"state_topic": f"{address.base}/events", "event_types": list(get_args(EventKind))}
+    occupancy = "{{ 'ON' if value_json.faces else 'OFF' }}"
+    frame_rate = measurement | diagnostic | {"unit_of_measurement": "fps"}
+    return {
+        "occupancy": _entity("binary_sensor", "Occupancy", occupancy, {"device_class": "occupancy"}),
+        "faces": _entity("sensor", "Faces", "{{ value_json.faces }}", measurement),
+        "expression": _entity("sensor", "Expression", "{{ value_json.expression }}", expressions),
+        "confidence": _entity("sensor", "Confidence", percent, measurement | {"unit_of_measurement": "%"}),
+        "event": _entity("event", "Event", event, kinds),
+        "fps": _entity("sensor", "Frame rate", "{{ value_json.fps }}", frame_rate),
+        "source": _entity("sensor", "Source", "{{ value_json.source_state }}", states | diagnostic),
+    }
+
+
+def _entity(platform: str, name: str, template: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"p": platform, "name": name, "value_template": template, **options}
 
 
 def check_url(url: str) -> None:

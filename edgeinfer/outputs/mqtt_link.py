@@ -207,6 +207,9 @@ class MqttLink:
             self._closing.wait(backoff_s(failures))
         if (open_socket := self._client.socket()) is not None:
             open_socket.close()
+        # paho closes its socket pair only when the client is destroyed; the cycle client -> callback -> link -> client
+        # would delay that until a garbage collection.
+        del self._client
 
     def _warn_once(self, problem: str) -> None:
         """Log a problem, but only the first refusal and the first outage since the last connection."""

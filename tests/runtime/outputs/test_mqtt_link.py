@@ -1,14 +1,17 @@
-"""Broker addresses and requirements of a link; test_mqtt.py tests it with a real broker."""
+"""Broker addresses, and parts of the MQTT sink that need no broker; test_mqtt.py uses a real one."""
 
 from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
-from edgeinfer import CapabilityError, UsageError
+from edgeinfer import CapabilityError, Event, Result, UsageError
 from edgeinfer.outputs.mqtt import MqttSink, check_url
 from edgeinfer.outputs.mqtt_link import BrokerAddress
+from edgeinfer.results import Frame
+from tools.mqtt_driver import make_face
 
 
 @pytest.mark.parametrize(
@@ -63,3 +66,15 @@ def test_missing_package_error_names_the_install_command(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(CapabilityError, match=r"pip install paho-mqtt"):
         MqttSink("mqtt://h")
+
+
+def test_face_that_left_is_not_published_before_the_next_frame() -> None:
+    """The connection's thread may publish between the events of a frame and the frame itself."""
+    pytest.importorskip("paho.mqtt.client")
+    sink = MqttSink("mqtt://h")
+    frame = Frame(np.zeros((2, 2, 3), np.uint8), 0, 0.0)
+    sink.write(frame, Result((make_face(1, "happy"), make_face(2, "sad")), 0.0))
+    left = Event("left", 1, 0.0, "happy", 0.9, None, 0.0)
+    sink.handle_events([left], frame, Result((), 5.0))
+    assert sink._current_state()["faces"] == 1
+    assert list(sink._changed_tracks(now_s=10.0)) == [2]
