@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgeinfer_train.config import AugmentConfig
 from edgeinfer_train.datasets.augment import RandomAffine, RandomLight, RandomPatch, RandomSoftness, augmentation
 
-NONE = AugmentConfig(
+DISABLED = AugmentConfig(
     rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0,
     blur=0.0, noise=0.0, erasing=0.0, mixup=0.0,
 )  # fmt: skip
@@ -25,23 +25,27 @@ LAYERS: dict[str, Callable[[int], keras.layers.Layer]] = {
     "low light": lambda seed: RandomLight(brightness=0.0, contrast=0.0, low_light=2.0, seed=seed),
     "patch": lambda seed: RandomPatch(probability=1.0, seed=seed),
 }
-each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS.keys())
 
 
-def vary(layer: keras.layers.Layer, images: Faces, *, training: bool = True) -> NDArray[np.float32]:
+def augment(layer: keras.layers.Layer, images: Faces, *, training: bool = True) -> NDArray[np.float32]:
     found: NDArray[np.float32] = ops.convert_to_numpy(layer(images, training=training))
     return found
 
 
 @each_layer
-def test_nothing_happens_outside_training(make: Callable[[int], keras.layers.Layer], grey_faces: Faces) -> None:
-    np.testing.assert_array_equal(vary(make(0), grey_faces, training=False), grey_faces)
+def test_layers_are_the_identity_outside_training(
+    make_layer: Callable[[int], keras.layers.Layer], grey_faces: Faces
+) -> None:
+    np.testing.assert_array_equal(augment(make_layer(0), grey_faces, training=False), grey_faces)
 
 
 @each_layer
-def test_every_face_varies_by_itself(make: Callable[[int], keras.layers.Layer], grey_faces: Faces) -> None:
+def test_each_face_is_augmented_independently(
+    make_layer: Callable[[int], keras.layers.Layer], grey_faces: Faces
+) -> None:
     same = np.repeat(grey_faces[:1], 6, axis=0)
-    found = vary(make(0), same)
+    found = augment(make_layer(0), same)
     assert found.shape == same.shape
     assert found.dtype == np.float32
     assert all(np.abs(a - same[0]).max() > 1 for a in found)
@@ -49,19 +53,19 @@ def test_every_face_varies_by_itself(make: Callable[[int], keras.layers.Layer], 
 
 
 @each_layer
-def test_the_seed_decides(make: Callable[[int], keras.layers.Layer], grey_faces: Faces) -> None:
-    first, again, other = (vary(make(seed), grey_faces) for seed in (1, 1, 2))
+def test_seed_determines_the_result(make_layer: Callable[[int], keras.layers.Layer], grey_faces: Faces) -> None:
+    first, again, other = (augment(make_layer(seed), grey_faces) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1
 
 
 @each_layer
-def test_every_call_draws_anew(make: Callable[[int], keras.layers.Layer], grey_faces: Faces) -> None:
-    layer = make(0)
-    assert np.abs(vary(layer, grey_faces) - vary(layer, grey_faces)).max() > 1
+def test_each_call_draws_new_parameters(make_layer: Callable[[int], keras.layers.Layer], grey_faces: Faces) -> None:
+    layer = make_layer(0)
+    assert np.abs(augment(layer, grey_faces) - augment(layer, grey_faces)).max() > 1
 
 
-def test_the_whole_chain_stays_in_range(grey_faces: Faces) -> None:
+def test_augmentation_stays_in_range(grey_faces: Faces) -> None:
     images = np.concatenate([grey_faces, np.zeros_like(grey_faces), np.full_like(grey_faces, 255)])
     for layer in augmentation(AugmentConfig(), seed=0):
         images = layer(images, training=True)
@@ -71,9 +75,9 @@ def test_the_whole_chain_stays_in_range(grey_faces: Faces) -> None:
     assert np.isfinite(found).all()
 
 
-def test_all_zero_changes_nothing(grey_faces: Faces) -> None:
+def test_disabled_augmentation_changes_nothing(grey_faces: Faces) -> None:
     images = grey_faces
-    for layer in augmentation(NONE, seed=0):
+    for layer in augmentation(DISABLED, seed=0):
         images = layer(images, training=True)
     np.testing.assert_allclose(ops.convert_to_numpy(images), grey_faces, atol=1e-3)
 
@@ -84,20 +88,20 @@ def affine(config: AugmentConfig) -> RandomAffine:
     return layer
 
 
-def test_a_flip_mirrors_half_of_the_faces_and_nothing_else(grey_faces: Faces) -> None:
+def test_flip_mirrors_half_of_the_faces(grey_faces: Faces) -> None:
     images = np.repeat(grey_faces[:1], 40, axis=0)
-    found = vary(affine(replace(NONE, flip=True)), images)
+    found = augment(affine(replace(DISABLED, flip=True)), images)
     mirrored = [np.abs(a - images[0, :, ::-1]).max() < 1e-2 for a in found]
     kept = [np.abs(a - images[0]).max() < 1e-2 for a in found]
     assert all(m != k for m, k in zip(mirrored, kept, strict=True))
     assert 8 <= sum(mirrored) <= 32
 
 
-def test_a_shift_moves_along_both_axes_and_stays_in_bounds(grey_faces: Faces) -> None:
-    """Find each face's move by trying every whole one around the truth."""
+def test_shift_moves_along_both_axes_within_bounds(grey_faces: Faces) -> None:
+    """The shift of each face is measured by the centroid of a bright square."""
     images = np.zeros((32, 48, 48, 1), np.uint8)
     images[:, 22:26, 20:24] = 200
-    found = vary(affine(replace(NONE, shift=0.25)), images)[..., 0]
+    found = augment(affine(replace(DISABLED, shift=0.25)), images)[..., 0]
     rows, columns = np.mgrid[0:48, 0:48]
     weights = found.sum(axis=(1, 2))
     moved_y = (found * rows).sum(axis=(1, 2)) / weights - 23.5
@@ -109,11 +113,11 @@ def test_a_shift_moves_along_both_axes_and_stays_in_bounds(grey_faces: Faces) ->
     np.testing.assert_allclose(weights, 200 * 16, rtol=1e-3)
 
 
-def test_a_rotation_turns_about_the_centre() -> None:
-    """A bar through the centre keeps its mass there; its angle stays within the bound."""
+def test_rotation_is_around_the_centre() -> None:
+    """A bar through the centre keeps its centroid, and its angle stays within the limit."""
     images = np.zeros((16, 49, 49, 1), np.uint8)
     images[:, 24, 8:41] = 255
-    found = vary(affine(replace(NONE, rotation=30.0)), images)[..., 0].astype(float)
+    found = augment(affine(replace(DISABLED, rotation=30.0)), images)[..., 0].astype(float)
     rows, columns = (grid - 24.0 for grid in np.mgrid[0:49, 0:49])
     xx, yy, xy = ((found * v).sum(axis=(1, 2)) for v in (columns**2, rows**2, rows * columns))
     angles = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))
@@ -123,9 +127,9 @@ def test_a_rotation_turns_about_the_centre() -> None:
     assert np.abs((found * rows).sum(axis=(1, 2)) / found.sum(axis=(1, 2))).max() < 0.3
 
 
-def test_a_far_face_keeps_its_coarse_parts_and_loses_the_fine_ones() -> None:
+def test_reduced_face_keeps_low_frequencies_only() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 48, 48, 1), np.uint8)
-    found = vary(RandomSoftness(small=0.5, blur=0.0, noise=0.0, seed=0), noise)
+    found = augment(RandomSoftness(small=0.5, blur=0.0, noise=0.0, seed=0), noise)
     reduced = np.array([np.abs(after - before).max() > 1e-3 for before, after in zip(noise, found, strict=True)])
     assert 8 <= reduced.sum() <= 32
     coarse = (-1, 4, 12, 4, 12)
@@ -137,26 +141,28 @@ def test_a_far_face_keeps_its_coarse_parts_and_loses_the_fine_ones() -> None:
     assert np.ptp(spread) > 5  # from a quarter of the side to two thirds of it
 
 
-def test_a_patch_has_one_level_and_spares_the_rest(grey_faces: Faces) -> None:
-    found = vary(RandomPatch(probability=1.0, seed=0), grey_faces)
+def test_erased_patch_has_one_grey_level(grey_faces: Faces) -> None:
+    found = augment(RandomPatch(probability=1.0, seed=0), grey_faces)
     for before, after in zip(grey_faces, found, strict=True):
         hidden = after != before
         assert 0 < hidden.mean() <= 0.25
         assert np.unique(after[hidden]).size == 1
 
 
-def test_brightness_alone_adds_one_number_to_a_face(grey_faces: Faces) -> None:
+def test_brightness_adds_one_offset_per_face(grey_faces: Faces) -> None:
     images = grey_faces // 2 + 64  # far from both ends of the range
-    added = vary(RandomLight(brightness=0.1, contrast=0.0, low_light=0.0, seed=0), images) - images.astype(np.float32)
+    added = augment(RandomLight(brightness=0.1, contrast=0.0, low_light=0.0, seed=0), images) - images.astype(
+        np.float32
+    )
     assert np.ptp(added, axis=(1, 2, 3)).max() < 1e-3
     assert 5 < np.abs(added).max() <= 25.6
 
 
-def test_low_light_darkens_and_keeps_order_and_ends(grey_faces: Faces) -> None:
+def test_low_light_darkens_monotonically(grey_faces: Faces) -> None:
     images = grey_faces.copy()
     images[:, 0, 0], images[:, 0, 1] = 0, 255
-    layer = augmentation(replace(NONE, low_light=2.0), seed=0)[2]
-    found = vary(layer, images)
+    layer = augmentation(replace(DISABLED, low_light=2.0), seed=0)[2]
+    found = augment(layer, images)
     assert (found <= images + 1e-3).all()
     assert found.mean() < images.mean() - 5
     np.testing.assert_allclose(found[:, 0, 0], 0, atol=1e-3)

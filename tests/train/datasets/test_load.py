@@ -19,7 +19,7 @@ def data(tmp_path: Path, make_toy_data: Callable[..., Path]) -> Path:
     return make_toy_data(tmp_path / "data", train=8, valid=4)
 
 
-def test_a_split_in_memory(data: Path) -> None:
+def test_split_is_loaded(data: Path) -> None:
     faces = load_split(data, "train")
     assert faces.images.shape == (8, 48, 48, 1)
     assert faces.images.dtype == np.uint8
@@ -28,23 +28,23 @@ def test_a_split_in_memory(data: Path) -> None:
     np.testing.assert_array_equal(faces.soft_labels, np.eye(2)[faces.labels])
 
 
-def test_size_and_colour(data: Path) -> None:
+def test_faces_are_resized_and_converted(data: Path) -> None:
     faces = load_split(data, "valid", size_hw=(20, 30), colour="rgb")
     assert faces.images.shape == (4, 20, 30, 3)
 
 
-def test_limit_draws_evenly_over_the_labels(data: Path) -> None:
+def test_limit_is_spread_evenly_over_labels(data: Path) -> None:
     assert np.bincount(load_split(data, "train", limit=4).labels).tolist() == [2, 2]
 
 
-def test_a_seed_draws_other_faces(data: Path) -> None:
+def test_seed_selects_other_faces(data: Path) -> None:
     first, again, other = (load_split(data, "train", limit=3, seed=seed).names for seed in (0, 0, 1))
     assert first == again
     assert first != other
     assert len(set(other)) == 3
 
 
-def test_some_labels_in_another_order(data: Path) -> None:
+def test_labels_can_be_selected_and_reordered(data: Path) -> None:
     faces = load_split(data, "train", labels=("happy",))
     assert len(faces) == 4
     assert {name.split("/")[1] for name in faces.names} == {"happy"}
@@ -52,12 +52,12 @@ def test_some_labels_in_another_order(data: Path) -> None:
     swapped, plain = load_split(data, "train", labels=("happy", "neutral")), load_split(data, "train")
     assert swapped.names == plain.names
     np.testing.assert_array_equal(swapped.labels, 1 - plain.labels)
-    with pytest.raises(DataError, match="has the labels neutral happy and not fear"):
+    with pytest.raises(DataError, match="has the labels neutral happy, not fear"):
         load_split(data, "train", labels=("happy", "fear"))
 
 
-def test_copies_of_held_out_pixels_are_not_trained_on(data: Path) -> None:
-    """A copy under another name, another label and another encoding."""
+def test_training_split_excludes_copies_of_held_out_faces(data: Path) -> None:
+    """The copies have another name, another label and another encoding."""
     held_out = sorted((data / "valid/happy").iterdir())[0]
     picture = cv2.imread(str(held_out), cv2.IMREAD_GRAYSCALE)
     assert picture is not None
@@ -69,27 +69,27 @@ def test_copies_of_held_out_pixels_are_not_trained_on(data: Path) -> None:
     assert len(load_split(data, "valid")) == 4
 
 
-def test_taking_some(data: Path) -> None:
+def test_take_selects_faces_by_position(data: Path) -> None:
     faces = load_split(data, "train")
     some = faces.take(np.array([6, 1]))
     assert some.names == (faces.names[6], faces.names[1])
     np.testing.assert_array_equal(some.images[0], faces.images[6])
 
 
-def test_only_copies_is_an_error(data: Path) -> None:
+def test_training_split_of_copies_only_is_rejected(data: Path) -> None:
     shutil.rmtree(data / "train")
     shutil.copytree(data / "valid", data / "train")
-    with pytest.raises(DataError, match="nothing is left to learn from"):
+    with pytest.raises(DataError, match="copy of a validation or test face"):
         load_split(data, "train")
 
 
-def test_present_splits(data: Path) -> None:
+def test_present_splits_are_listed(data: Path) -> None:
     assert present_splits(data, ("neutral", "happy")) == ("train", "valid")
     with pytest.raises(DataError, match="no test faces; splits with faces: train, valid"):
         load_split(data, "test")
 
 
-def test_an_unreadable_image_is_named(data: Path) -> None:
+def test_unreadable_image_is_named_in_the_error(data: Path) -> None:
     (data / "valid/happy/zz.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"zz\.png is not a readable image"):
         load_split(data, "valid")
@@ -98,7 +98,7 @@ def test_an_unreadable_image_is_named(data: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "holds no dataset.json"),
+        (None, "has no dataset.json"),
         ("{", "damaged"),
         ("[]", "damaged"),
         ('{"complete": true}', "damaged"),
@@ -110,9 +110,9 @@ def test_an_unreadable_image_is_named(data: Path) -> None:
             "damaged",
         ),
     ],
-    ids=["missing", "broken", "no object", "no labels", "interrupted", "unknown mode"],
+    ids=["missing", "broken", "not an object", "no labels", "interrupted", "unknown mode"],
 )
-def test_folders_that_were_not_prepared(data: Path, content: str | None, message: str) -> None:
+def test_unprepared_folders_are_rejected(data: Path, content: str | None, message: str) -> None:
     (data / "dataset.json").unlink()
     if content is not None:
         (data / "dataset.json").write_text(content)
@@ -121,21 +121,21 @@ def test_folders_that_were_not_prepared(data: Path, content: str | None, message
     assert caught.value.exit_code == 4
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_info(tmp_path / "nowhere")
 
 
 VOTES = {
-    "single votes are slips": ([8, 1, 1], [1, 0, 0]),
+    "single votes are set to 0": ([8, 1, 1], [1, 0, 0]),
     "shares of the rest": ([6, 3, 1], [2 / 3, 1 / 3, 0]),
-    "nothing but single votes": ([1, 1, 0], [0.5, 0.5, 0]),
-    "no vote at all": ([0, 0, 0], [0, 0, 1]),
+    "only single votes": ([1, 1, 0], [0.5, 0.5, 0]),
+    "no votes": ([0, 0, 0], [0, 0, 1]),
 }
 
 
 @pytest.mark.parametrize(("votes", "expected"), VOTES.values(), ids=VOTES.keys())
-def test_votes_become_a_distribution(votes: list[float], expected: list[float]) -> None:
+def test_votes_are_converted_to_a_distribution(votes: list[float], expected: list[float]) -> None:
     found = vote_distribution(np.array([votes], np.float32), np.array([[0, 0, 1]], np.float32))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[0], expected, rtol=1e-6)
@@ -143,23 +143,23 @@ def test_votes_become_a_distribution(votes: list[float], expected: list[float]) 
 
 MAJORITY = {
     "all agree": ("10,0,0,0,0,0,0,0,0,0", True),
-    "just more than half": ("6,5,0,0,0,0,0,0,0,0", True),
+    "barely more than half": ("6,5,0,0,0,0,0,0,0,0", True),
     "half is not enough": ("5,5,0,0,0,0,0,0,0,0", False),
     "single votes do not count": ("5,1,1,1,1,1,0,0,0,0", True),
     "unknown and not a face count": ("4,0,0,0,0,0,0,0,3,3", False),
     "contempt counts": ("5,0,0,0,0,0,0,5,0,0", False),
-    "nothing but single votes": ("1,1,1,0,0,0,0,0,0,0", False),
+    "only single votes": ("1,1,1,0,0,0,0,0,0,0", False),
 }
 
 
 @pytest.mark.parametrize(("votes", "expected"), MAJORITY.values(), ids=MAJORITY.keys())
-def test_who_has_a_majority(votes: str, expected: bool) -> None:
+def test_majority_rule(votes: str, expected: bool) -> None:
     assert has_majority(np.array([votes.split(",")], np.float32)).tolist() == [expected]
 
 
 @pytest.fixture
 def voted(data: Path) -> Path:
-    """Two training faces with a majority and two without; the rest has no votes."""
+    """Add votes to two training faces with a majority and to two without; the other faces have no votes."""
     votes = {
         "train/happy/0001.png": [1, 6, 0, 0, 0, 0, 0, 0, 3, 0],
         "train/happy/0003.png": [3, 4, 0, 0, 0, 0, 0, 0, 2, 0],
@@ -171,13 +171,13 @@ def voted(data: Path) -> Path:
     return data
 
 
-def test_argmax_takes_the_folder(voted: Path) -> None:
+def test_argmax_uses_the_class_folder(voted: Path) -> None:
     faces = load_split(voted, "train", label_mode="argmax")
     assert len(faces) == 8
     np.testing.assert_array_equal(faces.soft_labels, np.eye(2)[faces.labels])
 
 
-def test_votes_are_shares_and_keep_every_face(voted: Path) -> None:
+def test_votes_mode_keeps_all_faces_with_soft_labels(voted: Path) -> None:
     faces = load_split(voted, "train", label_mode="votes")
     soft = dict(zip(faces.names, faces.soft_labels.tolist(), strict=True))
     assert len(faces) == 8
@@ -186,7 +186,7 @@ def test_votes_are_shares_and_keep_every_face(voted: Path) -> None:
     assert soft["train/neutral/0004.png"] == [1, 0]
 
 
-def test_majority_leaves_the_others_out(voted: Path) -> None:
+def test_majority_mode_excludes_faces_without_majority(voted: Path) -> None:
     faces = load_split(voted, "train", label_mode="majority")
     assert faces.names == ("train/happy/0001.png", "train/neutral/0000.png")
     assert faces.soft_labels.tolist() == [[0, 1], [1, 0]]
@@ -196,7 +196,7 @@ def test_majority_leaves_the_others_out(voted: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["argmax", "votes", "majority"])
-def test_the_stored_mode_is_the_default(voted: Path, mode: LabelMode) -> None:
+def test_stored_label_mode_is_the_default(voted: Path, mode: LabelMode) -> None:
     values = json.loads((voted / "dataset.json").read_text())
     (voted / "dataset.json").write_text(json.dumps({**values, "default_label_mode": mode}))
     by_default, asked = load_split(voted, "train"), load_split(voted, "train", label_mode=mode)
@@ -204,19 +204,19 @@ def test_the_stored_mode_is_the_default(voted: Path, mode: LabelMode) -> None:
     np.testing.assert_array_equal(by_default.soft_labels, asked.soft_labels)
 
 
-def test_folders_that_store_no_mode_take_votes_where_there_are_some(voted: Path) -> None:
+def test_default_mode_without_stored_mode_depends_on_votes(voted: Path) -> None:
     assert read_info(voted).default_label_mode == "votes"
     (voted / "votes.csv").unlink()
     assert read_info(voted).default_label_mode == "argmax"
 
 
 @pytest.mark.parametrize("mode", ["votes", "majority"])
-def test_modes_that_need_votes(data: Path, mode: LabelMode) -> None:
-    with pytest.raises(DataError, match="only --label-mode argmax"):
+def test_label_modes_that_need_votes_are_rejected_without_votes(data: Path, mode: LabelMode) -> None:
+    with pytest.raises(DataError, match="no votes: set `label_mode` to argmax"):
         load_split(data, "train", label_mode=mode)
 
 
-def test_a_protocol_names_the_mode(voted: Path) -> None:
+def test_protocol_describes_the_label_mode(voted: Path) -> None:
     info = read_info(voted)
     assert info.protocol() == info.protocol("votes") == "by brightness, votes as soft labels"
     assert info.protocol("argmax") == "by brightness"
@@ -237,6 +237,6 @@ def test_a_protocol_names_the_mode(voted: Path) -> None:
         ("bored 3 happy_faces", None),
     ],
 )
-def test_names_of_classes(names: str, label: str | None) -> None:
+def test_class_names_are_mapped_to_labels(names: str, label: str | None) -> None:
     assert {label_of(name) for name in names.split()} == {label}
     assert label is None or label in EIGHT_LABELS

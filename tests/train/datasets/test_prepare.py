@@ -20,7 +20,7 @@ from edgeinfer_train.labels import EIGHT_LABELS
 
 @pytest.fixture
 def rows(make_row: Any) -> list[Any]:
-    """At least one row for each rule; votes are in the order of the published columns, unknown and NF last."""
+    """Return at least one row per rule; votes are in the order of the published columns, unknown and NF last."""
     return [
         make_row("Training", "happy.png", "0,9,1,0,0,0,0,0,0,0"),
         make_row("Training", "tie.png", "0,0,0,5,5,0,0,0,0,0"),
@@ -61,7 +61,9 @@ def images(data: Path) -> set[str]:
 
 @pytest.mark.parametrize("archive", [False, True], ids=["folder", "zip"])
 @pytest.mark.parametrize("nested", ["", "download/FERPlus"], ids=["flat", "nested"])
-def test_every_rule(tmp_path: Path, make_ferplus: Any, rows: list[Any], archive: bool, nested: str) -> None:
+def test_each_rule_for_skipping_rows(
+    tmp_path: Path, make_ferplus: Any, rows: list[Any], archive: bool, nested: str
+) -> None:
     source = make_ferplus(tmp_path / "source", rows, archive=archive, nested=nested)
     seen: list[tuple[int, int]] = []
     report = prepare_ferplus(source, tmp_path / "data", progress=lambda done, total: seen.append((done, total)))
@@ -77,7 +79,7 @@ def test_every_rule(tmp_path: Path, make_ferplus: Any, rows: list[Any], archive:
     assert len(seen) == len(rows)
 
 
-def test_skipped_rows_are_all_in_the_file(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_skipped_csv_lists_all_skipped_rows(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     report = prepare_ferplus(make_ferplus(tmp_path / "source", rows), tmp_path / "data")
     with (tmp_path / "data" / "skipped.csv").open(newline="") as file:
         found = [(r["split"], r["name"], r["reason"]) for r in csv.DictReader(file)]
@@ -85,21 +87,21 @@ def test_skipped_rows_are_all_in_the_file(tmp_path: Path, make_ferplus: Any, row
     assert len(found) == sum(map(len, SKIPPED.values()))
 
 
-def test_eight_classes_keep_contempt(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_eight_labels_include_contempt(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     report = prepare_ferplus(make_ferplus(tmp_path / "source", rows), tmp_path / "data", classes=8)
     assert report.labels == EIGHT_LABELS
     assert "train/contempt/sneer.png" in images(tmp_path / "data")
     assert "contempt" not in report.skipped_by_reason()
 
 
-def test_pictures_are_copied_byte_by_byte(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_image_files_are_copied_unchanged(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     source = make_ferplus(tmp_path / "source", rows)
     prepare_ferplus(source, tmp_path / "data")
     copy = (tmp_path / "data/train/happy/happy.png").read_bytes()
     assert copy == (source / "FER2013Train/happy.png").read_bytes()
 
 
-def test_absent_splits_are_said(tmp_path: Path, make_ferplus: Any, make_row: Any) -> None:
+def test_report_lists_absent_splits(tmp_path: Path, make_ferplus: Any, make_row: Any) -> None:
     source = make_ferplus(
         tmp_path / "source",
         [
@@ -113,7 +115,7 @@ def test_absent_splits_are_said(tmp_path: Path, make_ferplus: Any, make_row: Any
     assert report.skipped_by_reason() == {"split absent": ["b.png"]}
 
 
-def test_a_second_run_writes_nothing(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_second_run_writes_nothing(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
     first = prepare_ferplus(source, data)
     before = {p: p.stat().st_mtime_ns for p in data.rglob("*")}
@@ -123,7 +125,7 @@ def test_a_second_run_writes_nothing(tmp_path: Path, make_ferplus: Any, rows: li
     assert second.counts == first.counts
 
 
-def test_an_interrupted_run_is_finished_by_the_next(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_second_run_completes_an_interrupted_one(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
 
     def interrupt(done: int, _total: int) -> None:
@@ -141,25 +143,25 @@ def test_an_interrupted_run_is_finished_by_the_next(tmp_path: Path, make_ferplus
     assert cv2.imread(str(data / "train/happy/happy.png")) is not None
 
 
-def test_another_data_set_in_the_same_folder_is_refused(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_folder_of_another_data_set_is_rejected(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
     prepare_ferplus(source, data)
     kept = (data / "dataset.json").read_text()
-    with pytest.raises(DataError, match="other classes"):
+    with pytest.raises(DataError, match="or other classes"):
         prepare_ferplus(source, data, classes=8)
     with pytest.raises(DataError, match="another data set"):
         prepare_ferplus(make_ferplus(tmp_path / "other", rows[:2]), data)
     assert (data / "dataset.json").read_text() == kept
 
 
-def test_a_folder_with_something_else_is_refused(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_folder_with_other_files_is_rejected(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/holiday.jpg").write_bytes(b"")
     with pytest.raises(DataError, match="not empty"):
         prepare_ferplus(make_ferplus(tmp_path / "source", rows), tmp_path / "data")
 
 
-def test_a_damaged_member_of_a_zip_is_one_unreadable_image(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_damaged_zip_member_is_skipped_as_unreadable(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     source = make_ferplus(tmp_path / "source", rows, archive=True)
     with zipfile.ZipFile(source) as file:
         offset = file.getinfo("FER2013Train/tie.png").header_offset
@@ -171,19 +173,19 @@ def test_a_damaged_member_of_a_zip_is_one_unreadable_image(tmp_path: Path, make_
     assert report.counts["train"]["happy"] == 1
 
 
-def no_table(source: Path) -> None:
+def remove_table(source: Path) -> None:
     (source / "fer2013new.csv").unlink()
 
 
-def no_columns(source: Path) -> None:
+def remove_columns(source: Path) -> None:
     (source / "fer2013new.csv").write_text("Usage,Image name,neutral\nTraining,a.png,1\n")
 
 
-def empty_table(source: Path) -> None:
+def clear_table(source: Path) -> None:
     (source / "fer2013new.csv").write_bytes(b"")
 
 
-def no_folders(source: Path) -> None:
+def rename_folders(source: Path) -> None:
     for name in ("FER2013Train", "FER2013Valid", "FER2013Test"):
         (source / name).rename(source / f"x{name}")
 
@@ -191,13 +193,13 @@ def no_folders(source: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (no_table, "holds no fer2013new.csv"),
-        (no_columns, "lacks the columns happiness"),
-        (empty_table, "not a readable CSV"),
-        (no_folders, "holds none of the folders"),
+        (remove_table, "has no fer2013new.csv"),
+        (remove_columns, "lacks the columns happiness"),
+        (clear_table, "not a readable CSV"),
+        (rename_folders, "has none of the folders"),
     ],
 )
-def test_other_layouts_are_refused(
+def test_other_layouts_are_rejected(
     tmp_path: Path, make_ferplus: Any, rows: list[Any], damage: Callable[[Path], None], message: str
 ) -> None:
     source = make_ferplus(tmp_path / "source", rows)
@@ -208,7 +210,7 @@ def test_other_layouts_are_refused(
     assert not (tmp_path / "data").exists()
 
 
-def test_sources_that_are_none(tmp_path: Path) -> None:
+def test_missing_and_invalid_sources_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(DataError, match="neither a folder nor a readable zip"):
         prepare_ferplus(tmp_path / "text.zip", tmp_path / "data")
@@ -216,14 +218,14 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
         prepare_ferplus(tmp_path / "nothing", tmp_path / "data")
 
 
-def test_an_output_that_cannot_be_written(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_unwritable_output_is_rejected(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(RunError, match="cannot write") as caught:
         prepare_ferplus(make_ferplus(tmp_path / "source", rows), tmp_path / "file" / "data")
     assert caught.value.exit_code == 6
 
 
-def test_votes_become_soft_labels_of_the_prepared_faces(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_votes_are_converted_to_soft_labels(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     prepare_ferplus(make_ferplus(tmp_path / "source", rows), tmp_path / "data")
     faces = load_split(tmp_path / "data", "train")
     soft = dict(zip(faces.names, faces.soft_labels, strict=True))
@@ -233,7 +235,7 @@ def test_votes_become_soft_labels_of_the_prepared_faces(tmp_path: Path, make_fer
     assert json.loads((tmp_path / "data/dataset.json").read_text())["complete"] is True
 
 
-def test_a_folder_of_an_earlier_version_is_read_and_gone_on_with(
+def test_data_folder_of_earlier_version_is_read_and_completed(
     tmp_path: Path, make_ferplus: Any, rows: list[Any]
 ) -> None:
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
@@ -247,7 +249,7 @@ def test_a_folder_of_an_earlier_version_is_read_and_gone_on_with(
     assert json.loads((data / "dataset.json").read_text()) == values
 
 
-def test_the_label_mode_is_kept_as_default_and_may_change(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
+def test_default_label_mode_is_stored_and_can_be_changed(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
     prepare("ferplus", source, data)
     assert read_info(data).default_label_mode == "votes"
@@ -258,17 +260,17 @@ def test_the_label_mode_is_kept_as_default_and_may_change(tmp_path: Path, make_f
 
 
 NEUTRAL = {
-    "neutral alone": ("9,0,0,0,0,0,0,0,1,0", "neutral", "neutral"),
+    "only neutral": ("9,0,0,0,0,0,0,0,1,0", "neutral", "neutral"),
     "one vote for another": ("8,0,0,1,0,0,0,0,1,0", "neutral", "sad"),
     "the strongest of the others": ("5,1,0,0,3,0,1,0,0,0", "neutral", "angry"),
     "the first of equals": ("6,0,2,2,0,0,0,0,0,0", "neutral", "surprise"),
     "contempt has no folder": ("6,0,0,0,0,0,0,4,0,0", "neutral", "neutral"),
-    "another wins": ("4,6,0,0,0,0,0,0,0,0", "happy", "happy"),
+    "another label wins": ("4,6,0,0,0,0,0,0,0,0", "happy", "happy"),
 }
 
 
 @pytest.mark.parametrize(("votes", "plurality", "others"), NEUTRAL.values(), ids=NEUTRAL.keys())
-def test_the_neutral_rule(
+def test_neutral_rule(
     tmp_path: Path, make_ferplus: Any, make_row: Any, votes: str, plurality: str, others: str
 ) -> None:
     source = make_ferplus(tmp_path / "source", [make_row("Training", "a.png", votes)])
@@ -278,11 +280,11 @@ def test_the_neutral_rule(
     assert images(tmp_path / "others") == {f"train/{others}/a.png"}
     assert read_info(tmp_path / "plurality").label_mode == "argmax over ten votes"
     assert read_info(tmp_path / "others").label_mode == "argmax over ten votes, neutral yields to others"
-    with pytest.raises(DataError, match="already holds"):
+    with pytest.raises(DataError, match="already contains"):
         prepare_ferplus(source, tmp_path / "others")
 
 
-def test_a_face_taken_from_neutral_loses_its_neutral_votes(tmp_path: Path, make_ferplus: Any, make_row: Any) -> None:
+def test_neutral_rule_sets_neutral_votes_to_zero(tmp_path: Path, make_ferplus: Any, make_row: Any) -> None:
     row = make_row("Training", "a.png", "5,0,0,3,0,2,0,0,0,0")
     source, data = make_ferplus(tmp_path / "source", [row]), tmp_path / "data"
     prepare_ferplus(source, data, neutral_rule="others")
@@ -291,7 +293,7 @@ def test_a_face_taken_from_neutral_loses_its_neutral_votes(tmp_path: Path, make_
     assert (data / "votes.csv").read_text().endswith("train/sad/a.png,5,0,0,3,0,2,0,0,0,0\n")
 
 
-def test_copies_across_splits_are_counted(tmp_path: Path, make_ferplus: Any, make_row: Any, make_png: Any) -> None:
+def test_duplicates_across_splits_are_counted(tmp_path: Path, make_ferplus: Any, make_row: Any, make_png: Any) -> None:
     face, other = make_png(90, seed=50), make_png(90, seed=51)
     rows = [
         make_row("Training", "a.png", "9,0,0,0,0,0,0,0,0,0", face),
@@ -307,23 +309,23 @@ def test_copies_across_splits_are_counted(tmp_path: Path, make_ferplus: Any, mak
     assert load_split(tmp_path / "data", "train").names == ("train/happy/d.png",)
 
 
-MEANINGLESS: dict[str, tuple[SourceKind, dict[str, Any]]] = {
-    "--seed": ("ferplus", {"seed": 0}),
-    "--folds": ("folder", {"folds": 5}),
-    "--fold": ("fer2013", {"fold": 1}),
-    "--neutral-rule": ("ckplus", {"neutral_rule": "others"}),
+INAPPLICABLE: dict[str, tuple[SourceKind, dict[str, Any]]] = {
+    "seed": ("ferplus", {"seed": 0}),
+    "folds": ("folder", {"folds": 5}),
+    "fold": ("fer2013", {"fold": 1}),
+    "neutral_rule": ("ckplus", {"neutral_rule": "others"}),
 }
 
 
-@pytest.mark.parametrize("option", MEANINGLESS)
-def test_options_of_another_layout_are_refused(tmp_path: Path, option: str) -> None:
-    kind, given = MEANINGLESS[option]
-    with pytest.raises(ConfigError, match=f"{option} goes with .*, not with {kind}"):
+@pytest.mark.parametrize("option", INAPPLICABLE)
+def test_parameters_of_another_layout_are_rejected(tmp_path: Path, option: str) -> None:
+    kind, given = INAPPLICABLE[option]
+    with pytest.raises(ConfigError, match=f"`{option}` applies to .* only, not to {kind}"):
         prepare(kind, tmp_path, tmp_path / "data", **given)
 
 
 @pytest.mark.parametrize("kind", ["fer2013", "ckplus", "folder"])
 @pytest.mark.parametrize("mode", ["votes", "majority"])
-def test_modes_that_need_votes_are_refused_without(tmp_path: Path, kind: SourceKind, mode: Any) -> None:
-    with pytest.raises(DataError, match="only --label-mode argmax"):
+def test_label_modes_that_need_votes_are_rejected_without_votes(tmp_path: Path, kind: SourceKind, mode: Any) -> None:
+    with pytest.raises(DataError, match="no votes: set `label_mode` to argmax"):
         prepare(kind, tmp_path, tmp_path / "data", label_mode=mode)

@@ -17,7 +17,7 @@ EMOTIONS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surpris
 
 @pytest.fixture
 def ckplus(tmp_path: Path, make_png: Callable[..., bytes]) -> Path:
-    """30 subjects with three frames each of three or four of the seven emotions."""
+    """Write 30 subjects with three frames of three or four of the seven emotions each."""
     for subject in range(30):
         for turn in range(3 + subject % 2):
             emotion = EMOTIONS[(subject + 2 * turn) % 7]
@@ -32,7 +32,7 @@ def subjects(data: Path, split: str) -> set[str]:
     return {p.name.split("_")[0] for p in (data / split).rglob("*.png")}
 
 
-def test_nobody_is_on_both_sides(tmp_path: Path, ckplus: Path) -> None:
+def test_splits_share_no_subject(tmp_path: Path, ckplus: Path) -> None:
     report = prepare_ckplus(ckplus, tmp_path / "data")
     training, validation = subjects(tmp_path / "data", "train"), subjects(tmp_path / "data", "valid")
     assert not training & validation
@@ -47,7 +47,7 @@ def test_nobody_is_on_both_sides(tmp_path: Path, ckplus: Path) -> None:
     assert read_info(tmp_path / "data").name == "CK+"
 
 
-def test_contempt_is_dropped_and_counted(tmp_path: Path, ckplus: Path) -> None:
+def test_contempt_is_skipped_and_counted_with_seven_labels(tmp_path: Path, ckplus: Path) -> None:
     seven = prepare_ckplus(ckplus, tmp_path / "seven")
     eight = prepare_ckplus(ckplus, tmp_path / "eight", classes=8)
     dropped = len(seven.skipped_by_reason()["contempt"])
@@ -56,7 +56,7 @@ def test_contempt_is_dropped_and_counted(tmp_path: Path, ckplus: Path) -> None:
     assert eight.skipped == ()
 
 
-def test_each_subject_validates_in_one_fold(tmp_path: Path, ckplus: Path) -> None:
+def test_each_subject_is_in_one_validation_fold(tmp_path: Path, ckplus: Path) -> None:
     validated: list[str] = []
     for fold in (1, 2, 3):
         out = tmp_path / f"fold{fold}"
@@ -71,41 +71,41 @@ def test_each_subject_validates_in_one_fold(tmp_path: Path, ckplus: Path) -> Non
     assert len(validated) == len(set(validated)) == 30
 
 
-def test_the_seed_decides_the_folds(tmp_path: Path, ckplus: Path) -> None:
+def test_seed_determines_the_folds(tmp_path: Path, ckplus: Path) -> None:
     for name, seed in {"a": 0, "b": 0, "c": 1}.items():
         prepare_ckplus(ckplus, tmp_path / name, seed=seed)
     assert subjects(tmp_path / "a", "valid") == subjects(tmp_path / "b", "valid") != subjects(tmp_path / "c", "valid")
 
 
-def test_another_fold_needs_another_folder(tmp_path: Path, ckplus: Path) -> None:
+def test_other_fold_in_the_same_folder_is_rejected(tmp_path: Path, ckplus: Path) -> None:
     prepare_ckplus(ckplus, tmp_path / "data")
     assert prepare_ckplus(ckplus, tmp_path / "data").written == 0
-    with pytest.raises(DataError, match="other splits"):
+    with pytest.raises(DataError, match="or splits"):
         prepare_ckplus(ckplus, tmp_path / "data", fold=2)
 
 
-def test_names_without_a_subject_are_left_out(tmp_path: Path, ckplus: Path, make_png: Callable[..., bytes]) -> None:
+def test_file_names_without_subject_are_skipped(tmp_path: Path, ckplus: Path, make_png: Callable[..., bytes]) -> None:
     (ckplus / "CK+48/happy/portrait.png").write_bytes(make_png(90))
     report = prepare_ckplus(ckplus, tmp_path / "data")
     assert report.skipped_by_reason()["no subject"] == ["CK+48/happy/portrait.png"]
 
 
-def test_too_few_subjects(tmp_path: Path, ckplus: Path) -> None:
+def test_too_few_subjects_are_rejected(tmp_path: Path, ckplus: Path) -> None:
     with pytest.raises(DataError, match="30 subjects, too few for 31 folds"):
         prepare_ckplus(ckplus, tmp_path / "data", folds=31)
 
 
 @pytest.mark.parametrize(("folds", "fold"), [(1, 1), (5, 0), (5, 6)])
-def test_folds_that_do_not_exist(tmp_path: Path, ckplus: Path, folds: int, fold: int) -> None:
-    with pytest.raises(ConfigError, match="no fold"):
+def test_invalid_folds_are_rejected(tmp_path: Path, ckplus: Path, folds: int, fold: int) -> None:
+    with pytest.raises(ConfigError, match="invalid `fold`"):
         prepare_ckplus(ckplus, tmp_path / "data", folds=folds, fold=fold)
 
 
-def test_folds_have_about_the_same_labels() -> None:
+def test_folds_have_similar_label_shares() -> None:
     random = np.random.default_rng(3)
-    people = [f"S{n:03d}" for n in random.integers(0, 60, 600)]
+    subject_of_face = [f"S{n:03d}" for n in random.integers(0, 60, 600)]
     labels = [EMOTIONS[n] for n in random.choice(7, 600, p=(0.3, 0.05, 0.15, 0.1, 0.2, 0.1, 0.1))]
-    folds = np.array(folds_by_subject(labels, people, folds=5, seed=0))
+    folds = np.array(folds_by_subject(labels, subject_of_face, folds=5, seed=0))
     for label in EMOTIONS:
         shares = np.bincount(folds[np.array(labels) == label], minlength=6)[1:] / labels.count(label)
         assert shares.min() > 0.1

@@ -17,7 +17,7 @@ def source(tmp_path: Path, make_png: Callable[..., bytes]) -> Path:
     return tmp_path / "source"
 
 
-def test_prepare_draws_and_reports(tmp_path: Path, source: Path, command: Any) -> None:
+def test_prepare_prints_a_report_and_draws_a_summary(tmp_path: Path, source: Path, command: Any) -> None:
     picture = tmp_path / "summary.png"
     done = command("prepare", "folder", source, "--out", tmp_path / "data", "--seed", "3", "--summary", picture)
     assert done.code == 0
@@ -27,15 +27,15 @@ def test_prepare_draws_and_reports(tmp_path: Path, source: Path, command: Any) -
     assert "the train split has no face of neutral, surprise, angry, disgust, fear" in done.err
 
 
-def test_prepare_warns_of_copies(tmp_path: Path, source: Path, command: Any) -> None:
+def test_prepare_warns_about_duplicates(tmp_path: Path, source: Path, command: Any) -> None:
     shutil.copytree(source, tmp_path / "set/train")
     shutil.copytree(source / "sad", tmp_path / "set/valid/sad")
     done = command("prepare", "folder", tmp_path / "set", "--out", tmp_path / "data")
     assert done.code == 0
-    assert "5 train faces have the same pixels as a valid face; training leaves them out" in done.err
+    assert "5 train faces have the same pixels as a valid face; training excludes them" in done.err
 
 
-def test_a_damaged_picture_is_told_in_our_words(tmp_path: Path, source: Path, command: Any) -> None:
+def test_damaged_image_is_reported_without_libpng_messages(tmp_path: Path, source: Path, command: Any) -> None:
     path = source / "happy/0.png"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -47,7 +47,7 @@ def test_a_damaged_picture_is_told_in_our_words(tmp_path: Path, source: Path, co
     assert "libpng" not in done.err
 
 
-def test_ferplus_options_reach_the_data(tmp_path: Path, make_ferplus: Any, make_row: Any, command: Any) -> None:
+def test_ferplus_options_are_applied(tmp_path: Path, make_ferplus: Any, make_row: Any, command: Any) -> None:
     rows = [make_row("Training", "a.png", "5,0,0,3,0,2,0,0,0,0"), make_row("Training", "b.png", "0,0,0,0,0,0,0,9,0,0")]
     source, data = make_ferplus(tmp_path / "ferplus", rows), tmp_path / "data"
     options = ("--neutral-rule", "others", "--classes", "8", "--label-mode", "majority")
@@ -58,7 +58,7 @@ def test_ferplus_options_reach_the_data(tmp_path: Path, make_ferplus: Any, make_
 
 
 @pytest.mark.parametrize("kind", ["ckplus", "folder"])
-def test_contempt_is_kept_on_request(tmp_path: Path, make_png: Callable[..., bytes], command: Any, kind: str) -> None:
+def test_classes_8_includes_contempt(tmp_path: Path, make_png: Callable[..., bytes], command: Any, kind: str) -> None:
     for number, label in enumerate(("happy", "contempt") * 5):
         path = tmp_path / f"faces/{label}/S{number:03d}_001_{number:08d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def test_contempt_is_kept_on_request(tmp_path: Path, make_png: Callable[..., byt
     assert len(list((tmp_path / "eight").rglob("contempt/*.png"))) == 5
 
 
-def test_folds_are_chosen_by_options(tmp_path: Path, make_png: Callable[..., bytes], command: Any) -> None:
+def test_fold_options_select_the_validation_fold(tmp_path: Path, make_png: Callable[..., bytes], command: Any) -> None:
     for number, label in enumerate(("happy", "sad") * 6):
         path = tmp_path / f"faces/{label}/S{number:03d}_001_00000001.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def test_folds_are_chosen_by_options(tmp_path: Path, make_png: Callable[..., byt
     assert len(validated) == len(set(validated)) == 12
 
 
-def test_eight_labels_of_fer2013(tmp_path: Path, command: Any) -> None:
+def test_fer2013_with_eight_labels(tmp_path: Path, command: Any) -> None:
     face = " ".join(["7"] * 48 * 48)
     rows = [f"{code},{face},{usage}" for code in (0, 3) for usage in ("Training", "PublicTest")]
     (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
@@ -92,19 +92,19 @@ def test_eight_labels_of_fer2013(tmp_path: Path, command: Any) -> None:
     assert "the train split has no face of neutral, surprise, sad, disgust, fear, contempt" in done.err
 
 
-REFUSED = {
+REJECTED = {
     "suffix": (["folder", "{source}", "--summary", "{tmp}/summary.gif"], 2, ".png"),
     "folder": (["folder", "{source}", "--summary", "{tmp}/none/summary.png"], 6, "create it first"),
-    "option": (["folder", "{source}", "--folds", "3"], 2, "--folds goes with ckplus"),
-    "fold": (["ckplus", "{source}", "--fold", "9"], 2, "no fold 9 of 5"),
-    "mode": (["folder", "{source}", "--label-mode", "votes"], 4, "only --label-mode argmax"),
-    "rule": (["fer2013", "{source}", "--neutral-rule", "others"], 2, "goes with ferplus"),
-    "layout": (["ferplus", "{source}"], 4, "holds no fer2013new.csv"),
+    "option": (["folder", "{source}", "--folds", "3"], 2, "--folds applies to ckplus only"),
+    "fold": (["ckplus", "{source}", "--fold", "9"], 2, "invalid --fold 9 of --folds 5"),
+    "mode": (["folder", "{source}", "--label-mode", "votes"], 4, "set --label-mode to argmax"),
+    "rule": (["fer2013", "{source}", "--neutral-rule", "others"], 2, "--neutral-rule applies to ferplus only"),
+    "layout": (["ferplus", "{source}"], 4, "has no fer2013new.csv"),
 }
 
 
-@pytest.mark.parametrize(("arguments", "code", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_prepare_refuses(
+@pytest.mark.parametrize(("arguments", "code", "message"), REJECTED.values(), ids=REJECTED.keys())
+def test_invalid_arguments_are_rejected(
     tmp_path: Path, source: Path, command: Any, arguments: list[str], code: int, message: str
 ) -> None:
     given = [argument.format(source=source, tmp=tmp_path) for argument in arguments]

@@ -24,7 +24,7 @@ def pixels(seed: int, count: int = 48 * 48) -> str:
 
 
 def rows(usages: dict[str, int]) -> list[Row]:
-    """So many faces of each code and usage, as (emotion, usage, pixels)."""
+    """Return (emotion, usage, pixels) rows with the given number of faces per code, by usage."""
     places = [(str(code), usage) for usage, count in usages.items() for _ in range(count) for code in range(7)]
     return [(code, usage, pixels(number)) for number, (code, usage) in enumerate(places)]
 
@@ -43,8 +43,8 @@ def write(root: Path, form: str, content: list[Row]) -> Path:
 
 @pytest.mark.parametrize("form", HEADERS)
 @pytest.mark.parametrize("kind", ["file", "folder", "zip"])
-def test_a_table(tmp_path: Path, form: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fer2013, "CHUNK_ROWS", 8)  # so that chunks meet
+def test_table_is_prepared(tmp_path: Path, form: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fer2013, "CHUNK_ROWS", 8)  # several chunks
     path = write(tmp_path / "source", form, rows(PUBLISHED))
     source = {"file": path, "folder": path.parent, "zip": tmp_path / "archive.zip"}[kind]
     if kind == "zip":
@@ -63,13 +63,13 @@ def test_a_table(tmp_path: Path, form: str, kind: str, monkeypatch: pytest.Monke
     assert read_info(tmp_path / "data").default_label_mode == "argmax"
 
 
-def test_a_table_of_any_name_is_read_when_named(tmp_path: Path) -> None:
+def test_table_with_another_name_is_read_if_given_directly(tmp_path: Path) -> None:
     path = write(tmp_path / "source", "fer2013.csv", rows(PUBLISHED)).rename(tmp_path / "mine.csv")
     assert prepare_fer2013(path, tmp_path / "data").written == 105
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])
-def test_folders_as_on_kaggle(tmp_path: Path, ending: str) -> None:
+def test_kaggle_folders_are_prepared(tmp_path: Path, ending: str) -> None:
     for split, count in {"train": 10, "test": 4}.items():
         for number, label in enumerate(ORDER * count):
             face = np.array(pixels(number + 1000 * (split == "test")).split(), np.uint8).reshape(48, 48)
@@ -86,7 +86,7 @@ def test_folders_as_on_kaggle(tmp_path: Path, ending: str) -> None:
     assert read_info(tmp_path / "data").name == "FER2013"
 
 
-def test_a_table_without_validation_gives_a_fifth(tmp_path: Path) -> None:
+def test_table_without_validation_rows_is_split(tmp_path: Path) -> None:
     path = write(tmp_path / "source", "fer2013.csv", rows({"Training": 10, "PrivateTest": 2}))
     report = prepare_fer2013(path, tmp_path / "data")
     assert report.counts["train"] == dict.fromkeys(ORDER, 8)
@@ -96,7 +96,7 @@ def test_a_table_without_validation_gives_a_fifth(tmp_path: Path) -> None:
     assert prepare_fer2013(path, tmp_path / "data").written == 0
 
 
-def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+def test_invalid_rows_are_skipped_with_reasons(tmp_path: Path) -> None:
     broken = [
         ("7", "Training", pixels(1)),
         ("many", "Training", pixels(1)),
@@ -123,7 +123,7 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     assert report.written == 105
 
 
-def test_a_second_run_finishes_what_the_first_began(tmp_path: Path) -> None:
+def test_second_run_completes_an_interrupted_one(tmp_path: Path) -> None:
     path, data = write(tmp_path / "source", "fer2013.csv", rows(PUBLISHED)), tmp_path / "data"
 
     def interrupt(done: int, _total: int) -> None:
@@ -140,31 +140,31 @@ def test_a_second_run_finishes_what_the_first_began(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in data.rglob("*")} == before
 
 
-def test_copies_in_the_table_are_counted(tmp_path: Path) -> None:
+def test_duplicates_in_a_table_are_counted(tmp_path: Path) -> None:
     content = rows({"Training": 2})
     content += [("3", "PublicTest", content[0][2]), ("3", "PrivateTest", content[0][2])]
     report = prepare_fer2013(write(tmp_path / "source", "fer2013.csv", content), tmp_path / "data")
     assert report.duplicates == {("train", "valid"): 1, ("train", "test"): 1, ("valid", "test"): 1}
 
 
-def test_contempt_has_a_folder_among_eight(tmp_path: Path) -> None:
+def test_eight_labels_include_empty_contempt(tmp_path: Path) -> None:
     path = write(tmp_path / "source", "fer2013.csv", rows(PUBLISHED))
     report = prepare_fer2013(path, tmp_path / "data", classes=8)
     assert report.empty_labels == ("contempt",)
     assert read_info(tmp_path / "data").labels[-1] == "contempt"
 
 
-OTHER = {
+INVALID_TABLES = {
     "no usage": ("emotion,pixels\n0,1 2\n", "lacks the columns Usage"),
     "other columns": ("a,b\n0,1\n", "lacks the columns emotion, Usage"),
     "empty": ("", "not a readable CSV"),
     "open quote": ('emotion,pixels,Usage\n0,1,Training\n0,"1,Training\n', "not a readable CSV"),
-    "one class": ("emotion,pixels,Usage\n" + f"3,{pixels(0)},Training\n" * 9, "training faces of happy alone"),
+    "one class": ("emotion,pixels,Usage\n" + f"3,{pixels(0)},Training\n" * 9, "training faces of happy only"),
 }
 
 
-@pytest.mark.parametrize(("content", "message"), OTHER.values(), ids=OTHER.keys())
-def test_other_tables_are_refused(tmp_path: Path, content: str, message: str) -> None:
+@pytest.mark.parametrize(("content", "message"), INVALID_TABLES.values(), ids=INVALID_TABLES.keys())
+def test_invalid_tables_are_rejected(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "fer2013.csv").write_text(content)
     with pytest.raises(DataError, match=message) as caught:
         prepare_fer2013(tmp_path / "fer2013.csv", tmp_path / "data")
@@ -172,13 +172,13 @@ def test_other_tables_are_refused(tmp_path: Path, content: str, message: str) ->
     assert not (tmp_path / "data").exists()
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_binary_table_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(bytes(range(128, 256)) * 20)
     with pytest.raises(DataError, match="not a readable CSV"):
         prepare_fer2013(tmp_path / "fer2013.csv", tmp_path / "data")
 
 
-def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
+def test_damaged_archive_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("fer2013.csv", table("fer2013.csv", rows(PUBLISHED)))
     content = bytearray((tmp_path / "a.zip").read_bytes())

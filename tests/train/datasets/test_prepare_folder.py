@@ -17,8 +17,8 @@ Maker = Callable[..., bytes]
 
 
 @pytest.fixture
-def make(tmp_path: Path, make_png: Maker) -> Callable[..., Path]:
-    """Writes so many pictures into each folder, of several sizes; bytes are written as they are."""
+def make_source(tmp_path: Path, make_png: Maker) -> Callable[..., Path]:
+    """Returns a function that writes N images of several sizes into each folder, and extra files unchanged."""
 
     def write(folders: dict[str, int], *, root: str = "source", extra: dict[str, bytes] | None = None) -> Path:
         seed = 0
@@ -40,8 +40,8 @@ def images(data: Path) -> set[str]:
     return {p.relative_to(data).as_posix() for p in data.rglob("*.png")}
 
 
-def test_classes_without_splits_give_a_fifth_of_each_to_validation(tmp_path: Path, make: Callable[..., Path]) -> None:
-    source = make({"Happiness": 20, "anger": 10, "neutral": 5})
+def test_class_folders_without_splits_are_split_by_label(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    source = make_source({"Happiness": 20, "anger": 10, "neutral": 5})
     report = prepare_folder(source, tmp_path / "data")
     assert report.absent == ("test",)
     assert {k: v for k, v in report.counts["train"].items() if v} == {"neutral": 4, "happy": 16, "angry": 8}
@@ -54,8 +54,8 @@ def test_classes_without_splits_give_a_fifth_of_each_to_validation(tmp_path: Pat
     assert load_split(tmp_path / "data", "train").images.shape == (28, 48, 48, 1)
 
 
-def test_the_seed_decides_who_validates(tmp_path: Path, make: Callable[..., Path]) -> None:
-    source = make({"happy": 20, "sad": 20})
+def test_seed_determines_the_validation_split(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    source = make_source({"happy": 20, "sad": 20})
     chosen = {}
     for out, seed in {"one": 0, "again": 0, "two": 1}.items():
         prepare_folder(source, tmp_path / out, seed=seed)
@@ -65,8 +65,8 @@ def test_the_seed_decides_who_validates(tmp_path: Path, make: Callable[..., Path
 
 
 @pytest.mark.parametrize("name", ["valid", "validation", "val", "Val"])
-def test_splits_of_the_source_are_kept(tmp_path: Path, make: Callable[..., Path], name: str) -> None:
-    source = make({"set/train/happy": 6, "set/train/sad": 3, f"set/{name}/happy": 2, "set/test/sad": 4})
+def test_splits_of_the_source_are_used(tmp_path: Path, make_source: Callable[..., Path], name: str) -> None:
+    source = make_source({"set/train/happy": 6, "set/train/sad": 3, f"set/{name}/happy": 2, "set/test/sad": 4})
     report = prepare_folder(source, tmp_path / "data")
     assert {split: sum(counts.values()) for split, counts in report.counts.items()} == {
         "train": 9,
@@ -77,8 +77,8 @@ def test_splits_of_the_source_are_kept(tmp_path: Path, make: Callable[..., Path]
     assert report.absent == ()
 
 
-def test_a_zip_reads_like_its_folder(tmp_path: Path, make: Callable[..., Path]) -> None:
-    source = make({"pictures/happy": 5, "pictures/sad": 5})
+def test_zip_gives_the_same_result_as_its_folder(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    source = make_source({"pictures/happy": 5, "pictures/sad": 5})
     with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
         for path in source.rglob("*.png"):
             archive.write(path, path.relative_to(source))
@@ -89,7 +89,7 @@ def test_a_zip_reads_like_its_folder(tmp_path: Path, make: Callable[..., Path]) 
     assert report.skipped == ()
 
 
-def test_what_is_left_out_is_named(tmp_path: Path, make: Callable[..., Path], make_png: Maker) -> None:
+def test_skipped_files_have_reasons(tmp_path: Path, make_source: Callable[..., Path], make_png: Maker) -> None:
     extra = {
         "train/happy/broken.png": b"\x89PNG no picture",
         "train/happy/empty.jpg": b"",
@@ -101,7 +101,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, make: Callable[..., Path], ma
         "train/.hidden/a.png": make_png(94),
         "README.md": b"about",
     }
-    report = prepare_folder(make({"train/happy": 5, "train/sad": 5}, extra=extra), tmp_path / "data")
+    report = prepare_folder(make_source({"train/happy": 5, "train/sad": 5}, extra=extra), tmp_path / "data")
     assert report.skipped_by_reason() == {
         "no class": ["preview.png"],
         "unreadable image": ["train/happy/broken.png", "train/happy/empty.jpg"],
@@ -115,65 +115,71 @@ def test_what_is_left_out_is_named(tmp_path: Path, make: Callable[..., Path], ma
     )
 
 
-def test_contempt_is_kept_among_eight(tmp_path: Path, make: Callable[..., Path]) -> None:
-    report = prepare_folder(make({"contempt": 5, "happy": 5}), tmp_path / "data", classes=8)
+def test_eight_labels_include_contempt(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    report = prepare_folder(make_source({"contempt": 5, "happy": 5}), tmp_path / "data", classes=8)
     assert report.labels == EIGHT_LABELS
     assert report.counts["train"]["contempt"] == 4
 
 
-def test_an_unknown_class_lists_what_is_known(tmp_path: Path, make: Callable[..., Path]) -> None:
-    source = make({"train/happy": 2, "train/bored": 2, "train/sleepy": 1})
-    with pytest.raises(DataError, match=r"unknown classes: bored, sleepy; known are .*happiness.*fearful") as caught:
+def test_unknown_class_is_rejected_with_the_known_names(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    source = make_source({"train/happy": 2, "train/bored": 2, "train/sleepy": 1})
+    with pytest.raises(DataError, match=r"unknown classes: bored, sleepy; expected .*happiness.*fearful") as caught:
         prepare_folder(source, tmp_path / "data")
     assert caught.value.exit_code == 4
     assert not (tmp_path / "data").exists()
 
 
-def test_one_class_is_too_few(tmp_path: Path, make: Callable[..., Path]) -> None:
-    with pytest.raises(DataError, match="training faces of happy alone"):
-        prepare_folder(make({"train/happy": 9, "test/sad": 9}), tmp_path / "data")
+def test_single_class_is_rejected(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match="training faces of happy only"):
+        prepare_folder(make_source({"train/happy": 9, "test/sad": 9}), tmp_path / "data")
 
 
-def test_faces_for_measuring_alone_are_enough(tmp_path: Path, make: Callable[..., Path]) -> None:
-    report = prepare_folder(make({"test/happy": 3}), tmp_path / "data")
+def test_source_with_test_faces_only_is_accepted(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    report = prepare_folder(make_source({"test/happy": 3}), tmp_path / "data")
     assert report.absent == ("train", "valid")
     assert len(load_split(tmp_path / "data", "test")) == 3
 
 
-def test_a_folder_without_classes(tmp_path: Path, make: Callable[..., Path], make_png: Maker) -> None:
-    with pytest.raises(DataError, match="no pictures in class folders"):
-        prepare_folder(make({}, extra={"a.png": make_png(90)}), tmp_path / "data")
+def test_folder_without_class_folders_is_rejected(
+    tmp_path: Path, make_source: Callable[..., Path], make_png: Maker
+) -> None:
+    with pytest.raises(DataError, match="no images in class folders"):
+        prepare_folder(make_source({}, extra={"a.png": make_png(90)}), tmp_path / "data")
 
 
-def test_copies_between_splits_are_counted(tmp_path: Path, make: Callable[..., Path], make_png: Maker) -> None:
-    """Copies under another name, and in another encoding."""
+def test_duplicates_between_splits_are_counted(
+    tmp_path: Path, make_source: Callable[..., Path], make_png: Maker
+) -> None:
+    """Duplicates with another name and in another encoding are found."""
     face = make_png(90, seed=77)
-    picture = cv2.imread(str(make({}, extra={"x.png": face}, root="x") / "x.png"), cv2.IMREAD_GRAYSCALE)
+    picture = cv2.imread(str(make_source({}, extra={"x.png": face}, root="x") / "x.png"), cv2.IMREAD_GRAYSCALE)
     assert picture is not None
     bitmap = cv2.imencode(".bmp", picture)[1].tobytes()
     extra = {"train/happy/a.png": face, "valid/happy/b.png": face, "test/sad/c.bmp": bitmap}
-    source = make({"train/happy": 2, "train/sad": 2}, extra=extra)
+    source = make_source({"train/happy": 2, "train/sad": 2}, extra=extra)
     report = prepare_folder(source, tmp_path / "data")
     assert report.duplicates == {("train", "valid"): 1, ("train", "test"): 1, ("valid", "test"): 1}
     assert len(load_split(tmp_path / "data", "train")) == 4
 
 
-def test_a_second_run_writes_nothing_and_another_set_is_refused(tmp_path: Path, make: Callable[..., Path]) -> None:
-    source, data = make({"happy": 10, "sad": 10}), tmp_path / "data"
+def test_second_run_writes_nothing_and_another_data_set_is_rejected(
+    tmp_path: Path, make_source: Callable[..., Path]
+) -> None:
+    source, data = make_source({"happy": 10, "sad": 10}), tmp_path / "data"
     seen: list[tuple[int, int]] = []
     assert prepare_folder(source, data, progress=lambda *step: seen.append(step)).written == 20
     assert seen == [(n, 20) for n in range(1, 21)]
     before = {p: p.stat().st_mtime_ns for p in data.rglob("*")}
     assert prepare_folder(source, data).written == 0
     assert {p: p.stat().st_mtime_ns for p in data.rglob("*")} == before
-    with pytest.raises(DataError, match="other splits"):
+    with pytest.raises(DataError, match="or splits"):
         prepare_folder(source, data, seed=1)
-    with pytest.raises(DataError, match="other classes"):
+    with pytest.raises(DataError, match="or other classes"):
         prepare_folder(source, data, classes=8)
 
 
-def test_an_interrupted_run_is_finished_by_the_next(tmp_path: Path, make: Callable[..., Path]) -> None:
-    source, data = make({"happy": 10, "sad": 10}), tmp_path / "data"
+def test_second_run_completes_an_interrupted_one(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    source, data = make_source({"happy": 10, "sad": 10}), tmp_path / "data"
 
     def interrupt(done: int, _total: int) -> None:
         if done == 7:
@@ -187,7 +193,7 @@ def test_an_interrupted_run_is_finished_by_the_next(tmp_path: Path, make: Callab
     assert Counter(len(load_split(data, split)) for split in ("train", "valid")) == {16: 1, 4: 1}
 
 
-def test_an_output_that_cannot_be_written(tmp_path: Path, make: Callable[..., Path]) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_unwritable_output_is_rejected(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(RunError, match="cannot write"):
-        prepare_folder(make({"happy": 2, "sad": 2}), tmp_path / "file" / "data")
+        prepare_folder(make_source({"happy": 2, "sad": 2}), tmp_path / "file" / "data")

@@ -11,8 +11,8 @@ from edgeinfer.errors import OutputError
 from edgeinfer_train.datasets.summary import save_summary
 
 
-def test_a_picture_of_counts_and_faces(tmp_path: Path, make_toy_data: Callable[..., Path]) -> None:
-    """The faces of the toy set are dark or bright: the sheet shows as many grey pixels as it has faces."""
+def test_summary_shows_sample_faces(tmp_path: Path, make_toy_data: Callable[..., Path]) -> None:
+    """The dark grey area of the picture grows with the number of dark toy faces."""
     shown = {}
     for name, count in {"few": 2, "many": 40}.items():
         data = make_toy_data(tmp_path / name, train=count, valid=2, labels=("neutral", "happy"))
@@ -24,7 +24,7 @@ def test_a_picture_of_counts_and_faces(tmp_path: Path, make_toy_data: Callable[.
     assert shown["many"] > 4 * shown["few"] > 0
 
 
-def test_a_label_without_faces_is_drawn_too(tmp_path: Path, make_toy_data: Callable[..., Path]) -> None:
+def test_summary_includes_labels_without_faces(tmp_path: Path, make_toy_data: Callable[..., Path]) -> None:
     data = make_toy_data(tmp_path / "data", train=4, valid=2)
     content = (data / "dataset.json").read_text()
     (data / "dataset.json").write_text(content.replace('"happy"', '"happy", "fear"'))
@@ -32,7 +32,7 @@ def test_a_label_without_faces_is_drawn_too(tmp_path: Path, make_toy_data: Calla
     assert (tmp_path / "summary.png").stat().st_size > 10_000
 
 
-def test_a_picture_that_cannot_be_written(tmp_path: Path, make_toy_data: Callable[..., Path]) -> None:
+def test_unwritable_summary_is_rejected(tmp_path: Path, make_toy_data: Callable[..., Path]) -> None:
     data = make_toy_data(tmp_path / "data", train=4, valid=2)
     with pytest.raises(OutputError, match="cannot write"):
         save_summary(data, tmp_path / "nowhere" / "summary.png")
