@@ -79,26 +79,26 @@ def test_model_without_metadata_requires_labels_and_data(tmp_path: Path, make_da
     for source in (model, tmp_path / "bare.keras"):
         with pytest.raises(UsageError, match="pass `labels`, one for each logit in order, and `data`"):
             read_source(source)
-        found = read_source(source, labels=LABELS, data=data)
-        assert (found.info.labels, found.info.dataset) == (LABELS, "blobs")
-        assert found.info.prior == pytest.approx(dict.fromkeys(LABELS, 1 / 7), abs=1e-5)
-        np.testing.assert_allclose(predict(found.model), predict(model), rtol=1e-6)
+        result = read_source(source, labels=LABELS, data=data)
+        assert (result.info.labels, result.info.dataset) == (LABELS, "blobs")
+        assert result.info.prior == pytest.approx(dict.fromkeys(LABELS, 1 / 7), abs=1e-5)
+        np.testing.assert_allclose(predict(result.model), predict(model), rtol=1e-6)
     with pytest.raises(DataError, match=", not joy"):
         read_source(model, labels=(*LABELS[:6], "joy"), data=data)
 
 
 def test_softmax_output_is_replaced_by_logits(make_data: DataMaker) -> None:
     model = bare_model("softmax")
-    found = predict(read_source(model, labels=LABELS, data=make_data(train=1)).model)
-    np.testing.assert_allclose(softmax(found), predict(model), rtol=1e-5)
+    logits = predict(read_source(model, labels=LABELS, data=make_data(train=1)).model)
+    np.testing.assert_allclose(softmax(logits), predict(model), rtol=1e-5)
 
 
 def test_sequential_model_becomes_functional(make_data: DataMaker) -> None:
     layers = [keras.Input((48, 48, 1), dtype="uint8"), *bare_model().layers[1:]]
     model = keras.Sequential(layers)
-    found = read_source(model, labels=LABELS, data=make_data(train=1)).model
-    assert not isinstance(found, keras.Sequential)
-    np.testing.assert_allclose(predict(found), predict(model), rtol=1e-6)
+    functional = read_source(model, labels=LABELS, data=make_data(train=1)).model
+    assert not isinstance(functional, keras.Sequential)
+    np.testing.assert_allclose(predict(functional), predict(model), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
