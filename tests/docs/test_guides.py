@@ -22,8 +22,12 @@ from edgeinfer.cli.terminal import name_flags
 from tools.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-GUIDES = {name: ROOT / "docs" / f"{name}.md" for name in ("raspberry-pi", "embedding", "troubleshooting")}
+GUIDES = {
+    name: ROOT / "docs" / f"{name}.md"
+    for name in ("raspberry-pi", "embedding", "troubleshooting", "service", "mqtt", "privacy", "reference")
+} | {"README": ROOT / "README.md"}
 MAIN: Any = get_command(app)
+ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
 MIN_LITERAL_CHARACTERS = 12
 """Minimum number of literal characters in a message pattern."""
 PREFIX = r"(edgeinfer: )?(warning: |lost: |stalled: )?|(note|problem) +\w+ +(.*; )?"
@@ -47,7 +51,7 @@ def code_block_cases(language: str) -> list[Any]:
 
 
 def split_commands(line: str) -> Iterator[list[str]]:
-    """Yield the simple commands of a shell line, including those in `sh -c`, without prefixes such as sudo."""
+    """Yield the simple commands of a shell line, including those in `sh -c`, without sudo."""
     words = shlex.shlex(line, posix=True, punctuation_chars=";&|")
     words.whitespace_split = True
     command: list[str] = []
@@ -60,7 +64,7 @@ def split_commands(line: str) -> Iterator[list[str]]:
 
 
 def strip_prefix(command: list[str]) -> Iterator[list[str]]:
-    while command and (command[0] == "sudo" or re.match(r"[A-Z_]+=", command[0])):
+    if command[:1] == ["sudo"]:
         command = command[1:]
     if command[:2] == ["sh", "-c"]:
         yield from split_commands(command[2])
@@ -69,12 +73,20 @@ def strip_prefix(command: list[str]) -> Iterator[list[str]]:
 
 
 def shell_lines() -> Iterator[str]:
+    """Yield the lines of shell blocks and the inline `edgeinfer` commands, except headings and synopses with [ ] or |."""
     for guide in GUIDES:
-        yield from chain.from_iterable(block.splitlines() for block in code_blocks(guide, "sh"))
-        yield from re.findall(r"(?<!`)`((?:sudo )?edgeinfer [^`\n]+)`(?!`)", read_guide(guide))
+        for block in code_blocks(guide, "sh"):
+            yield from re.sub(r"\\\n\s*", " ", block).splitlines()
+        text = re.sub(r"^#.*$", "", read_guide(guide), flags=re.MULTILINE)
+        yield from re.findall(r"(?<!`)`((?:sudo )?edgeinfer [^`\n\[|]+)`(?!`)", text)
 
 
-COMMANDS = sorted({tuple(c[1:]) for line in shell_lines() for c in split_commands(line) if c[0] == "edgeinfer"})
+def is_edgeinfer(command: list[str]) -> bool:
+    """Return True for a call of edgeinfer, with or without environment variables in front of it."""
+    return next(word for word in [*command, ""] if not ASSIGNMENT.match(word)) == "edgeinfer"
+
+
+COMMANDS = sorted({tuple(c) for line in shell_lines() for c in split_commands(line) if is_edgeinfer(c)})
 
 
 def parse(arguments: list[str]) -> tuple[Any, Any]:
@@ -107,8 +119,11 @@ def test_guides_contain_commands_and_programs() -> None:
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_commands_are_valid(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    words = list(arguments)
+def test_commands_are_valid(arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = arguments.index("edgeinfer")
+    for assignment in arguments[:start]:
+        monkeypatch.setenv(*assignment.split("=", 1))
+    words = list(arguments[start + 1 :])
     if words[0] == "run" and "--config" not in words:
         (tmp_path / "none.toml").touch()
         words += ["--config", str(tmp_path / "none.toml")]
@@ -132,7 +147,9 @@ def iterate_commands(command: Any) -> Iterator[Any]:
         yield from iterate_commands(subcommand)
 
 
-@pytest.mark.parametrize("settings", [pytest.param(b, id="raspberry-pi") for b in code_blocks("raspberry-pi", "toml")])
+@pytest.mark.parametrize(
+    "settings", [pytest.param(b, id=guide) for guide in ("raspberry-pi", "service") for b in code_blocks(guide, "toml")]
+)
 def test_settings_are_accepted(settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in re.findall(r"^(EDGEINFER_\w+)=(.*)$", "".join(code_blocks("raspberry-pi", "ini")), re.MULTILINE):
         monkeypatch.setenv(name, value)
