@@ -73,7 +73,7 @@ def strip_prefix(command: list[str]) -> Iterator[list[str]]:
 
 
 def shell_lines() -> Iterator[str]:
-    """Yield the lines of shell blocks and the inline `edgeinfer` commands, except headings and synopses with [ ] or |."""
+    """Yield the lines of shell blocks and the inline `edgeinfer` commands, not headings and synopses with [ ] or |."""
     for guide in GUIDES:
         for block in code_blocks(guide, "sh"):
             yield from re.sub(r"\\\n\s*", " ", block).splitlines()
