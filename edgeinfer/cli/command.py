@@ -11,7 +11,8 @@ from edgeinfer.cli import config_file as files
 from edgeinfer.cli.config_file import Setting
 from edgeinfer.cli.parameters import GroupedCommand
 from edgeinfer.cli.reload import run_reloadable
-from edgeinfer.errors import EdgeInferError
+from edgeinfer.cli.terminal import name_flags
+from edgeinfer.errors import EdgeInferError, UsageError
 
 ENVIRONMENT = "EDGEINFER"
 ARGUMENTS, ORIGINS = "edgeinfer.arguments", "edgeinfer.origins"
@@ -39,7 +40,10 @@ class ConfigurableCommand(GroupedCommand):
 
         def reparse() -> Any:
             fresh = self.make_context(ctx.info_name, list(ctx.meta[ARGUMENTS]), parent=ctx.parent)
-            self.check_combination(fresh.params)
+            try:
+                self.check_combination(fresh.params)
+            except EdgeInferError as error:
+                raise UsageError(name_flags(str(error), self)) from error
             fresh.params["append"] = True  # keep what this run has written
             return fresh
 

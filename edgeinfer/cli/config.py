@@ -60,7 +60,7 @@ def _check_combination(run: Any, found: tuple[Path, ...]) -> None:
     try:
         run.command.check_combination(run.params)
     except EdgeInferError as error:
-        raise UsageError(f"{' and '.join(map(str, found))}: {error}") from error
+        raise UsageError(f"{' and '.join(map(str, found))}: {files.without_backticks(str(error))}") from error
 
 
 def _origin(ctx: Any, name: str) -> str:

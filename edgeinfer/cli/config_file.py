@@ -135,7 +135,7 @@ def _checked(path: Path, key: str, value: Any, settings: Mapping[str, Setting]) 
     except EdgeInferError as error:
         reason = str(error)
     if reason:
-        raise UsageError(f"{path}: {key} = {_format(key, value)} is invalid: {_without_backticks(reason)}")
+        raise UsageError(f"{path}: {key} = {_format(key, value)} is invalid: {without_backticks(reason)}")
     return value
 
 
@@ -170,6 +170,6 @@ def _without_passwords(value: Any) -> Any:
     return value
 
 
-def _without_backticks(message: str) -> str:
+def without_backticks(message: str) -> str:
     """Return a message whose option names are keys of a file rather than flags."""
     return message.replace("`", "")

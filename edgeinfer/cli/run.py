@@ -60,6 +60,7 @@ def run(
     from edgeinfer import runner
     from edgeinfer.cli.progress import ProgressBar, format_summary
     from edgeinfer.model.card import asset_path
+    from edgeinfer.sources.base import ReconnectingSource
     from edgeinfer.sources.factory import open_source
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
@@ -69,6 +70,8 @@ def run(
     policy = build.build_retry_policy(live)
     with open_source(name, mode=live.mode, capture=build.build_capture(capture), patience=policy) as frames:
         limit_opencv_threads(model.threads, live=frames.live)
+        if isinstance(frames, ReconnectingSource):
+            frames.add_idle_callback(check_reload)
         pipeline = build.build_pipeline(model, detection, continuous=frames.continuous)
         with ProgressBar(frames, control.max_frames, enabled=not control.quiet) as progress:
             governor = None if live.max_temp is None else ThermalGovernor(live.max_temp)

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import typer
+
 from edgeinfer.errors import EdgeInferError, one_line
 from edgeinfer.system.interrupts import Interrupted, install_signal_handlers
 
@@ -30,7 +32,7 @@ def execute(application: Callable[[], None], name: str) -> int:
     try:
         application()
     except EdgeInferError as error:
-        print(f"{name}: {one_line(name_flags(str(error), application))}", file=sys.stderr)
+        print(f"{name}: {one_line(_name_flags_of(application, str(error)))}", file=sys.stderr)
         return error.exit_code
     except Interrupted as interruption:
         print(f"{name}: interrupted; all outputs are closed", file=sys.stderr)
@@ -43,14 +45,16 @@ def execute(application: Callable[[], None], name: str) -> int:
     return 0
 
 
-def name_flags(message: str, application: Any) -> str:
-    """Replace the option names in backticks of a library message by flags of the command line."""
-    import typer
+def name_flags(message: str, command: Any) -> str:
+    """Replace the option names in backticks of a library message by flags of a command or its subcommands."""
+    flags = dict(_flags(command))
+    return re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), message)
 
+
+def _name_flags_of(application: Callable[[], None], message: str) -> str:
     if "`" not in message or not isinstance(application, typer.Typer):
         return message
-    flags = dict(_flags(typer.main.get_command(application)))
-    return re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), message)
+    return name_flags(message, typer.main.get_command(application))
 
 
 def _flags(command: Any) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -23,6 +24,8 @@ CLOSING_S = 1.0
 """Maximum time in seconds that closing waits for a pending read. A camera delivers a frame well within it."""
 MAX_STUCK_READS = 3
 """Number of concurrently hanging reads at which no further connection is opened."""
+IDLE_S = 0.25
+"""Interval in seconds at which idle callbacks run while the iteration waits for a frame."""
 _log = logging.getLogger(__name__)
 
 StateListener = Callable[[SourceState], None]
@@ -83,6 +86,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         self.patience = patience or Patience()
         self.paced = paced
         self._listeners: list[StateListener] = []
+        self._idle_callbacks: list[Callable[[], None]] = []
         self._reopen = reopen
         self._clock, self._backoff = clock or SystemClock(), backoff or backoff_s
         self._condition = threading.Condition()
@@ -109,6 +113,14 @@ class LiveSource(AbstractContextManager["LiveSource"]):
                 stays in place.
         """
         self._listeners.append(listener)
+
+    def add_idle_callback(self, callback: Callable[[], None]) -> None:
+        """Register a callback that runs every `IDLE_S` seconds while the iteration waits for a frame.
+
+        Args:
+            callback: Called in the thread that iterates over the frames; an exception ends the iteration.
+        """
+        self._idle_callbacks.append(callback)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the newest frame each time; block while there is none.
@@ -138,7 +150,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         if self._failures:
             pause_s = self._backoff(self._failures)
             with self._condition:
-                self._clock.wait_for(self._condition, lambda: self._closing, pause_s)
+                self._wait_for(lambda: self._closing, pause_s)
             if self._closing:
                 return None
         self._publish("connecting", f"opening {self.name}")
@@ -158,9 +170,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         if self._reopen is not None:
             timeout_s = self.patience.open_s if state == "connecting" else self.patience.stall_s
         with self._condition:
-            in_time = self._clock.wait_for(
-                self._condition, lambda: self._newest is not None or connection.closed, timeout_s
-            )
+            in_time = self._wait_for(lambda: self._newest is not None or connection.closed, timeout_s)
             frame, self._newest = self._newest, None
             if not in_time:
                 connection.abandoned = True
@@ -169,6 +179,25 @@ class LiveSource(AbstractContextManager["LiveSource"]):
                 self.reconnects += self._delivered and self._failures > 0
                 self._delivered, self._failures = True, 0
             return frame
+
+    def _wait_for(self, predicate: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait until the predicate holds; return False on a timeout.
+
+        The caller holds the lock, which is released while the idle callbacks run.
+        """
+        if not self._idle_callbacks:
+            return self._clock.wait_for(self._condition, predicate, timeout_s)
+        deadline_s = math.inf if timeout_s is None else self._clock.now_s() + timeout_s
+        while (left_s := deadline_s - self._clock.now_s()) > 0:
+            if self._clock.wait_for(self._condition, predicate, min(IDLE_S, left_s)):
+                return True
+            self._condition.release()
+            try:
+                for callback in self._idle_callbacks:
+                    callback()
+            finally:
+                self._condition.acquire()
+        return predicate()
 
     def _retries_after(self, connection: Connection) -> bool:
         """Handle the end of a connection and return True if the source is to be reopened.

@@ -151,7 +151,7 @@ def test_environment_sets_several_outputs_and_the_source(tmp_path: Path, clip: P
         pytest.param("detect_evry = 5", "did you mean detect_every?", id="unknown"),
         pytest.param('detect_every = "often"', "expected auto, or an integer of 1 or more", id="detect-every"),
         pytest.param('mode = "fast"', "'fast' is not one of 'auto', 'file', 'live'", id="choice"),
-        pytest.param('detector = "dlib"', "choose one of haar, yunet, none", id="name"),
+        pytest.param('detector = "dlib"', "expected one of haar, yunet, none", id="name"),
         pytest.param("threads = 0", "0 is not in the range x>=1", id="range"),
         pytest.param('out = "x.txt"', "unknown output format of x.txt", id="suffix"),
         pytest.param('model = "missing"', "no model at missing", id="model"),
@@ -175,7 +175,9 @@ def test_invalid_config_exits_with_2(tmp_path: Path, command: str, text: str, co
     [
         pytest.param("keep = 3", "no size or interval for splitting", id="keep-without-split"),
         pytest.param('out = ["x.csv", "x.csv"]', "two outputs have the same name", id="twins"),
-        pytest.param('detector = "yunet"', "yunet needs", id="detector-without-model"),
+        pytest.param(
+            'detector = "yunet"', "detector_model is required by", id="detector-without-model"
+        ),
     ],
 )
 def test_conflicting_settings_exit_with_2(tmp_path: Path, text: str, complaint: str) -> None:
@@ -206,7 +208,7 @@ def test_sighup_restarts_the_run_with_the_new_config(tmp_path: Path, clip: Path)
     path, errors = tmp_path / "c.toml", tmp_path / "errors"
     refused = {
         "threads = 0": f"{path}: threads = 0 is invalid: 0 is not in the range x>=1.",
-        'detector = "yunet"': "yunet needs",
+        'detector = "yunet"': "--detector-model is required by the detector yunet",
         "keep = 3": "no size or interval for splitting",
         'out = "a.jsonl"\nsave_video = "a.jsonl"': "two outputs have the same name",
     }
@@ -227,10 +229,10 @@ def test_sighup_restarts_the_run_with_the_new_config(tmp_path: Path, clip: Path)
             _wait_for(process, tmp_path / "b.jsonl", '"frame":5')
             process.send_signal(signal.SIGTERM)
             assert process.wait(30 * PATIENCE) == 143
-    said = errors.read_text().splitlines()
-    for line, reason in zip(said, refused.values(), strict=False):
+    lines = errors.read_text().splitlines()
+    for line, reason in zip(lines, refused.values(), strict=False):
         assert reason in line
-    assert len(said) == len(refused) + 2
+    assert len(lines) == len(refused) + 2
     kinds = {}
     for name in ("a.jsonl", "b.jsonl"):
         lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]

@@ -78,6 +78,25 @@ def test_waiting_for_a_frame_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> N
         camera.lose()
 
 
+def test_idle_callbacks_run_while_the_iteration_waits() -> None:
+    camera, calls = StepCamera(), []
+
+    def stop() -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyError("stop")
+
+    with LiveSource(camera) as source:
+        source.add_idle_callback(stop)
+        frames = iter(source)
+        camera.show()
+        next(frames)
+        assert calls == []
+        with pytest.raises(KeyError, match="stop"):
+            next(frames)
+        camera.lose()
+
+
 def test_closing_abandons_a_hanging_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeinfer.sources.live.CLOSING_S", 0.05)
     camera = StepCamera()
