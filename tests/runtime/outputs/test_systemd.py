@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.outputs.systemd import SystemdSink, notify
 from edgeinfer.results import Frame, Result, SourceState, State
 from edgeinfer.system.interrupts import Interrupted, Reload
@@ -77,6 +78,11 @@ def test_notify_without_a_socket_does_nothing(monkeypatch: pytest.MonkeyPatch, a
     else:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     notify("READY=1")
+
+
+def test_start_reports_the_source_on_one_line(manager: FakeManager, sink: SystemdSink) -> None:
+    sink.start(RunHeader("first\nsecond", None, (), "", "", {}), lambda: RunSummary(0, 0, {}, 0.0, {}))
+    assert manager.notifications == [("STATUS=reading first second",)]
 
 
 def test_frames_reset_the_watchdog_at_intervals(manager: FakeManager, sink: SystemdSink) -> None:
