@@ -182,7 +182,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._stream_parts(f"multipart/x-mixed-replace; boundary={BOUNDARY}", self._jpeg_parts())
 
     def _jpeg_parts(self) -> Iterator[bytes]:
-        """Yield each new picture; repeat the last one if none arrives, because only a write detects a gone client."""
+        """Yield each new picture; repeat the last if none arrives, because only a write detects a closed connection."""
         state, number, jpeg = self.server.state, 0, b""
         while not state.closed.is_set():
             newer = state.wait_for_jpeg(after=number, timeout_s=REPEAT_INTERVAL_S)
