@@ -21,16 +21,16 @@ from edgeinfer_train.training.fit import fit
 
 each_backbone = pytest.mark.parametrize("name", get_args(BackboneName))
 each_edge_network = pytest.mark.parametrize("name", get_args(EdgeName))
-large = [name for name in get_args(BackboneName) if name not in get_args(EdgeName)]
+LARGE_BACKBONES = [name for name in get_args(BackboneName) if name not in get_args(EdgeName)]
 
 
 @each_edge_network
-def test_it_is_small(name: BackboneName) -> None:
+def test_edge_networks_are_small(name: BackboneName) -> None:
     assert 10_000 < build_core(name, 7, width=1.0).count_params() < 1_500_000
 
 
 @each_edge_network
-def test_raw_faces_in_and_float_logits_out(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+def test_edge_networks_map_uint8_faces_to_float_logits(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
     core = build_core(name, 7, width=0.25, dropout=0.3, precision="mixed_bfloat16")
     assert core.input.dtype == "uint8"
     assert core.input_shape[1:] == (48, 48, 1)
@@ -38,23 +38,23 @@ def test_raw_faces_in_and_float_logits_out(name: BackboneName, grey_faces: NDArr
     assert logits.shape == (6, 7)
     assert logits.dtype == np.float32
     assert {w.dtype for w in core.weights} == {"float32"}
-    np.testing.assert_array_equal(logits, np.asarray(core(grey_faces)), "dropout is at work outside training")
+    np.testing.assert_array_equal(logits, np.asarray(core(grey_faces)), "dropout is active outside training")
 
 
 @each_edge_network
-def test_a_batch_gives_what_its_faces_give_alone(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+def test_logits_do_not_depend_on_the_batch(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
     core = build_core(name, 7, width=0.25)
     singles = np.concatenate([np.asarray(core(face[None])) for face in grey_faces])
     np.testing.assert_allclose(np.asarray(core(grey_faces)), singles, rtol=1e-4, atol=1e-5)
 
 
 @each_edge_network
-def test_width_scales_the_network(name: BackboneName) -> None:
+def test_width_scales_the_parameters(name: BackboneName) -> None:
     assert build_core(name, 7, width=0.5).count_params() < build_core(name, 7, width=1.0).count_params() / 2
 
 
 @each_edge_network
-def test_light_makes_none(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+def test_logits_do_not_depend_on_brightness(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
     core = build_core(name, 7, width=0.25)
     even = grey_faces // 2 * 2
     bright, dark = np.asarray(core(even // 2 + 100)), np.asarray(core(even // 2))
@@ -64,28 +64,28 @@ def test_light_makes_none(name: BackboneName, grey_faces: NDArray[np.uint8]) -> 
 
 
 @each_edge_network
-def test_faces_make_a_difference(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
+def test_logits_depend_on_the_face(name: BackboneName, grey_faces: NDArray[np.uint8]) -> None:
     logits = np.asarray(build_core(name, 7, width=0.25)(grey_faces))
     assert np.ptp(logits, axis=0).max() > 1e-3
 
 
 @each_edge_network
-def test_the_same_weights_fit_both_sizes(name: BackboneName) -> None:
+def test_weights_fit_both_image_sizes(name: BackboneName) -> None:
     small, wide = build_core(name, 7, width=0.25), build_core(name, 7, width=0.25, image_size=64)
     assert wide.input_shape == (None, 64, 64, 1)
     assert [w.shape for w in small.weights] == [w.shape for w in wide.weights]
 
 
-def scaled(name: BackboneName) -> NDArray[np.float32]:
-    """What the pixels 0, 127 and 255 are when the first convolution meets them; (3, 3) by pixel and channel."""
+def first_convolution_input(name: BackboneName) -> NDArray[np.float32]:
+    """Return the values of the pixels 0, 127 and 255 at the first convolution, (3, 3) by pixel and channel."""
     side = BACKBONES[name].min_image_size
     core = build_core(name, 2, image_size=side)
     faces = np.stack([np.full((side, side, 1), value, np.uint8) for value in (0, 127, 255)])
     first = next(layer for layer in core.layers if isinstance(layer, keras.layers.Conv2D))
-    entering = first.input
-    if isinstance(entering._keras_history.operation, keras.layers.ZeroPadding2D):
-        entering = entering._keras_history.operation.input
-    return np.asarray(keras.Model(core.input, entering)(faces))[:, side // 2, side // 2]
+    tensor = first.input
+    if isinstance(tensor._keras_history.operation, keras.layers.ZeroPadding2D):
+        tensor = tensor._keras_history.operation.input
+    return np.asarray(keras.Model(core.input, tensor)(faces))[:, side // 2, side // 2]
 
 
 CAFFE = np.array([103.939, 116.779, 123.68])
@@ -101,14 +101,14 @@ SCALING: dict[str, Callable[[float], NDArray[np.float64]]] = {
 }
 
 
-@pytest.mark.parametrize("name", large)
-def test_the_scaling_is_the_one_that_its_weights_expect(name: BackboneName) -> None:
+@pytest.mark.parametrize("name", LARGE_BACKBONES)
+def test_pixel_scaling_matches_the_published_weights(name: BackboneName) -> None:
     expected = np.stack([SCALING[name](value) for value in (0, 127, 255)])
-    np.testing.assert_allclose(scaled(name), expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(first_convolution_input(name), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_efficientnet_lite0_has_its_published_form() -> None:
-    """Parameter counts of the paper's release, without the statistics of batch normalization."""
+def test_efficientnet_lite0_matches_the_published_network() -> None:
+    """Parameter counts exclude the statistics of batch normalization."""
     image = keras.Input((224, 224, 3))
     model = keras.Model(image, efficientnet_lite0(image))
     trained = sum(w.value.shape.num_elements() for w in model.trainable_weights)
@@ -123,16 +123,16 @@ def test_efficientnet_lite0_has_its_published_form() -> None:
 
 
 @each_backbone
-def test_an_image_size_below_the_minimum_is_refused(name: BackboneName) -> None:
+def test_image_size_below_the_minimum_is_rejected(name: BackboneName) -> None:
     minimum = BACKBONES[name].min_image_size
     config = FitConfig.for_backbone(name)
     assert resolve(replace(config, image_size=minimum)).image_size == minimum
-    with pytest.raises(ConfigError, match=f"image_size is {minimum - 1}; {name} takes {minimum} or more"):
+    with pytest.raises(ConfigError, match=f"`image_size` is {minimum - 1}: {name} needs at least {minimum}"):
         resolve(replace(config, image_size=minimum - 1))
 
 
 @each_backbone
-def test_what_a_config_leaves_open_comes_from_the_backbone(name: BackboneName) -> None:
+def test_resolve_uses_the_backbone_defaults(name: BackboneName) -> None:
     found = resolve(FitConfig.for_backbone(name))
     published = name in ("vgg16", "resnet50", "xception", "inceptionv3", "mobilenetv2", "efficientnetb0")
     assert found.image_size == BACKBONES[name].image_size
@@ -140,7 +140,7 @@ def test_what_a_config_leaves_open_comes_from_the_backbone(name: BackboneName) -
 
 
 @each_backbone
-def test_each_has_a_config_that_holds_its_defaults(name: BackboneName) -> None:
+def test_config_file_contains_the_defaults(name: BackboneName) -> None:
     import tomllib
 
     path = Path(__file__).parents[3] / "train" / "configs" / f"{name}.toml"
@@ -152,14 +152,14 @@ def test_each_has_a_config_that_holds_its_defaults(name: BackboneName) -> None:
 
 
 @pytest.fixture
-def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracing a large network takes far longer than a few steps of it."""
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable tf.function, because tracing a large network takes longer than a few eager steps."""
     monkeypatch.setattr(keras.Sequential, "compile", partialmethod(keras.Sequential.compile, run_eagerly=True))
 
 
 @each_backbone
-@pytest.mark.usefixtures("without_graphs")
-def test_each_is_fitted_and_evaluated_from_scratch(
+@pytest.mark.usefixtures("eager")
+def test_backbone_is_trained_and_evaluated(
     tmp_path: Path, make_toy_data: Callable[..., Path], name: BackboneName
 ) -> None:
     faces, side = make_toy_data(tmp_path / "data", train=16, valid=8), BACKBONES[name].min_image_size

@@ -19,12 +19,12 @@ from edgeinfer_train.networks.model import (
     backbone_of,
     build_core,
     freeze,
-    in_precision,
     load_model,
     read_model_info,
     save_model,
     save_weights,
     source_commit,
+    with_precision,
 )
 
 INFO = ModelInfo(
@@ -38,7 +38,7 @@ def core() -> keras.Model:
     return build_core("edgenet", 2, width=0.25, dropout=0.3)
 
 
-def test_model_and_info_come_back(tmp_path: Path, core: keras.Model, grey_faces: NDArray[np.uint8]) -> None:
+def test_saved_model_and_info_are_loaded(tmp_path: Path, core: keras.Model, grey_faces: NDArray[np.uint8]) -> None:
     save_model(core, INFO, tmp_path / "model.keras")
     loaded, info = load_model(tmp_path / "model.keras")
     assert info == INFO
@@ -47,21 +47,21 @@ def test_model_and_info_come_back(tmp_path: Path, core: keras.Model, grey_faces:
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
 
 
-def test_a_file_of_an_earlier_version_comes_back(tmp_path: Path, core: keras.Model) -> None:
+def test_file_of_earlier_version_is_read(tmp_path: Path, core: keras.Model) -> None:
     path, older = tmp_path / "model.keras", tmp_path / "older.keras"
     save_model(core, INFO, path)
     with zipfile.ZipFile(path) as new, zipfile.ZipFile(older, "w") as old:
         for name in new.namelist():
             content = new.read(name)
             if name == INFO_MEMBER:
-                told = json.loads(content)
-                del told["settings"], told["commit"]
-                content = json.dumps(told).encode()
+                values = json.loads(content)
+                del values["settings"], values["commit"]
+                content = json.dumps(values).encode()
             old.writestr(name, content)
     assert read_model_info(older) == INFO
 
 
-def test_the_commit_is_that_of_a_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_commit_requires_a_tracked_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "train" / "model.py"
     copy.parent.mkdir()
     copy.write_text("")
@@ -69,11 +69,11 @@ def test_the_commit_is_that_of_a_checkout_alone(tmp_path: Path, monkeypatch: pyt
     assert source_commit() == ""
 
     def git(*arguments: str) -> None:
-        name = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.com"]
+        name = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
         subprocess.run(["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
     git("init")
-    assert source_commit() == "", "a folder inside of somebody's repository is not a part of it"
+    assert source_commit() == "", "an untracked file does not belong to the repository around it"
     git("add", ".")
     git("commit", "-m", "one")
     assert re.fullmatch("[0-9a-f]{40}", source_commit())
@@ -81,7 +81,7 @@ def test_the_commit_is_that_of_a_checkout_alone(tmp_path: Path, monkeypatch: pyt
     assert re.fullmatch("[0-9a-f]{40}-dirty", source_commit())
 
 
-def test_weights_alone_come_back(tmp_path: Path, core: keras.Model, grey_faces: NDArray[np.uint8]) -> None:
+def test_saved_weights_are_loaded(tmp_path: Path, core: keras.Model, grey_faces: NDArray[np.uint8]) -> None:
     save_weights(core, tmp_path / "model.weights.h5")
     other = build_core("edgenet", 2, width=0.25)
     other.load_weights(tmp_path / "model.weights.h5")
@@ -89,21 +89,21 @@ def test_weights_alone_come_back(tmp_path: Path, core: keras.Model, grey_faces: 
     assert [p.name for p in tmp_path.iterdir()] == ["model.weights.h5"]
 
 
-def not_a_zip(path: Path) -> None:
+def write_invalid_zip(path: Path) -> None:
     path.write_bytes(b"no zip at all")
 
 
-def without_info(path: Path) -> None:
+def omit_info(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("config.json", "{}")
 
 
-def with_broken_info(path: Path) -> None:
+def write_incomplete_info(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("edgeinfer.json", '{"labels": ["a"]}')
 
 
-def without_network(path: Path) -> None:
+def omit_network(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         values = {"backbone": "edgenet", "dataset": "x", "label_mode": "x", "prior": {}, "validation": {}}
         file.writestr("edgeinfer.json", json.dumps({**values, "labels": ["a", "b"]}))
@@ -113,13 +113,13 @@ def without_network(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (not_a_zip, "is not a .keras file"),
-        (without_info, "does not name its labels"),
-        (with_broken_info, "does not name its labels"),
-        (without_network, "is not a Keras model"),
+        (write_invalid_zip, "is not a .keras file"),
+        (omit_info, "has no labels or data set name"),
+        (write_incomplete_info, "has no labels or data set name"),
+        (omit_network, "is not a Keras model"),
     ],
 )
-def test_bad_files_are_refused(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+def test_damaged_files_are_rejected(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
     path = tmp_path / "model.keras"
     damage(path)
     with pytest.raises(ModelError, match=message) as caught:
@@ -127,7 +127,7 @@ def test_bad_files_are_refused(tmp_path: Path, damage: Callable[[Path], None], m
     assert caught.value.exit_code == 5
 
 
-def test_a_truncated_file_is_refused(tmp_path: Path, core: keras.Model) -> None:
+def test_truncated_file_is_rejected(tmp_path: Path, core: keras.Model) -> None:
     path = tmp_path / "model.keras"
     save_model(core, INFO, path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -135,16 +135,16 @@ def test_a_truncated_file_is_refused(tmp_path: Path, core: keras.Model) -> None:
         load_model(path)
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no model at"):
         load_model(tmp_path / "model.keras")
 
 
-def learning(core: keras.Model) -> list[str]:
+def trainable_layer_names(core: keras.Model) -> list[str]:
     return [layer.name for layer in core.layers if layer.trainable and layer.weights]
 
 
-def test_freezing_counts_the_backbones_layers_from_their_end() -> None:
+def test_freeze_counts_backbone_layers_from_the_end() -> None:
     core = build_core("edgenet", 2, width=0.25, dropout=0.3)
     layers = [layer for layer in core.layers if layer.name != "logits"]
     for count, expected in (
@@ -154,10 +154,10 @@ def test_freezing_counts_the_backbones_layers_from_their_end() -> None:
         (999, [layer.name for layer in layers if layer.weights]),
     ):
         freeze(core, count)
-        assert learning(core) == [*expected, "logits"], count
+        assert trainable_layer_names(core) == [*expected, "logits"], count
 
 
-def test_frozen_normalization_keeps_its_statistics_in_training(grey_faces: NDArray[np.uint8]) -> None:
+def test_frozen_normalization_keeps_its_statistics(grey_faces: NDArray[np.uint8]) -> None:
     core = build_core("edgenet", 2, width=0.25)
     freeze(core, 0)
     before = [w.numpy() for w in core.non_trainable_variables]
@@ -169,7 +169,7 @@ def test_frozen_normalization_keeps_its_statistics_in_training(grey_faces: NDArr
     assert np.abs(np.asarray(core(grey_faces, training=True)) - trained).max() > 1e-3
 
 
-def test_the_backbone_of_a_core_shares_its_weights(grey_faces: NDArray[np.uint8]) -> None:
+def test_backbone_shares_the_weights_of_its_core(grey_faces: NDArray[np.uint8]) -> None:
     core = build_core("edgenet", 2, width=0.25, dropout=0.3, image_size=64)
     backbone = backbone_of(core)
     assert backbone.input_shape == (None, 64, 64, 1)
@@ -179,10 +179,10 @@ def test_the_backbone_of_a_core_shares_its_weights(grey_faces: NDArray[np.uint8]
     }
 
 
-def test_a_core_in_another_precision_says_the_same(grey_faces: NDArray[np.uint8]) -> None:
+def test_core_in_mixed_precision_gives_similar_logits(grey_faces: NDArray[np.uint8]) -> None:
     core = build_core("edgenet", 3, width=0.25, dropout=0.3)
-    assert in_precision(core, "float32") is core
-    half = in_precision(core, "mixed_bfloat16")
+    assert with_precision(core, "float32") is core
+    half = with_precision(core, "mixed_bfloat16")
     assert {layer.compute_dtype for layer in half.layers[1:-1]} == {"bfloat16"}
     assert half.output.dtype == "float32"
     found, expected = np.asarray(half(grey_faces)), np.asarray(core(grey_faces))

