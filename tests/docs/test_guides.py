@@ -187,7 +187,7 @@ def interleave(parts: list[str]) -> list[str | None]:
 
 def build_pattern(parts: list[str | None]) -> Iterator[str]:
     if len("".join(part or "" for part in parts).replace(" ", "")) >= MIN_LITERAL_CHARACTERS:
-        yield "".join(".+" if part is None else re.escape(name_flags(part, app)) for part in parts)
+        yield "".join(".+" if part is None else re.escape(name_flags(part, MAIN)) for part in parts)
 
 
 def test_quoted_messages_match_the_source_code() -> None:
