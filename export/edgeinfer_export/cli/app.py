@@ -67,7 +67,7 @@ Labels = Annotated[
 Method = Annotated[Calibration, typer.Option(help="Method that derives int8 activation ranges from training faces.")]
 Count = Annotated[int, typer.Option(min=1, help="Number of training faces used for int8 calibration.")]
 Seed = Annotated[
-    int, typer.Option(min=0, help="Seed for drawing these faces, or for the generated images without --data.")
+    int, typer.Option(min=0, help="Seed that draws the calibration faces, or the generated images without --data.")
 ]
 Margin = Annotated[
     float,
@@ -96,7 +96,7 @@ def convert(
     ] = "none",
     data: Annotated[
         Path | None,
-        typer.Option(help="Prepared data set: its validation faces measure, its training faces calibrate."),
+        typer.Option(help="Prepared data set: validation faces for measurement, training faces for calibration."),
     ] = None,
     max_drop: MaxDrop = None,
     target: Annotated[
@@ -134,7 +134,8 @@ def best(
     data: Annotated[
         Path,
         typer.Option(
-            help="Prepared data set: its validation faces measure, its training faces calibrate.", show_default=False
+            help="Prepared data set: validation faces for measurement, training faces for calibration.",
+            show_default=False,
         ),
     ],
     max_ms: Annotated[

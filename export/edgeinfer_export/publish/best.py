@@ -99,7 +99,7 @@ def export_best(
     Args:
         sources: Run folders or `.keras` files.
         out: Path of the `.onnx` file.
-        data: Prepared folder. Its validation faces measure, its training faces calibrate.
+        data: Prepared folder. Validation faces are used for measurement, training faces for calibration.
         options: Options that define the variants; all variants by default.
         budget: Limits of the target device; none by default.
         progress: Callback that receives a short description of each step when it starts.

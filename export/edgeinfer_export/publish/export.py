@@ -32,7 +32,8 @@ def export_model(
         source: Run folder, `.keras` file or Keras model. A model that `edgeinfer-train fit` did not write requires
             `options.labels` and `data`.
         out: Path of the `.onnx` file.
-        data: Prepared folder. Its validation faces measure, its training faces calibrate. Required by int8 and auto.
+        data: Prepared folder, required by int8 and auto. Validation faces are used for measurement, training faces for
+            calibration.
         options: Options of the export; float32 by default.
         progress: Callback that receives a short description of each step when it starts.
 

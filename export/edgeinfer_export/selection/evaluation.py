@@ -71,7 +71,7 @@ def evaluate_model(
     Args:
         source: Model to evaluate.
         options: Options that define the variants.
-        data: Prepared folder. Its validation faces measure, its training faces calibrate.
+        data: Prepared folder. Validation faces are used for measurement, training faces for calibration.
         folder: Folder for temporary files.
         progress: Callback at the start of each step.
 
