@@ -194,14 +194,15 @@ def _names(labels: str) -> tuple[str, ...]:
 
 
 def _print_report(report: ExportReport, out: Path, rejected: tuple[Rejection, ...] = ()) -> None:
+    command = typer.main.get_command(app)
     for warning in report.warnings:
-        typer.echo(f"{PROGRAM}: warning: {name_flags(warning, app)}", err=True)
+        typer.echo(f"{PROGRAM}: warning: {name_flags(warning, command)}", err=True)
     _print_variants(report)
     for name, error in report.failed.items():
         typer.echo(f"{name}: {error}")
     for entry in rejected:
         name = " ".join(filter(None, (entry.source, entry.variant)))
-        typer.echo(f"rejected: {name}: {name_flags(entry.reason, app)}")
+        typer.echo(f"rejected: {name}: {name_flags(entry.reason, command)}")
     verdict, confidence = report.verdict, report.confidence
     typer.echo(
         f"largest relative difference from Keras: {verdict.max_relative_difference:g} on {verdict.count} images "
