@@ -1,5 +1,17 @@
-"""Entry point of `python -m edgeinfer`."""
+"""Entry point of the `edgeinfer` command and of `python -m edgeinfer`."""
 
-from edgeinfer.cli.app import main
+from typing import NoReturn
 
-main()
+from edgeinfer.system.interrupts import install_signal_handlers
+
+
+def main() -> NoReturn:
+    """Handle signals first, because loading the command takes a moment; then run it."""
+    install_signal_handlers()
+    from edgeinfer.cli.app import main as run_command  # noqa: PLC0415
+
+    run_command()
+
+
+if __name__ == "__main__":
+    main()

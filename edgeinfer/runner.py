@@ -16,6 +16,7 @@ from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.pipeline import Pipeline
 from edgeinfer.results import Frame, Result, SourceState
 from edgeinfer.sources.base import ReconnectingSource, Source
+from edgeinfer.system import interrupts
 from edgeinfer.system.hardware import versions
 
 STAGES = ("decode", "detect", "track", "classify", "write")
@@ -85,6 +86,7 @@ def _process(
 ) -> Iterator[tuple[Frame, Result, Mapping[str, float]]]:
     """Yield each frame with its result and stage times in milliseconds, after it is written and counted."""
     for frame, decode_ms in frames:
+        interrupts.check()
         result = pipeline(frame.image, timestamp_s=frame.timestamp_s)
         started_s = time.perf_counter()
         outputs.write(frame, result)

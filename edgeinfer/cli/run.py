@@ -8,7 +8,6 @@ import typer
 
 from edgeinfer.cli.command import ENVIRONMENT, ConfigOption, ConfigurableCommand
 from edgeinfer.cli.parameters import build_group, expand_groups
-from edgeinfer.cli.reload import check_reload
 from edgeinfer.options import build
 from edgeinfer.options.groups import (
     CaptureOptions,
@@ -19,6 +18,7 @@ from edgeinfer.options.groups import (
     OutputOptions,
     RunOptions,
 )
+from edgeinfer.system import interrupts
 
 if TYPE_CHECKING:
     from edgeinfer.results import Frame, Result
@@ -60,7 +60,6 @@ def run(
     from edgeinfer import runner
     from edgeinfer.cli.progress import ProgressBar, format_summary
     from edgeinfer.model.card import asset_path
-    from edgeinfer.sources.base import ReconnectingSource
     from edgeinfer.sources.factory import open_source
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
@@ -70,17 +69,14 @@ def run(
     policy = build.build_retry_policy(live)
     with open_source(name, mode=live.mode, capture=build.build_capture(capture), patience=policy) as frames:
         limit_opencv_threads(model.threads, live=frames.live)
-        if isinstance(frames, ReconnectingSource):
-            frames.add_idle_callback(check_reload)
         pipeline = build.build_pipeline(model, detection, continuous=frames.continuous)
-        with ProgressBar(frames, control.max_frames, enabled=not control.quiet) as progress:
+        with ProgressBar(frames, control.max_frames, enabled=not control.quiet) as progress, interrupts.guarded():
             governor = None if live.max_temp is None else ThermalGovernor(live.max_temp)
 
             def after_frame(frame: Frame, result: Result) -> None:
                 progress.advance(frame, result)
                 if governor:
                     governor.pause(result)
-                check_reload()
 
             summary = runner.run(frames, pipeline, sinks, max_frames=control.max_frames, on_result=after_frame)
     if not control.quiet:

@@ -13,20 +13,24 @@ from typing import Any
 import typer
 
 from edgeinfer.errors import EdgeInferError, one_line
-from edgeinfer.system.interrupts import Interrupted, install_signal_handlers
+from edgeinfer.system.interrupts import Interrupted, install_signal_handlers, raise_in_main_thread
 
 
-def execute(application: Callable[[], None], name: str) -> int:
+def execute(application: Callable[[], None], name: str, *, guarded: bool = True) -> int:
     """Run a command line and turn expected errors into one sentence and an exit code.
 
     Args:
         application: Typer application, which ends in SystemExit.
         name: Program name, printed before each sentence.
+        guarded: True if the loops of the program call `interrupts.check`; otherwise signals raise in the main thread.
 
     Returns:
         Exit code.
     """
-    install_signal_handlers()
+    if guarded:
+        install_signal_handlers(name)
+    else:
+        raise_in_main_thread()
     _silence_opencv()
     _print_logs(name)
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError
 from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME, ModelCard, read_model
+from edgeinfer.system import interrupts
 
 MAX_WORKING_BYTES = 2**30
 """Limit of weights and intermediate results together, shared by all bounded sessions of a process."""
@@ -78,9 +79,10 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
     """
     parts = (batch[start : start + MAX_BATCH] for start in range(0, len(batch), MAX_BATCH))
     try:
-        logits = np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: part})[0] for part in parts])
+        logits = np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: part}, _run_options())[0] for part in parts])
         logits = logits.astype(np.float64)
     except Exception as error:  # onnxruntime's exceptions have no other common base class
+        interrupts.check()
         raise ModelError(f"inference failed: {_first_line(error)}; export the model again") from error
     if logits.shape != (len(batch), classes) or not np.isfinite(logits).all():
         raise ModelError(
@@ -88,6 +90,14 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
             f"{(len(batch), classes)} finite logits, so export the model again"
         )
     return logits
+
+
+@cache
+def _run_options() -> ort.RunOptions:
+    """Return the options of all inferences, which a signal terminates."""
+    options = ort.RunOptions()
+    interrupts.on_interrupt(lambda: setattr(options, "terminate", True))
+    return options
 
 
 @cache

@@ -76,9 +76,6 @@ class ReconnectingSource(Source, Protocol):
     def add_state_listener(self, listener: Callable[[SourceState], None]) -> None:
         """Register a callback that receives every later change of state."""
 
-    def add_idle_callback(self, callback: Callable[[], None]) -> None:
-        """Register a callback that runs several times per second while the iteration waits for a frame."""
-
 
 @dataclass(frozen=True, slots=True)
 class Capture:

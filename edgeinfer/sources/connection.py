@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 from edgeinfer.errors import SourceError
 from edgeinfer.results import Frame
 from edgeinfer.sources.base import Source
+from edgeinfer.system import interrupts
 
 
 class FrameReceiver(Protocol):
@@ -97,7 +99,10 @@ def open_within(timeout_s: float, opener: Callable[[], Source], name: str) -> So
 
     thread = threading.Thread(target=work, name=f"open {name}", daemon=True)
     thread.start()
-    thread.join(timeout_s)
+    deadline_s = time.monotonic() + timeout_s
+    while thread.is_alive() and (left_s := deadline_s - time.monotonic()) > 0:
+        thread.join(min(left_s, interrupts.CHECK_S))
+        interrupts.check()
     if not outcome:
         abandoned.set()
         raise SourceError(f"{name} could not be opened within {timeout_s:g} s; check its cable or network")

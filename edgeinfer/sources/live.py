@@ -17,6 +17,7 @@ from edgeinfer.sources.base import Source
 from edgeinfer.sources.clock import Clock, SystemClock
 from edgeinfer.sources.connection import Connection
 from edgeinfer.sources.retry import Patience
+from edgeinfer.system import interrupts
 from edgeinfer.system.hardware import release_free_memory
 from edgeinfer.units import backoff_s
 
@@ -24,8 +25,6 @@ CLOSING_S = 1.0
 """Maximum time in seconds that closing waits for a pending read. A camera delivers a frame well within it."""
 MAX_STUCK_READS = 3
 """Number of concurrently hanging reads at which no further connection is opened."""
-IDLE_S = 0.25
-"""Interval in seconds at which idle callbacks run while the iteration waits for a frame."""
 _log = logging.getLogger(__name__)
 
 StateListener = Callable[[SourceState], None]
@@ -86,7 +85,6 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         self.patience = patience or Patience()
         self.paced = paced
         self._listeners: list[StateListener] = []
-        self._idle_callbacks: list[Callable[[], None]] = []
         self._reopen = reopen
         self._clock, self._backoff = clock or SystemClock(), backoff or backoff_s
         self._condition = threading.Condition()
@@ -113,14 +111,6 @@ class LiveSource(AbstractContextManager["LiveSource"]):
                 stays in place.
         """
         self._listeners.append(listener)
-
-    def add_idle_callback(self, callback: Callable[[], None]) -> None:
-        """Register a callback that runs every `IDLE_S` seconds while the iteration waits for a frame.
-
-        Args:
-            callback: Called in the thread that iterates over the frames; an exception ends the iteration.
-        """
-        self._idle_callbacks.append(callback)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the newest frame each time; block while there is none.
@@ -183,18 +173,17 @@ class LiveSource(AbstractContextManager["LiveSource"]):
     def _wait_for(self, predicate: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait until the predicate holds; return False on a timeout.
 
-        The caller holds the lock, which is released while the idle callbacks run.
+        The caller holds the lock, which is released while interruptions are checked.
         """
-        if not self._idle_callbacks:
+        if not interrupts.are_checked():
             return self._clock.wait_for(self._condition, predicate, timeout_s)
         deadline_s = math.inf if timeout_s is None else self._clock.now_s() + timeout_s
         while (left_s := deadline_s - self._clock.now_s()) > 0:
-            if self._clock.wait_for(self._condition, predicate, min(IDLE_S, left_s)):
+            if self._clock.wait_for(self._condition, predicate, min(interrupts.CHECK_S, left_s)):
                 return True
             self._condition.release()
             try:
-                for callback in self._idle_callbacks:
-                    callback()
+                interrupts.check()
             finally:
                 self._condition.acquire()
         return predicate()

@@ -17,6 +17,7 @@ import cv2
 
 from edgeinfer.cli.app import app
 from edgeinfer.cli.terminal import execute
+from edgeinfer.system.interrupts import remove_signal_handlers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def _process_state() -> Iterator[None]:
             warnings.simplefilter("default")
             yield
     finally:
+        remove_signal_handlers()
         warnings.showwarning = show
         logging.root.handlers[:] = logs
         cv2.setNumThreads(threads)

@@ -228,4 +228,4 @@ def _print_variants(report: ExportReport) -> None:
 
 def main() -> NoReturn:
     """Run the `edgeinfer-export` command."""
-    sys.exit(execute(app, PROGRAM))
+    sys.exit(execute(app, PROGRAM, guarded=False))

@@ -175,9 +175,7 @@ def test_invalid_config_exits_with_2(tmp_path: Path, command: str, text: str, co
     [
         pytest.param("keep = 3", "no size or interval for splitting", id="keep-without-split"),
         pytest.param('out = ["x.csv", "x.csv"]', "two outputs have the same name", id="twins"),
-        pytest.param(
-            'detector = "yunet"', "detector_model is required by", id="detector-without-model"
-        ),
+        pytest.param('detector = "yunet"', "detector_model is required by", id="detector-without-model"),
     ],
 )
 def test_conflicting_settings_exit_with_2(tmp_path: Path, text: str, complaint: str) -> None:

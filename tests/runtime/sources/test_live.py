@@ -19,6 +19,7 @@ from edgeinfer.sources.base import Mode, ReconnectingSource, Source
 from edgeinfer.sources.live import LiveSource
 from edgeinfer.sources.retry import Patience
 from edgeinfer.sources.video import VideoSource
+from edgeinfer.system import interrupts
 from tools.fakes import FakeDetector, FakeSource
 from tools.live_sources import PICTURE, TIMEOUT_S, StepCamera
 
@@ -78,20 +79,21 @@ def test_waiting_for_a_frame_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> N
         camera.lose()
 
 
-def test_idle_callbacks_run_while_the_iteration_waits() -> None:
-    camera, calls = StepCamera(), []
+def test_interruptions_are_checked_while_the_iteration_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, checks = StepCamera(), []
 
     def stop() -> None:
-        calls.append(1)
-        if len(calls) == 2:
+        checks.append(1)
+        if len(checks) == 2:
             raise KeyError("stop")
 
+    monkeypatch.setattr(interrupts, "are_checked", lambda: True)
+    monkeypatch.setattr(interrupts, "check", stop)
     with LiveSource(camera) as source:
-        source.add_idle_callback(stop)
         frames = iter(source)
         camera.show()
         next(frames)
-        assert calls == []
+        checks.clear()
         with pytest.raises(KeyError, match="stop"):
             next(frames)
         camera.lose()

@@ -1,139 +1,158 @@
-"""Stopping and reloading by signals."""
+"""SIGINT and SIGTERM in every phase of a program."""
 
 from __future__ import annotations
 
-import os
-import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from edgeinfer import UsageError
-from edgeinfer.cli.reload import check_reload, run_reloadable
+from edgeinfer.system import interrupts
 from edgeinfer.system.interrupts import Interrupted
 from tools.patience import PATIENCE
 from tools.programs import running
 
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 
 
-@pytest.fixture(autouse=True)
-def _restored_handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+@pytest.fixture
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    interrupts.install_signal_handlers()
     yield
+    interrupts.remove_signal_handlers()
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-def hang_up() -> None:
-    """Send SIGHUP to this process and serve the request, as the loop of a run does."""
-    signal.raise_signal(signal.SIGHUP)
-    check_reload()
-
-
-def test_reload_restarts_with_the_new_plan() -> None:
-    def start(plan: int) -> int:
-        if plan < 3:
-            hang_up()
-        return plan
-
-    plans = iter([2, 3])
-    assert run_reloadable(start, 1, lambda: next(plans)) == 3
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
-
-
-def test_run_continues_if_the_new_plan_is_invalid(capfd: pytest.CaptureFixture[str]) -> None:
-    def start(plan: str) -> str:
-        hang_up()
-        return plan
-
-    def fail() -> str:
-        raise UsageError("c.toml is not valid TOML")
-
-    assert run_reloadable(start, "old", fail) == "old"
-    message = "edgeinfer: not reloaded, the run continues unchanged: c.toml is not valid TOML\n"
-    assert capfd.readouterr().err == message
-
-
-@pytest.mark.parametrize("late", [signal.SIGTERM, signal.SIGINT])
-def test_signal_during_close_is_deferred(late: signal.Signals) -> None:
-    closed: list[str] = []
-
-    def start(plan: str) -> None:
-        try:
-            hang_up()
-        finally:
-            signal.raise_signal(late)
-            closed.append(plan)
-
+@pytest.mark.usefixtures("_handlers")
+@SIGNALS
+def test_check_raises_once_after_an_interruption(number: signal.Signals, code: int) -> None:
+    interrupts.check()
+    assert interrupts.closing_limit_s(10) == 10
+    interrupts.interrupt(number)
+    assert interrupts.is_interrupted()
     with pytest.raises(Interrupted) as interruption:
-        run_reloadable(start, "old", lambda: "new")
-    assert interruption.value.exit_code == 128 + late
-    assert closed == ["old"]
+        interrupts.check()
+    assert interruption.value.exit_code == code
+    interrupts.check()
+    assert interrupts.closing_limit_s(10) == interrupts.CLOSING_S
 
 
-def test_second_reload_during_close_uses_the_newest_plan() -> None:
-    started: list[str] = []
-
-    def start(plan: str) -> None:
-        started.append(plan)
-        check_reload()
-        if plan == "old":
-            try:
-                hang_up()
-            finally:
-                signal.raise_signal(signal.SIGHUP)
-
-    plans = iter(["new", "newest"])
-    run_reloadable(start, "old", lambda: next(plans))
-    assert started[0] == "old"
-    assert started[-1] == "newest"
+@pytest.mark.usefixtures("_handlers")
+def test_guarded_block_is_not_entered_after_an_interruption() -> None:
+    interrupts.interrupt(signal.SIGTERM)
+    with pytest.raises(Interrupted), interrupts.guarded():
+        pytest.fail("entered")
 
 
-def test_sighup_is_ignored_under_nohup() -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def start(plan: str) -> str:
-        hang_up()
-        return plan
-
-    assert run_reloadable(start, "old", lambda: "new") == "old"
+def test_waiting_loops_check_only_if_handlers_are_installed() -> None:
+    assert not interrupts.are_checked()
+    interrupts.check()
 
 
-CHILD = """
+UNGUARDED = """
+import time
+from edgeinfer.system import interrupts
+interrupts.install_signal_handlers("program")
+print("ready", flush=True)
+time.sleep(60)
+"""
+BLOCKED = """
+import os, sys
+from edgeinfer.system import interrupts
+interrupts.install_signal_handlers("program")
+reader, writer = os.pipe()
+with interrupts.guarded():
+    print("ready", flush=True)
+    while True:
+        os.write(writer, bytes(4096))
+"""
+FINALIZER = """
 import os, signal, sys, time
-from edgeinfer.cli.reload import check_reload, run_reloadable
-from edgeinfer.system.interrupts import Interrupted
-
-def start(plan):
-    print(plan, flush=True)
-    while plan != "new" or sys.argv[1] == "terminal closed":
-        time.sleep(0.05)
-        check_reload()
-
+from edgeinfer.system import interrupts
+interrupts.install_signal_handlers("program")
+class Finalized:
+    def __del__(self):
+        sys.stdin.read()
 try:
-    run_reloadable(start, "old", lambda: "new")
-except Interrupted as end:
-    os._exit(end.exit_code)
+    with interrupts.guarded():
+        print("ready", flush=True)
+        Finalized()
+        time.sleep(0.1)
+        interrupts.check()
+except interrupts.Interrupted as end:
+    print("closed", flush=True)
+    raise SystemExit(end.exit_code)
+"""
+INFERENCE = """
+import threading
+from edgeinfer.system import interrupts
+interrupts.install_signal_handlers("program")
+cancelled = threading.Event()
+interrupts.on_interrupt(cancelled.set)
+try:
+    with interrupts.guarded():
+        print("ready", flush=True)
+        cancelled.wait()
+        interrupts.check()
+except interrupts.Interrupted as end:
+    print("closed", flush=True)
+    raise SystemExit(end.exit_code)
+"""
+CLOSING = """
+import time
+from edgeinfer.system import interrupts
+interrupts.install_signal_handlers("program")
+try:
+    with interrupts.guarded():
+        print("ready", flush=True)
+        while True:
+            interrupts.check()
+            time.sleep(0.01)
+except interrupts.Interrupted as end:
+    print("closed", flush=True)
+    raise SystemExit(end.exit_code)
 """
 
 
-@pytest.mark.parametrize(("cause", "code"), [("reload", 0), ("terminal closed", 129)])
-def test_sighup_of_a_closed_terminal_stops_the_program(cause: str, code: int) -> None:
-    master, slave = pty.openpty()
-    command = ["setsid", "--ctty", sys.executable, "-c", CHILD, cause]
-    with running(command, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        os.close(slave)
+@SIGNALS
+@pytest.mark.parametrize(
+    ("script", "output", "message"),
+    [
+        pytest.param(UNGUARDED, "", "program: interrupted\n", id="before-the-loop"),
+        pytest.param(BLOCKED, "", "program: interrupted; some outputs may be incomplete\n", id="blocked-write"),
+        pytest.param(CLOSING, "closed\n", "", id="in-the-loop"),
+        pytest.param(INFERENCE, "closed\n", "", id="cancelled-inference"),
+        pytest.param(FINALIZER, "closed\n", "", id="inside-a-finalizer"),
+    ],
+)
+def test_signal_ends_a_program_in_time(
+    script: str, output: str, message: str, number: signal.Signals, code: int
+) -> None:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with running([sys.executable, "-c", script], **pipes) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "old\n"
-        if cause == "terminal closed":
-            os.close(master)
-        else:
-            process.send_signal(signal.SIGHUP)
-        assert process.wait(30 * PATIENCE) == code
-        if cause == "reload":
-            os.close(master)
+        assert process.stdout.readline() == "ready\n"
+        started_s = time.monotonic()
+        process.send_signal(number)
+        left, errors = process.communicate(timeout=30 * PATIENCE)
+    assert process.returncode == code
+    assert (left, errors) == (output, message)
+    assert time.monotonic() - started_s < interrupts.GRACE_S + 10 * PATIENCE
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.15, 0.3])
+def test_signal_during_start_up_prints_no_traceback(delay_s: float) -> None:
+    command = [sys.executable, "-c", "from edgeinfer.__main__ import main; main()", "run", "--quiet"]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30 * PATIENCE)
+    if "interrupted" in errors:  # else the interpreter itself was still starting
+        assert process.returncode == 130
+        assert "Traceback" not in errors
+        assert errors.count("\n") == 1

@@ -26,7 +26,7 @@ for command in (prepare, fit, evaluate, compare):
 
 def main() -> NoReturn:
     """Entry point of `edgeinfer-train`."""
-    sys.exit(execute(app, "edgeinfer-train"))
+    sys.exit(execute(app, "edgeinfer-train", guarded=False))
 
 
 if __name__ == "__main__":
