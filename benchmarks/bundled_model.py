@@ -1,13 +1,13 @@
-"""Are the bundled models what their Keras file gives, how well do they and their teachers read faces, at what cost?
+"""Reproduction, accuracy and latency of the bundled models and their teachers.
 
     python benchmarks/bundled_model.py DATA [--rounds N]
 
-DATA has eight labels (`edgeinfer-train prepare ferplus SOURCE --classes 8`). Exports models/edgenet-ferplus.keras
-again, with seven and with eight labels, as float32 and as int8, and checks that the int8 graphs are the bundled ones,
-bit for bit. Teachers and student are measured on the validation split: on seven labels by argmax over ten votes,
-contempt left out of the answers, and on eight by Microsoft's rule of a majority. Times are of one face a call through
-EmotionClassifier on one thread, all models in turn, so that they meet the same noise; the baseline is MobileNetV2 at
-96x96 in float32 on onnxruntime.
+DATA has eight labels (`edgeinfer-train prepare ferplus SOURCE --classes 8`). The script exports
+models/edgenet-ferplus.keras with seven and with eight labels, as float32 and as int8, and checks that the int8 graphs
+are bit-identical to the bundled ones. Teachers and student are evaluated on the validation split: seven labels by
+argmax over ten votes, without contempt, and eight labels by Microsoft's majority rule. Latencies are for one face per
+call of EmotionClassifier on one thread; all models take turns, so that they meet the same noise. The baseline is
+MobileNetV2 at 96x96 in float32 on onnxruntime.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common import keep
+from common import save_results
 from edgeinfer import LABELS, EmotionClassifier
 from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer.model.card import asset_path, read_card
@@ -45,8 +45,8 @@ NAMES = {7: LABELS, 8: EIGHT_LABELS}
 BASELINE, BASELINE_SIDE = "mobilenetv2 96x96 float32", 96
 
 
-def exported(folder: Path, data: Path, count: int, *, int8: bool) -> tuple[Path, ExportReport]:
-    """The student with so many labels, exported again."""
+def export_student(folder: Path, data: Path, count: int, *, int8: bool) -> tuple[Path, ExportReport]:
+    """Export the student with seven or eight labels."""
     options = ExportOptions(labels=NAMES[count], margin=read_card(BUNDLED[count]).margin)
     if int8:
         options = replace(options, quantize="int8", calibration="percentile")
@@ -54,18 +54,18 @@ def exported(folder: Path, data: Path, count: int, *, int8: bool) -> tuple[Path,
     return path, export_model(KERAS, path, data=data, options=options)
 
 
-def averaged(networks: list[Network]) -> Network:
-    """Several networks that answer with the mean of their probabilities."""
+def average(networks: list[Network]) -> Network:
+    """Return a network whose probabilities are the mean of those of several networks."""
 
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers = [np.exp(log_softmax(network.logits(images))) for network in networks]
-        return np.asarray(np.log(np.mean(answers, axis=0)), dtype=np.float32)
+        probabilities = [np.exp(log_softmax(network.logits(images))) for network in networks]
+        return np.asarray(np.log(np.mean(probabilities, axis=0)), dtype=np.float32)
 
     return replace(networks[0], logits=logits)
 
 
-def scored(network: Network, data: Path, count: int) -> Metrics:
-    """Figures on seven labels by argmax, or on eight by majority."""
+def evaluate(network: Network, data: Path, count: int) -> Metrics:
+    """Return the figures on seven labels by argmax, or on eight by majority."""
     mode: LabelMode = "argmax" if count == 7 else "majority"
     faces = load_split(
         data, "valid", size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=NAMES[count]
@@ -73,8 +73,8 @@ def scored(network: Network, data: Path, count: int) -> Metrics:
     return measure(network.with_labels(NAMES[count]), faces, read_info(data), "valid", label_mode=mode).metrics
 
 
-def baseline(folder: Path) -> Path:
-    """MobileNetV2 as users would take it, untrained, since time does not depend on its weights."""
+def export_baseline(folder: Path) -> Path:
+    """Export an untrained MobileNetV2, as latency does not depend on the weights."""
     keras, path = folder / "mobilenetv2.keras", folder / "mobilenetv2.onnx"
     prior = dict.fromkeys(LABELS, 1 / len(LABELS))
     core = build_core("mobilenetv2", len(LABELS), image_size=BASELINE_SIDE)
@@ -83,32 +83,32 @@ def baseline(folder: Path) -> Path:
     return path
 
 
-def times_ms(models: dict[str, Path], data: Path, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each call, a list a model, on faces in turn."""
+def measure_latencies(models: dict[str, Path], data: Path, rounds: int) -> dict[str, list[float]]:
+    """Return the milliseconds of each call by model; all models take turns."""
     classifiers = {name: EmotionClassifier.load(path) for name, path in models.items()}
     faces = [face[:, :, 0] for face in load_split(data, "valid", limit=64).images]
-    found: dict[str, list[float]] = {name: [] for name in models}
-    for number in range(-50, rounds):  # the first fifty warm up
+    times_ms: dict[str, list[float]] = {name: [] for name in models}
+    for number in range(-50, rounds):  # fifty warm-up calls
         for name, classifier in classifiers.items():
             started = time.perf_counter_ns()
             classifier.classify([faces[number % len(faces)]])
             if number >= 0:
-                found[name].append((time.perf_counter_ns() - started) / 1e6)
-    return found
+                times_ms[name].append((time.perf_counter_ns() - started) / 1e6)
+    return times_ms
 
 
-def told(name: str, size: int, metrics: dict[int, Metrics]) -> dict[str, Any]:
-    """Print a network's figures, and give them for keeping."""
-    words = []
+def report(name: str, size: int, metrics: dict[int, Metrics]) -> dict[str, Any]:
+    """Print the figures of a network and return them as JSON values."""
+    parts = []
     for count, figures in metrics.items():
         low, high = figures.accuracy_interval
-        words.append(f"{count} labels {figures.accuracy:.4f} [{low:.4f}, {high:.4f}] macro-F1 {figures.macro_f1:.4f}")
-    print(f"{name:18}{size / 1000:8.0f} kB  {'  '.join(words)}")
+        parts.append(f"{count} labels {figures.accuracy:.4f} [{low:.4f}, {high:.4f}] macro-F1 {figures.macro_f1:.4f}")
+    print(f"{name:18}{size / 1000:8.0f} kB  {'  '.join(parts)}")
     return {"size_bytes": size, **{str(count): figures.to_mapping() for count, figures in metrics.items()}}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=2000)
@@ -117,38 +117,38 @@ def main() -> None:
     teachers = [load_network(path) for path in sorted(MODELS.glob("teacher-*.keras"))]
     forms: dict[str, Any] = {}
     for teacher in teachers:
-        forms[teacher.path.stem] = told(
-            teacher.path.stem, teacher.path.stat().st_size, {count: scored(teacher, data, count) for count in NAMES}
+        forms[teacher.path.stem] = report(
+            teacher.path.stem, teacher.path.stat().st_size, {count: evaluate(teacher, data, count) for count in NAMES}
         )
     if len(teachers) > 1:
-        together = {count: scored(averaged(teachers), data, count) for count in NAMES}
+        together = {count: evaluate(average(teachers), data, count) for count in NAMES}
         size = sum(teacher.path.stat().st_size for teacher in teachers)
-        forms["teachers, averaged"] = told("teachers, averaged", size, together)
-    student = {count: scored(load_network(KERAS), data, count) for count in NAMES}
-    forms["student, Keras"] = told("student, Keras", KERAS.stat().st_size, student)
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
+        forms["teachers, averaged"] = report("teachers, averaged", size, together)
+    student = {count: evaluate(load_network(KERAS), data, count) for count in NAMES}
+    forms["student, Keras"] = report("student, Keras", KERAS.stat().st_size, student)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         with silenced():
-            plain = {count: exported(folder, data, count, int8=False)[0] for count in NAMES}
-            again = {count: exported(folder, data, count, int8=True) for count in NAMES}
-            mobile = baseline(folder)
+            plain = {count: export_student(folder, data, count, int8=False)[0] for count in NAMES}
+            again = {count: export_student(folder, data, count, int8=True) for count in NAMES}
+            mobile = export_baseline(folder)
         same = all(graph_digest(again[n][0].read_bytes()) == graph_digest(BUNDLED[n].read_bytes()) for n in NAMES)
         for name, paths in (("student, float32", plain), ("student, int8", BUNDLED)):
-            figures = {count: scored(load_network(paths[count]), data, count) for count in NAMES}
-            forms[name] = told(name, paths[7].stat().st_size, figures)
-        times = times_ms({BASELINE: mobile, "float32": plain[7], "int8": BUNDLED[7]}, data, options.rounds)
-    print(f"exported again, the int8 graphs are {'the bundled ones' if same else 'NOT the bundled ones'}")
+            figures = {count: evaluate(load_network(paths[count]), data, count) for count in NAMES}
+            forms[name] = report(name, paths[7].stat().st_size, figures)
+        times_ms = measure_latencies({BASELINE: mobile, "float32": plain[7], "int8": BUNDLED[7]}, data, options.rounds)
+    print(f"the exported int8 graphs are {'identical to' if same else 'DIFFERENT from'} the bundled ones")
     balanced = measure_balanced(data)
     print(f"mean recall with the balanced prior, int8, seven labels: {balanced:.4f}")
-    medians = {name: float(np.median(row)) for name, row in times.items()}
-    tails = {name: float(np.percentile(row, 95)) / medians[name] for name, row in times.items()}
+    medians = {name: float(np.median(row)) for name, row in times_ms.items()}
+    tails = {name: float(np.percentile(row, 95)) / medians[name] for name, row in times_ms.items()}
     for name in ("float32", "int8"):
         print(
             f"{name}: {medians[name] / medians[BASELINE]:.2f} of the time of {BASELINE}, p95 {tails[name]:.2f} of p50"
         )
-    report = again[7][1]
+    export_report = again[7][1]
     core = load_model(KERAS)[0]
-    keep(
+    save_results(
         "bundled_model",
         {
             "sha256": read_card(BUNDLED[7]).sha256,
@@ -156,14 +156,15 @@ def main() -> None:
             "protocol": "FERPlus validation; seven labels by argmax over ten votes, eight by majority",
             "parameters": core.count_params(),
             "multiply_adds": multiply_adds(core),
-            "agreement_with_fp32": report.chosen.agreement,
-            "calibration_error": asdict(report.confidence) if report.confidence else None,
+            "agreement_with_fp32": export_report.chosen.agreement,
+            "calibration_error": asdict(export_report.confidence) if export_report.confidence else None,
             "balanced_mean_recall": balanced,
             "int8_to_fp32_time": medians["int8"] / medians["float32"],
             "int8_to_baseline_time": medians["int8"] / medians[BASELINE],
             "int8_p95_to_p50": tails["int8"],
             "raw_ms": {
-                name: [round(value, 4) for value in np.percentile(row, range(0, 101, 5))] for name, row in times.items()
+                name: [round(value, 4) for value in np.percentile(row, range(0, 101, 5))]
+                for name, row in times_ms.items()
             },
             "forms": forms,
         },
@@ -171,7 +172,7 @@ def main() -> None:
 
 
 def measure_balanced(data: Path) -> float:
-    """Mean recall of the bundled file when every expression is expected as often as every other."""
+    """Return the mean recall of the bundled model with the balanced prior."""
     network, info = load_network(BUNDLED[7]), read_info(data)
     faces = load_split(data, "valid", size_hw=network.size_hw, label_mode="argmax", labels=LABELS)
     return measure(network, faces, info, "valid", label_mode="argmax", prior="balanced").metrics.mean_recall

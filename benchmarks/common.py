@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine, faces set into frames, results kept as data."""
+"""Shared functions of the benchmarks: machine name, results file, faces embedded in frames."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ RESULTS = Path(__file__).parent / "results"
 FACE_SIDE, FRAME_SIDE = 120, 240
 
 
-def machine() -> str:
-    """A name for this machine's results: architecture, processor, cores."""
+def machine_name() -> str:
+    """Return the architecture, processor and number of cores as a file name."""
     words = f"{platform.machine()} {cpu_name()} {os.cpu_count()} cores"
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", words.lower())).strip("-")
 
 
-def keep(name: str, figures: dict[str, Any]) -> None:
-    """Write a benchmark's figures into this machine's results, beside those of the others."""
+def save_results(name: str, figures: dict[str, Any]) -> None:
+    """Save the figures of a benchmark in the results file of this machine, next to those of other benchmarks."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{machine()}.json"
+    path = RESULTS / f"{machine_name()}.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     results[name] = {"measured": datetime.now(UTC).date().isoformat(), "versions": versions(), **figures}
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(f"kept in {path}")
+    print(f"saved in {path}")
 
 
-def set_into_frame(face: Image) -> Image:
-    """A (240, 240) grey frame with a (48, 48) face enlarged in its middle; the surroundings continue its edge."""
-    grown = cv2.resize(face, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_CUBIC)
+def embed_face(face: Image) -> Image:
+    """Return a (240, 240) grey frame with a (48, 48) face enlarged in its centre; the border repeats its edge."""
+    enlarged = cv2.resize(face, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_CUBIC)
     pad = (FRAME_SIDE - FACE_SIDE) // 2
-    frame = cv2.copyMakeBorder(grown, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    frame = cv2.copyMakeBorder(enlarged, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     frame = cv2.GaussianBlur(frame, (0, 0), 6)
-    frame[pad : pad + FACE_SIDE, pad : pad + FACE_SIDE] = grown
+    frame[pad : pad + FACE_SIDE, pad : pad + FACE_SIDE] = enlarged
     return np.asarray(frame, dtype=np.uint8)

@@ -1,11 +1,11 @@
-"""What a model says where it cannot know: how sure it is of poor faces and of none, and what a threshold is worth.
+"""Confidence of a model on degraded faces and on non-faces, and the effect of a confidence threshold.
 
     python benchmarks/doubt.py MODEL.onnx DATA [CLIP...]
 
-Validation faces are made small, blurred or dark, and read. What is no face comes from the windows that a lax search of
-the cascade accepts in clips, by default the demo, away from every face that the pipeline follows there; and from
-validation faces cut into tiles that change places. For each threshold: the share of answers at or above it, and how
-many of those are right, with a 95 % interval (Wilson 1927).
+Validation faces are made small, blurred or dark, then classified. Non-faces are windows that the cascade accepts with
+a low threshold in clips (by default the demo clip), away from all faces that the pipeline tracks there, and validation
+faces whose tiles are shuffled. For each threshold, the script prints the share of results at or above it and how many
+of those are correct, with a 95 % interval (Wilson 1927).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import keep
+from common import save_results
 from edgeinfer import EmotionClassifier, HaarDetector, load_pipeline, open_source
 from edgeinfer.expression.preprocess import crop_face
 from edgeinfer.model.card import asset_path
@@ -28,86 +28,86 @@ from edgeinfer_train.datasets.augment import shuffle_tiles
 from edgeinfer_train.datasets.load import load_split, read_info
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
-MOST_WINDOWS, EVERY_FRAMES = 2000, 10
+MAX_WINDOWS, FRAME_STEP = 2000, 10
 
 
-def smaller(side: int) -> Callable[[Image], Image]:
-    """A face of so many pixels, enlarged again by whoever reads it."""
+def shrink(side: int) -> Callable[[Image], Image]:
+    """Return a function that scales a face down to a number of pixels."""
     return lambda face: np.asarray(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def blurred(sigma: float) -> Callable[[Image], Image]:
-    """A face out of focus; sigma in pixels of 48."""
+def blur(sigma: float) -> Callable[[Image], Image]:
+    """Return a function that blurs a 48-pixel face; sigma in pixels."""
     return lambda face: np.asarray(cv2.GaussianBlur(face, (0, 0), sigma), dtype=np.uint8)
 
 
-def dark(face: Image) -> Image:
-    """A face at a tenth of the light, with the noise of a sensor that amplifies it."""
+def darken(face: Image) -> Image:
+    """Return a face at 10 % of its brightness, with the noise of an amplified sensor signal."""
     noise = np.random.default_rng(int(face.sum())).normal(0, 3, face.shape)
     return np.clip(face * 0.1 + noise, 0, 255).astype(np.uint8)
 
 
-POOR: dict[str, Callable[[Image], Image]] = {
-    "as they are": lambda face: face, "24 pixels": smaller(24), "16 pixels": smaller(16), "12 pixels": smaller(12),
-    "blur of 1 pixel": blurred(1), "blur of 2 pixels": blurred(2), "blur of 3 pixels": blurred(3),
-    "a tenth of the light": dark,
+DEGRADATIONS: dict[str, Callable[[Image], Image]] = {
+    "unmodified": lambda face: face, "24 pixels": shrink(24), "16 pixels": shrink(16), "12 pixels": shrink(12),
+    "blur of 1 pixel": blur(1), "blur of 2 pixels": blur(2), "blur of 3 pixels": blur(3),
+    "10 % brightness": darken,
 }  # fmt: skip
 
 
-def windows(clips: list[Path], margin: float) -> list[Image]:
-    """Crops of what a lax search takes for a face and nobody follows."""
-    cascade, found = HaarDetector().cascade, []
+def find_non_faces(clips: list[Path], margin: float) -> list[Image]:
+    """Return crops that the cascade accepts with a low threshold, away from tracked faces."""
+    cascade, crops = HaarDetector().cascade, []
     for clip in clips:
         pipeline = load_pipeline()
         with open_source(clip) as source:
             for frame in source:
-                faces = [grown(face.box) for face in pipeline(frame.image, timestamp_s=frame.timestamp_s).faces]
-                if frame.index % EVERY_FRAMES:
+                faces = [enlarge(face.box) for face in pipeline(frame.image, timestamp_s=frame.timestamp_s).faces]
+                if frame.index % FRAME_STEP:
                     continue
                 grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
                 for window in cascade.detectMultiScale(grey, 1.1, 0, minSize=(32, 32)):
                     box = Box(*(int(value) for value in window))
                     if all(box.iou(face) == 0 for face in faces):
-                        found.append(crop_face(grey, box.xywh, margin))
-    step = max(1, len(found) // MOST_WINDOWS)
-    return found[::step]
+                        crops.append(crop_face(grey, box.xywh, margin))
+    step = max(1, len(crops) // MAX_WINDOWS)
+    return crops[::step]
 
 
-def grown(box: Box) -> Box:
-    """A box with half of its side around it."""
+def enlarge(box: Box) -> Box:
+    """Return a box of twice the side with the same centre."""
     return Box(box.x - box.w // 2, box.y - box.h // 2, 2 * box.w, 2 * box.h)
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share."""
+def wilson(correct: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share."""
     if not count:
         return 0.0, 1.0
-    share, z = right / count, 1.96
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return middle - reach, middle + reach
+    share, z = correct / count, 1.96
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half_width = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return centre - half_width, centre + half_width
 
 
-def told(answers: list[Emotion], truth: list[str] | None) -> dict[str, Any]:
-    """Confidence, and by threshold how many answers remain and are right."""
-    sure = np.array([answer.confidence for answer in answers])
-    figures: dict[str, Any] = {"count": len(answers), "mean_confidence": float(sure.mean())}
+def evaluate(emotions: list[Emotion], truth: list[str] | None) -> dict[str, Any]:
+    """Return the mean confidence and, for each threshold, the share and the precision of the results above it."""
+    confidences = np.array([emotion.confidence for emotion in emotions])
+    figures: dict[str, Any] = {"count": len(emotions), "mean_confidence": float(confidences.mean())}
     hits = None
     if truth is not None:
-        hits = np.array([answer.label == wanted for answer, wanted in zip(answers, truth, strict=True)])
+        hits = np.array([emotion.label == label for emotion, label in zip(emotions, truth, strict=True)])
         figures["accuracy"] = float(hits.mean())
     for threshold in THRESHOLDS:
-        kept = sure >= threshold
+        kept = confidences >= threshold
         row: dict[str, Any] = {"share": float(kept.mean())}
         if hits is not None:
-            right, count = int(hits[kept].sum()), int(kept.sum())
-            row |= {"precision": right / max(1, count), "interval": wilson(right, count)}
+            correct, count = int(hits[kept].sum()), int(kept.sum())
+            row |= {"precision": correct / max(1, count), "interval": wilson(correct, count)}
         figures[str(threshold)] = row
     return figures
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
@@ -117,24 +117,31 @@ def main() -> None:
     faces = load_split(options.data, "valid", labels=classifier.labels)
     truth = [classifier.labels[label] for label in faces.labels]
     tiles = [image[:, :, 0] for image in faces.images]
-    report = {name: told(classifier.classify([poorer(tile) for tile in tiles]), truth) for name, poorer in POOR.items()}
+    report = {
+        name: evaluate(classifier.classify([degrade(tile) for tile in tiles]), truth)
+        for name, degrade in DEGRADATIONS.items()
+    }
     random = np.random.default_rng(0)
-    cut = [shuffle_tiles(image, random)[:, :, 0] for image in faces.images]
-    report["cut and rearranged"] = told(classifier.classify(cut), None)
-    if nothing := windows(options.clips, classifier.margin):
-        report["no face, in clips"] = told(classifier.classify(nothing), None)
-    print(f"{info.name} validation, {len(tiles)} faces, {info.label_mode}; share of answers kept (right among them)")
+    shuffled = [shuffle_tiles(image, random)[:, :, 0] for image in faces.images]
+    report["shuffled tiles"] = evaluate(classifier.classify(shuffled), None)
+    if non_faces := find_non_faces(options.clips, classifier.margin):
+        report["non-faces in clips"] = evaluate(classifier.classify(non_faces), None)
+    print(f"{info.name} validation, {len(tiles)} faces, {info.label_mode}; share of results kept (precision)")
     for name, figures in report.items():
-        right = f"accuracy {figures['accuracy']:.3f}" if "accuracy" in figures else " " * 14
+        accuracy = f"accuracy {figures['accuracy']:.3f}" if "accuracy" in figures else " " * 14
         rows = []
         for threshold in THRESHOLDS:
             row = figures[str(threshold)]
             rows.append(
                 f">={threshold} {row['share']:.2f}" + (f" ({row['precision']:.3f})" if "precision" in row else "")
             )
-        print(f"{name:21}{figures['count']:5}  confidence {figures['mean_confidence']:.3f}  {right}  {'  '.join(rows)}")
+        print(
+            f"{name:21}{figures['count']:5}  confidence {figures['mean_confidence']:.3f}  {accuracy}  {'  '.join(rows)}"
+        )
     card = classifier.card
-    keep("doubt", {"model": card.name, "sha256": card.sha256, "data": f"{info.name} validation", "faces": report})
+    save_results(
+        "doubt", {"model": card.name, "sha256": card.sha256, "data": f"{info.name} validation", "faces": report}
+    )
 
 
 if __name__ == "__main__":

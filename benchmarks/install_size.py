@@ -1,8 +1,8 @@
-"""How many megabytes of wheels the runtime needs, on this platform and on a 64-bit Raspberry Pi.
+"""Size of the wheels of the runtime on x86-64 and on a 64-bit Raspberry Pi.
 
     python benchmarks/install_size.py
 
-Asks pip to download what `pip install .` would, for each platform, and adds up the files.
+For each platform, pip downloads the wheels that `pip install .` would install.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from common import keep
+from common import save_results
 
 ROOT = Path(__file__).parents[1]
 PLATFORMS = {
@@ -23,18 +23,18 @@ PLATFORMS = {
 
 
 def wheels(platforms: tuple[str, ...]) -> dict[str, int]:
-    """File name to bytes of every wheel that Python 3.11 installs there."""
-    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    """Return the size in bytes of each wheel, by file name, for Python 3.11."""
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     with tempfile.TemporaryDirectory() as folder:
         tags = [word for platform in platforms for word in ("--platform", platform)]
         fixed = ["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--dest", folder]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *fixed, *tags]
-        subprocess.run([*command, *needed], check=True)
+        subprocess.run([*command, *dependencies], check=True)
         return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     figures = {}
     for name, platforms in PLATFORMS.items():
         sizes = wheels(platforms)
@@ -42,7 +42,7 @@ def main() -> None:
         print(f"{name}: {sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} wheels")
         for wheel, size in sorted(sizes.items(), key=lambda item: -item[1])[:5]:
             print(f"  {size / 1e6:6.1f} MB  {wheel}")
-    keep("install_size", figures)
+    save_results("install_size", figures)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""How do we compare with other readers of expressions? The same frames and the same faces on one core.
+"""Comparison with other expression recognition packages on the same frames and faces, on one core.
 
     python benchmarks/peers.py CLIP [--data DATA] [--yunet FILE] [--cache FOLDER] [--peers NAME...]
 
-Frames are decoded beforehand, and a frame counts from the picture in memory to its labels, in processor time, which
-other programs on that core disturb little. The peers take turns; the figure is frames a second relative to the
-plain loop, which searches every full frame with `detectMultiScale(grey, 1.1, 5)` and classifies every box with the
-bundled model. With DATA, faces of its validation split are set into a frame each; a face that a peer does not find
-is one that it does not name.
+Frames are decoded in advance. The time of a frame is the CPU time from the picture in memory to its labels, which other
+processes on that core disturb little. The peers take turns; their frame rates are relative to that of the plain loop,
+which searches every full frame with `detectMultiScale(grey, 1.1, 5)` and classifies each box with the bundled model.
+With --data, faces of the validation split are embedded in one frame each; a face that is not detected counts as wrong.
 
-A peer is installed into an environment of its own in the cache. One that cannot be had or does not run is named, with
-the reason, and left out.
+Each peer is installed in a separate environment in the cache. A peer that cannot be installed or fails is skipped, and
+the reason is printed.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import keep, set_into_frame
+from common import embed_face, save_results
 from edgeinfer.results import Image
 
 DRIVERS = Path(__file__).parent / "drivers"
@@ -42,21 +41,21 @@ NODE_PACKAGES = (
     "@tensorflow/tfjs-backend-wasm@4.22.0",
 )  # fmt: skip
 FER_BARE = ("fer==25.10.3",)
-"""Its metadata ask for PyTorch, pandas and more, which its cascade path never uses."""
+"""Installed without dependencies: it requires PyTorch, pandas and more, which its cascade path does not use."""
 FER_PACKAGES = ("setuptools<81", "opencv-python-headless>=4.10,<5", "requests", "Pillow", "tensorflow>=2.16,<2.20")
 
 
-class Unavailable(Exception):  # noqa: N818 - a fact, not a fault
-    """A peer cannot be had or does not run here."""
+class Unavailable(Exception):  # noqa: N818 - an expected outcome
+    """A peer cannot be installed or fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Something to compare with.
+    """A package to compare with.
 
     Attributes:
-        about: what runs, for the table.
-        prepare: installs it as the options say; gives the command that WORK and RESULT are put behind.
+        about: Description for the table.
+        prepare: Function that installs the peer and returns its command, to which WORK and RESULT are appended.
     """
 
     about: str
@@ -64,15 +63,17 @@ class Peer:
 
 
 def call(command: list[str], *, core: int | None = None) -> None:
-    """Run a program, on one core if one is given; its last line becomes the reason when it fails."""
+    """Run a program, optionally on one core; if it fails, raise `Unavailable` with its last line."""
 
     def bind() -> None:
         if core is not None:
             os.sched_setaffinity(0, {core})
 
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800, env=quiet, preexec_fn=bind)
+        subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=1800, env=environment, preexec_fn=bind
+        )
     except FileNotFoundError as error:
         raise Unavailable(f"{command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
@@ -84,20 +85,20 @@ def call(command: list[str], *, core: int | None = None) -> None:
         raise Unavailable(lines[-1][:200] if lines else f"{command[0]} ended with {error.returncode}") from error
 
 
-def here(*words: str) -> list[str]:
-    """What this environment has already."""
-    return [sys.executable, str(DRIVERS / "python_peer.py"), *words]
+def python_command(*arguments: str) -> list[str]:
+    """Return the command of a peer in the current environment."""
+    return [sys.executable, str(DRIVERS / "python_peer.py"), *arguments]
 
 
-def yunet(options: argparse.Namespace) -> list[str]:
-    """The detector's file is not part of the project."""
+def prepare_yunet(options: argparse.Namespace) -> list[str]:
+    """Return the command of YuNet, whose model file is not part of the repository."""
     if options.yunet is None or not options.yunet.is_file():
-        raise Unavailable("give its file: --yunet FILE")
-    return here("yunet", str(options.yunet))
+        raise Unavailable("its model file is required: --yunet FILE")
+    return python_command("yunet", str(options.yunet))
 
 
-def fer(options: argparse.Namespace) -> list[str]:
-    """FER with the few packages that it runs on."""
+def prepare_fer(options: argparse.Namespace) -> list[str]:
+    """Install FER with the minimum of dependencies and return its command."""
     folder = options.cache.resolve() / "fer"
     python = folder / "bin" / "python"
     if not (folder / ".ready").exists():
@@ -109,8 +110,8 @@ def fer(options: argparse.Namespace) -> list[str]:
     return [str(python), str(DRIVERS / "python_peer.py"), "fer"]
 
 
-def node(name: str, options: argparse.Namespace) -> list[str]:
-    """Packages for node; their models lie in them."""
+def prepare_node(name: str, options: argparse.Namespace) -> list[str]:
+    """Install the Node.js packages, which contain their models, and return the command of one of them."""
     folder = options.cache.resolve() / "node"
     if not (folder / ".ready").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,17 +121,17 @@ def node(name: str, options: argparse.Namespace) -> list[str]:
 
 
 PEERS = {
-    "ours": Peer("edgeinfer", lambda _: here("ours")),
-    "plain": Peer("cascade over every frame, our classifier", lambda _: here("plain")),
-    "yunet": Peer("YuNet over every frame, our classifier", yunet),
-    "fer": Peer("fer, its cascade and TensorFlow Lite", fer),
-    "face-api": Peer("face-api, its tiny detector, on WASM", lambda options: node("face-api", options)),
-    "human": Peer("Human, its own skipping of frames, on WASM", lambda options: node("human", options)),
+    "ours": Peer("edgeinfer", lambda _: python_command("ours")),
+    "plain": Peer("cascade over every frame, our classifier", lambda _: python_command("plain")),
+    "yunet": Peer("YuNet over every frame, our classifier", prepare_yunet),
+    "fer": Peer("fer, its cascade and TensorFlow Lite", prepare_fer),
+    "face-api": Peer("face-api, its tiny detector, on WASM", lambda options: prepare_node("face-api", options)),
+    "human": Peer("Human, its own skipping of frames, on WASM", lambda options: prepare_node("human", options)),
 }
 
 
 def decode(clip: Path, count: int) -> Image:
-    """The first frames of a clip, (count, H, W, 3) BGR uint8."""
+    """Return the first frames of a clip as a (count, H, W, 3) BGR uint8 array."""
     capture = cv2.VideoCapture(str(clip))
     frames: list[Image] = []
     while len(frames) < count:
@@ -140,25 +141,25 @@ def decode(clip: Path, count: int) -> Image:
         frames.append(np.asarray(picture, dtype=np.uint8))
     capture.release()
     if len(frames) <= WARM_UP_FRAMES:
-        raise SystemExit(f"{clip} is no video of more than {WARM_UP_FRAMES} frames")
+        raise SystemExit(f"{clip} is not a video of more than {WARM_UP_FRAMES} frames")
     return np.stack(frames)
 
 
 def draw_faces(data: Path | None, count: int) -> tuple[Image, list[str]]:
-    """Faces set into frames, (count, 240, 240, 3), and their labels."""
+    """Return faces embedded in frames as a (count, 240, 240, 3) uint8 array, and their labels."""
     if data is None:
         return np.zeros((0, 240, 240, 3), np.uint8), []
-    from edgeinfer_train.datasets.load import load_split, read_info  # noqa: PLC0415 - only the faces need it
+    from edgeinfer_train.datasets.load import load_split, read_info  # noqa: PLC0415 - needed with --data only
 
     faces, names = load_split(data, "valid"), read_info(data).labels
     known = np.flatnonzero(faces.labels < len(names))
     chosen = np.random.default_rng(0).choice(known, min(count, len(known)), replace=False)
-    frames = [cv2.cvtColor(set_into_frame(faces.images[index][:, :, 0]), cv2.COLOR_GRAY2BGR) for index in chosen]
+    frames = [cv2.cvtColor(embed_face(faces.images[index][:, :, 0]), cv2.COLOR_GRAY2BGR) for index in chosen]
     return np.asarray(frames, dtype=np.uint8), [names[faces.labels[index]] for index in chosen]
 
 
-def write(work: Path, **pictures: Image) -> None:
-    """Lay out what the drivers read."""
+def write_pictures(work: Path, **pictures: Image) -> None:
+    """Write the input files of the drivers."""
     sizes = {}
     for kind, images in pictures.items():
         (work / f"{kind}.bgr").write_bytes(images.tobytes())
@@ -168,9 +169,9 @@ def write(work: Path, **pictures: Image) -> None:
 
 
 def measure(commands: dict[str, list[str]], work: Path, rounds: int, problems: dict[str, str]) -> dict[str, list[Any]]:
-    """What each peer told in each round; one that fails is taken out and its reason noted."""
+    """Return the results of each peer in each round; a peer that fails is added to `problems` instead."""
     core = max(os.sched_getaffinity(0))
-    told: dict[str, list[Any]] = {name: [] for name in commands}
+    results: dict[str, list[Any]] = {name: [] for name in commands}
     for number in range(rounds):
         for name, command in commands.items():
             if name in problems:
@@ -178,20 +179,20 @@ def measure(commands: dict[str, list[str]], work: Path, rounds: int, problems: d
             result = work / f"{name}-{number}.json"
             try:
                 call([*command, str(work), str(result)], core=core)
-                told[name].append(json.loads(result.read_text(encoding="utf-8")))
+                results[name].append(json.loads(result.read_text(encoding="utf-8")))
             except Unavailable as reason:
                 problems[name] = str(reason)
-    return {name: rounds_told for name, rounds_told in told.items() if name not in problems}
+    return {name: values for name, values in results.items() if name not in problems}
 
 
-def figures(told: dict[str, list[Any]], labels: list[str]) -> dict[str, Any]:
-    """Each peer's speed relative to the plain loop of the same round, boxes and accuracy."""
-    fps = {n: [1000 / statistics.mean(t["frame_ms"][WARM_UP_FRAMES:]) for t in rounds] for n, rounds in told.items()}
-    found = {}
-    for name, rounds in told.items():
+def summarize(results: dict[str, list[Any]], labels: list[str]) -> dict[str, Any]:
+    """Return the speed of each peer relative to the plain loop of the same round, its boxes and its accuracy."""
+    fps = {n: [1000 / statistics.mean(t["frame_ms"][WARM_UP_FRAMES:]) for t in rounds] for n, rounds in results.items()}
+    figures: dict[str, Any] = {}
+    for name, rounds in results.items():
         last = rounds[-1]
-        named = [given for given in last["labels"] if given is not None]
-        found[name] = {
+        predicted = [label for label in last["labels"] if label is not None]
+        figures[name] = {
             "about": PEERS[name].about,
             "version": last["version"],
             "ratio": statistics.median(a / b for a, b in zip(fps[name], fps[BASELINE], strict=True)),
@@ -199,16 +200,16 @@ def figures(told: dict[str, list[Any]], labels: list[str]) -> dict[str, Any]:
             "raw_fps": fps[name],
         }
         if labels:
-            right = sum(given == wanted for given, wanted in zip(last["labels"], labels, strict=True))
-            found[name] |= {"faces_found": len(named) / len(labels), "accuracy": right / len(labels),
-                            "accuracy_of_found": right / len(named) if named else 0.0}  # fmt: skip
-    return found
+            correct = sum(given == label for given, label in zip(last["labels"], labels, strict=True))
+            figures[name] |= {"faces_found": len(predicted) / len(labels), "accuracy": correct / len(labels),
+                            "accuracy_of_found": correct / len(predicted) if predicted else 0.0}  # fmt: skip
+    return figures
 
 
-def prepare(wanted: list[str], options: argparse.Namespace, problems: dict[str, str]) -> dict[str, list[str]]:
-    """Install what is wanted; the command of each peer that is there."""
+def prepare(names: list[str], options: argparse.Namespace, problems: dict[str, str]) -> dict[str, list[str]]:
+    """Install peers and return the command of each one that is available."""
     commands = {}
-    for name in wanted:
+    for name in names:
         print(f"preparing {name}", file=sys.stderr)
         try:
             commands[name] = PEERS[name].prepare(options)
@@ -218,12 +219,12 @@ def prepare(wanted: list[str], options: argparse.Namespace, problems: dict[str, 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--data", type=Path, help="a folder made by `edgeinfer-train prepare`")
-    parser.add_argument("--yunet", type=Path, help="a face_detection_yunet ONNX file")
-    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "peers", help="where peers are installed")
+    parser.add_argument("--data", type=Path, help="folder from `edgeinfer-train prepare`")
+    parser.add_argument("--yunet", type=Path, help="face_detection_yunet ONNX file")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "peers", help="installation folder of the peers")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--faces", type=int, default=500)
@@ -235,19 +236,19 @@ def main() -> None:
     frames = decode(options.clip, options.frames)
     faces, labels = draw_faces(options.data, options.faces)
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), frames=frames, faces=faces)
-        told = measure(commands, Path(folder), options.rounds, problems)
-    if BASELINE not in told:
-        raise SystemExit(f"the plain loop does not run: {problems[BASELINE]}")
-    found = figures(told, labels)
-    for name, each in found.items():
-        read = f", {each['accuracy']:.3f} of {len(labels)} faces right" if labels else ""
-        print(f"{name:10}{each['ratio']:8.2f} times the plain loop, {each['boxes']} boxes{read}")
+        write_pictures(Path(folder), frames=frames, faces=faces)
+        results = measure(commands, Path(folder), options.rounds, problems)
+    if BASELINE not in results:
+        raise SystemExit(f"the plain loop failed: {problems[BASELINE]}")
+    figures = summarize(results, labels)
+    for name, each in figures.items():
+        accuracy = f", accuracy {each['accuracy']:.3f} on {len(labels)} faces" if labels else ""
+        print(f"{name:10}{each['ratio']:8.2f} times the plain loop, {each['boxes']} boxes{accuracy}")
     for name, reason in problems.items():
         print(f"{name:10}not measured: {reason}")
     size_wh = [frames.shape[2], frames.shape[1]]
-    keep("peers", {"clip": options.clip.name, "size_wh": size_wh, "frames": len(frames), "faces": len(labels),
-                   "peers": found, "not_measured": problems})  # fmt: skip
+    save_results("peers", {"clip": options.clip.name, "size_wh": size_wh, "frames": len(frames), "faces": len(labels),
+                   "peers": figures, "not_measured": problems})  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""How fast is a run, and what does it find, against the loop that everyone writes?
+"""Speed and detection rate of a run compared with a plain loop.
 
     taskset -c 0 python benchmarks/pipeline_vs_plain.py [CLIP...] [--pictures FILE...] [--yunet FILE] [--rounds N]
 
 The plain loop decodes, searches every full frame with `detectMultiScale(grey, 1.1, 5)` and the frontal cascade, and
-classifies each box with the bundled model. Ours is `edgeinfer.run` with a JSONL output. With --pictures clips are made
-from them (see `made_clips.py`); without anything the demo clip is read. All take turns in one process on one thread,
-models loaded; what counts is the processor's time, which other work on the machine disturbs least.
+classifies each box with the bundled model. It is compared with `edgeinfer.run` and a JSONL output. --pictures generates
+clips from pictures (see `made_clips.py`); by default the demo clip is used. All variants take turns in one process on
+one thread, with their models loaded. Times are CPU times, which other processes disturb least.
 
-With --yunet the file of that detector (see the documents of OpenCV) gives the faces to find: those of 32 pixels and
-more with a score of 0.7 in the full frame, met at an overlap of 0.3. A box is false if it overlaps by less than 0.2
-with everything that scores 0.3. The detector is also run alone at 320x180 and at full size with the classifier, and
-our run with it.
+--yunet takes the model file of that detector, which defines the ground truth: faces of at least 32 pixels with a score
+of 0.7 or more in the full frame. A face counts as detected at an IoU of 0.3. A box is false if its IoU with every
+detection of score 0.3 or more is below 0.2. YuNet is also measured alone at 320x180, on every full frame with the
+classifier, and as the detector of `edgeinfer.run`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import keep
+from common import save_results
 from edgeinfer import Box, EmotionClassifier, JsonlSink, Pipeline, load_pipeline, open_source, run
 from edgeinfer.detection.cascade_files import load_cascade
 from edgeinfer.detection.yunet import YuNetDetector
@@ -38,11 +38,11 @@ from edgeinfer.results import Image
 from made_clips import make
 
 Boxes = list[list[Box]]
-"""Of every frame."""
+"""Bounding boxes by frame."""
 
 
 def frames(clip: Path) -> Iterator[Image]:
-    """Every picture of a clip."""
+    """Yield the pictures of a clip."""
     capture = cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG)
     while True:
         read, picture = capture.read()
@@ -52,20 +52,20 @@ def frames(clip: Path) -> Iterator[Image]:
     capture.release()
 
 
-def looped(clip: Path, detect: Callable[[Image], list[Box]], classifier: EmotionClassifier | None) -> Boxes:
-    """A loop that searches every frame."""
-    found = []
+def run_loop(clip: Path, detect: Callable[[Image], list[Box]], classifier: EmotionClassifier | None) -> Boxes:
+    """Search every frame, classify the boxes and return them."""
+    detected = []
     for image in frames(clip):
         boxes = detect(image)
         if classifier:
             for box in boxes:
                 classifier.classify([crop_face(image, box.xywh, classifier.margin)])
-        found.append(boxes)
-    return found
+        detected.append(boxes)
+    return detected
 
 
 def plain_detector() -> Callable[[Image], list[Box]]:
-    """The search of the plain loop."""
+    """Return the detector of the plain loop."""
     cascade = load_cascade(None)
 
     def detect(image: Image) -> list[Box]:
@@ -76,13 +76,13 @@ def plain_detector() -> Callable[[Image], list[Box]]:
 
 
 def small_yunet(path: Path) -> Callable[[Image], list[Box]]:
-    """YuNet at 320x180, boxes not scaled back."""
+    """Return YuNet at 320x180; its boxes are not scaled to the frame."""
     detector = YuNetDetector(path)
     return lambda image: detector.detect(np.asarray(cv2.resize(image, (320, 180)), np.uint8))
 
 
-def ours(clip: Path, out: Path, pipeline: Pipeline) -> list[dict[str, Any]]:
-    """The lines of our run."""
+def run_edgeinfer(clip: Path, out: Path, pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Run the pipeline and return the lines of its JSONL output."""
     pipeline.reset()
     with open_source(clip) as source:
         run(source, pipeline, [JsonlSink(str(out))])
@@ -90,71 +90,77 @@ def ours(clip: Path, out: Path, pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 def boxes_of(lines: list[dict[str, Any]]) -> Boxes:
-    """The boxes of a run."""
+    """Return the boxes of a run."""
     return [[Box(*face["box"]) for face in line["faces"]] for line in lines if line["type"] == "frame"]
 
 
-def truth(clip: Path, yunet: Path) -> tuple[Boxes, Boxes]:
-    """Faces to find in every frame, and all that looks a little like one."""
-    sure, maybe = YuNetDetector(yunet), YuNetDetector(yunet, min_score=0.3, min_size=1)
-    wanted = [[box for box in sure.detect(image) if min(box.w, box.h) >= 32] for image in frames(clip)]
-    return wanted, [maybe.detect(image) for image in frames(clip)]
+def ground_truth(clip: Path, yunet: Path) -> tuple[Boxes, Boxes]:
+    """Return the faces to detect in each frame, and all detections with a low score."""
+    strict, lax = YuNetDetector(yunet), YuNetDetector(yunet, min_score=0.3, min_size=1)
+    faces = [[box for box in strict.detect(image) if min(box.w, box.h) >= 32] for image in frames(clip)]
+    return faces, [lax.detect(image) for image in frames(clip)]
 
 
-def score(found: Boxes, wanted: Boxes, maybe: Boxes) -> dict[str, float]:
-    """Share of the faces that were found, and false boxes a frame."""
-    met = sum(any(face.iou(box) >= 0.3 for box in boxes)
-              for faces, boxes in zip(wanted, found, strict=True) for face in faces)  # fmt: skip
+def score(detected: Boxes, truth: Boxes, candidates: Boxes) -> dict[str, float]:
+    """Return the number of faces, the share of detected ones, and false boxes per frame."""
+    hits = sum(any(face.iou(box) >= 0.3 for box in boxes)
+               for faces, boxes in zip(truth, detected, strict=True) for face in faces)  # fmt: skip
     false = sum(all(face.iou(box) < 0.2 for face in faces)
-                for faces, boxes in zip(maybe, found, strict=True) for box in boxes)  # fmt: skip
-    faces = sum(map(len, wanted))
-    return {"faces": faces, "recall": met / faces if faces else 1.0, "false_a_frame": false / len(found)}
+                for faces, boxes in zip(candidates, detected, strict=True) for box in boxes)  # fmt: skip
+    count = sum(map(len, truth))
+    return {"faces": count, "recall": hits / count if count else 1.0, "false_a_frame": false / len(detected)}
 
 
-def readings(clip: Path, lines: list[dict[str, Any]], classifier: EmotionClassifier) -> dict[str, float]:
-    """Label changes a face's second, ours and of classifying every frame on the same boxes, and how far both agree.
+def compare_labels(clip: Path, lines: list[dict[str, Any]], classifier: EmotionClassifier) -> dict[str, float]:
+    """Compare the labels of a run with those of classifying the same boxes in every frame.
 
-    Agreement is counted outside 0.4 s around a change of the latter.
+    Returns:
+        Number of label changes of both, and the share of raw labels that are equal, more than 0.4 s away from a change
+        of the per-frame label.
     """
     tracks: dict[int, list[tuple[float, str, str, str]]] = {}
-    written = [line for line in lines if line["type"] == "frame"]
-    for image, line in zip(frames(clip), written, strict=True):
+    records = [line for line in lines if line["type"] == "frame"]
+    for image, line in zip(frames(clip), records, strict=True):
         crops = [crop_face(image, tuple(face["box"]), classifier.margin) for face in line["faces"]]
-        for face, read in zip(line["faces"], classifier.classify(crops), strict=True):
+        for face, emotion in zip(line["faces"], classifier.classify(crops), strict=True):
             raw = max(face["raw"], key=face["raw"].get)
-            tracks.setdefault(face["track"], []).append((line["time_s"], face["label"], raw, read.label))
-    changes, every, same, counted = 0, 0, 0, 0
+            tracks.setdefault(face["track"], []).append((line["time_s"], face["label"], raw, emotion.label))
+    changes, unsmoothed_changes, equal, counted = 0, 0, 0, 0
     for track in tracks.values():
         changes += sum(a[1] != b[1] for a, b in pairwise(track))
-        turns = [b[0] for a, b in pairwise(track) if a[3] != b[3]]
-        every += len(turns)
-        calm = [row for row in track if all(abs(row[0] - turn) > 0.4 for turn in turns)]
-        counted += len(calm)
-        same += sum(row[2] == row[3] for row in calm)
-    return {"label_changes": changes, "unsmoothed_changes": every, "agreement": same / counted if counted else 1.0}
+        change_times = [b[0] for a, b in pairwise(track) if a[3] != b[3]]
+        unsmoothed_changes += len(change_times)
+        stable = [row for row in track if all(abs(row[0] - time_s) > 0.4 for time_s in change_times)]
+        counted += len(stable)
+        equal += sum(row[2] == row[3] for row in stable)
+    return {
+        "label_changes": changes,
+        "unsmoothed_changes": unsmoothed_changes,
+        "agreement": equal / counted if counted else 1.0,
+    }
 
 
 def measure(clip: Path, out: Path, yunet: Path | None, rounds: int) -> dict[str, Any]:
-    """Everything about one clip."""
+    """Return all figures of one clip."""
     classifier = EmotionClassifier.load()
     plain, haar = plain_detector(), load_pipeline()
     runs: dict[str, Callable[[], Any]] = {
         "decoding": lambda: sum(1 for _ in frames(clip)),
-        "plain": lambda: looped(clip, plain, classifier),
-        "ours": lambda: ours(clip, out, haar),
+        "plain": lambda: run_loop(clip, plain, classifier),
+        "ours": lambda: run_edgeinfer(clip, out, haar),
     }
     if yunet:
         network = load_pipeline(detector="yunet", detector_model=yunet)
         full, small = YuNetDetector(yunet).detect, small_yunet(yunet)
-        runs["yunet at 320x180 alone"] = lambda: looped(clip, small, None)
-        runs["yunet on every frame"] = lambda: looped(clip, full, classifier)
-        runs["ours with yunet"] = lambda: ours(clip, out, network)
+        runs["yunet at 320x180 alone"] = lambda: run_loop(clip, small, None)
+        runs["yunet on every frame"] = lambda: run_loop(clip, full, classifier)
+        runs["ours with yunet"] = lambda: run_edgeinfer(clip, out, network)
     raw: dict[str, list[float]] = {name: [] for name in runs}
     last: dict[str, Any] = {}
     for _ in range(rounds):
-        for name, act in runs.items():
+        for name, function in runs.items():
             started = time.process_time()
-            last[name] = act()
+            last[name] = function()
             raw[name].append(time.process_time() - started)
     lines = last["ours"]
     figures: dict[str, Any] = {
@@ -162,37 +168,39 @@ def measure(clip: Path, out: Path, yunet: Path | None, rounds: int) -> dict[str,
         "stages_ms": lines[-1]["stages_ms"],
         "seconds": {name: statistics.median(times) for name, times in raw.items()},
         "raw_seconds": raw,
-        **readings(clip, lines, classifier),
+        **compare_labels(clip, lines, classifier),
     }
     if yunet:
-        wanted, maybe = truth(clip, yunet)
+        truth, candidates = ground_truth(clip, yunet)
         figures["found"] = {
-            "plain": score(last["plain"], wanted, maybe),
-            "ours": score(boxes_of(lines), wanted, maybe),
-            "ours with yunet": score(boxes_of(last["ours with yunet"]), wanted, maybe),
+            "plain": score(last["plain"], truth, candidates),
+            "ours": score(boxes_of(lines), truth, candidates),
+            "ours with yunet": score(boxes_of(last["ours with yunet"]), truth, candidates),
         }
     return figures
 
 
-def report(name: str, figures: dict[str, Any]) -> None:
-    """Print one clip's figures."""
+def report(clip: str, figures: dict[str, Any]) -> None:
+    """Print the figures of one clip."""
     seconds = figures["seconds"]
-    print(f"{name}: {figures['frames']} frames; ours takes {seconds['ours'] / seconds['decoding']:.1f} times decoding")
+    ratio = seconds["ours"] / seconds["decoding"]
+    print(f"{clip}: {figures['frames']} frames; a run takes {ratio:.1f} times as long as decoding")
     for other in seconds:
         if other not in ("ours", "decoding"):
-            print(f"    against {other}: {seconds[other] / seconds['ours']:.1f} times as fast")
+            print(f"    compared with {other}: {seconds[other] / seconds['ours']:.1f} times as fast")
     if "ours with yunet" in seconds:
         ratio = seconds["yunet on every frame"] / seconds["ours with yunet"]
-        print(f"    ours with yunet against yunet on every frame: {ratio:.1f} times as fast")
-    for who, found in figures.get("found", {}).items():
-        print(f"    {who}: {found['recall']:.3f} of {found['faces']} faces, {found['false_a_frame']:.3f} false a frame")
-    print(f"    label changes {figures['label_changes']}, reading every frame {figures['unsmoothed_changes']}; "
-          f"raw labels agree in {figures['agreement']:.1%}")  # fmt: skip
+        print(f"    run with yunet compared with yunet on every frame: {ratio:.1f} times as fast")
+    for name, scores in figures.get("found", {}).items():
+        print(f"    {name}: recall {scores['recall']:.3f} of {scores['faces']} faces, "
+              f"{scores['false_a_frame']:.3f} false boxes per frame")  # fmt: skip
+    print(f"    {figures['label_changes']} label changes, {figures['unsmoothed_changes']} without smoothing; "
+          f"{figures['agreement']:.1%} of the raw labels agree")  # fmt: skip
     print("    stages, ms:", ", ".join(f"{n} {v.get('p50', 0):.2f}" for n, v in figures["stages_ms"].items()))
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("clips", type=Path, nargs="*")
     parser.add_argument("--pictures", type=Path, nargs="+", default=[])
@@ -201,8 +209,8 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        made = make(Path(folder), options.pictures) if options.pictures else []
-        clips = [*options.clips, *made] or [asset_path("demo.mp4")]
+        generated = make(Path(folder), options.pictures) if options.pictures else []
+        clips = [*options.clips, *generated] or [asset_path("demo.mp4")]
         results = {}
         for clip in clips:
             results[clip.stem] = measure(clip, Path(folder) / "x.jsonl", options.yunet, options.rounds)
@@ -210,7 +218,7 @@ def main() -> None:
     ratios = [figures["seconds"]["plain"] / figures["seconds"]["ours"] for figures in results.values()]
     mean = statistics.geometric_mean(ratios)
     print(f"geometric mean over {len(ratios)} clips: {mean:.1f} times as fast as the plain loop")
-    keep("pipeline_vs_plain", {"ratio": mean, "clips": results})
+    save_results("pipeline_vs_plain", {"ratio": mean, "clips": results})
 
 
 if __name__ == "__main__":

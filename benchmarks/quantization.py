@@ -1,10 +1,10 @@
-"""What does each quantized form of the bundled network cost and lose?
+"""Latency and accuracy of each quantized variant of the bundled network.
 
     python benchmarks/quantization.py DATA
 
-Exports models/edgenet-ferplus.keras with `--quantize auto`, which makes every form, measures all of them on the
-validation split of DATA against float32, and times them in turn, one face a call on one thread. Then the same for the
-three ways of calibrating. Everything is compared on the same faces; intervals are 95 %, by bootstrap.
+The script exports models/edgenet-ferplus.keras with `--quantize auto`, which creates all variants, compares them with
+float32 on the validation split of DATA, and measures their latency in turn, with one face per call on one thread. This
+is done for each of the three calibration methods. All comparisons use the same faces; intervals are 95 %, by bootstrap.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common import keep
+from common import save_results
 from edgeinfer import LABELS
 from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import CALIBRATIONS, Calibration, ExportOptions
@@ -25,30 +25,30 @@ from edgeinfer_export.publish.report import ExportReport
 KERAS = Path(__file__).parents[1] / "models" / "edgenet-ferplus.keras"
 
 
-def exported(data: Path, calibration: Calibration) -> ExportReport:
-    """Every form, calibrated in one way."""
+def export_variants(data: Path, calibration: Calibration) -> ExportReport:
+    """Export all variants with one calibration method and return the report."""
     with tempfile.TemporaryDirectory() as folder, silenced():
         options = ExportOptions(labels=LABELS, quantize="auto", max_drop=1.0, calibration=calibration)
         return export_model(KERAS, Path(folder) / "model.onnx", data=data, options=options)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
-    kept: dict[str, Any] = {}
+    variants: dict[str, Any] = {}
     for calibration in CALIBRATIONS:
-        report = exported(options.data, calibration)
-        kept[calibration] = [asdict(variant) for variant in report.variants]
+        report = export_variants(options.data, calibration)
+        variants[calibration] = [asdict(variant) for variant in report.variants]
         print(f"{calibration}, {report.count:,} faces of {report.dataset} {report.split}, {report.protocol}")
-        print(f"{'form':13}{'kB':>7}{'accuracy':>10}{'macro-F1':>10}{'p50 ms':>9}{'p95 ms':>9}{'to fp32':>9}")
+        print(f"{'variant':13}{'kB':>7}{'accuracy':>10}{'macro-F1':>10}{'p50 ms':>9}{'p95 ms':>9}{'to fp32':>9}")
         for v in report.variants:
             print(
                 f"{v.name:13}{v.size_bytes / 1000:7.0f}{v.accuracy:10.4f}{v.macro_f1:10.4f}"
                 f"{v.p50_ms:9.3f}{v.p95_ms:9.3f}{v.ratio:9.2f}"
             )
-    keep("quantization", {"protocol": f"{report.dataset} {report.split}, {report.protocol}", "forms": kept})
+    save_results("quantization", {"protocol": f"{report.dataset} {report.split}, {report.protocol}", "forms": variants})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How a run fares for a long time against a camera that fails every few seconds.
+"""Long run with a camera that fails every few seconds.
 
     python benchmarks/soak.py [--minutes N] [--every SECONDS]
 
-A server on the loopback network plays the demo clip as MJPEG, in changing sizes, and in turns stalls, breaks off,
-refuses and sends noise. `edgeinfer run` reads it into JSONL and CSV, and is ended with SIGTERM. Its resident memory is
-sampled every 5 seconds; the slope is a straight line through the second half of the samples.
+A server on the loopback network streams the demo clip as MJPEG in changing sizes. In turns, it stalls, closes the
+connection, refuses connections and sends noise. `edgeinfer run` writes JSONL and CSV and is stopped with SIGTERM. Its
+resident memory is sampled every 5 seconds; the slope is a linear fit to the second half of the samples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from common import keep
+from common import save_results
 from edgeinfer import open_source
 from edgeinfer.model.card import asset_path
 
@@ -32,54 +32,54 @@ from tools.mjpeg_server import Behaviour, MjpegServer
 
 FAILURES: tuple[Behaviour, ...] = ("stall", "die", "refuse", "garbage")
 SIZES_WH = ((640, 360), (320, 180), (480, 270))
-STALL_S, FAILING_S, SAMPLE_S = 2.0, 4.0, 5.0
+STALL_S, FAILURE_S, SAMPLE_S = 2.0, 4.0, 5.0
 
 
 def resident_mb(process: int) -> float:
-    """Resident memory of a process in MB of 2**20 bytes."""
+    """Return the resident memory of a process in MiB."""
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def soak(server: MjpegServer, process: int, minutes: float, every_s: float) -> tuple[list[float], int]:
-    """Let the server fail in turns; the samples of memory in MB, and how often it failed."""
-    samples, failed = [], 0
+    """Make the server fail in turns; return the memory samples in MiB and the number of failures."""
+    samples, failure_count = [], 0
     started = sampled = time.monotonic()
     changed, failures, sizes = started, itertools.cycle(FAILURES), itertools.cycle(SIZES_WH)
     while (now := time.monotonic()) < started + 60 * minutes:
         if server.behaviour == "play" and now > changed + every_s:
-            # Refusing hurts nobody who is there already, so the connection is broken off first.
+            # Refusal affects new connections only, so the current one is closed first.
             server.behaviour = failure = next(failures)
             if failure == "refuse":
                 server.behaviour = "die"
                 time.sleep(0.2)
                 server.behaviour = failure
-            changed, failed = now, failed + 1
-        elif server.behaviour != "play" and now > changed + FAILING_S:
+            changed, failure_count = now, failure_count + 1
+        elif server.behaviour != "play" and now > changed + FAILURE_S:
             server.size_wh = next(sizes)
             server.behaviour, changed = "play", now
         if now > sampled + SAMPLE_S:
             samples.append(resident_mb(process))
             sampled = now
         time.sleep(0.05)
-    return samples, failed
+    return samples, failure_count
 
 
 def check(jsonl: Path, table: Path) -> dict[str, Any]:
-    """Read both outputs whole; what they tell."""
+    """Check that both outputs are complete and return their figures."""
     lines = [json.loads(line) for line in jsonl.read_text(encoding="utf-8").splitlines()]
     frames = [line for line in lines if line["type"] == "frame"]
     numbers = [line["frame"] for line in frames]
     times = [line["time_s"] for line in frames]
     if lines[0]["type"] != "header" or lines[-1]["type"] != "summary":
-        raise SystemExit("the JSONL does not begin with a header and end with a summary")
+        raise SystemExit("the JSONL output is incomplete: expected a header first and a summary last")
     if numbers != sorted(set(numbers)) or times != sorted(times):
         raise SystemExit("frames or times are out of order")
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     faces = sum(len(line["faces"]) for line in frames)
     if len(rows) - 1 != faces or {len(row) for row in rows} != {len(rows[0])}:
-        raise SystemExit(f"the CSV holds {len(rows) - 1} whole rows for {faces} faces")
+        raise SystemExit(f"the CSV output has {len(rows) - 1} rows; expected {faces} complete ones")
     states = [line["state"] for line in lines if line["type"] == "source"]
     return {
         "frames": len(frames),
@@ -90,10 +90,10 @@ def check(jsonl: Path, table: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--every", type=float, default=5.0, help="seconds of good pictures between two failures")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds of normal operation between two failures")
     options = parser.parse_args()
     with open_source(asset_path("demo.mp4")) as source:
         pictures = [frame.image for frame in source]
@@ -102,18 +102,19 @@ def main() -> None:
         command = [sys.executable, "-m", "edgeinfer", "run", server.url, "--retries", "forever", "--stall-timeout",
                    str(STALL_S), "--quiet", "--out", str(jsonl), "--out", str(table)]  # fmt: skip
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
-            samples, failed = soak(server, run.pid, options.minutes, options.every)
-            lives = server.served_connections
+            samples, failure_count = soak(server, run.pid, options.minutes, options.every)
+            connections = server.served_connections
             run.send_signal(signal.SIGTERM)
             code = run.wait(timeout=30)
-        told = check(jsonl, table)
+        outputs = check(jsonl, table)
     half = samples[len(samples) // 2 :]
     slope = float(np.polyfit(np.arange(len(half)) * SAMPLE_S / 60, half, 1)[0]) if len(half) > 1 else 0.0
-    print(f"{options.minutes:g} minutes, {failed} failures: exit code {code}, {told['frames']} frames, all lines whole")
-    print(f"connections that gave pictures {lives}, reconnects told {told['reconnects']}, states {told['states']}")
-    print(f"memory {half[0]:.1f} MB at half time, {half[-1]:.1f} MB at the end, {slope:+.3f} MB a minute")
-    figures = {"minutes": options.minutes, "failures": failed, "lives": lives, "exit_code": code}
-    keep("soak", {**figures, **told, "mb_per_minute": slope, "raw": {"resident_mb": samples}})
+    summary = f"{options.minutes:g} minutes, {failure_count} failures: exit code {code}"
+    print(f"{summary}, {outputs['frames']} frames, all complete")
+    print(f"{connections} connections with pictures, {outputs['reconnects']} reconnects, states {outputs['states']}")
+    print(f"memory {half[0]:.1f} MB at half time, {half[-1]:.1f} MB at the end, {slope:+.3f} MB per minute")
+    figures = {"minutes": options.minutes, "failures": failure_count, "lives": connections, "exit_code": code}
+    save_results("soak", {**figures, **outputs, "mb_per_minute": slope, "raw": {"resident_mb": samples}})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Writes the measured tables of the documents from the kept results.
+"""Generation of the tables in the documentation from the saved results.
 
     python benchmarks/tables.py [--check]
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`. With --check nothing is written and a difference is
-exit code 1.
+A table is enclosed in `<!-- table NAME -->` and `<!-- end -->`. With --check, nothing is written and the exit code is 1
+if a table is out of date.
 """
 
 from __future__ import annotations
@@ -23,15 +23,22 @@ DOCUMENTS = (
     ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "docs" / "peers.md", ROOT / "docs" / "speed.md",
     ROOT / "docs" / "service.md",
 )  # fmt: skip
+NAMES = {
+    "as they are": "unmodified",
+    "a tenth of the light": "10 % brightness",
+    "cut and rearranged": "shuffled tiles",
+    "no face, in clips": "non-faces in clips",
+}
+"""Names of degradations in results of earlier versions, and their current names."""
 SOURCE = RESULTS / "x86-64-intel-xeon-processor-2-cores.json"
 
 
 def measured(results: dict[str, Any]) -> str:
-    """The table of the README."""
+    """Return the table of the README."""
     model, start, sizes = results["bundled_model"], results["startup"], results["install_size"]
     form = model["forms"]["student, int8"]
     int8, eight = form["7"], form["8"]
-    (low, high), (least, most) = int8["accuracy_interval"], eight["accuracy_interval"]
+    (low, high), (eight_low, eight_high) = int8["accuracy_interval"], eight["accuracy_interval"]
     rows = [
         ("size of the bundled int8 model", f"{form['size_bytes'] / 1000:.0f} kB", "`bundled_model.py`"),
         (
@@ -39,56 +46,56 @@ def measured(results: dict[str, Any]) -> str:
             f"{int8['accuracy']:.3f} [{low:.3f}, {high:.3f}]",
             "`bundled_model.py`",
         ),
-        ("macro-F1 there", f"{int8['macro_f1']:.3f}", "`bundled_model.py`"),
+        ("macro-F1 on the same faces, seven labels", f"{int8['macro_f1']:.3f}", "`bundled_model.py`"),
         (
-            f"accuracy of its eight-label sibling there ({eight['count']:,} faces with a majority)",
-            f"{eight['accuracy']:.3f} [{least:.3f}, {most:.3f}]",
+            f"accuracy of the eight-label model on FERPlus validation ({eight['count']:,} faces with a majority label)",
+            f"{eight['accuracy']:.3f} [{eight_low:.3f}, {eight_high:.3f}]",
             "`bundled_model.py`",
         ),
         (
-            "mean recall over the seven labels there with `--prior balanced`, without it",
+            "mean recall over the seven labels with and without `--prior balanced`",
             f"{model['balanced_mean_recall']:.3f}, {int8['mean_recall']:.3f}",
             "`bundled_model.py`",
         ),
         (
-            "its expected calibration error there, each half judged with the temperature of the other",
+            "expected calibration error, by twofold cross-validation of the temperature",
             f"{model['calibration_error']['error_after']:.3f}",
             "`bundled_model.py`",
         ),
         (
-            "time of one face, int8 against float32, one thread",
+            "latency of one face relative to float32, one thread",
             f"{model['int8_to_fp32_time']:.2f}",
             "`bundled_model.py`",
         ),
         (
-            "time of one face, int8 against MobileNetV2 at 96x96 in float32, one thread",
+            "latency of one face relative to MobileNetV2 at 96x96 in float32, one thread",
             f"{model['int8_to_baseline_time']:.2f}",
             "`bundled_model.py`",
         ),
         (
-            "time to a first answer, against importing numpy, OpenCV and onnxruntime",
+            "time to the first result, relative to importing numpy, OpenCV and onnxruntime",
             f"{start['ratio']:.2f}",
             "`startup.py`",
         ),
-        ("peak resident memory of that", f"{start['peak_mb']:.0f} MB", "`startup.py`"),
+        ("peak resident memory until the first result", f"{start['peak_mb']:.0f} MB", "`startup.py`"),
         (
-            f"a run against the plain loop, geometric mean of {len(results['pipeline_vs_plain']['clips'])} clips",
+            f"speed relative to the plain loop, geometric mean of {len(results['pipeline_vs_plain']['clips'])} clips",
             f"{results['pipeline_vs_plain']['ratio']:.0f} times as fast",
             "`pipeline_vs_plain.py`",
         ),
         (
-            "frames a second with preview, MQTT and two slow clients, against without",
+            "frame rate with preview, MQTT and two slow clients, relative to the rate without",
             f"{results['listeners']['ratio']:.2f}",
             "`listeners.py`",
         ),
-        ("wheels to install, 64-bit Raspberry Pi", f"{sizes['aarch64']['total_mb']:.0f} MB", "`install_size.py`"),
-        ("wheels to install, x86-64", f"{sizes['x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
+        ("size of all wheels, 64-bit Raspberry Pi", f"{sizes['aarch64']['total_mb']:.0f} MB", "`install_size.py`"),
+        ("size of all wheels, x86-64", f"{sizes['x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
     ]
-    return table(("what", "figure", "printed by"), rows)
+    return table(("figure", "value", "script"), rows)
 
 
 def forms(results: dict[str, Any]) -> str:
-    """Accuracy of the teachers and of each form of the bundled network, on seven and on eight labels."""
+    """Return the accuracy of the teachers and of each variant of the bundled network."""
     rows = []
     for name, form in results["bundled_model"]["forms"].items():
         seven, eight = form["7"], form["8"]
@@ -98,20 +105,20 @@ def forms(results: dict[str, Any]) -> str:
 
 
 def interval(figures: dict[str, Any]) -> str:
-    """Accuracy with its interval."""
+    """Return the accuracy with its interval."""
     low, high = figures["accuracy_interval"]
     return f"{figures['accuracy']:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def labels(results: dict[str, Any]) -> str:
-    """Figures of the int8 form by label."""
+    """Return the figures of the int8 variant by label."""
     scores = results["bundled_model"]["forms"]["student, int8"]["7"]["per_class"]
     rows = [(n, str(s["count"]), f"{s['precision']:.3f}", f"{s['recall']:.3f}") for n in LABELS for s in [scores[n]]]
     return table(("label", "faces", "precision", "recall"), rows)
 
 
 def doubt(results: dict[str, Any]) -> str:
-    """Confidence on poor faces and on none, and what thresholds keep."""
+    """Return the confidence on degraded faces and non-faces, and the effect of thresholds."""
     rows = []
     for name, figures in results["doubt"]["faces"].items():
         cells = []
@@ -119,13 +126,15 @@ def doubt(results: dict[str, Any]) -> str:
             row = figures[threshold]
             cells.append(f"{row['share']:.2f}" + (f" ({row['precision']:.3f})" if "precision" in row else ""))
         accuracy = f"{figures['accuracy']:.3f}" if "accuracy" in figures else ""
-        rows.append((name, f"{figures['count']:,}", accuracy, f"{figures['mean_confidence']:.3f}", *cells))
-    heads = (f"at {threshold} or above (right)" for threshold in ("0.5", "0.6", "0.7"))
+        rows.append(
+            (NAMES.get(name, name), f"{figures['count']:,}", accuracy, f"{figures['mean_confidence']:.3f}", *cells)
+        )
+    heads = (f"share at {threshold} or above (precision)" for threshold in ("0.5", "0.6", "0.7"))
     return table(("faces", "count", "accuracy", "mean confidence", *heads), rows)
 
 
 def crops(results: dict[str, Any]) -> str:
-    """Accuracy by crop margin, on faces that the cascade found."""
+    """Return the accuracy by crop margin, on faces that the cascade detected."""
     figures = results["crop_margin"]
     by_margin = sorted((float(margin), value) for margin, value in figures["accuracy_by_margin"].items())
     rows = [(f"{margin:+.2f}", f"{value:.3f}") for margin, value in by_margin]
@@ -133,12 +142,12 @@ def crops(results: dict[str, Any]) -> str:
 
 
 def quantization(results: dict[str, Any]) -> str:
-    """Every form of the bundled network by way of calibrating."""
+    """Return the variants of the bundled network by calibration method."""
     rows = []
     for calibration, forms in results["quantization"]["forms"].items():
         for form in forms:
             if form["name"] in ("fp32", "int8-dynamic", "float16") and calibration != "minmax":
-                continue  # these are not calibrated
+                continue  # variants without calibration
             change = form["change"]
             rows.append((
                 form["name"], calibration if form["name"] in ("int8", "int8-signed") else "",
@@ -148,12 +157,13 @@ def quantization(results: dict[str, Any]) -> str:
                 f"{form['ratio']:.2f}", f"{form['p95_ms'] / form['p50_ms']:.2f}",
             ))  # fmt: skip
     return table(
-        ("form", "calibration", "size", "accuracy", "against float32", "macro-F1", "time (p50)", "p95 / p50"), rows
+        ("variant", "calibration", "size", "accuracy", "change", "macro-F1", "relative latency (p50)", "p95 / p50"),
+        rows,
     )
 
 
 def peers(results: dict[str, Any]) -> str:
-    """Speed and accuracy beside other readers of expressions."""
+    """Return the speed and accuracy of other packages."""
     found = results["peers"]["peers"]
     rows = [
         (each["about"], each["version"], f"{each['ratio']:.2f}", str(each["boxes"]), f"{each['faces_found']:.2f}",
@@ -162,13 +172,15 @@ def peers(results: dict[str, Any]) -> str:
     ]  # fmt: skip
     measured = results["peers"]
     width, height = measured["size_wh"]
-    said = f"{measured['frames']} frames of {width}x{height} with up to four faces; {measured['faces']} single faces."
-    head = ("reader", "version", "frames a second, plain loop 1", "boxes", "faces found", "faces right")
-    return f"{table(head, rows)}\n\n{said}"
+    caption = (
+        f"{measured['frames']} frames of {width}x{height} with up to four faces; {measured['faces']} single faces."
+    )
+    head = ("package", "version", "relative frame rate", "boxes", "faces detected", "accuracy")
+    return f"{table(head, rows)}\n\n{caption}"
 
 
 def speed(results: dict[str, Any]) -> str:
-    """Our run against other loops, clip by clip."""
+    """Return the speed relative to other loops, by clip."""
     others = ("plain", "yunet at 320x180 alone", "decoding")
     rows = []
     for name, clip in results["pipeline_vs_plain"]["clips"].items():
@@ -181,42 +193,42 @@ def speed(results: dict[str, Any]) -> str:
 
 
 def found(results: dict[str, Any]) -> str:
-    """Faces found and false boxes, clip by clip."""
+    """Return recall and false boxes per frame, by clip."""
     rows = []
     for name, clip in results["pipeline_vs_plain"]["clips"].items():
         scores = [clip["found"][who] for who in ("plain", "ours", "ours with yunet")]
         cells = [f"{score['recall']:.2f} ({score['false_a_frame']:.2f})" for score in scores]
         rows.append((name, str(scores[0]["faces"]), *cells))
-    return table(("clip", "faces", "plain loop", "ours", "ours with YuNet"), rows)
+    return table(("clip", "faces", "plain loop", "edgeinfer", "edgeinfer with YuNet"), rows)
 
 
 def steady(results: dict[str, Any]) -> str:
-    """Label changes and agreement, clip by clip."""
+    """Return label changes and agreement, by clip."""
     rows = [
         (name, str(clip["unsmoothed_changes"]), str(clip["label_changes"]), f"{clip['agreement']:.1%}")
         for name, clip in results["pipeline_vs_plain"]["clips"].items()
     ]
-    return table(("clip", "label changes, every frame read", "shown", "raw labels that agree"), rows)
+    return table(("clip", "label changes without smoothing", "label changes", "agreement of raw labels"), rows)
 
 
 def scaling(results: dict[str, Any]) -> str:
-    """Cost against 640x360 with one face."""
+    """Return the cost relative to 640x360 with one face."""
     cases = results["scaling"]["cases"]
     return table(("frames", "cost"), [(name, f"{case['ratio']:.1f}") for name, case in cases.items()])
 
 
 def soak(results: dict[str, Any]) -> str:
-    """A run against a camera that fails every few seconds."""
+    """Return the figures of a run with a camera that fails every few seconds."""
     figures, memory = results["soak"], results["soak"]["raw"]["resident_mb"]
     rows = [
         ("minutes", f"{figures['minutes']:g}"),
-        ("failures of the camera", str(figures["failures"])),
-        ("reconnects told", str(figures["reconnects"])),
-        ("frames read, lines whole", f"{figures['frames']:,}, all"),
-        ("resident memory at half time, at the end", f"{memory[len(memory) // 2]:.1f} MB, {memory[-1]:.1f} MB"),
-        ("its slope over the second half", f"{figures['mb_per_minute']:+.3f} MB a minute"),
+        ("camera failures", str(figures["failures"])),
+        ("reconnects", str(figures["reconnects"])),
+        ("frames, complete lines", f"{figures['frames']:,}, all"),
+        ("resident memory at half time and at the end", f"{memory[len(memory) // 2]:.1f} MB, {memory[-1]:.1f} MB"),
+        ("slope of the memory over the second half", f"{figures['mb_per_minute']:+.3f} MB per minute"),
     ]
-    return table(("what", "figure"), rows)
+    return table(("figure", "value"), rows)
 
 
 TABLES = {
@@ -227,22 +239,22 @@ TABLES = {
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Markdown."""
+    """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, tuple("---" for _ in head), *rows))
 
 
 def render(text: str, results: dict[str, Any]) -> str:
-    """A document with its tables written anew."""
+    """Return a document with updated tables."""
     return re.sub(
         r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
-        lambda found: f"{found[1]}{TABLES[found[2]](results)}\n{found[3]}",
+        lambda match: f"{match[1]}{TABLES[match[2]](results)}\n{match[3]}",
         text,
         flags=re.DOTALL,
     )
 
 
 def main() -> None:
-    """Write or check."""
+    """Update or check the documents."""
     results = json.loads(SOURCE.read_text(encoding="utf-8"))
     stale = []
     for path in DOCUMENTS:

@@ -1,10 +1,10 @@
-"""Does the input pipeline keep up with the model? Faces a second of the data path alone and of the training step.
+"""Throughput of the training data path compared with that of the training step.
 
     python benchmarks/training_throughput.py DATA [--backbone NAME] [--faces N] [--batches N]
 
-The data path is what `edgeinfer-train fit` does before the network: read and decode the files, draw and mix the
-batches, vary them. `fit` reads the files once a run; here their cost is counted in every pass, so the ratio is a
-lower bound. The step is forward, backward and update on the same batch sizes, variation left out.
+The data path is everything that `edgeinfer-train fit` does before the network: read and decode the files, draw and mix
+the batches, augment them. `fit` reads the files once per run; here each pass includes that cost, so the ratio is a
+lower bound. The training step is forward pass, backward pass and update with the same batch size, without augmentation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from common import keep
+from common import save_results
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.augment import augmentation
 from edgeinfer_train.datasets.load import load_split, read_info
@@ -29,15 +29,15 @@ from edgeinfer_train.networks.model import build_core
 from edgeinfer_train.training.batches import FaceBatches
 
 
-def rate(faces: int, work: Callable[[], object]) -> float:
-    """Faces a second of a piece of work."""
+def measure_rate(faces: int, function: Callable[[], object]) -> float:
+    """Return the number of faces per second that a function processes."""
     started = time.perf_counter()
-    work()
+    function()
     return faces / (time.perf_counter() - started)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("--backbone", default="edgenet", choices=list(BACKBONES))
@@ -48,7 +48,7 @@ def main() -> None:
     config, info = FitConfig(backbone=options.backbone), read_info(options.data)
     spec = BACKBONES[config.backbone]
     faces = load_split(options.data, "train", size_hw=spec.size_hw, colour=spec.colour, limit=options.faces)
-    reading = rate(
+    reading = measure_rate(
         len(faces),
         lambda: load_split(options.data, "train", size_hw=spec.size_hw, colour=spec.colour, limit=options.faces),
     )
@@ -56,33 +56,40 @@ def main() -> None:
     batches = FaceBatches(faces, batch_size=config.batch_size, mixup=config.augment.mixup, seed=0)
     count = min(options.batches, len(batches) - 1)
     drawn = [batches[number] for number in range(count + 1)]
-    drawing = rate(count * config.batch_size, lambda: [batches[number] for number in range(count)])
+    drawing = measure_rate(count * config.batch_size, lambda: [batches[number] for number in range(count)])
 
     shape = faces.images.shape[1:]
-    vary = keras.Sequential([keras.Input(shape, dtype="uint8"), *augmentation(config.augment, 0)])
-    vary.compile()
-    # Keras' own loop, as in fit, in training mode: only there do the layers vary anything.
-    stack = keras.Model(vary.inputs, vary(vary.inputs[0], training=True))
+    augment = keras.Sequential([keras.Input(shape, dtype="uint8"), *augmentation(config.augment, 0)])
+    augment.compile()
+    # `predict` uses the Keras loop, as fit does; the layers augment in training mode only.
+    stack = keras.Model(augment.inputs, augment(augment.inputs[0], training=True))
     pictures = np.concatenate([images for images, _ in drawn[:count]])
     stack.predict(pictures[: config.batch_size], batch_size=config.batch_size, verbose=0)
-    varying = rate(len(pictures), lambda: stack.predict(pictures, batch_size=config.batch_size, verbose=0))
+    augmenting = measure_rate(len(pictures), lambda: stack.predict(pictures, batch_size=config.batch_size, verbose=0))
 
     core = build_core(config.backbone, len(info.labels), width=config.width, precision=config.precision)
     core.compile(keras.optimizers.SGD(0.01, momentum=0.9), keras.losses.CategoricalCrossentropy(from_logits=True))
     for images, labels in drawn[:3]:
         core.train_on_batch(images, labels)
-    step = rate(count * config.batch_size, lambda: [core.train_on_batch(*batch) for batch in drawn[:count]])
+    step = measure_rate(count * config.batch_size, lambda: [core.train_on_batch(*batch) for batch in drawn[:count]])
 
-    path = 1 / (1 / reading + 1 / drawing + 1 / varying)
+    path = 1 / (1 / reading + 1 / drawing + 1 / augmenting)
     print(f"read and decode {reading:8.0f} faces/s")
     print(f"draw and mix    {drawing:8.0f} faces/s")
-    print(f"vary            {varying:8.0f} faces/s")
+    print(f"augment         {augmenting:8.0f} faces/s")
     print(f"data path       {path:8.0f} faces/s")
     print(f"training step   {step:8.0f} faces/s  ({config.backbone}, {config.precision}, {os.cpu_count()} cores)")
     print(f"the data path is {path / step:.1f} times as fast as the step")
-    figures = {"reading": reading, "drawing": drawing, "varying": varying, "data_path": path, "step": step}
-    keep("training_throughput", {"backbone": config.backbone, "precision": config.precision, "ratio": path / step,
-                                 "faces_per_second": figures})  # fmt: skip
+    figures = {"reading": reading, "drawing": drawing, "varying": augmenting, "data_path": path, "step": step}
+    save_results(
+        "training_throughput",
+        {
+            "backbone": config.backbone,
+            "precision": config.precision,
+            "ratio": path / step,
+            "faces_per_second": figures,
+        },
+    )
 
 
 if __name__ == "__main__":

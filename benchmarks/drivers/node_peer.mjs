@@ -1,9 +1,9 @@
-// Runs face-api or Human over prepared pictures; started by peers.py.
+// Driver of face-api and Human; peers.py starts it.
 //
 //     node node_peer.mjs face-api|human MODULES WORK RESULT.json
 //
-// WORK holds frames.rgb and faces.rgb, raw (height, width, 3) uint8, and sizes.json. Both run on TensorFlow.js' WASM
-// backend, one thread, since the native one is fetched from outside the registry when it is installed.
+// WORK contains frames.rgb and faces.rgb with raw (height, width, 3) uint8 pictures, and sizes.json. Both packages use the
+// WASM backend of TensorFlow.js with one thread, because the native backend is downloaded from outside the registry.
 
 import { readFileSync, writeFileSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -12,7 +12,7 @@ import { basename, join } from 'node:path';
 
 const [name, modules, work, result] = process.argv.slice(2);
 const require = createRequire(join(modules, 'package.json'));
-console.log = () => {}; // both libraries talk there
+console.log = () => {}; // both libraries log there
 const tf = require('@tensorflow/tfjs');
 const wasm = require('@tensorflow/tfjs-backend-wasm');
 wasm.setWasmPaths(join(modules, 'node_modules/@tensorflow/tfjs-backend-wasm/dist/'));
@@ -37,7 +37,7 @@ async function faceApi() {
 
 async function humanApi() {
   const { Human } = require(join(modules, 'node_modules/@vladmandic/human/dist/human.node-wasm.js'));
-  // Its WASM build knows no other way to a model than HTTP.
+  // Its WASM build loads models by HTTP only.
   const folder = join(modules, 'node_modules/@vladmandic/human/models');
   const server = createServer((request, response) => response.end(readFileSync(join(folder, basename(request.url)))));
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
@@ -57,7 +57,7 @@ async function humanApi() {
     const found = await human.detect(tensor, config);
     return found.face.map((face) => (face.emotion ?? []).map((each) => [each.emotion, each.score]));
   };
-  // Pictures that do not follow each other must not be answered from the one before.
+  // Without this, results of the previous picture are reused for similar ones.
   return { version: human.version, read, single: (tensor) => read(tensor, { cacheSensitivity: 0 }) };
 }
 
@@ -78,20 +78,20 @@ const best = (scores) => {
 };
 
 const peer = await (name === 'human' ? humanApi() : faceApi());
-const told = { version: peer.version, frame_ms: [], boxes: [], labels: [] };
+const output = { version: peer.version, frame_ms: [], boxes: [], labels: [] };
 for (const { data, shape } of pictures('frames')) {
   const started = process.cpuUsage();
   const tensor = tf.tensor3d(data, shape, 'int32');
   const found = await peer.read(tensor);
   tf.dispose(tensor);
   const { user, system } = process.cpuUsage(started); // microseconds
-  told.frame_ms.push((user + system) / 1000);
-  told.boxes.push(found.length);
+  output.frame_ms.push((user + system) / 1000);
+  output.boxes.push(found.length);
 }
 for (const { data, shape } of pictures('faces')) {
   const tensor = tf.tensor3d(data, shape, 'int32');
   const found = await peer.single(tensor);
   tf.dispose(tensor);
-  told.labels.push(found.length ? best(found[0]) : null);
+  output.labels.push(found.length ? best(found[0]) : null);
 }
-writeFileSync(result, JSON.stringify(told));
+writeFileSync(result, JSON.stringify(output));
