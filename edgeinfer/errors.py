@@ -16,6 +16,9 @@ was expected and what to do. A message puts names of parameters in backticks; th
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 
 class EdgeInferError(Exception):
     """Base class of all errors that the library raises on purpose.
@@ -97,3 +100,32 @@ def one_line(text: str) -> str:
     'first second'
     """
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def path_text(path: str | Path) -> str:
+    r"""Return a path as valid Unicode text, in which a byte that is not UTF-8 is written as \xNN.
+
+    Python represents such a byte as a lone surrogate, which cannot be written to JSON, CSV or a terminal.
+
+    >>> print(path_text("caf\udce9.jpg"))
+    caf\xe9.jpg
+    """
+    return re.sub("[\ud800-\udfff]", _escaped_surrogate, str(path))
+
+
+def shown_path(path: str | Path) -> str:
+    r"""Return a path for a message: on one line, without control characters, and with at most 200 characters.
+
+    >>> shown_path("a\nb.jpg"), len(shown_path("x" * 5000))
+    ('a b.jpg', 200)
+    """
+    text = one_line(path_text(path))
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS // 2]}...{text[-97:]}"
+
+
+_SHOWN_CHARACTERS = 200
+
+
+def _escaped_surrogate(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else "\ufffd"
