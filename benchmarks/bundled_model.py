@@ -107,6 +107,22 @@ def report(name: str, size: int, metrics: dict[int, Metrics]) -> dict[str, Any]:
     return {"size_bytes": size, **{str(count): figures.to_mapping() for count, figures in metrics.items()}}
 
 
+def report_keras(data: Path) -> dict[str, Any]:
+    """Print and return the figures of the teachers, their average and the student as Keras models."""
+    teachers = [load_network(path) for path in sorted(MODELS.glob("teacher-*.keras"))]
+    forms = {}
+    for teacher in teachers:
+        metrics = {count: evaluate(teacher, data, count) for count in NAMES}
+        forms[teacher.path.stem] = report(teacher.path.stem, teacher.path.stat().st_size, metrics)
+    if len(teachers) > 1:
+        together = {count: evaluate(average(teachers), data, count) for count in NAMES}
+        size = sum(teacher.path.stat().st_size for teacher in teachers)
+        forms["teachers, averaged"] = report("teachers, averaged", size, together)
+    student = {count: evaluate(load_network(KERAS), data, count) for count in NAMES}
+    forms["student, Keras"] = report("student, Keras", KERAS.stat().st_size, student)
+    return forms
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -114,18 +130,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2000)
     options = parser.parse_args()
     data: Path = options.data
-    teachers = [load_network(path) for path in sorted(MODELS.glob("teacher-*.keras"))]
-    forms: dict[str, Any] = {}
-    for teacher in teachers:
-        forms[teacher.path.stem] = report(
-            teacher.path.stem, teacher.path.stat().st_size, {count: evaluate(teacher, data, count) for count in NAMES}
-        )
-    if len(teachers) > 1:
-        together = {count: evaluate(average(teachers), data, count) for count in NAMES}
-        size = sum(teacher.path.stat().st_size for teacher in teachers)
-        forms["teachers, averaged"] = report("teachers, averaged", size, together)
-    student = {count: evaluate(load_network(KERAS), data, count) for count in NAMES}
-    forms["student, Keras"] = report("student, Keras", KERAS.stat().st_size, student)
+    forms = report_keras(data)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         with silenced():

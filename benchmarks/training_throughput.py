@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from common import save_results
 from edgeinfer_train.config import FitConfig
@@ -34,6 +35,16 @@ def measure_rate(faces: int, function: Callable[[], object]) -> float:
     started = time.perf_counter()
     function()
     return faces / (time.perf_counter() - started)
+
+
+def measure_augmentation(config: FitConfig, pictures: NDArray[np.uint8]) -> float:
+    """Return the number of faces per second that the augmentation layers process."""
+    augment = keras.Sequential([keras.Input(pictures.shape[1:], dtype="uint8"), *augmentation(config.augment, 0)])
+    augment.compile()
+    # `predict` uses the Keras loop, as fit does; the layers augment in training mode only.
+    stack = keras.Model(augment.inputs, augment(augment.inputs[0], training=True))
+    stack.predict(pictures[: config.batch_size], batch_size=config.batch_size, verbose=0)
+    return measure_rate(len(pictures), lambda: stack.predict(pictures, batch_size=config.batch_size, verbose=0))
 
 
 def main() -> None:
@@ -58,14 +69,7 @@ def main() -> None:
     drawn = [batches[number] for number in range(count + 1)]
     drawing = measure_rate(count * config.batch_size, lambda: [batches[number] for number in range(count)])
 
-    shape = faces.images.shape[1:]
-    augment = keras.Sequential([keras.Input(shape, dtype="uint8"), *augmentation(config.augment, 0)])
-    augment.compile()
-    # `predict` uses the Keras loop, as fit does; the layers augment in training mode only.
-    stack = keras.Model(augment.inputs, augment(augment.inputs[0], training=True))
-    pictures = np.concatenate([images for images, _ in drawn[:count]])
-    stack.predict(pictures[: config.batch_size], batch_size=config.batch_size, verbose=0)
-    augmenting = measure_rate(len(pictures), lambda: stack.predict(pictures, batch_size=config.batch_size, verbose=0))
+    augmenting = measure_augmentation(config, np.concatenate([images for images, _ in drawn[:count]]))
 
     core = build_core(config.backbone, len(info.labels), width=config.width, precision=config.precision)
     core.compile(keras.optimizers.SGD(0.01, momentum=0.9), keras.losses.CategoricalCrossentropy(from_logits=True))
