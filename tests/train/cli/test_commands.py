@@ -19,7 +19,7 @@ from edgeinfer_train.training import fit as training
 Command = Callable[..., Any]
 
 
-def one_sentence(err: str) -> bool:
+def is_one_line(err: str) -> bool:
     return err.startswith("edgeinfer-train: ") and err.count("\n") == 1 and "Traceback" not in err
 
 
@@ -40,7 +40,7 @@ def source(tmp_path: Path, make_ferplus: Any, make_row: Any) -> Path:
 
 
 class TestPrepare:
-    def test_it_ends_with_both_tables(self, command: Command, source: Path, tmp_path: Path) -> None:
+    def test_prepare_prints_both_tables(self, command: Command, source: Path, tmp_path: Path) -> None:
         done = command("prepare", "ferplus", source, "--out", tmp_path / "data")
         assert done.code == 0
         lines = [line.split() for line in done.out.splitlines()]
@@ -53,36 +53,36 @@ class TestPrepare:
         assert "the valid split has no face of happy, surprise, sad, angry, disgust, fear" in done.err
         assert "\r" not in done.err
 
-    def test_twice_is_said(self, command: Command, source: Path, tmp_path: Path) -> None:
+    def test_second_call_writes_nothing(self, command: Command, source: Path, tmp_path: Path) -> None:
         command("prepare", "ferplus", source, "--out", tmp_path / "data")
         done = command("prepare", "ferplus", source, "--out", tmp_path / "data")
         assert done.code == 0
         assert "nothing written" in done.out
 
-    def test_eight_classes(self, command: Command, source: Path, tmp_path: Path) -> None:
+    def test_eight_classes_include_contempt(self, command: Command, source: Path, tmp_path: Path) -> None:
         done = command("prepare", "ferplus", source, "--out", tmp_path / "data", "--classes", "8")
         assert done.code == 0
         assert (tmp_path / "data/train/contempt/c.png").is_file()
         again = command("prepare", "ferplus", source, "--out", tmp_path / "data")
         assert again.code == 4
-        assert one_sentence(again.err)
+        assert is_one_line(again.err)
 
 
 class TestFit:
     @pytest.fixture
-    def asked(self, monkeypatch: pytest.MonkeyPatch, toy_run: Path, tmp_path: Path) -> list[FitConfig]:
-        """Replaces the training itself: the settings that it was asked for, and a finished run."""
+    def received(self, monkeypatch: pytest.MonkeyPatch, toy_run: Path, tmp_path: Path) -> list[FitConfig]:
+        """Replaces the training by a copy of a finished run, and records the settings."""
         seen: list[FitConfig] = []
 
-        def instead(data: Path, run: Path, config: FitConfig, **options: object) -> None:
+        def record(data: Path, run: Path, config: FitConfig, **options: object) -> None:
             seen.append(config)
             shutil.copytree(toy_run, run, dirs_exist_ok=True)
 
-        monkeypatch.setattr(training, "fit", instead)
+        monkeypatch.setattr(training, "fit", record)
         return seen
 
-    def test_options_override_the_file_and_the_file_the_defaults(
-        self, command: Command, tmp_path: Path, asked: list[FitConfig]
+    def test_options_override_the_file_and_the_file_overrides_defaults(
+        self, command: Command, tmp_path: Path, received: list[FitConfig]
     ) -> None:
         (tmp_path / "my.toml").write_text("epochs = 3\nseed = 5\n[augment]\nflip = false\n")
         done = command(
@@ -91,14 +91,14 @@ class TestFit:
             "--precision", "float32", "--limit", 100,
         )  # fmt: skip
         assert done.code == 0, done.err
-        config = asked[0]
+        config = received[0]
         assert (config.epochs, config.seed, config.augment.flip) == (9, 5, False)
         assert (config.backbone, config.batch_size, config.learning_rate) == ("edgenet-sep", 32, 0.01)
         assert (config.width, config.patience, config.precision, config.limit) == (0.5, 2, "float32", 100)
         assert config.momentum == FitConfig().momentum
 
-    def test_options_of_fine_tuning_reach_the_config(
-        self, command: Command, tmp_path: Path, asked: list[FitConfig]
+    def test_fine_tuning_options_reach_the_settings(
+        self, command: Command, tmp_path: Path, received: list[FitConfig]
     ) -> None:
         done = command(
             "fit", "DATA", "--run", tmp_path / "run", "--backbone", "mobilenetv2", "--weights", "none", "--image-size",
@@ -106,29 +106,29 @@ class TestFit:
             "--schedule", "constant", "--class-weights", "balanced", "--teacher", "a", "--teacher", "b.keras",
         )  # fmt: skip
         assert done.code == 0, done.err
-        assert asked == [
+        assert received == [
             FitConfig.for_backbone("mobilenetv2").replace(
                 weights="none", image_size=96, trainable_layers=20, phases="two-phase", head_epochs=3,
                 optimizer="adamw", schedule="constant", class_weights="balanced", teachers=("a", "b.keras"),
             )
         ]  # fmt: skip
 
-    def test_resume_takes_the_settings_of_the_run(
-        self, command: Command, tmp_path: Path, asked: list[FitConfig]
+    def test_resume_uses_the_settings_of_the_run(
+        self, command: Command, tmp_path: Path, received: list[FitConfig]
     ) -> None:
         (tmp_path / "run").mkdir()
         save_config(FitConfig(epochs=3, width=0.25), tmp_path / "run" / "config.toml")
         command("fit", "DATA", "--run", tmp_path / "run", "--resume")
-        assert asked == [FitConfig(epochs=3, width=0.25)]
+        assert received == [FitConfig(epochs=3, width=0.25)]
 
-    def test_the_result_goes_to_stdout(self, command: Command, tmp_path: Path, asked: list[FitConfig]) -> None:
+    def test_result_is_printed_to_stdout(self, command: Command, tmp_path: Path, received: list[FitConfig]) -> None:
         done = command("fit", "DATA", "--run", tmp_path / "run")
-        assert asked == [FitConfig()]
+        assert received == [FitConfig()]
         assert "Toy, valid split, 48 faces" in done.out
         assert f"all files are in {tmp_path / 'run'}" in done.out
         assert done.err == ""
 
-    def test_a_real_run_says_one_line_an_epoch(
+    def test_run_prints_one_line_per_epoch(
         self, command: Command, tmp_path: Path, toy_data: Path, toy_config: FitConfig
     ) -> None:
         save_config(toy_config, tmp_path / "my.toml")
@@ -140,11 +140,11 @@ class TestFit:
         assert load_config(tmp_path / "run" / "config.toml").epochs == 2
         again = command("fit", toy_data, "--run", tmp_path / "run")
         assert again.code == 6
-        assert one_sentence(again.err)
+        assert is_one_line(again.err)
 
 
 class TestEvaluate:
-    def test_figures_on_stdout_and_in_a_file(
+    def test_metrics_are_printed_and_written_as_json(
         self, command: Command, toy_run: Path, toy_data: Path, tmp_path: Path
     ) -> None:
         done = command("evaluate", toy_run, toy_data, "--split", "train", "--json", tmp_path / "figures.json")
@@ -154,13 +154,13 @@ class TestEvaluate:
         assert (values["split"], values["count"], values["dataset"]) == ("train", 96, "Toy")
         assert f"{values['accuracy']:.4f}" in done.out
 
-    def test_valid_stands_in_for_an_absent_test_split(self, command: Command, toy_run: Path, toy_data: Path) -> None:
+    def test_valid_is_the_default_without_a_test_split(self, command: Command, toy_run: Path, toy_data: Path) -> None:
         done = command("evaluate", toy_run / "model.keras", toy_data)
         assert done.code == 0
-        assert "no test split; measuring on valid" in done.err
+        assert "no test split; using valid" in done.err
         assert "valid split, 48 faces" in done.out
 
-    def test_test_is_the_default(self, command: Command, toy_run: Path, toy_data: Path, tmp_path: Path) -> None:
+    def test_test_split_is_the_default(self, command: Command, toy_run: Path, toy_data: Path, tmp_path: Path) -> None:
         shutil.copytree(toy_data, tmp_path / "data")
         shutil.copytree(toy_data / "valid", tmp_path / "data" / "test")
         done = command("evaluate", toy_run, tmp_path / "data")
@@ -177,26 +177,26 @@ ERRORS = {
     "fit over another run": (["fit", "{data}", "--run", "{run}"], 6),
     "resume with other settings": (["fit", "{data}", "--run", "{run}", "--resume", "--epochs", "99"], 6),
     "evaluate without a model": (["evaluate", "{tmp}/none.keras", "{data}", "--split", "valid"], 5),
-    "evaluate a folder that is no run": (["evaluate", "{tmp}", "{data}", "--split", "valid"], 5),
-    "evaluate something else": (["evaluate", "{data}/dataset.json", "{data}", "--split", "valid"], 5),
-    "evaluate on no data": (["evaluate", "{run}", "{tmp}/none"], 4),
+    "evaluate a folder without a run": (["evaluate", "{tmp}", "{data}", "--split", "valid"], 5),
+    "evaluate another file": (["evaluate", "{data}/dataset.json", "{data}", "--split", "valid"], 5),
+    "evaluate without data": (["evaluate", "{run}", "{tmp}/none"], 4),
     "evaluate an absent split": (["evaluate", "{run}", "{data}", "--split", "test"], 4),
-    "evaluate into no folder": (["evaluate", "{run}", "{data}", "--json", "{tmp}/none/f.json"], 6),
+    "evaluate into a missing folder": (["evaluate", "{run}", "{data}", "--json", "{tmp}/none/f.json"], 6),
     "evaluate into a folder": (["evaluate", "{run}", "{data}", "--split", "valid", "--json", "{tmp}"], 6),
 }
 
 
-@pytest.mark.parametrize(("words", "code"), ERRORS.values(), ids=ERRORS.keys())
-def test_expected_errors_are_one_sentence(
-    command: Command, toy_run: Path, toy_data: Path, tmp_path: Path, words: list[str], code: int
+@pytest.mark.parametrize(("arguments", "code"), ERRORS.values(), ids=ERRORS.keys())
+def test_expected_errors_are_one_line(
+    command: Command, toy_run: Path, toy_data: Path, tmp_path: Path, arguments: list[str], code: int
 ) -> None:
-    done = command(*(w.format(tmp=tmp_path, run=toy_run, data=toy_data) for w in words))
+    done = command(*(w.format(tmp=tmp_path, run=toy_run, data=toy_data) for w in arguments))
     assert done.code == code, done.err
-    assert one_sentence(done.err), done.err
+    assert is_one_line(done.err), done.err
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         [], ["prepare", "imagenet", "x", "--out", "y"], ["prepare", "ferplus", "x", "--out", "y", "--classes", "9"],
         ["fit", "x"], ["fit", "x", "--run", "y", "--backbone", "vgg99"], ["fit", "x", "--run", "y", "--epochs", "few"],
@@ -204,8 +204,8 @@ def test_expected_errors_are_one_sentence(
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_wrong_usage_is_2(command: Command, words: list[str]) -> None:
-    assert command(*words).code == 2
+def test_usage_errors_exit_with_2(command: Command, arguments: list[str]) -> None:
+    assert command(*arguments).code == 2
 
 
 BLOCKED = """
@@ -225,7 +225,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("arguments", "code"),
     [
         (["--help"], 0),
         (["fit", "--help"], 0),
@@ -235,9 +235,9 @@ def environment() -> dict[str, str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
-def test_without_the_extra(words: list[str], code: int) -> None:
+def test_missing_extra_exits_with_3(arguments: list[str], code: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED, *words],
+        [sys.executable, "-c", BLOCKED, *arguments],
         capture_output=True,
         text=True,
         env=environment(),
@@ -246,29 +246,33 @@ def test_without_the_extra(words: list[str], code: int) -> None:
     )
     assert done.returncode == code, done.stderr
     if code:
-        assert one_sentence(done.stderr)
+        assert is_one_line(done.stderr)
         assert "pip install 'edgeinfer[train]'" in done.stderr
     else:
         assert "Usage" in done.stdout
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
-def test_signals_have_their_own_codes(
+def test_signals_set_the_exit_code(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     monkeypatch.setattr(training, "fit", lambda *_args, **_options: os.kill(os.getpid(), number))
     done = command("fit", "DATA", "--run", tmp_path / "run")
     assert done.code == code
-    assert one_sentence(done.err)
+    assert is_one_line(done.err)
 
 
-def test_ctrl_c_ends_a_run_that_can_be_resumed(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
-    """The chatter of TensorFlow's libraries is not on stderr either."""
+def test_interrupted_run_can_be_resumed(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    """Log output of TensorFlow's libraries does not appear on stderr."""
     save_config(toy_config.replace(epochs=10_000, patience=10_000), tmp_path / "my.toml")
     run = tmp_path / "run"
-    words = ["-m", "edgeinfer_train.cli.app", "fit", toy_data, "--run", run, "--config", tmp_path / "my.toml"]
+    arguments = ["-m", "edgeinfer_train.cli.app", "fit", toy_data, "--run", run, "--config", tmp_path / "my.toml"]
     with subprocess.Popen(
-        [sys.executable, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     ) as process:
         try:
             deadline = time.monotonic() + 240

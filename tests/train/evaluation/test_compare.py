@@ -21,7 +21,7 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy run's model as it is exported, with its report beside it."""
+    """Export the toy run's model, with its report beside it."""
     path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
     pytest.importorskip("edgeinfer_export.publish.export").export_model(toy_run, path)
     return path
@@ -29,7 +29,7 @@ def export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_run(tmp_path: Path, toy_run: Path) -> MakeRun:
-    """Copies the toy run with other figures."""
+    """Returns a function that copies the toy run with other metrics."""
 
     def make(name: str, accuracy: float, multiply_adds: int = 1000, **measured: Any) -> Path:
         run = tmp_path / name
@@ -45,7 +45,7 @@ def make_run(tmp_path: Path, toy_run: Path) -> MakeRun:
 
 
 def copy_export(export: Path, folder: Path, source: Path) -> Path:
-    """An export of another run, as its report says."""
+    """Copy the export with a report that names another run."""
     values = json.loads(export.with_suffix(".json").read_text())
     (folder / "copy.json").write_text(json.dumps({**values, "source": str(source)}))
     shutil.copy(export, folder / "copy.onnx")
@@ -56,7 +56,7 @@ def names(entries: Any) -> list[str]:
     return [entry.name for entry in entries]
 
 
-def test_the_figures_are_those_of_the_run(toy_run: Path) -> None:
+def test_entry_has_the_metrics_of_the_run(toy_run: Path) -> None:
     values = json.loads((toy_run / "metrics.json").read_text())
     board = compare([toy_run])
     assert (board.dataset, board.split, board.label_mode, board.count) == ("Toy", "valid", "by brightness", 48)
@@ -72,17 +72,17 @@ def test_the_figures_are_those_of_the_run(toy_run: Path) -> None:
 
 
 FRONTS = {
-    "each has its merit": ({"a": (0.9, 300), "b": (0.8, 200), "c": (0.7, 100)}, "a b c"),
-    "one is best in both": ({"a": (0.9, 100), "b": (0.8, 200), "c": (0.7, 300)}, "a"),
-    "one between is beaten": ({"a": (0.9, 200), "b": (0.8, 300), "c": (0.7, 100)}, "a c"),
-    "as good but dearer": ({"a": (0.9, 100), "b": (0.9, 200)}, "a"),
-    "as cheap but worse": ({"a": (0.9, 100), "b": (0.8, 100)}, "a"),
-    "twins": ({"a": (0.9, 100), "b": (0.9, 100)}, "a b"),
+    "all on the front": ({"a": (0.9, 300), "b": (0.8, 200), "c": (0.7, 100)}, "a b c"),
+    "one dominates all": ({"a": (0.9, 100), "b": (0.8, 200), "c": (0.7, 300)}, "a"),
+    "one is dominated": ({"a": (0.9, 200), "b": (0.8, 300), "c": (0.7, 100)}, "a c"),
+    "equal accuracy, higher cost": ({"a": (0.9, 100), "b": (0.9, 200)}, "a"),
+    "equal cost, lower accuracy": ({"a": (0.9, 100), "b": (0.8, 100)}, "a"),
+    "equal runs": ({"a": (0.9, 100), "b": (0.9, 100)}, "a b"),
 }
 
 
 @pytest.mark.parametrize(("runs", "front"), FRONTS.values(), ids=FRONTS.keys())
-def test_the_front_is_what_no_other_beats(make_run: MakeRun, runs: dict[str, tuple[float, int]], front: str) -> None:
+def test_front_is_the_pareto_front(make_run: MakeRun, runs: dict[str, tuple[float, int]], front: str) -> None:
     made = [make_run(name, *figures) for name, figures in runs.items()]
     board = compare(made[::-1])
     accuracies = [entry.accuracy for entry in board.entries]
@@ -91,12 +91,12 @@ def test_the_front_is_what_no_other_beats(make_run: MakeRun, runs: dict[str, tup
     assert sorted(names(board.front)) == front.split()
 
 
-def test_folders_of_the_same_name_are_told_apart(make_run: MakeRun) -> None:
+def test_folders_with_the_same_name_have_full_paths(make_run: MakeRun) -> None:
     first, second, third = make_run("a/run", 0.9), make_run("b/run", 0.8), make_run("c", 0.7)
     assert names(compare([first, second, third]).entries) == [str(first), str(second), "c"]
 
 
-OTHERS = {
+DIFFERENCES = {
     "data set": {"dataset": "FERPlus"},
     "split": {"split": "test"},
     "label mode": {"label_mode": "majority"},
@@ -105,28 +105,28 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "other"), OTHERS.items(), ids=OTHERS.keys())
-def test_what_was_measured_on_something_else_is_refused(make_run: MakeRun, name: str, other: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=f"do not compare: the {name} of one is") as caught:
+@pytest.mark.parametrize(("name", "other"), DIFFERENCES.items(), ids=DIFFERENCES.keys())
+def test_runs_with_different_measurements_are_rejected(make_run: MakeRun, name: str, other: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"not comparable because of their {name}: ") as caught:
         compare([make_run("a", 0.9), make_run("b", 0.8, **other)])
     assert caught.value.exit_code == 4
 
 
-def test_what_is_no_finished_run(make_run: MakeRun, tmp_path: Path) -> None:
+def test_unfinished_and_damaged_runs_are_rejected(make_run: MakeRun, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "nothing"):
-        with pytest.raises(ModelNotFoundError, match=r"no finished run, it lacks model\.keras and metrics\.json"):
+        with pytest.raises(ModelNotFoundError, match=r"not a finished run: it lacks model\.keras and metrics\.json"):
             compare([path])
     run = make_run("a", 0.9)
     (run / "metrics.json").write_text('{"validation": {"accuracy": 0.9}}')
     with pytest.raises(ModelError, match="damaged or of another version"):
         compare([run])
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="given twice"):
         compare([run, run / ".." / "a"])
 
 
 class TestExports:
-    def test_files_in_the_folder_are_timed_and_become_the_cost(self, make_run: MakeRun, export: Path) -> None:
+    def test_exports_in_run_folders_are_timed(self, make_run: MakeRun, export: Path) -> None:
         first, second = make_run("a", 0.9), make_run("b", 0.8)
         shutil.copy(export, first / "m.onnx")
         assert compare([first, second]).cost == "multiply_adds"
@@ -139,7 +139,9 @@ class TestExports:
         ]  # fmt: skip
         assert all(ms > 0 for e in board.entries for ms in e.latencies_ms.values())
 
-    def test_the_fastest_file_counts(self, make_run: MakeRun, export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_latency_of_a_run_is_that_of_its_fastest_file(
+        self, make_run: MakeRun, export: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         first, second = make_run("a", 0.9, 1), make_run("b", 0.8, 2)
         for path in (first / "m.onnx", second / "m.onnx", second / "n.onnx"):
             shutil.copy(export, path)
@@ -147,9 +149,9 @@ class TestExports:
         monkeypatch.setattr(module, "median_latencies_ms", lambda paths: {path: times[path] for path in paths})
         board = compare([first, second])
         assert [e.latency_ms for e in board.entries] == [2.0, 1.0]
-        assert names(board.front) == ["a", "b"], "by its multiply-adds, b would be beaten"
+        assert names(board.front) == ["a", "b"], "b is dominated in multiply-adds only"
 
-    def test_a_file_elsewhere_goes_with_the_run_of_its_report(
+    def test_export_outside_its_run_is_matched_by_its_report(
         self, make_run: MakeRun, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first, second = make_run("a", 0.9), make_run("b", 0.8)
@@ -158,13 +160,13 @@ class TestExports:
             path = copy_export(export, tmp_path, source)
             assert [len(e.latencies_ms) for e in compare([first, second], onnx=[path]).entries] == [0, 1]
 
-    def test_a_file_of_no_run_is_refused(self, make_run: MakeRun, export: Path, tmp_path: Path) -> None:
+    def test_exports_of_other_runs_are_rejected(self, make_run: MakeRun, export: Path, tmp_path: Path) -> None:
         run = make_run("a", 0.9)
-        with pytest.raises(UsageError, match="none of the runs here"):
+        with pytest.raises(UsageError, match="not among the given runs"):
             compare([run], onnx=[export])
         path = copy_export(export, tmp_path, run)
         path.with_suffix(".json").unlink()
-        with pytest.raises(UsageError, match="nothing says which run"):
+        with pytest.raises(UsageError, match="cannot determine the run"):
             compare([run], onnx=[path])
         with pytest.raises(ModelNotFoundError):
             compare([run], onnx=[tmp_path / "none.onnx"])
@@ -172,18 +174,18 @@ class TestExports:
         with pytest.raises(ModelError, match=r"broken\.onnx"):
             compare([run])
 
-    def test_files_take_turns(self, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One face a call, on one thread, and no file twice in a row."""
+    def test_files_are_timed_alternately(self, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each call has one face and one thread, and no file is called twice in a row."""
         calls: list[tuple[str, int, tuple[int, ...]]] = []
 
-        def watched(path: Path, *, threads: int) -> Any:
+        def load_recording_session(path: Path, *, threads: int) -> Any:
             class Session:
                 def run(self, _outputs: None, inputs: dict[str, Any]) -> None:
                     calls.append((path.name, threads, inputs["image"].shape))
 
             return Session(), read_card(path)
 
-        monkeypatch.setattr(module, "load_session", watched)
+        monkeypatch.setattr(module, "load_session", load_recording_session)
         other = copy_export(export, tmp_path, tmp_path)
         assert median_latencies_ms([export, other]).keys() == {export, other}
         assert {call[1:] for call in calls} == {(1, (1, 48, 48, 1))}
@@ -191,7 +193,9 @@ class TestExports:
 
 
 class TestCommand:
-    def test_table_file_and_picture(self, command: Any, make_run: MakeRun, export: Path, tmp_path: Path) -> None:
+    def test_compare_writes_table_json_and_plot(
+        self, command: Any, make_run: MakeRun, export: Path, tmp_path: Path
+    ) -> None:
         good, poor = make_run("good", 0.9, 100), make_run("poor", 0.8, 200)
         path = copy_export(export, tmp_path, poor)
         done = command(
@@ -210,7 +214,7 @@ class TestCommand:
         assert lines[1].endswith(f"{values['entries'][1]['latency_ms']:.3f} ms")
         assert cv2.imread(str(tmp_path / "b.png")) is not None
 
-    def test_refused_in_one_sentence(self, command: Any, make_run: MakeRun, tmp_path: Path) -> None:
+    def test_errors_are_one_line(self, command: Any, make_run: MakeRun, tmp_path: Path) -> None:
         run = make_run("a", 0.9)
         for code, arguments in {
             5: ["compare", tmp_path / "none"],
@@ -224,7 +228,7 @@ class TestCommand:
             assert done.out == ""
 
 
-def test_plain_values(toy_run: Path) -> None:
+def test_leaderboard_converts_to_json(toy_run: Path) -> None:
     board = compare([toy_run])
     values = json.loads(json.dumps(board.to_mapping()))
     assert values["machine"] == board.machine

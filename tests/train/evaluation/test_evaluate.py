@@ -19,60 +19,62 @@ from edgeinfer_train.labels import LABEL_MODES, LabelMode
 
 @pytest.fixture(scope="module")
 def onnx_model(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy run's model as it is exported."""
+    """Export the toy run's model."""
     path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
     pytest.importorskip("edgeinfer_export.publish.export").export_model(toy_run, path)
     return path
 
 
-def close(left: Metrics, right: Metrics) -> None:
+def assert_close(left: Metrics, right: Metrics) -> None:
     assert left.confusion == right.confusion
     assert left.accuracy == right.accuracy
     assert left.loss == pytest.approx(right.loss, rel=1e-4)
     assert left.calibration_error == pytest.approx(right.calibration_error, abs=1e-4)
 
 
-def test_a_run_its_keras_file_and_its_onnx_file_agree(toy_run: Path, toy_data: Path, onnx_model: Path) -> None:
+def test_run_keras_and_onnx_files_give_the_same_metrics(toy_run: Path, toy_data: Path, onnx_model: Path) -> None:
     by_run, by_keras, by_onnx = (
         evaluate(m, toy_data, split="valid") for m in (toy_run, toy_run / "model.keras", onnx_model)
     )
     assert by_run.metrics == by_keras.metrics
-    close(by_keras.metrics, by_onnx.metrics)
+    assert_close(by_keras.metrics, by_onnx.metrics)
     assert by_onnx.labels == by_run.labels == ("neutral", "happy")
     assert by_onnx.model == str(onnx_model)
 
 
-def test_the_temperature_of_a_file_softens_its_answers(onnx_model: Path, toy_data: Path, tmp_path: Path) -> None:
+def test_temperature_of_a_file_is_applied(onnx_model: Path, toy_data: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    graph, warm = onnx.load(onnx_model), tmp_path / "warm.onnx"
+    graph, warmer = onnx.load(onnx_model), tmp_path / "warmer.onnx"
     next(entry for entry in graph.metadata_props if entry.key == "edgeinfer.temperature").value = "100"
-    onnx.save(graph, warm)
-    before, after = (evaluate(m, toy_data, split="valid").metrics for m in (onnx_model, warm))
+    onnx.save(graph, warmer)
+    before, after = (evaluate(m, toy_data, split="valid").metrics for m in (onnx_model, warmer))
     assert after.confusion == before.confusion
     assert after.loss == pytest.approx(np.log(2), abs=0.1)
 
 
-def test_answers_move_by_what_is_expected(toy_run: Path, toy_data: Path) -> None:
-    never = evaluate(toy_run, toy_data, split="valid", prior={"neutral": 1, "happy": 0})
-    assert never.metrics.per_class["happy"].recall == 0
-    assert never.metrics.per_class["neutral"].recall == 1
-    assert np.isfinite(never.metrics.loss)
-    assert never.to_mapping()["prior"] == {"neutral": 1, "happy": 0}
-    # As many of each in training, so that nothing is expected otherwise.
-    close(*(evaluate(toy_run, toy_data, split="valid", prior=prior).metrics for prior in ("natural", "balanced")))
+def test_prior_shifts_the_predictions(toy_run: Path, toy_data: Path) -> None:
+    without_happy = evaluate(toy_run, toy_data, split="valid", prior={"neutral": 1, "happy": 0})
+    assert without_happy.metrics.per_class["happy"].recall == 0
+    assert without_happy.metrics.per_class["neutral"].recall == 1
+    assert np.isfinite(without_happy.metrics.loss)
+    assert without_happy.to_mapping()["prior"] == {"neutral": 1, "happy": 0}
+    # The training data are balanced, so both priors are equal.
+    assert_close(
+        *(evaluate(toy_run, toy_data, split="valid", prior=prior).metrics for prior in ("natural", "balanced"))
+    )
 
 
-def test_a_part_of_the_labels_in_another_order(toy_run: Path, toy_data: Path) -> None:
+def test_labels_can_be_restricted_and_reordered(toy_run: Path, toy_data: Path) -> None:
     both = evaluate(toy_run, toy_data, split="valid").metrics
-    turned = evaluate(toy_run, toy_data, split="valid", labels=("happy", "neutral"))
-    assert turned.labels == ("happy", "neutral")
-    assert turned.metrics.accuracy == both.accuracy
-    assert turned.metrics.per_class["happy"] == both.per_class["happy"]
-    with pytest.raises(UsageError, match="and not sad"):
+    swapped = evaluate(toy_run, toy_data, split="valid", labels=("happy", "neutral"))
+    assert swapped.labels == ("happy", "neutral")
+    assert swapped.metrics.accuracy == both.accuracy
+    assert swapped.metrics.per_class["happy"] == both.per_class["happy"]
+    with pytest.raises(UsageError, match="not sad"):
         evaluate(toy_run, toy_data, split="valid", labels=("happy", "sad"))
 
 
-def test_figures_say_what_they_were_measured_on(toy_run: Path, toy_data: Path) -> None:
+def test_evaluation_describes_its_conditions(toy_run: Path, toy_data: Path) -> None:
     found = evaluate(toy_run, toy_data, split="train")
     assert (found.dataset, found.split, found.label_mode) == ("Toy", "train", "by brightness")
     assert found.warnings == ()
@@ -83,25 +85,25 @@ def test_figures_say_what_they_were_measured_on(toy_run: Path, toy_data: Path) -
     assert values["labels"] == ["neutral", "happy"]
 
 
-def test_labels_without_faces_are_named(tmp_path: Path, toy_run: Path, make_toy_data: Callable[..., Path]) -> None:
+def test_labels_without_faces_cause_a_warning(
+    tmp_path: Path, toy_run: Path, make_toy_data: Callable[..., Path]
+) -> None:
     data = make_toy_data(tmp_path / "data", train=2, valid=1)
     found = evaluate(toy_run, data, split="valid")
-    assert found.warnings == ("the valid split has no face of happy; no figure speaks of these labels",)
+    assert found.warnings == ("the valid split has no face of happy; the metrics exclude these labels",)
     assert found.to_mapping()["warnings"] == list(found.warnings)
 
 
 @pytest.mark.parametrize("kind", ["keras", "onnx"])
-def test_other_labels_are_refused(
+def test_data_without_the_models_labels_are_rejected(
     tmp_path: Path, toy_run: Path, onnx_model: Path, make_toy_data: Callable[..., Path], kind: str
 ) -> None:
     data = make_toy_data(tmp_path / "data", train=2, valid=2, labels=("happy", "fear"))
-    with pytest.raises(DataError, match="has the labels happy fear and not neutral"):
+    with pytest.raises(DataError, match="has the labels happy fear, not neutral"):
         evaluate(toy_run if kind == "keras" else onnx_model, data, split="valid")
 
 
-def test_faces_of_labels_that_the_model_does_not_know_are_left_out(
-    tmp_path: Path, toy_run: Path, toy_data: Path
-) -> None:
+def test_faces_with_unknown_labels_are_excluded(tmp_path: Path, toy_run: Path, toy_data: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(toy_data, data)
     shutil.copytree(data / "valid/happy", data / "valid/contempt")
@@ -110,12 +112,12 @@ def test_faces_of_labels_that_the_model_does_not_know_are_left_out(
     assert evaluate(toy_run, data, split="valid").metrics == evaluate(toy_run, toy_data, split="valid").metrics
 
 
-def test_an_absent_split(toy_run: Path, toy_data: Path) -> None:
+def test_absent_split_is_rejected(toy_run: Path, toy_data: Path) -> None:
     with pytest.raises(DataError, match="no test faces"):
         evaluate(toy_run, toy_data)
 
 
-def test_models_that_are_not_there(tmp_path: Path, toy_data: Path) -> None:
+def test_missing_models_are_rejected(tmp_path: Path, toy_data: Path) -> None:
     for path in (tmp_path, tmp_path / "model.keras", tmp_path / "model.onnx"):
         with pytest.raises(ModelNotFoundError) as caught:
             evaluate(path, toy_data, split="valid")
@@ -123,7 +125,7 @@ def test_models_that_are_not_there(tmp_path: Path, toy_data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.onnx", "model.h5"])
-def test_files_that_are_no_models(tmp_path: Path, toy_data: Path, name: str) -> None:
+def test_invalid_model_files_are_rejected(tmp_path: Path, toy_data: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(ModelError):
         evaluate(tmp_path / name, toy_data, split="valid")
@@ -134,7 +136,7 @@ def set_default(data: Path, mode: LabelMode) -> None:
     (data / "dataset.json").write_text(json.dumps({**values, "default_label_mode": mode}))
 
 
-def test_label_modes(toy_run: Path, toy_data: Path, voted_data: Path) -> None:
+def test_label_modes_select_faces_and_loss(toy_run: Path, toy_data: Path, voted_data: Path) -> None:
     argmax, majority, votes = (evaluate(toy_run, voted_data, split="valid", label_mode=mode) for mode in LABEL_MODES)
     assert argmax.metrics == evaluate(toy_run, toy_data, split="valid").metrics
     assert (argmax.metrics.count, majority.metrics.count, votes.metrics.count) == (48, 16, 48)
@@ -148,18 +150,16 @@ def test_label_modes(toy_run: Path, toy_data: Path, voted_data: Path) -> None:
 
 
 @pytest.mark.parametrize("default", LABEL_MODES)
-def test_the_data_choose_the_faces_and_the_loss_is_against_the_label(
-    toy_run: Path, voted_data: Path, default: LabelMode
-) -> None:
+def test_default_label_mode_depends_on_the_data(toy_run: Path, voted_data: Path, default: LabelMode) -> None:
     set_default(voted_data, default)
     found = evaluate(toy_run, voted_data, split="valid")
-    asked = evaluate(toy_run, voted_data, split="valid", label_mode=measuring_mode(default))
-    assert found == asked
+    explicit = evaluate(toy_run, voted_data, split="valid", label_mode=measuring_mode(default))
+    assert found == explicit
     assert found.metrics.count == (16 if default == "majority" else 48)
 
 
-def test_mistakes_are_the_surest_first(tmp_path: Path, toy_run: Path, toy_data: Path) -> None:
-    """Faces in the wrong folder are mistakes of a model that knows better."""
+def test_mistakes_are_sorted_by_confidence(tmp_path: Path, toy_run: Path, toy_data: Path) -> None:
+    """Faces in the wrong class folder count as mistakes of a correct model."""
     data = tmp_path / "data"
     shutil.copytree(toy_data, data)
     moved = [f"valid/happy/0{n:02}0.png" for n in range(3)]
@@ -173,7 +173,7 @@ def test_mistakes_are_the_surest_first(tmp_path: Path, toy_run: Path, toy_data: 
     assert all(0.5 < m.confidence <= 1 for m in found)
 
 
-def test_no_more_mistakes_than_a_sheet_holds(tmp_path: Path, toy_run: Path, make_toy_data: Callable[..., Path]) -> None:
+def test_number_of_mistakes_is_limited(tmp_path: Path, toy_run: Path, make_toy_data: Callable[..., Path]) -> None:
     data = make_toy_data(tmp_path / "data", train=2, valid=120)
     (data / "valid/neutral").rename(data / "valid/other")
     (data / "valid/happy").rename(data / "valid/neutral")
@@ -184,7 +184,7 @@ def test_no_more_mistakes_than_a_sheet_holds(tmp_path: Path, toy_run: Path, make
 
 
 class TestCommand:
-    def test_the_mode_is_named_and_changes_the_figures(
+    def test_label_mode_option_changes_the_metrics(
         self, command: Any, toy_run: Path, voted_data: Path, tmp_path: Path
     ) -> None:
         losses = {}
@@ -197,7 +197,9 @@ class TestCommand:
             losses[mode] = json.loads((tmp_path / "f.json").read_text())["loss"]
         assert losses["votes"] > losses["majority"] + 0.1
 
-    def test_a_sheet_of_mistakes_on_request(self, command: Any, toy_run: Path, toy_data: Path, tmp_path: Path) -> None:
+    def test_mistakes_option_writes_a_picture(
+        self, command: Any, toy_run: Path, toy_data: Path, tmp_path: Path
+    ) -> None:
         done = command("evaluate", toy_run, toy_data, "--split", "valid", "--mistakes", tmp_path / "m.png")
         assert done.code == 0, done.err
         assert cv2.imread(str(tmp_path / "m.png")) is not None
@@ -205,12 +207,14 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("option", "code"), [("--mistakes={}/m.gif", 2), ("--mistakes={}/none/m.png", 6), ("--json={}/none/m.json", 6)]
     )
-    def test_what_cannot_be_written_is_said_first(self, command: Any, tmp_path: Path, option: str, code: int) -> None:
+    def test_invalid_output_paths_are_rejected_first(
+        self, command: Any, tmp_path: Path, option: str, code: int
+    ) -> None:
         done = command("evaluate", "RUN", "DATA", option.format(tmp_path))
         assert done.code == code
         assert done.err.count("\n") == 1
 
-    def test_a_sheet_that_cannot_be_written(self, command: Any, toy_run: Path, toy_data: Path, tmp_path: Path) -> None:
+    def test_unwritable_picture_is_rejected(self, command: Any, toy_run: Path, toy_data: Path, tmp_path: Path) -> None:
         (tmp_path / "m.png").mkdir()
         done = command("evaluate", toy_run, toy_data, "--split", "valid", "--mistakes", tmp_path / "m.png")
         assert done.code == 6

@@ -19,13 +19,13 @@ def row(epoch: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 60])
-def test_curves_of_any_length(tmp_path: Path, epochs: int) -> None:
+def test_curves_are_drawn_for_any_number_of_epochs(tmp_path: Path, epochs: int) -> None:
     plots.draw_curves([row(n + 1) for n in range(epochs)], epochs // 2, tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
 
 
-def test_the_matrix_shows_shares_of_rows(tmp_path: Path) -> None:
-    """A label that is always met is dark on the diagonal; one without faces is drawn, and empty."""
+def test_confusion_matrix_shows_row_shares(tmp_path: Path) -> None:
+    """Correct labels are dark on the diagonal; a label without faces has an empty row."""
     labels = np.repeat(np.arange(7), 10)
     evaluation = Evaluation(
         model="m",
@@ -46,8 +46,8 @@ def test_the_matrix_shows_shares_of_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 40])
-def test_every_mistake_shows_its_face(tmp_path: Path, count: int) -> None:
-    """Red squares stand for the faces, so that their area tells how many are drawn."""
+def test_each_mistake_is_drawn(tmp_path: Path, count: int) -> None:
+    """Each face is a red square, so the red area is proportional to the number of faces drawn."""
     assert cv2.imwrite(str(tmp_path / "face.png"), np.full((20, 20, 3), (0, 0, 255), np.uint8))
     labels = np.zeros(50, dtype=np.int64)
     evaluation = Evaluation(
@@ -75,10 +75,10 @@ def entry(name: str, accuracy: float, millions: int) -> Entry:
     )  # fmt: skip
 
 
-def test_the_front_stands_out(tmp_path: Path) -> None:
-    """The line of the front gets longer with a second run on it, not with one that is beaten."""
+def test_pareto_front_is_highlighted(tmp_path: Path) -> None:
+    """A second run on the front extends its line; a dominated run does not."""
     small, large, worse = entry("small", 0.7, 1), entry("large", 0.8, 100), entry("worse", 0.69, 200)
-    orange = []
+    front_pixels = []
     for number, entries in enumerate([(large, small), (large, small, worse), (large, worse)]):
         board = Leaderboard(
             dataset="Toy", split="valid", label_mode="x", count=10, machine="m", entries=entries
@@ -86,6 +86,6 @@ def test_the_front_stands_out(tmp_path: Path) -> None:
         plots.draw_accuracy_against_cost(board, tmp_path / f"{number}.png")
         picture = cv2.imread(str(tmp_path / f"{number}.png"))
         assert picture is not None
-        orange.append(int((np.abs(picture.astype(int) - (0x3D, 0x55, 0xC8)).max(axis=2) < 3).sum()))
-    assert orange[0] > 2 * orange[2]
-    assert orange[1] == pytest.approx(orange[0], rel=0.1)
+        front_pixels.append(int((np.abs(picture.astype(int) - (0x3D, 0x55, 0xC8)).max(axis=2) < 3).sum()))
+    assert front_pixels[0] > 2 * front_pixels[2]
+    assert front_pixels[1] == pytest.approx(front_pixels[0], rel=0.1)

@@ -1,4 +1,4 @@
-"""Other backends and several devices: each needs a process of its own, since Keras chooses once."""
+"""Other backends and several devices, each in a separate process, because Keras selects its backend on import."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ from edgeinfer_train.config import FitConfig, save_config
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.evaluation.evaluate import evaluate
 from edgeinfer_train.training import devices
-from edgeinfer_train.training.batches import FaceBatches
 from edgeinfer_train.training.fit import fit
 
 FIT = """
     import json, sys
     from pathlib import Path
-    from edgeinfer_train import devices, fit
+    from edgeinfer_train.training import fit
     from edgeinfer_train.config import load_config
 
-    seen = []
+    device_counts = []
 
-    class Counted(fit.FaceBatches):
+    class RecordingBatches(fit.FaceBatches):
         def __init__(self, *arguments, devices, **options):
-            seen.append(devices)
+            device_counts.append(devices)
             super().__init__(*arguments, devices=devices, **options)
 
-    fit.FaceBatches = Counted
+    fit.FaceBatches = RecordingBatches
     fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), load_config(Path(sys.argv[3])))
     import keras
-    print(json.dumps({"backend": keras.backend.backend(), "devices": seen}))
+    print(json.dumps({"backend": keras.backend.backend(), "devices": device_counts}))
 """
 TWO_PROCESSORS = {
     "tensorflow": """
@@ -54,7 +53,7 @@ BACKENDS = ["tensorflow", pytest.param("jax", marks=needs_jax)]
 
 
 def train(backend: str, data: Path, run: Path, config: FitConfig, *, two: bool = False) -> dict[str, object]:
-    """Fit in a fresh process; what it says of itself."""
+    """Train in a new process; return its backend and device counts."""
     save_config(config, run.with_suffix(".toml"))
     code = (textwrap.dedent(TWO_PROCESSORS[backend]) if two else "") + textwrap.dedent(FIT)
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -63,8 +62,8 @@ def train(backend: str, data: Path, run: Path, config: FitConfig, *, two: bool =
     command = [sys.executable, "-c", code, str(data), str(run), str(run.with_suffix(".toml"))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
-    said: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return said
+    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def last_row(run: Path) -> dict[str, float]:
@@ -73,45 +72,36 @@ def last_row(run: Path) -> dict[str, float]:
 
 
 @needs_jax
-def test_a_model_trained_on_jax_is_measured_alike_on_tensorflow(
+def test_model_trained_on_jax_has_the_same_accuracy_on_tensorflow(
     tmp_path: Path, toy_data: Path, toy_config: FitConfig
 ) -> None:
-    said = train("jax", toy_data, tmp_path / "run", toy_config)
-    assert said == {"backend": "jax", "devices": [1]}
-    there = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]["accuracy"]
-    here = evaluate(tmp_path / "run", toy_data, split="valid").metrics.accuracy
-    assert here == there
-    assert here > 0.9
+    result = train("jax", toy_data, tmp_path / "run", toy_config)
+    assert result == {"backend": "jax", "devices": [1]}
+    on_jax = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]["accuracy"]
+    on_tensorflow = evaluate(tmp_path / "run", toy_data, split="valid").metrics.accuracy
+    assert on_tensorflow == on_jax
+    assert on_tensorflow > 0.9
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_two_devices_share_every_batch(backend: str, tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
-    config = dataclasses.replace(toy_config, devices="all", limit=95)  # an odd number leaves one face over
-    said = train(backend, toy_data, tmp_path / "run", config, two=True)
-    assert said == {"backend": backend, "devices": [2]}
+def test_two_devices_share_each_batch(backend: str, tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    config = dataclasses.replace(toy_config, devices="all", limit=95)  # not a multiple of the batch size
+    result = train(backend, toy_data, tmp_path / "run", config, two=True)
+    assert result == {"backend": backend, "devices": [2]}
     assert last_row(tmp_path / "run")["val_accuracy"] > 0.9
     assert evaluate(tmp_path / "run", toy_data, split="valid").metrics.accuracy > 0.9
 
 
-def test_several_devices_get_equal_parts_of_whole_batches(toy_data: Path) -> None:
-    from edgeinfer_train.datasets.load import load_split
-
-    faces = load_split(toy_data, "train", limit=23)
-    for count, sizes in ((1, [8, 8, 7]), (4, [8, 8])):
-        batches = FaceBatches(faces, batch_size=8, mixup=0.0, seed=0, devices=count)
-        assert [len(batches[n][0]) for n in range(len(batches))] == sizes
-
-
-def test_a_batch_that_the_devices_cannot_share_is_refused(
+def test_batch_size_that_devices_cannot_share_is_rejected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_data: Path, toy_config: FitConfig
 ) -> None:
-    monkeypatch.setattr("edgeinfer_train.training.fit.spread", lambda _: contextlib.nullcontext(3))
+    monkeypatch.setattr("edgeinfer_train.training.fit.device_scope", lambda _: contextlib.nullcontext(3))
     with pytest.raises(ConfigError, match="multiple of 3"):
         fit(toy_data, tmp_path / "run", toy_config)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_backend_that_cannot_spread_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_backend_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keras.backend.backend", lambda: "torch")
-    with pytest.raises(CapabilityError, match="Keras on torch"), devices.spread("all"):
+    with pytest.raises(CapabilityError, match="Keras on torch"), devices.device_scope("all"):
         pass

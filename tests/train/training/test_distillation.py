@@ -10,109 +10,105 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, ModelNotFoundError
+from edgeinfer.expression.probabilities import softmax
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.load import Faces
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.networks.model import ModelInfo, build_core, save_model
-from edgeinfer_train.training.distillation import Taught, Teachers, Views
+from edgeinfer_train.training.distillation import DistillationModel, Teachers, TeacherViews
 from edgeinfer_train.training.fit import fit
 
 LABELS = ("neutral", "happy")
 Logits = NDArray[np.float64]
 
 
-def teacher(path: Path, *, seed: int, image_size: int = 48, labels: tuple[str, ...] = LABELS) -> keras.Model:
-    """A saved network with random weights that tells faces apart."""
+def save_teacher(path: Path, *, seed: int, image_size: int = 48, labels: tuple[str, ...] = LABELS) -> keras.Model:
+    """Save a network with random weights and return it."""
     keras.utils.set_random_seed(seed)
     core = build_core("edgenet", len(labels), width=0.25, image_size=image_size)
     save_model(core, ModelInfo("edgenet", labels, "Toy", "made up", dict.fromkeys(labels, 0.5), {}), path)
     return core
 
 
-def softmax(logits: Logits) -> Logits:
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
-
-
-def answers(core: keras.Model, images: NDArray[np.uint8]) -> Logits:
+def logits_of(core: keras.Model, images: NDArray[np.uint8]) -> Logits:
     return np.asarray(core(images), dtype=np.float64)
 
 
-def test_teachers_are_softened_then_averaged(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
+def test_teacher_probabilities_are_softened_and_averaged(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
     paths = [tmp_path / "a.keras", tmp_path / "b.keras"]
-    cores = [teacher(path, seed=seed) for seed, path in enumerate(paths)]
+    cores = [save_teacher(path, seed=seed) for seed, path in enumerate(paths)]
     for temperature in (1.0, 5.0):
-        expected = sum(softmax(answers(core, grey_faces) / temperature) for core in cores) / 2
+        expected = sum(softmax(logits_of(core, grey_faces) / temperature) for core in cores) / 2
         found = Teachers([str(path) for path in paths], LABELS)(grey_faces.astype(np.float32), temperature)
         np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4)
     one = Teachers([str(paths[0])], LABELS)(grey_faces.astype(np.float32), 5.0)
     assert np.abs(np.asarray(one) - expected).max() > 1e-3
 
 
-def test_a_teacher_sees_faces_at_its_own_size(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
-    core = teacher(tmp_path / "wide.keras", seed=1, image_size=64)
+def test_faces_are_resized_for_each_teacher(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
+    core = save_teacher(tmp_path / "wide.keras", seed=1, image_size=64)
     images = grey_faces.astype(np.float32)
-    expected = softmax(answers(core, np.asarray(keras.ops.image.resize(images, (64, 64)))))
+    expected = softmax(logits_of(core, np.asarray(keras.ops.image.resize(images, (64, 64)))))
     found = np.asarray(Teachers([str(tmp_path / "wide.keras")], LABELS)(images, 1.0))
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
-def test_the_loss_is_that_of_hinton(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
-    taught_by, core = teacher(tmp_path / "a.keras", seed=1), teacher(tmp_path / "b.keras", seed=2)
-    layer = Taught(core, Teachers([str(tmp_path / "a.keras")], LABELS), temperature=3.0, weight=0.25)
+def test_distillation_loss_matches_hinton_et_al(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
+    teacher, core = save_teacher(tmp_path / "a.keras", seed=1), save_teacher(tmp_path / "b.keras", seed=2)
+    layer = DistillationModel(core, Teachers([str(tmp_path / "a.keras")], LABELS), temperature=3.0, weight=0.25)
     logits = np.asarray(layer(grey_faces.astype(np.float32), training=True), dtype=np.float64)
-    wanted, given = softmax(answers(taught_by, grey_faces) / 3), softmax(logits / 3)
+    wanted, given = softmax(logits_of(teacher, grey_faces) / 3), softmax(logits / 3)
     expected = 0.25 * 9 * (wanted * np.log(wanted / given)).sum(axis=1).mean()
     assert expected > 1e-3
     assert float(layer.losses[0]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_outside_training_nobody_teaches(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
-    core = teacher(tmp_path / "a.keras", seed=1)
-    layer = Taught(core, Teachers([str(tmp_path / "a.keras")], LABELS), temperature=3.0, weight=0.25)
-    np.testing.assert_array_equal(np.asarray(layer(grey_faces)), answers(core, grey_faces))
+def test_no_distillation_outside_training(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
+    core = save_teacher(tmp_path / "a.keras", seed=1)
+    layer = DistillationModel(core, Teachers([str(tmp_path / "a.keras")], LABELS), temperature=3.0, weight=0.25)
+    np.testing.assert_array_equal(np.asarray(layer(grey_faces)), logits_of(core, grey_faces))
     assert layer.losses == []
 
 
-def test_the_state_of_a_run_holds_no_teacher(tmp_path: Path) -> None:
-    core = teacher(tmp_path / "a.keras", seed=1)
-    layer = Taught(core, Teachers([str(tmp_path / "a.keras")], LABELS), temperature=3.0, weight=0.25)
+def test_training_state_contains_no_teacher(tmp_path: Path) -> None:
+    core = save_teacher(tmp_path / "a.keras", seed=1)
+    layer = DistillationModel(core, Teachers([str(tmp_path / "a.keras")], LABELS), temperature=3.0, weight=0.25)
     assert len(layer.variables) == len(core.variables)
 
 
-def test_a_view_is_made_once_and_comes_round_again(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
-    core, count = teacher(tmp_path / "a.keras", seed=1), len(grey_faces)
+def test_views_are_created_once_and_reused_in_turn(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
+    core, count = save_teacher(tmp_path / "a.keras", seed=1), len(grey_faces)
     shares = np.tile(np.array([1, 0], np.float32), (count, 1))
     faces = Faces(grey_faces, np.zeros(count, np.int64), shares, ("x",) * count)
     config = FitConfig(teachers=("a",), distil_temperature=1.0, distil_views=2, distil_weight=0.25, batch_size=3)
-    views = Views(tmp_path / "views", faces, Teachers([str(tmp_path / "a.keras")], LABELS), config)
-    first, second, third = (views.of_epoch(epoch) for epoch in range(3))
+    views = TeacherViews(tmp_path / "views", faces, Teachers([str(tmp_path / "a.keras")], LABELS), config)
+    first, second, third = (views.for_epoch(epoch) for epoch in range(3))
     assert len(list((tmp_path / "views").iterdir())) == 4
     np.testing.assert_array_equal(first.images, third.images)
     assert (first.images != second.images).any()
     assert (first.images != grey_faces).any()
     seen = np.asarray(first.images)
-    both = softmax(answers(core, seen)) + softmax(answers(core, seen[:, :, ::-1]))
-    expected = 0.75 * shares + 0.25 * both / 2
-    np.testing.assert_allclose(first.soft_labels, expected, atol=0.01)  # the teacher saw them before they were rounded
+    both_sides = softmax(logits_of(core, seen)) + softmax(logits_of(core, seen[:, :, ::-1]))
+    expected = 0.75 * shares + 0.25 * both_sides / 2
+    np.testing.assert_allclose(first.soft_labels, expected, atol=0.01)  # the teacher input was not rounded
     (tmp_path / "views" / "view-000-labels.npy").unlink()
-    again = Views(tmp_path / "views", faces, Teachers([str(tmp_path / "a.keras")], LABELS), config).of_epoch(2)
+    again = TeacherViews(tmp_path / "views", faces, Teachers([str(tmp_path / "a.keras")], LABELS), config).for_epoch(2)
     np.testing.assert_array_equal(again.images, first.images)
     np.testing.assert_array_equal(again.soft_labels, first.soft_labels)
 
 
-@pytest.mark.parametrize("views", [0, 2], ids=["every-epoch-anew", "two-views"])
-@pytest.mark.parametrize(("weight", "obeys"), [(1.0, "teacher"), (0.0, "labels")])
-def test_the_weight_decides_whom_a_network_believes(
+@pytest.mark.parametrize("views", [0, 2], ids=["in-each-step", "two-views"])
+@pytest.mark.parametrize(("weight", "target"), [(1.0, "teacher"), (0.0, "labels")])
+def test_distillation_weight_balances_teacher_and_labels(
     tmp_path: Path,
     toy_run: Path,
     toy_config: FitConfig,
     make_toy_data: Callable[..., Path],
     weight: float,
-    obeys: str,
+    target: str,
     views: int,
 ) -> None:
-    """The teacher learned bright faces to be happy; these data say the opposite."""
+    """The teacher was trained with swapped labels."""
     data = make_toy_data(tmp_path / "data", labels=("happy", "neutral"))
     text = (data / "dataset.json").read_text().replace('["happy", "neutral"]', '["neutral", "happy"]')
     (data / "dataset.json").write_text(text)
@@ -122,16 +118,16 @@ def test_the_weight_decides_whom_a_network_believes(
     )  # fmt: skip
     rows = fit(data, tmp_path / "run", config)
     assert not (tmp_path / "run" / "views").exists()
-    believed = [row["val_accuracy"] for row in rows]
-    assert (believed[-1] < 0.1) if obeys == "teacher" else (believed[-1] > 0.9)
+    accuracies = [row["val_accuracy"] for row in rows]
+    assert (accuracies[-1] < 0.1) if target == "teacher" else (accuracies[-1] > 0.9)
 
 
-def test_others_cannot_teach(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
-    teacher(tmp_path / "seven.keras", seed=0, labels=tuple("abcdefg"))
+def test_invalid_teachers_are_rejected(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    save_teacher(tmp_path / "seven.keras", seed=0, labels=tuple("abcdefg"))
     for name, error, message in (
-        ("model.onnx", ModelError, "cannot teach: teachers run inside the training step"),
+        ("model.onnx", ModelError, "cannot be a teacher: expected a run folder or a .keras file"),
         ("lost.keras", ModelNotFoundError, "no model at"),
-        ("seven.keras", DataError, "tells apart a b c d e f g, but the data hold neutral happy"),
+        ("seven.keras", DataError, "has the labels a b c d e f g, but the data have neutral happy"),
     ):
         with pytest.raises(error, match=message):
             fit(toy_data, tmp_path / "run", replace(toy_config, teachers=(str(tmp_path / name),)))

@@ -1,4 +1,4 @@
-"""Every way of fine-tuning, on a handful of faces and without tracing."""
+"""Fine-tuning settings, with few faces and without tf.function."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ import numpy as np
 import pytest
 
 from edgeinfer_train.config import AugmentConfig, FitConfig
-from edgeinfer_train.datasets.load import load_split
+from edgeinfer_train.datasets.load import read_info
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.networks.model import backbone_of, build_core, load_model
 from edgeinfer_train.training import fit as training
-from edgeinfer_train.training.callbacks import Remember
-from edgeinfer_train.training.fit import _class_weights, fit
+from edgeinfer_train.training.data import load_training_data
+from edgeinfer_train.training.fit import fit
+from edgeinfer_train.training.state import TrainingState
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few steps without tracing them and without pictures of them."""
+def without_graphs_and_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable tf.function and the result files, which take longer than a few training steps."""
     monkeypatch.setattr(keras.Sequential, "compile", partialmethod(keras.Sequential.compile, run_eagerly=True))
     monkeypatch.setattr(training, "finish_run", lambda *_, **__: None)
 
 
 @pytest.fixture
-def uneven(tmp_path: Path, make_toy_data: Callable[..., Path]) -> Path:
-    """Three dark faces for each that is half bright."""
-    data = make_toy_data(tmp_path / "uneven", train=24, valid=8)
+def imbalanced_data(tmp_path: Path, make_toy_data: Callable[..., Path]) -> Path:
+    """Write three dark faces per face with a bright lower half."""
+    data = make_toy_data(tmp_path / "imbalanced_data", train=24, valid=8)
     for face in sorted((data / "train" / "happy").iterdir())[4:]:
         face.unlink()
     return data
 
 
-STILL = AugmentConfig(
+NO_AUGMENTATION = AugmentConfig(
     rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0, blur=0.0, noise=0.0,
     erasing=0.0, mixup=0.0,
 )  # fmt: skip
@@ -49,28 +50,28 @@ CHANGES: dict[str, dict[str, Any]] = {
     "image size": {"image_size": 64},
     "trainable layers": {"trainable_layers": 10},
     "phases": {"phases": "two-phase", "head_epochs": 1},
-    "low light": {"augment": replace(STILL, low_light=2.0)},
+    "low light": {"augment": replace(NO_AUGMENTATION, low_light=2.0)},
 }
 
 
-@pytest.mark.usefixtures("quick")
-def test_every_setting_changes_what_is_learned(tmp_path: Path, uneven: Path, toy_config: FitConfig) -> None:
-    base = replace(toy_config, epochs=2, ema_momentum=0.0, augment=STILL)
-    learned = {}
+@pytest.mark.usefixtures("without_graphs_and_plots")
+def test_each_setting_changes_the_weights(tmp_path: Path, imbalanced_data: Path, toy_config: FitConfig) -> None:
+    base = replace(toy_config, epochs=2, ema_momentum=0.0, augment=NO_AUGMENTATION)
+    weights_by_name = {}
     for name, changes in {"base": {}, "again": {}, **CHANGES}.items():
-        fit(uneven, tmp_path / name, replace(base, **changes))
-        learned[name] = load_model(tmp_path / name / "model.keras")[0].get_weights()
-    for name, weights in learned.items():
-        gap = max(float(np.abs(a - b).max()) for a, b in zip(learned["base"], weights, strict=True))
+        fit(imbalanced_data, tmp_path / name, replace(base, **changes))
+        weights_by_name[name] = load_model(tmp_path / name / "model.keras")[0].get_weights()
+    for name, weights in weights_by_name.items():
+        gap = max(float(np.abs(a - b).max()) for a, b in zip(weights_by_name["base"], weights, strict=True))
         assert (gap < 1e-5) if name in ("base", "again") else (gap > 1e-3), name
 
 
-@pytest.mark.usefixtures("quick")
-def test_two_phases_move_the_head_first_then_the_rest(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+@pytest.mark.usefixtures("without_graphs_and_plots")
+def test_two_phases_train_the_head_first(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
     config = replace(toy_config, phases="two-phase", head_epochs=2, limit=16, monitor="val_loss", patience=1)
     kernels, rates = [], []
 
-    def look(rows: list[dict[str, float]]) -> None:
+    def record_kernels(rows: list[dict[str, float]]) -> None:
         core = keras.models.clone_model(load_model(tmp_path / "run" / "model.keras")[0])
         core.load_weights(tmp_path / "run" / "model.weights.h5")
         kernels.append((core.layers[3].kernel.numpy(), core.get_layer("logits").kernel.numpy()))
@@ -80,8 +81,8 @@ def test_two_phases_move_the_head_first_then_the_rest(tmp_path: Path, toy_data: 
         return len(rows) - 1
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgeinfer_train.evaluation.history.best_epoch", always_best)
-        fit(toy_data, tmp_path / "run", config, on_epoch=look)
+        patch.setattr("edgeinfer_train.training.state.best_epoch", always_best)
+        fit(toy_data, tmp_path / "run", config, on_epoch=record_kernels)
     first, head = ([pair[part] for pair in kernels] for part in (0, 1))
     assert len(kernels) == 4
     np.testing.assert_array_equal(first[0], first[1])
@@ -90,9 +91,9 @@ def test_two_phases_move_the_head_first_then_the_rest(tmp_path: Path, toy_data: 
     assert rates[:2] == pytest.approx([0.01, 0.01])
 
 
-@pytest.mark.usefixtures("quick")
-def test_two_phases_go_on_where_they_were_interrupted(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
-    """Between the phases and in the second one."""
+@pytest.mark.usefixtures("without_graphs_and_plots")
+def test_interrupted_phases_are_resumed(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
+    """The run is interrupted between the phases and in the second one."""
     config = replace(toy_config, phases="two-phase", head_epochs=2, limit=8)
     whole = fit(toy_data, tmp_path / "whole", config)
     for stop in (2, 3):
@@ -119,18 +120,20 @@ def test_two_phases_go_on_where_they_were_interrupted(tmp_path: Path, toy_data: 
         ("two-phase", [0.9, 0.5, 0.5, 0.5, 0.5], True),
     ],
 )
-def test_patience_waits_for_the_second_phase(
+def test_patience_counts_from_the_second_phase(
     tmp_path: Path, phases: Any, accuracies: list[float], finished: bool
 ) -> None:
     config = FitConfig(phases=phases, head_epochs=3, epochs=30, patience=2)
-    remember = Remember(tmp_path, config, lambda _: None, lambda _: None)
-    remember.history = [{"val_accuracy": value} for value in accuracies]
-    assert remember.finished == finished
+    state = TrainingState(tmp_path, config)
+    state.history = [{"val_accuracy": value} for value in accuracies]
+    assert state.finished == finished
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_frozen_backbone_stays_as_it_began(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
-    """Its batch statistics, too, although averaged weights have theirs estimated anew."""
+@pytest.mark.usefixtures("without_graphs_and_plots")
+def test_frozen_backbone_keeps_its_weights_and_statistics(
+    tmp_path: Path, toy_data: Path, toy_config: FitConfig
+) -> None:
+    """Its batch statistics are not estimated again for averaged weights either."""
     config = replace(toy_config, trainable_layers=0, epochs=1, limit=16)
     fit(toy_data, tmp_path / "run", config)
     keras.utils.set_random_seed(config.seed)
@@ -141,14 +144,15 @@ def test_a_frozen_backbone_stays_as_it_began(tmp_path: Path, toy_data: Path, toy
     assert np.abs(start.get_layer("logits").kernel.numpy() - kept.get_layer("logits").kernel.numpy()).max() > 1e-6
 
 
-def test_a_face_of_a_rare_label_counts_more(uneven: Path) -> None:
-    faces = load_split(uneven, "train")
-    assert _class_weights(FitConfig(), faces) is None
-    assert _class_weights(FitConfig(class_weights="balanced"), faces) == pytest.approx({0: 16 / 24, 1: 16 / 8})
+def test_balanced_class_weights_favour_rare_labels(imbalanced_data: Path) -> None:
+    config = FitConfig(image_size=48)
+    data = load_training_data(imbalanced_data, read_info(imbalanced_data), config)
+    assert data.class_weights(config) is None
+    assert data.class_weights(replace(config, class_weights="balanced")) == pytest.approx({0: 16 / 24, 1: 16 / 8})
 
 
-def test_a_network_too_small_for_its_backbone(tmp_path: Path, toy_data: Path) -> None:
+def test_image_size_below_the_backbones_minimum_is_rejected(tmp_path: Path, toy_data: Path) -> None:
     config = replace(FitConfig.for_backbone("xception"), weights="none", image_size=48)
-    with pytest.raises(ConfigError, match="image_size is 48; xception takes 71 or more"):
+    with pytest.raises(ConfigError, match="`image_size` is 48: xception needs at least 71"):
         fit(toy_data, tmp_path / "run", config)
     assert not (tmp_path / "run").exists()
