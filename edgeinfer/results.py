@@ -27,6 +27,9 @@ class Frame:
         index: Position in the source, from 0.
         timestamp_s: Presentation time in seconds; for cameras and streams, relative to the first frame.
         captured_s: Time of capture in seconds of `time.monotonic()`, or None if the source does not record it.
+        picture: Path of the picture file as given; None for videos, cameras and streams.
+        full_size_wh: Width and height of the picture in pixels, in the orientation of `image`, if it was too large and
+            `image` is a reduced copy; otherwise None.
 
     Examples:
         >>> import edgeinfer
@@ -41,6 +44,26 @@ class Frame:
     index: int
     timestamp_s: float
     captured_s: float | None = None
+    picture: str | None = None
+    full_size_wh: tuple[int, int] | None = None
+
+    def source_box(self, box: Box) -> Box:
+        """Convert a box in pixels of `image` to pixels of the source, which differ only for a reduced picture.
+
+        Args:
+            box: Bounding box in pixels of `image`.
+
+        Examples:
+            >>> import edgeinfer
+            >>> import numpy as np
+            >>> frame = edgeinfer.Frame(np.zeros((3000, 4000, 3), np.uint8), 0, 0.0, full_size_wh=(8000, 6000))
+            >>> frame.source_box(edgeinfer.Box(10, 20, 30, 40)).xywh
+            (20, 40, 60, 80)
+        """
+        if self.full_size_wh is None:
+            return box
+        across, down = self.full_size_wh[0] / self.image.shape[1], self.full_size_wh[1] / self.image.shape[0]
+        return Box(round(box.x * across), round(box.y * down), round(box.w * across), round(box.h * down))
 
 
 State = Literal["connecting", "live", "stalled", "lost"]

@@ -61,7 +61,7 @@ def build_capture(options: CaptureOptions) -> Capture:
         UsageError: The size is malformed or a value is out of range.
     """
     size_wh = None if options.size is None else parse_size_wh(options.size)
-    return Capture(size_wh, options.fps, options.rotate, options.flip, options.pixels)
+    return Capture(size_wh, options.fps, options.rotate, options.flip, options.pixels, options.max_megapixels)
 
 
 def build_retry_policy(options: LiveOptions) -> Patience:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from edgeinfer.options.fields import option
 from edgeinfer.sources.base import Mode, Pixels, Turn
+from edgeinfer.sources.picture_size import LARGEST_LIMIT_MEGAPIXELS, MAX_MEGAPIXELS
 from edgeinfer.sources.retry import parse_retries
 from edgeinfer.units import parse_duration, parse_size, parse_size_wh
 
@@ -122,6 +123,14 @@ class CaptureOptions:
     pixels: Pixels | None = option(None, "Pixel format of raw frames on stdin. Default: MJPEG.")
     rotate: Turn = option("auto", "Clockwise rotation in degrees; auto follows the file's metadata.")
     flip: bool = option(False, "Mirror frames horizontally, after the rotation.")
+    max_megapixels: float = option(
+        MAX_MEGAPIXELS,
+        "Size limit of pictures, MJPEG frames and camera modes; larger ones are not decoded.",
+        metavar="N",
+        minimum=0.001,
+        maximum=LARGEST_LIMIT_MEGAPIXELS,
+        link="pictures",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self, get_args, runtime_checkable
 
 from edgeinfer.errors import UsageError
+from edgeinfer.sources.picture_size import LARGEST_LIMIT_MEGAPIXELS, MAX_MEGAPIXELS
 
 if TYPE_CHECKING:
     from edgeinfer.results import Frame, Image, SourceState
@@ -90,6 +91,8 @@ class Capture:
         flip: True to mirror horizontally, after the rotation.
         pixels: FFmpeg name of the pixel layout of raw frames on stdin: "bgr24", "rgb24", "gray" or "yuv420p". None
             if stdin carries MJPEG.
+        max_megapixels: Size limit of pictures, MJPEG frames and camera modes in millions of pixels, more than 0 and at
+            most 268. It is compared with the size that the header states, before decoding.
 
     Raises:
         UsageError: A value is out of range.
@@ -110,11 +113,22 @@ class Capture:
     rotate: Turn = "auto"
     flip: bool = False
     pixels: str | None = None
+    max_megapixels: float = MAX_MEGAPIXELS
 
     def __post_init__(self) -> None:
         if self.size_wh is not None and not all(1 <= side <= MAX_SIDE for side in self.size_wh):
             raise UsageError(
                 f"invalid size {self.size_wh[0]}x{self.size_wh[1]}: expected a width and height of 1 to {MAX_SIDE}"
+            )
+        if not 0 < self.max_megapixels <= LARGEST_LIMIT_MEGAPIXELS:
+            raise UsageError(
+                f"invalid `max_megapixels` {self.max_megapixels:g}: expected more than 0 and at most "
+                f"{LARGEST_LIMIT_MEGAPIXELS:g}"
+            )
+        if self.size_wh is not None and self.size_wh[0] * self.size_wh[1] > 1e6 * self.max_megapixels:
+            raise UsageError(
+                f"invalid size {self.size_wh[0]}x{self.size_wh[1]}: more than the limit of {self.max_megapixels:g} "
+                "megapixels (`max_megapixels`)"
             )
         if self.fps is not None and not 0 < self.fps <= MAX_FPS:
             raise UsageError(
@@ -133,11 +147,14 @@ class Capture:
 
         Returns:
             The same frame if there is nothing to do; otherwise a copy with a new image, of shape (W, H, 3) after a
-            rotation by 90 or 270 degrees. Index and timestamps are unchanged.
+            rotation by 90 or 270 degrees. Index, timestamps and picture are unchanged.
         """
         if self.rotate in ("auto", "0") and not self.flip:
             return frame
-        return replace(frame, image=_oriented(frame.image, self.rotate, flip=self.flip))
+        full_wh = frame.full_size_wh
+        if full_wh is not None and self.rotate in ("90", "270"):
+            full_wh = (full_wh[1], full_wh[0])
+        return replace(frame, image=_oriented(frame.image, self.rotate, flip=self.flip), full_size_wh=full_wh)
 
 
 def _oriented(image: Image, rotate: Turn, *, flip: bool) -> Image:
