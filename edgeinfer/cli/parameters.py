@@ -38,23 +38,28 @@ def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
     """Replace each parameter annotated with an option group by one parameter per option.
 
     Args:
-        function: Command with keyword parameters; those annotated with an `OptionGroup` receive an instance of it.
+        function: Command with keyword parameters. Those annotated with an `OptionGroup` receive an instance of it;
+            those annotated with `Annotated[dict[str, Any], GROUP]` receive the options that were given.
 
     Returns:
         Function with a flat signature that Typer can inspect.
     """
     parameters = inspect.signature(function, eval_str=True).parameters
-    groups = {name: p.annotation for name, p in parameters.items() if is_dataclass(p.annotation)}
+    groups = {name: group for name, p in parameters.items() if (group := _group_of(p.annotation))}
+    partial = {name for name in groups if parameters[name].annotation is not groups[name]}
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        built = {name: build_group(group, values) for name, group in groups.items()}
+        built = {
+            name: _given_options(group, values) if name in partial else build_group(group, values)
+            for name, group in groups.items()
+        }
         flat = {field.name for group in groups.values() for field in option_fields(group)}
         function(**built, **{name: value for name, value in values.items() if name not in flat})
 
     expanded: list[inspect.Parameter] = []
     for name, parameter in parameters.items():
-        expanded += _expand(groups[name]) if name in groups else [parameter]
+        expanded += _expand(groups[name], partial=name in partial) if name in groups else [parameter]
     signature = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in expanded])
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in expanded}
@@ -67,19 +72,33 @@ def build_group(group: type[Group], values: Mapping[str, Any]) -> Group:
     return group(**taken)
 
 
-def _expand(group: type[OptionGroup]) -> Iterator[inspect.Parameter]:
+def _group_of(annotation: Any) -> type[Any] | None:
+    """Return the option group that a parameter's annotation names, or None."""
+    for candidate in (annotation, *getattr(annotation, "__metadata__", ())):
+        if isinstance(candidate, type) and is_dataclass(candidate):
+            return candidate
+    return None
+
+
+def _given_options(group: type[OptionGroup], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a group that the command line sets."""
+    given = {field.name: _from_parameter(field, values[field.name]) for field in option_fields(group)}
+    return {name: value for name, value in given.items() if value not in (None, ())}
+
+
+def _expand(group: type[OptionGroup], *, partial: bool) -> Iterator[inspect.Parameter]:
     for field in option_fields(group):
-        annotation = list[field.type.__args__[0]] | None if _is_list(field) else field.type  # type: ignore[name-defined]
-        default = None if _is_list(field) else field.default
+        annotation = list[field.type.__args__[0]] if _is_list(field) else field.type  # type: ignore[name-defined]
+        optional = partial or _is_list(field)
         yield inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=default,
-            annotation=Annotated[annotation, _typer_option(field, group.title)],
+            default=None if optional else field.default,
+            annotation=Annotated[annotation | None if optional else annotation, _typer_option(field, group, optional)],
         )
 
 
-def _typer_option(field: OptionField, title: str) -> Any:
+def _typer_option(field: OptionField, group: type[OptionGroup], optional: bool) -> Any:
     details = field.option
 
     def validate(value: Any) -> Any:
@@ -93,8 +112,8 @@ def _typer_option(field: OptionField, title: str) -> Any:
         min=details.minimum,
         max=details.maximum,
         callback=validate if details.check else None,
-        show_default=details.show_default and field.default not in (None, False, ()),
-        rich_help_panel=title,
+        show_default=details.show_default and not optional and field.default not in (None, False, ()),
+        rich_help_panel=details.title or group.title,
     )
 
 

@@ -29,6 +29,7 @@ class Option:
         link: Anchor in docs/reference.md that explains the option, or "".
         flags: Names on the command line where they differ from the field's name.
         show_default: False if the help text states the default itself.
+        title: Heading in the help text where it differs from that of the group.
     """
 
     help: str
@@ -41,6 +42,7 @@ class Option:
     link: str = ""
     flags: tuple[str, ...] = ()
     show_default: bool = True
+    title: str = ""
 
     def validate(self, value: Any) -> None:
         """Raise an `EdgeInferError` if a value, or one item of a list, is invalid."""

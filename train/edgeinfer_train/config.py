@@ -7,8 +7,9 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
+from edgeinfer.options.fields import option
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import LabelMode
 
@@ -118,44 +119,67 @@ class FitConfig:
         tensorboard: True to write TensorBoard logs into the run folder.
         augment: Augmentation of training faces.
 
+    Fields with option metadata are options of `edgeinfer-train fit`, too.
+
     Example:
         >>> config = FitConfig.for_backbone("mobilenetv2").replace(epochs=5)
         >>> config.epochs, config.learning_rate
         (5, 0.01)
     """
 
-    backbone: BackboneName = "edgenet"
-    weights: str = "auto"
-    image_size: int = 0
-    limit: int = 0
-    label_mode: LabelChoice = "data"
-    width: float = 1.0
+    title: ClassVar[str] = "Settings"
+
+    backbone: BackboneName = option("edgenet", "Network to train.", title="Network")
+    weights: str = option(
+        "auto",
+        "Initial weights; PATH is a run folder or a file. Default: imagenet if Keras publishes them.",
+        title="Network",
+        metavar="imagenet|none|PATH",
+    )
+    image_size: int = option(0, "Side of the square input in pixels; 0 uses the backbone's default.", title="Network")
+    limit: int = option(0, "Maximum number of training faces; 0 uses all.", title="Data")
+    label_mode: LabelChoice = option(
+        "data", "Conversion of votes to labels. Default: the data set's label mode.", title="Data"
+    )
+    width: float = option(1.0, "Channel multiplier of an edge network.", title="Network")
     dropout: float = 0.3
-    trainable_layers: int = -1
-    phases: Phases = "whole"
-    head_epochs: int = 2
+    trainable_layers: int = option(
+        -1, "Train the head and the backbone's last N layers; -1 trains all.", title="Network"
+    )
+    phases: Phases = option("whole", "two-phase trains the head alone first.", title="Training")
+    head_epochs: int = option(2, "Epochs of the head-only phase.", title="Training")
     head_learning_rate: float = 0.01
-    epochs: int = 40
-    batch_size: int = 64
-    optimizer: OptimizerName = "sgd"
-    learning_rate: float = 0.08
-    schedule: Schedule = "cosine"
+    epochs: int = option(40, "Maximum number of epochs.", title="Training")
+    batch_size: int = option(64, "Faces per batch.", title="Training")
+    optimizer: OptimizerName = option("sgd", "sgd uses Nesterov momentum.", title="Training")
+    learning_rate: float = option(0.08, "Peak learning rate.", title="Training")
+    schedule: Schedule = option("cosine", "Learning rate schedule after the warm-up.", title="Training")
     warmup_epochs: float = 2.0
     momentum: float = 0.9
     weight_decay: float = 5e-3
     ema_momentum: float = 0.998
     label_smoothing: float = 0.0
-    class_weights: ClassWeights = "none"
-    teachers: tuple[str, ...] = ()
+    class_weights: ClassWeights = option("none", "balanced weights faces by inverse label frequency.", title="Data")
+    teachers: tuple[str, ...] = option(
+        (),
+        "Run folder or .keras file of a teacher. Repeat to average several.",
+        title="Training",
+        metavar="RUN|FILE",
+        flags=("--teacher",),
+    )
     distil_temperature: float = 4.0
     distil_weight: float = 0.5
     distil_views: int = 0
-    patience: int = 12
+    patience: int = option(12, "Epochs without improvement before training stops.", title="Training")
     monitor: Monitor = "val_accuracy"
-    precision: Precision = "mixed_bfloat16"
-    devices: Devices = "one"
-    seed: int = 0
-    tensorboard: bool = False
+    precision: Precision = option(
+        "mixed_bfloat16", "Precision of the training step; the saved model is float32.", title="Resources"
+    )
+    devices: Devices = option("one", "all splits each batch over all devices.", title="Resources")
+    seed: int = option(0, "Random seed.", title="Training")
+    tensorboard: bool = option(
+        False, "Write TensorBoard logs into the run folder.", title="Resources", flags=("--tensorboard",)
+    )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:

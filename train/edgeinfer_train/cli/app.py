@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import typer
 
+from edgeinfer.cli.parameters import GroupedCommand
 from edgeinfer.cli.terminal import execute
 from edgeinfer_train.cli.compare import compare
 from edgeinfer_train.cli.evaluate import evaluate
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (prepare, fit, evaluate, compare):
-    app.command()(command)
+    app.command(cls=GroupedCommand)(command)
 
 
 def main() -> NoReturn:

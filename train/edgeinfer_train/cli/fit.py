@@ -8,86 +8,29 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeinfer.cli.parameters import expand_groups
 from edgeinfer_train.cli.terminal import require_modules
-from edgeinfer_train.config import (
-    BackboneName,
-    ClassWeights,
-    Devices,
-    FitConfig,
-    OptimizerName,
-    Phases,
-    Precision,
-    Schedule,
-    load_config,
-)
-from edgeinfer_train.labels import LabelMode
+from edgeinfer_train.config import BackboneName, FitConfig, load_config
 
 if TYPE_CHECKING:
     from edgeinfer_train.evaluation.history import History
 
 
+@expand_groups
 def fit(
     data: Annotated[Path, typer.Argument(help="Prepared data folder.", show_default=False)],
     *,
     run: Annotated[Path, typer.Option(help="Run folder to write.", show_default=False)],
-    backbone: Annotated[BackboneName | None, typer.Option(help="Network to train.")] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="imagenet|none|PATH",
-            help="Initial weights; PATH is a run folder or a file. Default: imagenet if Keras publishes them.",
-        ),
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the square input in pixels; 0 uses the backbone's default.")
-    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file of settings; options override it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume the run in the folder, with its settings.")] = False,
-    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Faces per batch.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    optimizer: Annotated[OptimizerName | None, typer.Option(help="sgd uses Nesterov momentum.")] = None,
-    schedule: Annotated[Schedule | None, typer.Option(help="Learning rate schedule after the warm-up.")] = None,
-    trainable_layers: Annotated[
-        int | None, typer.Option(help="Train the head and the backbone's last N layers; -1 trains all.")
-    ] = None,
-    phases: Annotated[Phases | None, typer.Option(help="two-phase trains the head alone first.")] = None,
-    head_epochs: Annotated[int | None, typer.Option(help="Epochs of the head-only phase.")] = None,
-    class_weights: Annotated[
-        ClassWeights | None, typer.Option(help="balanced weights faces by inverse label frequency.")
-    ] = None,
-    teacher: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="RUN|FILE", help="Run folder or .keras file of a teacher. Repeat to average several."),
-    ] = None,
-    width: Annotated[float | None, typer.Option(help="Channel multiplier of an edge network.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
-    patience: Annotated[int | None, typer.Option(help="Epochs without improvement before training stops.")] = None,
-    precision: Annotated[
-        Precision | None, typer.Option(help="Precision of the training step; the saved model is float32.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Maximum number of training faces; 0 uses all.")] = None,
-    label_mode: Annotated[
-        LabelMode | None, typer.Option(help="Conversion of votes to labels. Default: the data set's label mode.")
-    ] = None,
-    devices: Annotated[Devices | None, typer.Option(help="all splits each batch over all devices.")] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write TensorBoard logs into the run folder.")
-    ] = False,
+    changes: Annotated[dict[str, Any], FitConfig],
 ) -> None:
     """Train or fine-tune a network and write a run folder."""
-    settings = _base_config(config, run, resume, backbone).replace(
-        backbone=backbone, weights=weights, image_size=image_size, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, optimizer=optimizer, schedule=schedule, trainable_layers=trainable_layers,
-        phases=phases, head_epochs=head_epochs, class_weights=class_weights,
-        teachers=tuple(map(str, teacher)) if teacher else None, width=width, seed=seed, patience=patience,
-        precision=precision, limit=limit, label_mode=label_mode, tensorboard=tensorboard or None,
-        devices=devices,
-    )  # fmt: skip
+    settings = _base_config(config, run, resume, changes.get("backbone")).replace(**changes)
     require_modules("pandas", "keras", "matplotlib", "tomli_w")
     from edgeinfer_train.evaluation.evaluate import RUN_METRICS
     from edgeinfer_train.training import fit as training

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+from edgeinfer.options.fields import option_fields
+from edgeinfer_train.cli.app import app
+from edgeinfer_train.config import FitConfig
+from tools.contract import CONTRACT, option_names
+
+
+def test_option_names() -> None:
+    assert option_names(app) == CONTRACT["options"]["edgeinfer-train"]
+
+
+def test_fit_options_are_settings_of_the_configuration() -> None:
+    options = {field.name: field for field in option_fields(FitConfig)}
+    settings = {field.name: field.default for field in fields(FitConfig)}
+    assert {name: field.default for name, field in options.items()} == {name: settings[name] for name in options}
+    assert {field.flag for field in options.values()} <= set(option_names(app)["fit"])
