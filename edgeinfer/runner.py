@@ -207,7 +207,7 @@ def _header(source: Source, pipeline: Pipeline) -> RunHeader:
     classifier = pipeline.classifier
     card = getattr(classifier, "card", None)  # only classifiers that read a model file have a model card
     name, sha256 = (type(classifier).__name__, "") if card is None else (card.name, card.sha256)
-    return RunHeader(source.name, source.fps, classifier.labels, name, sha256, versions())
+    return RunHeader(source.name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous)
 
 
 def _timed_frames(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:

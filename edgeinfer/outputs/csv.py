@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Self
 
+from edgeinfer.errors import path_text
 from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
 from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.outputs.schema import rounded
@@ -18,8 +19,8 @@ from edgeinfer.results import Face, Frame, Result
 class CsvSink(AbstractContextManager["CsvSink"]):
     """Sink that writes one row per face.
 
-    The columns are frame, time_s, track, x, y, w, h, label, confidence and the probability of each label. An existing
-    file keeps its content until the first frame is written.
+    The columns are frame, time_s, track, x, y, w, h, label, confidence and the probability of each label. For pictures,
+    the path of the picture comes first. An existing file keeps its content until the first frame is written.
 
     Examples:
         >>> import tempfile
@@ -53,6 +54,7 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         """
         self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s)
         self._columns = ""
+        self._has_pictures = False
 
     def __enter__(self) -> Self:
         """Open the file.
@@ -69,9 +71,10 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         Raises:
             OutputError: An existing file has other columns.
         """
-        self._write_columns(
-            csv_row("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence", *header.labels)
-        )
+        self._has_pictures = header.has_pictures
+        first = ("picture",) if header.has_pictures else ()
+        names = ("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence")
+        self._write_columns(csv_row(*first, *names, *header.labels))
 
     def write(self, frame: Frame, result: Result) -> None:
         """Write a row for each face, in a new part of the file if one is due.
@@ -79,7 +82,8 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         Raises:
             OutputError: The rows cannot be written.
         """
-        self._write_rows("".join(_face_row(frame, face) for face in result.faces))
+        first = (path_text(frame.picture or ""),) if self._has_pictures else ()
+        self._write_rows("".join(_face_row(first, frame, face) for face in result.faces))
 
     def _write_columns(self, columns: str) -> None:
         self._columns = columns
@@ -98,9 +102,11 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         self._lines.__exit__(kind)
 
 
-def _face_row(frame: Frame, face: Face) -> str:
+def _face_row(first: tuple[str, ...], frame: Frame, face: Face) -> str:
     shares = rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
-    return csv_row(frame.index, round(frame.timestamp_s, 4), face.track_id, *face.box.xywh, face.emotion.label, *shares)
+    box = frame.source_box(face.box).xywh
+    time_s = round(frame.timestamp_s, 4)
+    return csv_row(*first, frame.index, time_s, face.track_id, *box, face.emotion.label, *shares)
 
 
 def csv_row(*values: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edgeinfer.errors import path_text
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
 
@@ -16,7 +17,7 @@ def header_line(header: RunHeader) -> dict[str, Any]:
     return {
         "type": "header",
         "schema": SCHEMA,
-        "source": header.source,
+        "source": path_text(header.source),
         "model": {"name": header.model, "sha256": header.model_sha256, "labels": list(header.labels)},
         "versions": dict(header.versions),
     }
@@ -27,7 +28,7 @@ def frame_line(frame: Frame, result: Result) -> dict[str, Any]:
     faces = [
         {
             "track": face.track_id,
-            "box": list(face.box.xywh),
+            "box": list(frame.source_box(face.box).xywh),
             "label": face.emotion.label,
             "confidence": round(face.emotion.confidence, 4),
             "probabilities": rounded(face.emotion.probabilities),
@@ -35,7 +36,9 @@ def frame_line(frame: Frame, result: Result) -> dict[str, Any]:
         }
         for face in result.faces
     ]
-    return {"type": "frame", "frame": frame.index, "time_s": round(frame.timestamp_s, 4), "faces": faces}
+    picture = {} if frame.picture is None else {"picture": path_text(frame.picture)}
+    time_s = round(frame.timestamp_s, 4)
+    return {"type": "frame", "frame": frame.index, **picture, "time_s": time_s, "faces": faces}
 
 
 def source_line(state: SourceState) -> dict[str, Any]:

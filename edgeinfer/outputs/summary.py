@@ -17,6 +17,7 @@ class RunHeader:
         model: Name of the model.
         model_sha256: SHA-256 of the model file, 64 hexadecimal digits; empty for a classifier without a file.
         versions: Package name to version.
+        has_pictures: True if the frames are unrelated pictures, each with `Frame.picture`.
 
     Examples:
         >>> import edgeinfer
@@ -31,6 +32,7 @@ class RunHeader:
     model: str
     model_sha256: str
     versions: Mapping[str, str]
+    has_pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class RunSummary:
             10,000 frames; None if the source is not live.
         dropped: Number of frames that a live source replaced by newer ones; None if the source is not live.
         reconnects: Number of times that a live source was lost and came back; None for other sources.
-        skipped: Number of frames that could not be decoded; None if there were none.
+        skipped: Number of frames that could not be decoded, or of files in a folder or glob of pictures that were not
+            read; None if there were none.
 
     Examples:
         >>> import edgeinfer

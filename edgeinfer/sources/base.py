@@ -37,7 +37,7 @@ class Source(Protocol):
         fps: Nominal frames per second, or None if unknown.
         frame_count: Total number of frames, or None if unknown.
         dropped: Number of frames read but not yielded because a newer one was available.
-        skipped: Number of frames that could not be decoded.
+        skipped: Number of frames that could not be decoded, and of files of a folder or glob that were not read.
 
     Examples:
         >>> import edgeinfer

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import glob
+import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError
+from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError, shown_path
 from edgeinfer.plugins import plugin
 from edgeinfer.sources.base import MODES, Capture, Mode, Source
 from edgeinfer.sources.connection import open_within
 from edgeinfer.sources.live import LiveSource
 from edgeinfer.sources.picamera import PREFIX as CSI
 from edgeinfer.sources.picamera import open_picamera
-from edgeinfer.sources.pictures import PICTURE_SUFFIXES, PictureSource
+from edgeinfer.sources.picture_size import HEADER_BYTES, PICTURE_SUFFIXES, has_picture_suffix, picture_format
+from edgeinfer.sources.pictures import PictureSource
 from edgeinfer.sources.pipe import open_stdin
 from edgeinfer.sources.retry import Patience
 from edgeinfer.sources.video import open_camera, open_file, open_stream
@@ -30,7 +33,8 @@ def open_source(
     """Open a video, picture, camera, stream or pipe.
 
     Args:
-        source: One of: path of a video or picture file; folder or glob of pictures; camera number; `/dev/videoN` or a
+        source: One of: path of a video or picture file; folder of pictures, or glob of pictures with `*`, `?`,
+            `[...]` and `**`, in natural order; camera number; `/dev/videoN` or a
             link to it below `/dev/v4l/by-id`; `csi:` or `csi:N` for a camera on a Raspberry Pi's CSI connector; URL
             of a stream; "-" for MJPEG or raw frames on stdin; an address with the scheme of a plugin (see
             `edgeinfer.plugins`).
@@ -72,7 +76,7 @@ def open_source(
                 raise
             return LiveSource(None, name=name, reopen=reopen, patience=patience)
     if mode == "live" and not opened.continuous:
-        raise UsageError(f"{opened.name} consists of pictures, which have no timestamps; omit `mode`")
+        raise UsageError(f"{shown_path(opened.name)} consists of pictures, which have no timestamps; omit `mode`")
     if mode == "live" or (mode == "auto" and opened.live):
         return LiveSource(opened, reopen=reopen if opened.live else None, patience=patience, paced=not opened.live)
     return opened
@@ -94,36 +98,113 @@ def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
     return None
 
 
+def open_pictures(paths: Sequence[str], *, capture: Capture | None = None) -> Source:
+    """Open several picture files as one source.
+
+    Args:
+        paths: Picture files. In alphabetical order, in which a shell expands a glob, they are sorted naturally: 1, 2,
+            10. Any other order is kept.
+        capture: Orientation and size limit of the pictures.
+
+    Raises:
+        UsageError: One of the paths is not a picture.
+        SourceNotFoundError: One of the files does not exist.
+    """
+    for path in paths:
+        if os.path.isfile(path) and (has_picture_suffix(path) or _has_picture_content(path)):  # noqa: PTH113
+            continue
+        if os.path.lexists(path) or _reopener(path, Capture()) is not None or path == STDIN:
+            raise UsageError(
+                f"several sources are possible only if all of them are pictures, and {shown_path(path)} is not one; "
+                "process one source at a time, or a folder or quoted glob of pictures"
+            )
+        raise SourceNotFoundError(f"no picture at {shown_path(path)}")
+    ordered = sorted(paths, key=_natural_key) if list(paths) == sorted(paths) else list(paths)
+    return PictureSource(ordered, name=f"{paths[0]} and {len(paths) - 1} more", capture=capture)
+
+
 def _open_local(text: str, capture: Capture) -> Source:
     if text == STDIN:
         return open_stdin(capture)
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return _open_pictures(sorted(path.iterdir()), text, capture)
-    if path.is_file():
+    path = text if os.path.lexists(text) else os.path.expanduser(text)  # noqa: PTH111 - "~nosuch" stays unchanged
+    if os.path.isdir(path):  # noqa: PTH112 - false for a path that is too long
+        return _open_matches(_folder_files(path), text, capture)
+    if os.path.isfile(path):  # noqa: PTH113
         return _open_file(path, capture)
-    if glob.has_magic(text):
-        paths = sorted(glob.glob(str(path)))  # noqa: PTH207 - Path.glob rejects absolute patterns
-        return _open_pictures([Path(match) for match in paths], text, capture)
-    if path.exists():
-        raise SourceError(f"{text} is neither a file nor a folder")
+    if os.path.exists(path):  # noqa: PTH110
+        raise SourceError(f"{shown_path(text)} is neither a file nor a folder")
+    if glob.has_magic(path):
+        return _open_matches(_glob_files(path), text, capture)
     raise SourceNotFoundError(
-        f"no source at {text}: expected a video, a picture, a folder, a camera number or a stream URL"
+        f"no source at {shown_path(text)}: expected a video, a picture, a folder, a camera number or a stream URL"
     )
 
 
-def _open_file(path: Path, capture: Capture) -> Source:
-    if path.stat().st_size == 0:
-        raise SourceError(f"{path} is empty: expected a video or a picture")
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        return PictureSource([path], name=str(path), capture=capture)
-    return open_file(path, capture)
+def _open_file(path: str, capture: Capture) -> Source:
+    if os.path.getsize(path) == 0:  # noqa: PTH202
+        raise SourceError(f"{shown_path(path)} is empty: expected a video or a picture")
+    if has_picture_suffix(path) or _has_picture_content(path):
+        return PictureSource([path], name=path, capture=capture)
+    return open_file(Path(path), capture)
 
 
-def _open_pictures(paths: Sequence[Path], name: str, capture: Capture) -> Source:
-    pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+def _has_picture_content(path: str) -> bool:
+    """Return True if a file contains one picture, whatever its name; False for a file of successive JPEG pictures."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a path as given
+            if picture_format(data := file.read(HEADER_BYTES)) is None:
+                return False
+            data += file.read(_EXAMINED_BYTES)
+    except OSError as error:
+        raise SourceError(f"{shown_path(path)} cannot be read: {error.strerror}") from error
+    return b"\xff\xd9\xff\xd8\xff" not in data
+
+
+_EXAMINED_BYTES = 4_000_000
+
+
+def _folder_files(folder: str) -> list[str]:
+    """Return the files directly inside a folder, without hidden ones, in natural order."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir()]
+    except OSError as error:
+        raise SourceError(f"{shown_path(folder)} cannot be read: {error.strerror}") from error
+    return [os.path.join(folder, name) for name in sorted(found, key=_natural_key)]  # noqa: PTH118
+
+
+def _glob_files(pattern: str) -> list[str]:
+    """Return the files that match a pattern, in natural order; "**" matches any number of folders.
+
+    A folder that is reached repeatedly, through a symbolic link to a parent, counts once.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for path in sorted(glob.glob(pattern, recursive=True), key=_natural_key):  # noqa: PTH207 - Path.glob rejects absolute patterns
+        folder = os.path.dirname(path)  # noqa: PTH120
+        if first.setdefault(os.path.realpath(folder), folder) == folder and not os.path.isdir(path):  # noqa: PTH112
+            found.append(path)
+    return found
+
+
+def _natural_key(path: str) -> list[tuple[list[str | int], str]]:
+    """Return a sort key by which numbers in names are compared as numbers, and upper case equals lower case."""
+    return [(_natural_parts(name), name) for name in Path(path).parts]
+
+
+def _natural_parts(name: str) -> list[str | int]:
+    """Split a name into text at even positions and numbers at odd ones."""
+    parts = re.split("([0-9]+)", name.casefold())
+    return [int(part) if position % 2 else part for position, part in enumerate(parts)]
+
+
+def _open_matches(files: Sequence[str], text: str, capture: Capture) -> Source:
+    """Open the pictures among the files of a folder or glob."""
+    pictures = [path for path in files if has_picture_suffix(path)]
+    others = [path for path in files if not has_picture_suffix(path)]
     if not pictures:
         raise SourceNotFoundError(
-            f"no pictures at {name}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}"
+            f"no pictures at {shown_path(text)}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}; "
+            f"{len(others)} other files were found"
         )
-    return PictureSource(pictures, name=name, capture=capture)
+    return PictureSource(pictures, name=text, capture=capture, others=others)

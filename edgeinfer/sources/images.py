@@ -29,6 +29,11 @@ class DecodedPicture:
     image: Image
     full_size_wh: tuple[int, int]
 
+    @property
+    def is_reduced(self) -> bool:
+        """True if `image` is smaller than the picture as stored."""
+        return self.image.shape[1::-1] != self.full_size_wh
+
 
 def decode_image(data: Data, *, apply_orientation: bool = True, max_megapixels: float = MAX_MEGAPIXELS) -> Image | None:
     """Decode a compressed picture at its full size.
@@ -87,5 +92,5 @@ def _decoded(data: Data, flags: int, *, apply_orientation: bool) -> Image:
     except cv2.error:
         image = None
     if image is None:
-        raise SourceError("is not a readable picture; it may be damaged")
+        raise SourceError("is not a readable picture (damaged, or in an unsupported variant of its format)")
     return np.asarray(image, dtype=np.uint8)

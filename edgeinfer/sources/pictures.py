@@ -2,65 +2,125 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 
-from edgeinfer.errors import SourceError
-from edgeinfer.results import Frame, Image
+from edgeinfer.errors import SourceError, path_text, shown_path
+from edgeinfer.results import Frame
 from edgeinfer.sources.base import Capture
-from edgeinfer.sources.images import decode_image
+from edgeinfer.sources.images import DecodedPicture, decode_picture
+from edgeinfer.sources.picture_size import MAX_FILE_BYTES
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+LISTED_FILES = 10
+"""Number of files that a warning names; it counts the others."""
 
 
 class PictureSource(AbstractContextManager["PictureSource"]):
-    """One picture, or several unrelated ones."""
+    """One picture, or several unrelated ones.
+
+    Attributes:
+        skipped: Number of files that were not read: other files of the folder or glob, and unreadable pictures.
+    """
 
     live = False
     continuous = False
     dropped = 0
     fps: float | None = None
 
-    def __init__(self, paths: Sequence[Path], *, name: str, capture: Capture | None = None) -> None:
-        """Create a source of pictures.
+    def __init__(
+        self, paths: Sequence[str], *, name: str, capture: Capture | None = None, others: Sequence[str] = ()
+    ) -> None:
+        """Create a source of pictures, and issue a warning about the files that are not read.
 
         Args:
             paths: Picture files, in the order in which they are yielded.
             name: Display name.
-            capture: Orientation of the pictures.
+            capture: Orientation and size limit of the pictures.
+            others: Files of the same folder or glob that are not pictures.
         """
         self._paths, self._capture = tuple(paths), capture or Capture()
-        self.name, self.skipped = name, 0
+        self.name, self.skipped = path_text(name), len(others)
         self.frame_count: int | None = len(self._paths)
+        self._unreadable: list[str] = []
+        if others:
+            total = len(others) + len(self._paths)
+            names = _listed([os.path.basename(path) for path in others], ", ")  # noqa: PTH119 - paths as given
+            warnings.warn(
+                f"{shown_path(name)}: {len(others)} of {total} files are not pictures and were not read: {names}",
+                stacklevel=2,
+            )
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield each readable picture and issue a warning for each unreadable one.
+        """Yield each readable picture; its index is its position, so an unreadable picture leaves a gap.
+
+        A warning at the end names the unreadable ones.
 
         Raises:
             SourceError: No picture could be read.
         """
-        yielded = 0
-        for path in self._paths:
-            image = _read_picture(path, apply_orientation=self._capture.rotate == "auto")
-            if image is None:
-                if len(self._paths) > 1:
-                    warnings.warn(f"{path} is not a readable picture and was skipped", stacklevel=2)
-                    self.skipped += 1
+        for index, path in enumerate(self._paths):
+            try:
+                picture = self._read(path)
+            except SourceError as error:
+                self._unreadable.append(f"{shown_path(path)} {error}")
+                self.skipped += 1
                 continue
-            yield self._capture.turned(Frame(image, yielded, float(yielded)))
-            yielded += 1
-        if not yielded:
-            raise SourceError(f"{self.name} is not a readable picture; it may be empty or damaged")
+            full_wh = picture.full_size_wh if picture.is_reduced else None
+            frame = Frame(picture.image, index, float(index), picture=path, full_size_wh=full_wh)
+            yield self._capture.turned(frame)
+        self._report_unreadable()
+
+    def _report_unreadable(self) -> None:
+        """Issue a warning that names the unreadable pictures, once; raise `SourceError` if there are no others."""
+        unreadable, self._unreadable = self._unreadable, []
+        if not unreadable:
+            return
+        total, sentence = len(self._paths), _listed(unreadable, "; ")
+        if len(unreadable) == total:
+            raise SourceError(sentence if total == 1 else f"none of the {total} pictures can be read: {sentence}")
+        warnings.warn(
+            f"{shown_path(self.name)}: {len(unreadable)} of {total} pictures were not read: {sentence}", stacklevel=3
+        )
+
+    def _read(self, path: str) -> DecodedPicture:
+        upright = self._capture.rotate == "auto"
+        return decode_picture(_read_file(path), apply_orientation=upright, max_megapixels=self._capture.max_megapixels)
 
     def __exit__(self, *_: object) -> None:
-        """Do nothing; no file stays open between pictures."""
+        """Issue the warning about unreadable pictures if the iteration ended early."""
+        if len(self._unreadable) < len(self._paths):
+            self._report_unreadable()
 
 
-def _read_picture(path: Path, *, apply_orientation: bool) -> Image | None:
-    """Return the decoded picture, or None if it cannot be read."""
+def _listed(names: Sequence[str], separator: str) -> str:
+    """Join the first names, and count the others."""
+    shown = separator.join(shown_path(name) for name in names[:LISTED_FILES])
+    return shown if len(names) <= LISTED_FILES else f"{shown}{separator}and {len(names) - LISTED_FILES} more"
+
+
+def _read_file(path: str) -> bytes:
+    """Return the content of a picture file.
+
+    Raises:
+        SourceError: It cannot be read, or exceeds `MAX_FILE_BYTES`.
+    """
     try:
-        return decode_image(path.read_bytes(), apply_orientation=apply_orientation)
-    except OSError:
-        return None
+        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceError("is not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                megabytes = status.st_size / 1e6
+                raise SourceError(f"has {megabytes:.0f} MB, more than the limit of {MAX_FILE_BYTES / 1e6:g} MB")
+            data = file.read(MAX_FILE_BYTES)
+    except (OSError, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not data:
+        raise SourceError("is empty")
+    return data
