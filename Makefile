@@ -1,5 +1,7 @@
 PYTHON ?= python3
 SOURCE ?=
+# The recipes read the source from the environment, so that the shell does not split or expand it.
+override export SOURCE := $(value SOURCE)
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 PIP = -m pip --quiet --disable-pip-version-check
@@ -9,7 +11,7 @@ RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 .PHONY: run test test-fast test-pi check lint type wheel coverage reference assets clean
 
 run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4
-	.venv/bin/edgeinfer run $(SOURCE)
+	.venv/bin/edgeinfer run $${SOURCE:+-- "$$SOURCE"}
 
 check: lint type test        ## everything that CI runs
 
@@ -36,7 +38,7 @@ coverage: .venv-dev/.ready   ## line coverage of the three packages over the who
 test-pi: build/pi/.ready     ## the runtime tests and the demo with a Raspberry Pi 4's wheels, emulated: slow
 	.venv/bin/python $(PIP) install --no-deps --upgrade --target build/pi/site .
 	cd tests && EDGEINFER_TEST_PATIENCE=20 ../build/pi/python -m pytest -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
-	build/pi/python -P -m edgeinfer run $(SOURCE)
+	build/pi/python -P -m edgeinfer run $${SOURCE:+-- "$$SOURCE"}
 
 reference: .venv-dev/.ready  ## regenerate the option tables in docs/reference.md
 	PYTHONPATH=tests .venv-dev/bin/python tests/tools/reference.py

@@ -47,14 +47,22 @@ class ProgressBar:
             self._bar.stop()
 
 
-def format_summary(summary: RunSummary) -> str:
-    """Format the summary of a run in two or three lines."""
+def format_summary(summary: RunSummary, *, pictures: bool = False) -> str:
+    """Format the summary of a run in two or three lines.
+
+    Args:
+        summary: Summary of the run.
+        pictures: True if the source consisted of pictures rather than of frames that follow each other.
+    """
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
     seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
     lines = [
         f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s",
         f"dominant expression: {summary.dominant or 'none'} ({seen})",
     ]
+    if pictures:
+        noun = "picture" if summary.frames == 1 else "pictures"
+        lines.append(f"{summary.frames} {noun} read, {summary.skipped or 0} skipped")
     if summary.delay_ms:
         delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
         lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")

@@ -35,13 +35,16 @@ class _RunCommand(ConfigurableCommand):
         )
 
 
-@app.command(cls=_RunCommand, context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@app.command(cls=_RunCommand, context_settings={"auto_envvar_prefix": ENVIRONMENT, "allow_extra_args": True})
 @expand_groups
 def run(
+    ctx: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(
-            help="Video, picture, folder, glob, camera number or stream URL. Default: the demo clip.",
+            metavar="[SOURCE]...",
+            help="Video, picture, folder, glob, camera number or stream URL; or several pictures. Default: the demo "
+            "clip.",
             show_default=False,
             envvar=f"{ENVIRONMENT}_SOURCE",
         ),
@@ -60,14 +63,19 @@ def run(
     from edgeinfer import runner
     from edgeinfer.cli.progress import ProgressBar, format_summary
     from edgeinfer.model.card import asset_path
-    from edgeinfer.sources.factory import open_source
+    from edgeinfer.sources.factory import open_pictures, open_source
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
 
     sinks = build.build_sinks(outputs, integrations)
     name = asset_path("demo.mp4") if source is None else source
     policy = build.build_retry_policy(live)
-    with open_source(name, mode=live.mode, capture=build.build_capture(capture), patience=policy) as frames:
+    settings = build.build_capture(capture)
+    if ctx.args:  # more pictures than one
+        opened = open_pictures([str(source), *ctx.args], mode=live.mode, capture=settings)
+    else:
+        opened = open_source(name, mode=live.mode, capture=settings, patience=policy)
+    with opened as frames:
         limit_opencv_threads(model.threads, live=frames.live)
         pipeline = build.build_pipeline(model, detection, continuous=frames.continuous)
         with ProgressBar(frames, control.max_frames, enabled=not control.quiet) as progress, interrupts.guarded():
@@ -80,4 +88,4 @@ def run(
 
             summary = runner.run(frames, pipeline, sinks, max_frames=control.max_frames, on_result=after_frame)
     if not control.quiet:
-        typer.echo(format_summary(summary), err="-" in outputs.out)
+        typer.echo(format_summary(summary, pictures=not frames.continuous), err="-" in outputs.out)

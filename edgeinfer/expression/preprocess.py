@@ -10,6 +10,9 @@ import numpy as np
 
 from edgeinfer.results import Colour, Image
 
+MAX_PADDED_SIDE = 2048
+"""Longest side of a crop that extends beyond the frame, in pixels; a model's input is much smaller."""
+
 
 def crop_face(image: Image, xywh: tuple[int, int, int, int], margin: float) -> Image:
     """Crop a face from a frame.
@@ -22,7 +25,8 @@ def crop_face(image: Image, xywh: tuple[int, int, int, int], margin: float) -> I
 
     Returns:
         uint8 array of at least 1x1 pixels with the same number of dimensions as `image`, and a view of it where
-        possible. Pixels outside the frame repeat its edge.
+        possible. Pixels outside the frame repeat its edge; a crop with such pixels is reduced to at most
+        `MAX_PADDED_SIDE` pixels per side, so that a large margin on a large frame takes little memory.
     """
     x, y, w, h = xywh
     left, top = round(x - margin * w), round(y - margin * h)
@@ -30,9 +34,33 @@ def crop_face(image: Image, xywh: tuple[int, int, int, int], margin: float) -> I
     height, width = image.shape[:2]
     if left >= 0 and top >= 0 and right <= width and bottom <= height:
         return image[top:bottom, left:right]
+    if max(right - left, bottom - top) > MAX_PADDED_SIDE:
+        return _reduced_crop(image, (left, top, right, bottom))
     columns = np.clip(np.arange(left, right), 0, width - 1)
     rows = np.clip(np.arange(top, bottom), 0, height - 1)
     return image[rows[:, None], columns[None, :]]
+
+
+def _reduced_crop(image: Image, ltrb: tuple[int, int, int, int]) -> Image:
+    """Return a crop that extends beyond the image, with its longer sides reduced to `MAX_PADDED_SIDE`."""
+    left, top, right, bottom = ltrb
+    height, width = image.shape[:2]
+    out_w, out_h = min(right - left, MAX_PADDED_SIDE), min(bottom - top, MAX_PADDED_SIDE)
+    across, down = out_w / (right - left), out_h / (bottom - top)
+    # The part inside the image, at least one pixel at its edge, is reduced first and then extended to the full crop.
+    inner_left, inner_top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+    inner_right, inner_bottom = max(min(right, width), inner_left + 1), max(min(bottom, height), inner_top + 1)
+    inner_w = min(out_w, max(1, round((inner_right - inner_left) * across)))
+    inner_h = min(out_h, max(1, round((inner_bottom - inner_top) * down)))
+    before_x = min(max(0, round((inner_left - left) * across)), out_w - inner_w)
+    before_y = min(max(0, round((inner_top - top) * down)), out_h - inner_h)
+    inner = cv2.resize(
+        image[inner_top:inner_bottom, inner_left:inner_right], (inner_w, inner_h), interpolation=cv2.INTER_AREA
+    )
+    after_x, after_y = out_w - inner_w - before_x, out_h - inner_h - before_y
+    return np.asarray(
+        cv2.copyMakeBorder(inner, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE), dtype=np.uint8
+    )
 
 
 def model_input(crop: Image, *, size_hw: tuple[int, int], colour: Colour) -> Image:

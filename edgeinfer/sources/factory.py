@@ -75,11 +75,15 @@ def open_source(
             if mode == "file" or not patience.allows(1, opened=False):
                 raise
             return LiveSource(None, name=name, reopen=reopen, patience=patience)
-    if mode == "live" and not opened.continuous:
-        raise UsageError(f"{shown_path(opened.name)} consists of pictures, which have no timestamps; omit `mode`")
+    _check_mode(opened, mode)
     if mode == "live" or (mode == "auto" and opened.live):
         return LiveSource(opened, reopen=reopen if opened.live else None, patience=patience, paced=not opened.live)
     return opened
+
+
+def _check_mode(source: Source, mode: Mode) -> None:
+    if mode == "live" and not source.continuous:
+        raise UsageError(f"{shown_path(source.name)} consists of pictures, which have no timestamps; omit `mode`")
 
 
 def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
@@ -98,16 +102,17 @@ def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
     return None
 
 
-def open_pictures(paths: Sequence[str], *, capture: Capture | None = None) -> Source:
+def open_pictures(paths: Sequence[str], *, mode: Mode = "auto", capture: Capture | None = None) -> Source:
     """Open several picture files as one source.
 
     Args:
         paths: Picture files. In alphabetical order, in which a shell expands a glob, they are sorted naturally: 1, 2,
             10. Any other order is kept.
+        mode: See `open_source`; pictures have no "live" mode.
         capture: Orientation and size limit of the pictures.
 
     Raises:
-        UsageError: One of the paths is not a picture.
+        UsageError: One of the paths is not a picture, or the mode is "live".
         SourceNotFoundError: One of the files does not exist.
     """
     for path in paths:
@@ -120,7 +125,9 @@ def open_pictures(paths: Sequence[str], *, capture: Capture | None = None) -> So
             )
         raise SourceNotFoundError(f"no picture at {shown_path(path)}")
     ordered = sorted(paths, key=_natural_key) if list(paths) == sorted(paths) else list(paths)
-    return PictureSource(ordered, name=f"{paths[0]} and {len(paths) - 1} more", capture=capture)
+    source = PictureSource(ordered, name=f"{paths[0]} and {len(paths) - 1} more", capture=capture)
+    _check_mode(source, mode)
+    return source
 
 
 def _open_local(text: str, capture: Capture) -> Source:

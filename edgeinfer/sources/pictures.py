@@ -49,7 +49,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             total = len(others) + len(self._paths)
             names = _listed([os.path.basename(path) for path in others], ", ")  # noqa: PTH119 - paths as given
             warnings.warn(
-                f"{shown_path(name)}: {len(others)} of {total} files are not pictures and were not read: {names}",
+                f"{shown_path(name)}: skipped {len(others)} of {total} files, without a picture suffix: {names}",
                 stacklevel=2,
             )
 
@@ -82,7 +82,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         if len(unreadable) == total:
             raise SourceError(sentence if total == 1 else f"none of the {total} pictures can be read: {sentence}")
         warnings.warn(
-            f"{shown_path(self.name)}: {len(unreadable)} of {total} pictures were not read: {sentence}", stacklevel=3
+            f"{shown_path(self.name)}: skipped {len(unreadable)} of {total} pictures: {sentence}", stacklevel=3
         )
 
     def _read(self, path: str) -> DecodedPicture:
