@@ -12,8 +12,9 @@ from typing import Any
 
 import typer
 
-from edgeinfer.errors import EdgeInferError, one_line
+from edgeinfer.errors import EdgeInferError, OutputError, one_line
 from edgeinfer.system.interrupts import Interrupted, install_signal_handlers, raise_in_main_thread
+from edgeinfer.system.streams import checked_streams, open_standard_streams
 
 
 def execute(application: Callable[[], None], name: str, *, guarded: bool = True) -> int:
@@ -27,26 +28,37 @@ def execute(application: Callable[[], None], name: str, *, guarded: bool = True)
     Returns:
         Exit code.
     """
+    open_standard_streams()
     if guarded:
         install_signal_handlers(name)
     else:
         raise_in_main_thread()
     _silence_opencv()
     _print_logs(name)
+    with checked_streams():
+        code, sentence = _run(application)
+        try:
+            sys.stdout.flush()
+        except OutputError as error:
+            code, sentence = (code, sentence) if code else (error.exit_code, str(error))
+        if sentence:
+            print(f"{name}: {one_line(sentence)}", file=sys.stderr)
+    return code
+
+
+def _run(application: Callable[[], None]) -> tuple[int, str]:
+    """Return the exit code of a command line, and the sentence to print, which may be empty."""
     try:
         application()
     except EdgeInferError as error:
-        print(f"{name}: {one_line(_name_flags_of(application, str(error)))}", file=sys.stderr)
-        return error.exit_code
+        return error.exit_code, _name_flags_of(application, str(error))
     except Interrupted as interruption:
-        print(f"{name}: interrupted; all outputs are closed", file=sys.stderr)
-        return interruption.exit_code
+        return interruption.exit_code, "interrupted; all outputs are closed"
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1, ""
     except Exception as error:
-        print(f"{name}: unexpected {type(error).__name__}: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    return 0
+        return 1, f"unexpected {type(error).__name__}: {error}"
+    return 0, ""
 
 
 def name_flags(message: str, command: Any) -> str:
@@ -86,9 +98,10 @@ class _StderrHandler(logging.Handler):
 
 
 def _print_logs(name: str) -> None:
-    """Print warnings, and the address of the preview, as lines of this program on stderr."""
+    """Print warnings, the address of the preview and changes of the duty cycle as lines of this program on stderr."""
     warnings.showwarning = lambda message, *_args, **_kwargs: print(f"{name}: warning: {message}", file=sys.stderr)
     handler = _StderrHandler()
     handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("edgeinfer.outputs.preview").setLevel(logging.INFO)
+    for module in ("edgeinfer.outputs.preview", "edgeinfer.system.thermal"):
+        logging.getLogger(module).setLevel(logging.INFO)

@@ -1,0 +1,89 @@
+"""Safe writing of files: replacement in one step, and locks against a second writer."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PREFIX = ".partial."
+_MAX_NAME_BYTES = 255
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Provide a temporary path, and rename it to `path` if the block succeeds.
+
+    The final name never holds a partial file: if the block raises, the temporary file is removed and an existing file
+    keeps its content. A symbolic link stays in place, and an existing file keeps its permissions. A device or a pipe
+    is written directly.
+
+    Args:
+        path: Path of the file to create or replace.
+
+    Yields:
+        Path in the same folder and with the same suffixes; the block writes this file.
+
+    Raises:
+        OSError: The existing file is read-only, or the file cannot be renamed.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        yield path
+        return
+    target = Path(os.path.realpath(path))
+    if mode is not None and not os.access(target, os.W_OK):
+        raise PermissionError(13, os.strerror(13), str(path))
+    partial = target.with_name(_PREFIX + _tail(target.name))
+    try:
+        yield partial
+        if mode is not None:
+            shutil.copymode(target, partial)
+        partial.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Create or replace a file in one step; see `replacing`.
+
+    Args:
+        path: Path of the file.
+        content: Bytes, or text, which is encoded as UTF-8.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file against other writers until it is closed.
+
+    The lock is advisory (flock). File systems without locks are treated as unlocked.
+
+    Returns:
+        False if another open file, of this or another process, holds the lock.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems have no locks
+        return True
+    return True
+
+
+def _tail(name: str) -> str:
+    """Return the end of a file name, so that the temporary name is not too long."""
+    return os.fsdecode(os.fsencode(name)[-(_MAX_NAME_BYTES - len(_PREFIX)) :])
