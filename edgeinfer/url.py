@@ -1,27 +1,118 @@
-"""URL schemes, and removal of credentials from URLs."""
+"""URL schemes, and removal of credentials from addresses before they are printed, logged or published."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+HIDDEN = "***"
+"""Replacement for parts of an address that are, or could be, secret."""
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+(%\w+)?\])(:\d{0,5})?", re.IGNORECASE | re.ASCII)
+_NAMES = (
+    r"user(?:name|id)?|usr|login|account|pass(?:word|wd|phrase|code)?|pwd|pw|psw|secret|auth|sig|signature|credentials?"
+    r"|(?:api|access|auth|secret|private)?[_-]?(?:key|token)"
+)
+_ASSIGNMENT = re.compile(rf"(?:^|[^a-z0-9])(?:{_NAMES})\s*=", re.IGNORECASE)
+_SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
+_TOKEN = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]{16,}|[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.I)
 
 
-def without_credentials(url: str) -> str:
-    """Return a URL without user name, password, query and fragment; a query may contain an API key.
+def without_credentials(address: str) -> str:
+    """Return an address without user name, password, query, fragment and path segments that could be secret.
 
-    Text without "://" is returned unchanged.
+    Parts that could be secret are replaced by `HIDDEN`. If the address has several readings, because its password
+    contains unescaped characters such as @ / ? or #, everything that is secret in one of them is removed. Text that
+    looks neither like a URL nor like credentials, for example a file name, is returned unchanged.
+
+    >>> without_credentials("rtsp://admin:se?cret@camera:554/live?key=secret")
+    'rtsp://camera:554/live'
+    >>> without_credentials("rtsp://camera/user=admin&password=secret")
+    'rtsp://camera/***'
+    >>> without_credentials("admin:secret@camera/live")
+    '***@camera/live'
+    >>> without_credentials("clips/door@2x.mp4")
+    'clips/door@2x.mp4'
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    rest = rest.partition("?")[0].partition("#")[0]
-    authority = rest.partition("/")[0]
-    if "@" not in authority and "@" in rest and not authority.rpartition(":")[2].isdecimal() and ":" in authority:
-        # The password contains an unescaped slash, so the apparent path begins within the password.
-        return f"{scheme}://{rest.rpartition('@')[2]}"
-    return f"{scheme}://{authority.rpartition('@')[2]}{rest[len(authority) :]}"
+    if match := _SCHEME.match(address):
+        return f"{match[0]}{_without_userinfo(address[match.end() :])}"
+    plain = _decoded(address)
+    if re.search(r":[\s\S]*@", plain):
+        shown = _without_userinfo(address) if "@" in address else HIDDEN
+        return shown if shown == HIDDEN else f"{HIDDEN}@{shown}"
+    return _host_and_path(address) if _ASSIGNMENT.search(plain) else address
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL; the path of a webhook is often a token.
+
+    >>> origin("https://me:secret@hooks.example/services/T000/B000/XXXX")
+    'https://hooks.example'
+    """
+    scheme_part, separator, rest = without_credentials(url).partition("://")
+    return f"{scheme_part}://{rest.partition('/')[0]}" if separator else HIDDEN
+
+
+def hide_addresses(text: str, addresses: Iterable[str]) -> str:
+    """Return a message in which each of the given addresses is replaced by its form without credentials.
+
+    Args:
+        text: Message that may quote an address, for example the text of an exception of another library.
+        addresses: Addresses, also as `Path` would write them; those without credentials change nothing.
+    """
+    for address in sorted(set(addresses), key=len, reverse=True):
+        shown = without_credentials(address)
+        if shown != address:
+            for written in (address, os.path.normpath(address), repr(address)[1:-1], unquote(address)):
+                text = text.replace(written, shown)
+            # A message may quote only a part, such as the folder of an output.
+            if credentials := _SCHEME.sub("", address).rpartition("@")[0]:
+                text = text.replace(f"{credentials}@", f"{HIDDEN}@")
+    return text
 
 
 def scheme(address: str) -> str | None:
     """Return the lower-case scheme of an address, or None for a path."""
     match = re.match(r"([a-z][a-z0-9+.-]*):", address, re.IGNORECASE)
     return match[1].lower() if match else None
+
+
+def _without_userinfo(rest: str) -> str:
+    """Return host and path of the part of a URL after ://, or `HIDDEN` if it is unclear which part is the host."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    before, at, after = rest.rpartition("@")
+    if not at:
+        return _host_and_path(rest)
+    if "@" in authority:
+        # A further @ behind the authority is part of a path, or of a password that contains a slash.
+        return _host_and_path(after) if len(before) < len(authority) else HIDDEN
+    # The apparent path or query contains an @. Only if the authority is no host, it is certainly part of the password.
+    certain = before.count("@") == 0 and not _HOST.fullmatch(authority)
+    return _host_and_path(after) if certain else HIDDEN
+
+
+def _host_and_path(text: str) -> str:
+    """Return host, port and path without query, fragment and everything from the first path segment with a secret."""
+    host, *segments = re.split(r"[?#]", text, maxsplit=1)[0].split("/")
+    if not _HOST.fullmatch(host):
+        return HIDDEN
+    shown = [host]
+    for segment in segments:
+        plain = _decoded(segment)
+        if re.search(r"[=&;:@?#\\/\x00-\x20]", plain) or _TOKEN.search(plain):
+            return "/".join([*shown, HIDDEN])
+        shown.append(segment)
+        if _SECRET_NAME.fullmatch(plain):
+            return "/".join([*shown, HIDDEN])
+    return "/".join(shown)
+
+
+def _decoded(text: str) -> str:
+    """Return text without percent-encoding, also if it was encoded several times."""
+    for _ in range(4):
+        text, before = unquote(text), text
+        if text == before:
+            break
+    return text

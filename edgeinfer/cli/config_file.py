@@ -11,12 +11,14 @@ from typing import Any, Literal
 from edgeinfer.errors import EdgeInferError, UsageError
 from edgeinfer.options.fields import option_fields
 from edgeinfer.options.groups import RUN_GROUPS
-from edgeinfer.url import without_credentials
+from edgeinfer.url import hide_addresses, origin, without_credentials
 
 SYSTEM_FILE = Path("/etc/edgeinfer/config.toml")
 
 SECRETS = frozenset(field.name for group in RUN_GROUPS for field in option_fields(group) if field.option.secret)
 """Settings whose values are never printed."""
+TOKEN_PATHS = frozenset({"webhook"})
+"""Settings whose URL is printed without its path, which is often a token."""
 
 Kind = Literal["text", "whole number", "number", "boolean", "list"]
 KINDS: dict[Kind, tuple[str, tuple[type, ...]]] = {
@@ -51,6 +53,11 @@ def user_file() -> Path:
 def default_files() -> tuple[Path, ...]:
     """Return the files that are read by default, in ascending precedence."""
     return SYSTEM_FILE, user_file()
+
+
+def config_files(named: Path | None) -> tuple[Path, ...]:
+    """Return the files that a run reads: the named one, or those that are read by default."""
+    return default_files() if named is None else (named,)
 
 
 def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def read_configs(
     values: dict[str, Any] = {}
     origins: dict[str, Path] = {}
     found = []
-    for path in default_files() if named is None else (named,):
+    for path in config_files(named):
         try:
             here = read_config(path, settings)
         except FileNotFoundError as error:
@@ -135,7 +142,8 @@ def _checked(path: Path, key: str, value: Any, settings: Mapping[str, Setting]) 
     except EdgeInferError as error:
         reason = str(error)
     if reason:
-        raise UsageError(f"{path}: {key} = {_format(key, value)} is invalid: {without_backticks(reason)}")
+        reason = hide_addresses(without_backticks(reason), _texts(value))
+        raise UsageError(f"{path}: {key} = {_format(key, value)} is invalid: {reason}")
     return value
 
 
@@ -144,7 +152,7 @@ def _line(key: str, value: Any, comment: str) -> str:
         return f"# {key} is not set" + (f"  # {comment}" if comment else "")
     if key in SECRETS:
         return f"# {key} is set (hidden)" + (f"  # {comment}" if comment else "")
-    hidden = "password and query hidden" if _without_passwords(value) != value else ""
+    hidden = "credentials hidden" if _without_secrets(key, value) != value else ""
     notes = ", ".join(note for note in (comment, hidden) if note)
     return f"{key} = {_format(key, value)}" + (f"  # {notes}" if notes else "")
 
@@ -156,18 +164,24 @@ def _format(key: str, value: Any) -> str:
     import json
 
     # JSON strings, numbers and lists are valid TOML except for one control character.
-    return json.dumps(_without_passwords(value), ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
+    return json.dumps(_without_secrets(key, value), ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
 
 
-def _without_passwords(value: Any) -> Any:
+def _without_secrets(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_secrets(key, item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_passwords(item) for item in value]
-    if isinstance(value, str) and "://" in value:
-        try:
-            return without_credentials(value)
-        except ValueError:  # not a valid URL, but it may hold a password
-            return value.partition("://")[0] + "://"
-    return value
+        return type(value)(_without_secrets(key, item) for item in value)
+    if isinstance(value, str):
+        return origin(value) if key in TOKEN_PATHS else without_credentials(value)
+    return without_credentials(str(value)) if isinstance(value, os.PathLike) else value
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts in a value of a file."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for item in value for text in _texts(item)] if isinstance(value, list) else [str(value)]
 
 
 def without_backticks(message: str) -> str:

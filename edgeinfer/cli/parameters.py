@@ -11,13 +11,23 @@ from typing import Annotated, Any, TypeVar, get_origin
 import typer
 from typer.core import TyperCommand
 
+from edgeinfer.cli.masking import masked
 from edgeinfer.options.fields import OptionField, OptionGroup, option_fields
 
 Group = TypeVar("Group", bound=OptionGroup)
+_PARSER_ERRORS: Any = typer.BadParameter.__mro__[1]  # UsageError, which typer does not export
 
 
 class GroupedCommand(TyperCommand):
     """Command whose help text lists options under the title of their group, without Rich."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        """Parse the arguments; the messages of the parser, which quote invalid arguments, contain no credentials."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except _PARSER_ERRORS as error:
+            error.message = masked(error.message)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section per group in order of definition; options without a group come last."""

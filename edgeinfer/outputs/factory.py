@@ -13,7 +13,7 @@ from edgeinfer.outputs.jsonl import JsonlSink
 from edgeinfer.outputs.line_writer import FLUSH_S, STDOUT
 from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.plugins import plugin, plugin_names
-from edgeinfer.url import scheme
+from edgeinfer.url import scheme, without_credentials
 
 SINKS: dict[str, Callable[..., Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink}
 ANONYMOUS_SINKS: dict[str, Callable[..., Sink]] = {".jsonl": AnonymousJsonlSink, ".csv": AnonymousCsvSink}
@@ -60,7 +60,8 @@ def open_sink(
     kind = check_target(target)
     if anonymous:
         if kind not in ANONYMOUS_SINKS:
-            raise UsageError(f"`anonymous` supports only {' and '.join(ANONYMOUS_SINKS)} outputs; rename {target}")
+            supported = " and ".join(ANONYMOUS_SINKS)
+            raise UsageError(f"`anonymous` supports only {supported} outputs; rename {without_credentials(target)}")
         return ANONYMOUS_SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
     if kind in SINKS:
         return SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
@@ -80,5 +81,8 @@ def check_target(target: str) -> str:
     name, plugins = scheme(target) or suffix.removeprefix("."), plugin_names("sinks")
     if name not in plugins:
         known = " or ".join((*SINKS, *plugins))
-        raise UsageError(f"unknown output format of {target}: expected a name that ends in {known}, or - for stdout")
+        raise UsageError(
+            f"unknown output format of {without_credentials(target)}: expected a name that ends in {known}, or - for "
+            "stdout"
+        )
     return name

@@ -143,7 +143,8 @@ def _open_local(text: str, capture: Capture) -> Source:
     if glob.has_magic(path):
         return _open_matches(_glob_files(path), text, capture)
     raise SourceNotFoundError(
-        f"no source at {shown_path(text)}: expected a video, a picture, a folder, a camera number or a stream URL"
+        f"no source at {shown_path(without_credentials(text))}: expected a video, a picture, a folder, a camera number "
+        "or a stream URL"
     )
 
 
@@ -211,7 +212,7 @@ def _open_matches(files: Sequence[str], text: str, capture: Capture) -> Source:
     others = [path for path in files if not has_picture_suffix(path)]
     if not pictures:
         raise SourceNotFoundError(
-            f"no pictures at {shown_path(text)}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}; "
-            f"{len(others)} other files were found"
+            f"no pictures at {shown_path(without_credentials(text))}: expected files ending in "
+            f"{', '.join(sorted(PICTURE_SUFFIXES))}; {len(others)} other files were found"
         )
     return PictureSource(pictures, name=text, capture=capture, others=others)

@@ -14,6 +14,7 @@ import numpy as np
 from edgeinfer.errors import CapabilityError, SourceError, SourceNotFoundError, UsageError
 from edgeinfer.results import Frame
 from edgeinfer.sources.base import Capture
+from edgeinfer.url import without_credentials
 
 DEFAULT_SIZE_WH = (640, 480)
 PREFIX = "csi:"
@@ -89,7 +90,8 @@ def open_picamera(address: str, capture: Capture) -> PicameraSource:
     """
     number = address.removeprefix(PREFIX) or "0"
     if not number.isdecimal():
-        raise UsageError(f"invalid camera {address!r}: expected csi: or a number after the colon, for example csi:1")
+        shown = without_credentials(address)
+        raise UsageError(f"invalid camera {shown!r}: expected csi: or a number after the colon, for example csi:1")
     width, height = capture.size_wh or DEFAULT_SIZE_WH
     if width % 2 or height % 2:
         raise UsageError(f"invalid size {width}x{height}: a CSI camera requires an even width and height")
