@@ -192,7 +192,8 @@ def _differs_significantly(old: Mapping[str, Any], new: Mapping[str, Any]) -> bo
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace").decode()  # file names may contain undecodable bytes
 
 
 def device_discovery(address: BrokerAddress, header: RunHeader) -> dict[str, Any]:

@@ -139,11 +139,10 @@ class MqttLink:
 
     def _new_client(self, address: BrokerAddress) -> Client:
         try:
-            from paho.mqtt.client import Client  # noqa: PLC0415 - optional dependency
-            from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
+            from edgeinfer.outputs.mqtt_client import BoundedClient  # noqa: PLC0415 - optional dependency
         except ImportError as error:
             raise CapabilityError("MQTT requires the package paho-mqtt: run pip install paho-mqtt") from error
-        client = Client(CallbackAPIVersion.VERSION2, address.client_id, reconnect_on_failure=False)
+        client = BoundedClient(address.client_id)
         client.connect_async(address.host, address.port, KEEPALIVE_S)
         client.will_set(f"{address.base}/availability", "offline", qos=1, retain=True)
         if address.username is not None:
@@ -225,13 +224,21 @@ class MqttLink:
             self._client.reconnect()
         except OSError as error:
             return f"the broker cannot be reached ({error.strerror or error})"
-        while self._client.loop(TICK_S) == 0 and not self._stopped.is_set():
+        while self._receive() and not self._stopped.is_set():
             if self._publish_pending():
                 self._client.disconnect()
                 return None
         if self._refusal:
             return f"the broker refused the connection ({self._refusal}); check the user name and password"
         return "the broker does not respond" if self._connected_s is None else "the connection to the broker was lost"
+
+    def _receive(self) -> bool:
+        """Exchange packets with the broker for up to `TICK_S`; return False if the connection has ended."""
+        try:
+            return self._client.loop(TICK_S) == 0
+        except Exception as error:  # paho raises various errors for malformed packets
+            _log.info("%s: malformed packet (%s)", self._display_name, type(error).__name__)
+            return False
 
     def _publish_pending(self) -> bool:
         """Publish what the connection accepts without buffering; return True if the link is closing and done.
