@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import socket
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from edgeinfer.errors import UsageError
+from edgeinfer.url import without_credentials
 
 MIN_TOKEN_LENGTH = 8
 """Minimum number of characters of an access token."""
+MAX_FAILURES = 10
+"""Number of requests with a wrong token after which an address is blocked."""
+FAILURE_WINDOW_S = 60.0
+"""Time within which wrong tokens are counted, and duration of a block, in seconds."""
+MAX_ADDRESSES = 1000
+"""Maximum number of addresses whose failures are counted; beyond it the oldest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +44,17 @@ class ListenAddress:
         Raises:
             UsageError: The text has another form.
         """
+        shown = without_credentials(text)
+        if "@" in text:
+            raise UsageError(f"invalid listen address {shown!r}: expected PORT or HOST:PORT, without user name")
         host, colon, port = text.rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")
         bracketed = bare != host
         if not (port.isascii() and port.isdecimal() and int(port) <= 65535) or (colon and not bare):
-            raise UsageError(f"invalid listen address {text!r}: expected PORT or HOST:PORT, for example 8080")
+            raise UsageError(f"invalid listen address {shown!r}: expected PORT or HOST:PORT, for example 8080")
         if (":" in bare) != bracketed:
             raise UsageError(
-                f"invalid listen address {text!r}: enclose an IPv6 address in brackets, for example [::1]:8080"
+                f"invalid listen address {shown!r}: enclose an IPv6 address in brackets, for example [::1]:8080"
             )
         return cls(bare or "127.0.0.1", int(port))
 
@@ -113,4 +127,51 @@ class AccessControl:
         if self.token is None:
             name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
             return is_loopback(name)
-        return hmac.compare_digest((token or "").encode(), self.token.encode())
+        # Digests have the same length, so that the time of the comparison does not depend on the token's length.
+        digests = (hashlib.sha256(text.encode(errors="replace")).digest() for text in (token or "", self.token))
+        return hmac.compare_digest(*digests)
+
+
+class FailureLimit:
+    """Limit on wrong tokens per client address; safe to use from several threads.
+
+    IPv6 addresses are counted by network (/64), because one client has many addresses.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Initialize a limit without failures.
+
+        Args:
+            clock: monotonic time in seconds.
+        """
+        self._clock, self._lock = clock, threading.Lock()
+        self._failures: dict[str, tuple[int, float]] = {}
+
+    def add(self, address: str) -> None:
+        """Count a wrong token."""
+        key, now_s = _network(address), self._clock()
+        with self._lock:
+            count, since_s = self._failures.pop(key, (0, now_s))
+            if now_s - since_s >= FAILURE_WINDOW_S:
+                count, since_s = 0, now_s
+            # The block lasts for a whole window after the last counted failure.
+            self._failures[key] = (count + 1, now_s if count + 1 == MAX_FAILURES else since_s)
+            if len(self._failures) > MAX_ADDRESSES:
+                del self._failures[next(iter(self._failures))]
+
+    def blocks(self, address: str) -> bool:
+        """Return True if the address sent too many wrong tokens recently."""
+        with self._lock:
+            count, since_s = self._failures.get(_network(address), (0, 0.0))
+        return count >= MAX_FAILURES and self._clock() - since_s < FAILURE_WINDOW_S
+
+
+def _network(address: str) -> str:
+    """Return the IPv4 address, or the /64 network of an IPv6 address."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http
+import io
 import json
+import logging
 import socket
 import sys
 import threading
@@ -16,17 +18,17 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from edgeinfer.errors import OutputError
-from edgeinfer.outputs.preview.access import AccessControl, ListenAddress
+from edgeinfer.outputs.preview.access import AccessControl, FailureLimit, ListenAddress
+from edgeinfer.outputs.preview.connections import ConnectionTable
 from edgeinfer.outputs.preview.prometheus import CONTENT_TYPE, metrics
+from edgeinfer.outputs.preview.requests import InvalidRequestError, check_head, read_head
 from edgeinfer.outputs.preview.state import PreviewState
 from edgeinfer.outputs.schema import frame_line
 
-MAX_CONNECTIONS = 24
-"""Maximum number of simultaneous connections."""
 MAX_STREAMS = 16
 """Maximum number of connections that receive a stream; each open page uses two."""
 CLIENT_TIMEOUT_S = 10.0
-"""Timeout for receiving a request and for each write to a client, in seconds."""
+"""Time for receiving a complete request, and for each write to a client, in seconds."""
 SEND_BUFFER_BYTES = 128 * 1024
 """Send buffer of a streaming connection; it is small so that a slow client receives recent pictures."""
 EVENTS_PER_S = 12.0
@@ -46,9 +48,12 @@ POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_log = logging.getLogger(__name__)
 
 
 class PreviewServer(ThreadingHTTPServer):
@@ -57,6 +62,8 @@ class PreviewServer(ThreadingHTTPServer):
     Attributes:
         state: state of the run.
         access: access rule for requests.
+        failures: limit on wrong tokens.
+        connections: open connections.
         streams: semaphore that limits the number of streaming connections.
     """
 
@@ -71,8 +78,8 @@ class PreviewServer(ThreadingHTTPServer):
             OutputError: The address is in use or does not belong to this machine.
         """
         self.state, self.access = state, access
+        self.failures, self.connections = FailureLimit(), ConnectionTable()
         self.streams = threading.BoundedSemaphore(MAX_STREAMS)
-        self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self.address_family = address.family
         try:
             super().__init__((address.host, address.port), _RequestHandler)
@@ -88,22 +95,27 @@ class PreviewServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start a thread for a connection, or close it if there are too many."""
-        if self._connections.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self.connections.add(request, client_address[0]):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no further thread can be started
+            self.connections.remove(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Handle a connection until it is closed."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            self.connections.remove(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report an unexpected error; ignore closed connections and timeouts."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
+        """Log the type of an unexpected error, because its text may contain the token; ignore closed connections."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            _log.warning("preview: unexpected %s while serving a request", type(error).__name__)
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
@@ -112,17 +124,41 @@ class _RequestHandler(BaseHTTPRequestHandler):
     server: PreviewServer
     timeout = CLIENT_TIMEOUT_S
     server_version, sys_version = "edgeinfer", ""
-    error_content_type = "text/plain; charset=utf-8"
-    error_message_format = "%(message)s\n"
+    default_request_version = "HTTP/1.0"
     routes: ClassVar[dict[str, str]] = {
         "/stream.mjpg": "_send_stream", "/events": "_send_events", "/snapshot.jpg": "_send_snapshot",
         "/healthz": "_send_health", "/metrics": "_send_metrics",
     }  # fmt: skip
 
+    def handle(self) -> None:
+        """Serve one request, which must arrive within `timeout`."""
+        self.close_connection = True
+        self.rfile.close()
+        self.rfile = io.BytesIO()
+        try:
+            head = read_head(self.connection, self.timeout)
+            self.connection.settimeout(self.timeout)
+            if head:
+                self.rfile = io.BytesIO(head)
+                self.handle_one_request()
+        except InvalidRequestError as error:
+            self.connection.settimeout(self.timeout)
+            self.send_error(error.status, str(error))
+
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        query_token = parse_qs(url.query).get("token", [None])[0]
-        if not self.server.access.allows(query_token or self._header_token(), self.headers.get("Host", "")):
+        check_head(self.requestline, self.headers)
+        try:
+            url = urlsplit(self.path)
+            query_token = parse_qs(url.query, errors="replace").get("token", [None])[0]
+        except ValueError as error:
+            raise InvalidRequestError(400, "invalid request target") from error
+        token = query_token or self._header_token()
+        address, access = self.client_address[0], self.server.access
+        if access.token is not None and token is not None and self.server.failures.blocks(address):
+            self.send_error(http.HTTPStatus.TOO_MANY_REQUESTS, "too many wrong access tokens; try again in a minute")
+        elif not access.allows(token, self.headers.get("Host", "")):
+            if token is not None:
+                self.server.failures.add(address)
             self._refuse(url.path)
         elif url.path in PAGE:
             self._send_page(url.path, query_token)
@@ -176,7 +212,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._respond(json.dumps(body).encode() + b"\n", "application/json", status=status)
 
     def _send_metrics(self) -> None:
-        self._respond(metrics(self.server.state).encode(), CONTENT_TYPE)
+        self._respond(metrics(self.server.state).encode(errors="replace"), CONTENT_TYPE)
 
     def _send_stream(self) -> None:
         self._stream_parts(f"multipart/x-mixed-replace; boundary={BOUNDARY}", self._jpeg_parts())
@@ -217,6 +253,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             )
             return
         try:
+            self.server.connections.keep(self.connection)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             self._send_headers(http.HTTPStatus.OK, content_type)
             self.end_headers()
@@ -225,6 +262,14 @@ class _RequestHandler(BaseHTTPRequestHandler):
                     self.wfile.write(part)
         finally:
             self.server.streams.release()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Send a plain-text response; it repeats nothing of the request, as the base class would do."""
+        self.command = getattr(self, "command", None) or "GET"
+        self.requestline, self.request_version = "", "HTTP/1.0"
+        # The base class puts parts of the request into the messages of these.
+        text = http.HTTPStatus(code).phrase.lower() if message is None or code in (400, 414, 501, 505) else message
+        self._respond(f"{text}\n".encode(), "text/plain; charset=utf-8", status=code)
 
     def _respond(self, body: bytes, content_type: str, *, status: int = http.HTTPStatus.OK, cookie: str = "") -> None:
         self._send_headers(status, content_type)
@@ -247,7 +292,9 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 def _event(value: dict[str, Any], name: str = "message") -> bytes:
     """Return a server-sent event with JSON data."""
-    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'), ensure_ascii=False)}\n\n".encode()
+    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'), ensure_ascii=False)}\n\n".encode(
+        errors="replace"
+    )
 
 
 def _page_file(name: str) -> bytes:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgeinfer import EmotionClassifier
-from edgeinfer.outputs.preview.server import MAX_CONNECTIONS, MAX_STREAMS
+from edgeinfer.outputs.preview.connections import MAX_CONNECTIONS
+from edgeinfer.outputs.preview.server import MAX_STREAMS
 from edgeinfer.outputs.preview.sink import PreviewSink
 from tools.patience import until
 from tools.preview_run import LIGHT, PATHS, TIMEOUT_S, TOKEN, PreviewRun, next_picture
@@ -105,12 +106,13 @@ def test_number_of_streams_is_limited(preview: PreviewRun) -> None:
 def test_number_of_connections_is_limited(preview: PreviewRun) -> None:
     address = ("127.0.0.1", preview.port)
     idle = [socket.create_connection(address, timeout=TIMEOUT_S) for _ in range(MAX_CONNECTIONS + 1)]
-    assert idle[-1].recv(1) == b""
-    for client in idle:
-        client.close()
+    assert idle[0].recv(1) == b"", "the oldest connection is closed in favour of the newest"
     server = preview.sink._server
     assert server is not None
-    until(lambda: server._connections._value == MAX_CONNECTIONS)
+    assert len(server.connections) <= MAX_CONNECTIONS
+    for client in idle:
+        client.close()
+    until(lambda: len(server.connections) == 0)
     assert preview.get("/healthz")[0] == 200
 
 

@@ -110,8 +110,15 @@ function connect() {
   events.addEventListener("end", () => showState("ended", "The run has ended; waiting for the next run."));
   events.onerror = () => {
     if (element("state").textContent !== "ended") showState("unreachable", "Cannot connect to the run; retrying.");
-    if (events.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
+    if (events.readyState === EventSource.CLOSED) setTimeout(reconnect, 2000);
   };
+}
+
+async function reconnect() {
+  // Repeated requests with an outdated token would block this address: show the token form instead.
+  const response = await fetch("healthz").catch(() => null);
+  if (response && [401, 429].includes(response.status)) location.reload();
+  else connect();
 }
 
 // The token is in a cookie now; remove it from the address bar.
