@@ -1,4 +1,4 @@
-"""Tiny data sets, made anew: FERPlus as it is published, and faces that are easily told apart."""
+"""Small generated data sets: FERPlus as published, and toy faces that are easy to classify."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTes
 
 
 def png(value: int, *, lower: int | None = None, seed: int = 0, size: int = 48) -> bytes:
-    """A grey picture around a level, its lower half around another one; another seed gives other pixels."""
+    """Encode a noisy grey image, optionally with another level in its lower half."""
     levels = np.full((size, 1), value)
     levels[size // 2 :] = value if lower is None else lower
     noise = np.random.default_rng(seed).integers(-20, 21, (size, size))
@@ -39,7 +41,7 @@ def png(value: int, *, lower: int | None = None, seed: int = 0, size: int = 48) 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of fer2013new.csv and the picture that belongs to it; None leaves the picture out."""
+    """One row of fer2013new.csv with its image; None omits the image."""
 
     usage: str
     name: str
@@ -48,7 +50,7 @@ class Row:
 
 
 class FerplusMaker:
-    """Writes FERPlus as it is published."""
+    """Writes FERPlus as published."""
 
     def __call__(self, root: Path, rows: Sequence[Row], *, nested: str = "", archive: bool = False) -> Path:
         files = {"fer2013new.csv": self.table(rows).encode()}
@@ -56,7 +58,7 @@ class FerplusMaker:
             folder = FOLDERS.get(row.usage)
             if folder is None or not row.name or row.picture is None:
                 continue
-            # The published folders carry other votes in files of this name.
+            # The published folders contain files of this name with other votes.
             files.setdefault(f"{folder}/label.csv", f'{row.name},"(0, 0, 48, 48)",0,0,0,0,0,0,0,0,0,10\n'.encode())
             path = f"{folder}/{row.name}"
             files.setdefault(path, png(100, seed=number) if row.picture == b"default" else row.picture)
@@ -64,7 +66,7 @@ class FerplusMaker:
 
     @staticmethod
     def table(rows: Sequence[Row]) -> str:
-        """The text of fer2013new.csv."""
+        """Return the text of fer2013new.csv."""
         header = ",".join(["Usage", "Image name", *VOTE_COLUMNS])
         return "\n".join([header, *(f"{r.usage},{r.name},{r.votes}" for r in rows)]) + "\n"
 
@@ -103,7 +105,7 @@ def make_png() -> Callable[..., bytes]:
 def write_toy_data(
     data: Path, *, train: int = 96, valid: int = 48, labels: tuple[str, ...] = ("neutral", "happy")
 ) -> Path:
-    """Faces that are dark, for the second label with a bright lower half."""
+    """Write dark faces; those of the second label have a bright lower half."""
     for split, count in {"train": train, "valid": valid}.items():
         for number in range(count):
             folder = data / split / labels[number % 2]
@@ -122,7 +124,7 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def voted_data(tmp_path: Path, toy_data: Path) -> Path:
-    """The toy data with votes: every third face of a label has a majority, the others only lean to theirs."""
+    """Copy the toy data with votes: every third face has a majority label, the others only a plurality."""
     data = tmp_path / "voted"
     shutil.copytree(toy_data, data)
     rows = [",".join(["file", *VOTE_COLUMNS])]
@@ -149,7 +151,7 @@ def toy_config() -> FitConfig:
 
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_data: Path, toy_config: FitConfig) -> Path:
-    """A finished run; read it, or copy it before you change it."""
+    """Train a run. Tests must copy it before they modify it."""
     run = tmp_path_factory.mktemp("toy") / "run"
     fit(toy_data, run, toy_config)
     return run
@@ -157,15 +159,29 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_data: Path, toy_config
 
 @pytest.fixture
 def grey_faces() -> NDArray[np.uint8]:
-    """(6, 48, 48, 1) uint8, smooth and not symmetric."""
+    """Return (6, 48, 48, 1) uint8 images, smooth and asymmetric."""
     rows, columns = np.mgrid[0:48, 0:48]
     pictures = [120 + 60 * np.sin(rows / (5 + i)) + 50 * np.cos(columns / (7 + i) + 1) for i in range(6)]
     return np.stack(pictures).clip(0, 255).astype(np.uint8)[..., None]
 
 
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Disable graph compilation, which takes longer than a few eager steps."""
+    monkeypatch.setattr(keras.Sequential, "compile", partialmethod(keras.Sequential.compile, run_eagerly=True))
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partialmethod
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeinfer_train.config import AugmentConfig, BackboneName, EdgeName, FitConfig, load_config
 from edgeinfer_train.errors import ConfigError
+from edgeinfer_train.evaluation import evaluate as evaluation
 from edgeinfer_train.evaluation.evaluate import evaluate, load_network
 from edgeinfer_train.networks.backbones import BACKBONES, resolve
 from edgeinfer_train.networks.efficientnet_lite import efficientnet_lite0
@@ -151,24 +151,21 @@ def test_config_file_contains_the_defaults(name: BackboneName) -> None:
     assert values["augment"].keys() == complete["augment"].keys()
 
 
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disable tf.function, because tracing a large network takes longer than a few eager steps."""
-    monkeypatch.setattr(keras.Sequential, "compile", partialmethod(keras.Sequential.compile, run_eagerly=True))
-
-
 @each_backbone
 @pytest.mark.usefixtures("eager")
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 def test_backbone_is_trained_and_evaluated(
-    tmp_path: Path, make_toy_data: Callable[..., Path], name: BackboneName
+    tmp_path: Path, make_toy_data: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: BackboneName
 ) -> None:
-    faces, side = make_toy_data(tmp_path / "data", train=16, valid=8), BACKBONES[name].min_image_size
+    faces, side = make_toy_data(tmp_path / "data", train=8, valid=8), BACKBONES[name].min_image_size
     config = replace(
         FitConfig.for_backbone(name), weights="none", image_size=side, epochs=1, batch_size=8, warmup_epochs=0.0,
         learning_rate=1e-3, ema_momentum=0.0, precision="float32", augment=AugmentConfig(mixup=0.0),
     )  # fmt: skip
     rows = fit(faces, tmp_path / "run", config)
-    assert load_network(tmp_path / "run").size_hw == (side, side)
+    network = load_network(tmp_path / "run")
+    assert network.size_hw == (side, side)
+    monkeypatch.setattr(evaluation, "load_network", lambda _path: network)  # loading a large network is slow
     metrics = evaluate(tmp_path / "run", faces, split="valid").metrics
     assert metrics.count == 8
     assert metrics.accuracy == pytest.approx(rows[0]["val_accuracy"], abs=1e-5)

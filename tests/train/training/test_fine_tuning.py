@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ from edgeinfer_train.training.data import load_training_data
 from edgeinfer_train.training.fit import fit
 from edgeinfer_train.training.state import TrainingState
 
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+
 
 @pytest.fixture
-def without_graphs_and_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disable tf.function and the result files, which take longer than a few training steps."""
-    monkeypatch.setattr(keras.Sequential, "compile", partialmethod(keras.Sequential.compile, run_eagerly=True))
+def without_result_files(monkeypatch: pytest.MonkeyPatch, eager: None) -> None:
+    """Disable graph compilation and result files, which take longer than a few training steps."""
     monkeypatch.setattr(training, "finish_run", lambda *_, **__: None)
 
 
@@ -54,7 +54,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.usefixtures("without_graphs_and_plots")
+@pytest.mark.usefixtures("without_result_files")
 def test_each_setting_changes_the_weights(tmp_path: Path, imbalanced_data: Path, toy_config: FitConfig) -> None:
     base = replace(toy_config, epochs=2, ema_momentum=0.0, augment=NO_AUGMENTATION)
     weights_by_name = {}
@@ -66,7 +66,7 @@ def test_each_setting_changes_the_weights(tmp_path: Path, imbalanced_data: Path,
         assert (gap < 1e-5) if name in ("base", "again") else (gap > 1e-3), name
 
 
-@pytest.mark.usefixtures("without_graphs_and_plots")
+@pytest.mark.usefixtures("without_result_files")
 def test_two_phases_train_the_head_first(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
     config = replace(toy_config, phases="two-phase", head_epochs=2, limit=16, monitor="val_loss", patience=1)
     kernels, rates = [], []
@@ -91,7 +91,7 @@ def test_two_phases_train_the_head_first(tmp_path: Path, toy_data: Path, toy_con
     assert rates[:2] == pytest.approx([0.01, 0.01])
 
 
-@pytest.mark.usefixtures("without_graphs_and_plots")
+@pytest.mark.usefixtures("without_result_files")
 def test_interrupted_phases_are_resumed(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
     """The run is interrupted between the phases and in the second one."""
     config = replace(toy_config, phases="two-phase", head_epochs=2, limit=8)
@@ -129,7 +129,7 @@ def test_patience_counts_from_the_second_phase(
     assert state.finished == finished
 
 
-@pytest.mark.usefixtures("without_graphs_and_plots")
+@pytest.mark.usefixtures("without_result_files")
 def test_frozen_backbone_keeps_its_weights_and_statistics(
     tmp_path: Path, toy_data: Path, toy_config: FitConfig
 ) -> None:

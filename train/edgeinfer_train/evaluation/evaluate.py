@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,11 @@ from edgeinfer.results import Colour
 from edgeinfer_train.datasets.load import DatasetInfo, Faces, Split, load_split, read_info
 from edgeinfer_train.evaluation.metrics import Metrics, score
 from edgeinfer_train.labels import LabelMode
+
+if TYPE_CHECKING:
+    import keras
+
+    from edgeinfer_train.networks.model import ModelInfo
 
 BATCH_PIXELS = 2**19
 """Maximum number of input pixels per batch, which bounds the memory for a network's activations."""
@@ -241,10 +246,24 @@ def _load_onnx(path: Path) -> Network:
 
 
 def _load_keras(path: Path) -> Network:
-    from edgeinfer_train.networks.backbones import BACKBONES  # noqa: PLC0415 - an .onnx file needs no Keras
-    from edgeinfer_train.networks.model import load_model  # noqa: PLC0415
+    from edgeinfer_train.networks.model import load_model  # noqa: PLC0415 - an .onnx file needs no Keras
 
-    core, info = load_model(path)
+    return network_from_keras(path, *load_model(path))
+
+
+def network_from_keras(path: Path, core: keras.Model, info: ModelInfo) -> Network:
+    """Wrap a loaded Keras model.
+
+    Args:
+        path: Path of its file.
+        core: Loaded model.
+        info: Metadata of the file.
+
+    Raises:
+        ModelError: The backbone is unknown.
+    """
+    from edgeinfer_train.networks.backbones import BACKBONES  # noqa: PLC0415 - an .onnx file needs no Keras
+
     backbone = next((backbone for name, backbone in BACKBONES.items() if name == info.backbone), None)
     if backbone is None:
         raise ModelError(f"{path} has the unknown backbone {info.backbone}; update edgeinfer")

@@ -29,7 +29,7 @@ import keras
 
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.evaluation import plots
-from edgeinfer_train.evaluation.evaluate import RUN_METRICS, Evaluation, load_network, measure, measuring_mode
+from edgeinfer_train.evaluation.evaluate import RUN_METRICS, Evaluation, measure, measuring_mode, network_from_keras
 from edgeinfer_train.evaluation.history import History, best_epoch, write_atomically, write_history
 from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights, source_commit
 from edgeinfer_train.training.data import TrainingData
@@ -69,19 +69,20 @@ def finish_run(
     """
     files = missing_files(run) if keep_existing else RESULT_FILES
     best = best_epoch(history, config.monitor)
+    core, info = load_model(run / MODEL_FILE)
     evaluation = measure(
-        load_network(run),
+        network_from_keras(run / MODEL_FILE, core, info),
         training_data.valid,
         training_data.info,
         "valid",
         label_mode=measuring_mode(training_data.label_mode),
     )
     if WEIGHTS_FILE in files:
-        save_weights(load_model(run / MODEL_FILE)[0], run / WEIGHTS_FILE)
+        save_weights(core, run / WEIGHTS_FILE)
     if HISTORY_FILE in files:
         write_history(history, run / HISTORY_FILE)
     if RUN_METRICS in files:
-        values = _run_metrics(run, config, history, training_data, evaluation)
+        values = _run_metrics(core, config, history, training_data, evaluation)
         write_atomically(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
     if CURVES_FILE in files:
         plots.draw_curves(history, best, run / CURVES_FILE)
@@ -110,10 +111,10 @@ def multiply_adds(model: keras.Model) -> int:
 
 
 def _run_metrics(
-    run: Path, config: FitConfig, history: History, training_data: TrainingData, evaluation: Evaluation
+    core: keras.Model, config: FitConfig, history: History, training_data: TrainingData, evaluation: Evaluation
 ) -> dict[str, Any]:
     """Return the content of metrics.json; the module's docstring explains the keys."""
-    core, commit = load_model(run / MODEL_FILE)[0], source_commit()
+    commit = source_commit()
     return {
         "dataset": training_data.info.name,
         "label_mode": training_data.info.protocol(training_data.label_mode),
