@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from edgeinfer.cli.masking import masked
 from edgeinfer.errors import EdgeInferError, OutputError, one_line
 from edgeinfer.system.interrupts import Interrupted, install_signal_handlers, raise_in_main_thread
 from edgeinfer.system.streams import checked_streams, open_standard_streams
@@ -42,7 +43,7 @@ def execute(application: Callable[[], None], name: str, *, guarded: bool = True)
         except OutputError as error:
             code, sentence = (code, sentence) if code else (error.exit_code, str(error))
         if sentence:
-            print(f"{name}: {one_line(sentence)}", file=sys.stderr)
+            print(f"{name}: {one_line(masked(sentence))}", file=sys.stderr)
     return code
 
 
@@ -94,12 +95,14 @@ class _StderrHandler(logging.Handler):
     """Writes records to the current `sys.stderr`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(one_line(masked(self.format(record))), file=sys.stderr)
 
 
 def _print_logs(name: str) -> None:
     """Print warnings, the address of the preview and changes of the duty cycle as lines of this program on stderr."""
-    warnings.showwarning = lambda message, *_args, **_kwargs: print(f"{name}: warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_args, **_kwargs: print(
+        f"{name}: warning: {one_line(masked(str(message)))}", file=sys.stderr
+    )
     handler = _StderrHandler()
     handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
