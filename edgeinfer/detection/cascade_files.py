@@ -7,7 +7,8 @@ from pathlib import Path
 
 import cv2
 
-from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError
+from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, shown_path
+from edgeinfer.system.paths import local_path, native_path
 
 DEFAULT_CASCADE = "haarcascade_frontalface_default"
 
@@ -24,8 +25,10 @@ def find_cascade(cascade: str | Path | None) -> Path:
             f"OpenCV {cv2.__version__} has no cascade classifier (removed in 5.0); "
             "run: pip install 'opencv-python-headless>=4.10,<5'"
         )
-    if cascade is not None and (str(cascade).endswith(".xml") or "/" in str(cascade)) and Path(cascade).is_file():
-        return Path(cascade)
+    if cascade is not None and (str(cascade).endswith(".xml") or "/" in str(cascade)):
+        path = local_path(cascade, ModelNotFoundError)
+        if path.is_file():
+            return path
     bundled = {path.stem: path for path in _cascade_folder().glob("haarcascade_*.xml")}
     if cascade is None and DEFAULT_CASCADE not in bundled:
         raise CapabilityError(
@@ -35,7 +38,7 @@ def find_cascade(cascade: str | Path | None) -> Path:
     name = DEFAULT_CASCADE if cascade is None else str(cascade).removesuffix(".xml")
     if name not in bundled:
         raise ModelNotFoundError(
-            f"cascade {cascade} not found: set `cascade` to the path of an XML file or to one of "
+            f"cascade {shown_path(cascade or name)} not found: set `cascade` to the path of an XML file or to one of "
             f"{', '.join(sorted(bundled))}"
         )
     return bundled[name]
@@ -44,6 +47,8 @@ def find_cascade(cascade: str | Path | None) -> Path:
 def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
     """Load a cascade by name or path, or for None the frontal face cascade.
 
+    A file that is not bundled with OpenCV has to pass the rules of `cascade_admission`.
+
     Raises:
         CapabilityError: this OpenCV has no cascade classifier or lacks its cascade files.
         ModelError: the cascade does not exist, or the file is not a valid cascade.
@@ -51,10 +56,33 @@ def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
     path = find_cascade(cascade)
     loaded = cv2.CascadeClassifier()
     with contextlib.suppress(cv2.error):
-        loaded.load(str(path))  # the constructor raises a SystemError for a damaged file
+        if path.parent.resolve() == _cascade_folder().resolve():
+            loaded.load(str(path))  # the constructor raises a SystemError for a damaged file
+        else:
+            # The document has to exist as long as its nodes are read.
+            document = cv2.FileStorage(_admit(path), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+            loaded.read(document.getFirstTopLevelNode())
+            document.release()
     if loaded.empty():
-        raise ModelError(f"{path} is not a cascade that OpenCV {cv2.__version__} can read")
+        raise ModelError(f"{shown_path(path)} is not a cascade that OpenCV {cv2.__version__} can read")
     return loaded
+
+
+def _admit(path: Path) -> str:
+    """Return the checked content of an untrusted cascade file as XML."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"the cascade {shown_path(path)} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise ModelError(f"the cascade {shown_path(path)} has more than {MAX_BYTES >> 20} MB")
+    try:
+        return to_xml(read_cascade(data))
+    except ValueError as error:
+        raise ModelError(
+            f"{shown_path(path)} is not a valid cascade: {error}; expected an XML file from OpenCV"
+        ) from error
 
 
 def _cascade_folder() -> Path:

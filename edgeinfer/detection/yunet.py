@@ -9,8 +9,9 @@ import numpy as np
 
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
-from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError
+from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, shown_path
 from edgeinfer.results import Box, Image
+from edgeinfer.system.paths import local_path, native_path
 
 SEARCH_PERIOD_S = 0.12
 """Time between two runs on the full frame, in seconds: YuNet costs less than other full-frame detectors."""
@@ -41,21 +42,24 @@ class YuNetDetector:
             ModelNotFoundError: the file does not exist.
             ModelError: the file is not a YuNet model that OpenCV can use.
         """
-        path = Path(model)
+        path = local_path(model, ModelNotFoundError)
         if not path.is_file():
             raise ModelNotFoundError(
-                f"detector model {path} not found: set `detector_model` to the path of a face_detection_yunet ONNX file"
+                f"detector model {shown_path(path)} not found: set `detector_model` to the path of a "
+                "face_detection_yunet ONNX file"
             )
         if not hasattr(cv2, "FaceDetectorYN"):
             raise CapabilityError(
                 f"OpenCV {cv2.__version__} has no FaceDetectorYN; run: pip install 'opencv-python-headless>=4.10,<5'"
             )
         try:
-            self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_score)
+            with native_path(path) as file:
+                self._network = cv2.FaceDetectorYN.create(file, "", (320, 320), min_score)
             self._size_wh = (320, 320)
             self._network.detect(np.zeros((320, 320, 3), np.uint8))
-        except cv2.error as error:
-            raise ModelError(f"{path} is not a YuNet model that OpenCV {cv2.__version__} can use") from error
+        except (cv2.error, OSError) as error:
+            message = f"{shown_path(path)} is not a YuNet model that OpenCV {cv2.__version__} can use"
+            raise ModelError(message) from error
         self._min_size, self._min_score = min_size, min_score
 
     def detect(self, image: Image) -> list[Box]:

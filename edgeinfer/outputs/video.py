@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
@@ -10,21 +11,28 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.errors import OutputError, UsageError, shown_path
 from edgeinfer.outputs.base import check_writable
+from edgeinfer.outputs.constant_rate import ConstantRate, choose_rate
 from edgeinfer.outputs.draw import FaceBlur, annotate
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Image, Result
+from edgeinfer.system.paths import local_path, native_path
 
-DEFAULT_FPS = 30.0
-"""Frame rate of the video if that of the source is unknown, in frames per second."""
+RATE_FRAMES = 8
+"""Number of first frames that determine the frame rate."""
+RATE_BYTES = 32_000_000
+"""Size of the first frames that are held back at most; at least two are."""
+_log = logging.getLogger(__name__)
 
 
 class VideoSink(AbstractContextManager["VideoSink"]):
     """Sink that writes an annotated MP4 video.
 
-    The first frame determines the size of the video; frames of other sizes are fitted into it. The file is created
-    with the first frame, so a run without frames leaves an existing file unchanged.
+    The video keeps the time of the source: it has a constant frame rate, and a frame is repeated until the next one
+    is due. A gap of more than 5 minutes is shortened to 5 minutes. The first frame determines the size of the video;
+    frames of other sizes are fitted into it. The file is created after the first frames, so a run without frames
+    leaves an existing file unchanged.
 
     Examples:
         >>> import tempfile
@@ -53,17 +61,19 @@ class VideoSink(AbstractContextManager["VideoSink"]):
             UsageError: The suffix is not .mp4.
             OutputError: The folder does not exist or is not writable.
         """
-        self._path, self._append = Path(path), append
+        self._path, self._append = local_path(path, OutputError, expand_home=False), append
         if self._path.suffix.lower() != ".mp4":
-            raise UsageError(f"unsupported video format of {path!r}: expected a name that ends in .mp4")
+            raise UsageError(f"unsupported video format of {shown_path(path)}: expected a name that ends in .mp4")
         check_writable(self._path)
         self._blur = FaceBlur() if blur else None
-        self._writer: cv2.VideoWriter | None = None
-        self._size_wh, self._fps, self._frames = (0, 0), DEFAULT_FPS, 0
+        self._nominal_fps: float | None = None
+        self._first: list[tuple[float, Image]] = []
+        self._live = False
+        self._video: _OpenVideo | None = None
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Set the frame rate of the video to that of the source, or to 30 frames per second if it is unknown."""
-        self._fps = header.fps or DEFAULT_FPS
+        """Store the nominal frame rate of the source."""
+        self._nominal_fps = header.fps
 
     def write(self, frame: Frame, result: Result) -> None:
         """Annotate one frame and append it to the video.
@@ -72,37 +82,101 @@ class VideoSink(AbstractContextManager["VideoSink"]):
             OutputError: The file cannot be created.
         """
         picture = annotate(self._blur(frame.image, result) if self._blur else frame.image, result)
-        if self._writer is None:
-            self._writer = self._open((picture.shape[1], picture.shape[0]))
-        self._writer.write(_fit(picture, self._size_wh))
-        self._frames += 1
+        if self._video is not None:
+            self._video.add(frame.timestamp_s, picture)
+            return
+        self._live = frame.captured_s is not None
+        self._first.append((frame.timestamp_s, picture))
+        if len(self._first) >= min(RATE_FRAMES, max(2, RATE_BYTES // picture.nbytes)):
+            self._begin()
 
-    def _open(self, size_wh: tuple[int, int]) -> cv2.VideoWriter:
+    def _begin(self) -> _OpenVideo:
+        """Create the file, at the frame rate of the first frames, and write these."""
         if self._append:
             self._path = _unused(self._path)
-        self._size_wh = size_wh
-        writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, size_wh)
-        if not writer.isOpened():
-            raise OutputError(
-                f"cannot write the video {self._path}: the disk may be full, or this OpenCV may lack an MPEG-4 encoder"
-            )
-        return writer
+        times_s = [time_s for time_s, _ in self._first]
+        height, width = self._first[0][1].shape[:2]
+        rate = ConstantRate(choose_rate(self._nominal_fps, times_s, live=self._live), times_s[0])
+        self._video = video = _OpenVideo(self._path, rate, (max(2, width), max(2, height)))
+        first, self._first = self._first, []
+        for time_s, picture in first:
+            video.add(time_s, picture)
+        return video
 
     def __exit__(self, *_: object) -> None:
         """Finish the file.
 
         Raises:
-            OutputError: The file has fewer frames than were written; OpenCV's writer does not report write errors.
+            OutputError: The file cannot be created, or it has fewer frames than were written; OpenCV's writer does not
+                report write errors.
         """
-        if self._writer is None:
+        video = self._begin() if self._first else self._video
+        self._video = None
+        if video is not None:
+            video.close()
+
+
+class _OpenVideo:
+    """A video file that is being written; the latest frame is held back until the slot of the next one is known."""
+
+    def __init__(self, path: Path, rate: ConstantRate, size_wh: tuple[int, int]) -> None:
+        self._path, self._rate, self._size_wh = path, rate, size_wh
+        self._latest: Image | None = None
+        self._slot = self._written = 0
+        try:
+            with native_path(path) as name:
+                self._writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), rate.fps, size_wh)
+        except OSError as error:
+            raise OutputError(f"cannot write the video {shown_path(path)}: {error.strerror}") from error
+        if not self._writer.isOpened():
+            raise OutputError(
+                f"cannot write the video {shown_path(path)}: the disk may be full, or this OpenCV may lack an MPEG-4 "
+                "encoder"
+            )
+
+    def add(self, time_s: float, picture: Image) -> None:
+        """Show a picture from its time on."""
+        slot = self._rate.place(time_s)
+        if slot is None:
             return
+        self._repeat_latest(slot - self._slot)
+        self._latest = _fit(picture, self._size_wh)
+        if not self._written:
+            self._repeat_latest(slot)  # the time before the first frame
+        self._slot = slot
+
+    def _repeat_latest(self, times: int) -> None:
+        if self._latest is not None:
+            for _ in range(times):
+                self._writer.write(self._latest)
+            self._written += times
+
+    def close(self) -> None:
+        """Write the latest picture and finish the file.
+
+        Raises:
+            OutputError: The file has fewer frames than were written.
+        """
+        self._repeat_latest(1)
         self._writer.release()
-        self._writer = None
-        written = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        if self._rate.shortened_s:
+            _log.warning(
+                "%s: gaps in the source were shortened by %.0f s in total",
+                shown_path(self._path),
+                self._rate.shortened_s,
+            )
+        if self._count_frames() < self._written:
+            raise OutputError(f"the video {shown_path(self._path)} is incomplete; free disk space and run again")
+
+    def _count_frames(self) -> int:
+        try:
+            with native_path(self._path) as name:
+                written = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        except OSError:
+            return 0
         frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
         written.release()
-        if frames < self._frames:
-            raise OutputError(f"the video {self._path} is incomplete; free disk space and run again")
+        return frames
 
 
 def _unused(path: Path) -> Path:

@@ -17,10 +17,9 @@ from edgeinfer.errors import SourceError, UsageError
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import PIXELS, Capture
 from edgeinfer.sources.images import decode_image
+from edgeinfer.sources.mjpeg import MAX_JPEG_BYTES, JpegPicture, JpegSplitter
 
 READ_BYTES = 1 << 16
-MAX_JPEG_BYTES = 64_000_000
-"""Bytes without the end of a picture after which the input is rejected as not MJPEG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +116,27 @@ class PipeSource(AbstractContextManager["PipeSource"]):
             yield None
 
     def _read_jpegs(self) -> Iterator[Image | None]:
-        """Yield the pictures of an MJPEG stream; None for damaged ones."""
-        buffer = bytearray()
-        while True:
-            chunk = self._pipe.read1(READ_BYTES) if hasattr(self._pipe, "read1") else self._pipe.read(READ_BYTES)
-            buffer += chunk
-            while (start := buffer.find(b"\xff\xd8\xff")) >= 0 and (end := jpeg_end(buffer, start)) is not None:
-                yield decode_image(buffer[start:end])
-                del buffer[:end]
-            if not chunk:
-                if start >= 0:
-                    yield decode_image(buffer[start:])
-                return
-            if start < 0:
-                del buffer[:-2]  # the last two bytes may be the beginning of a marker
-            elif start > 0:
-                del buffer[:start]
-            if len(buffer) > MAX_JPEG_BYTES:
-                raise SourceError(
-                    f"{self.name} is not MJPEG: a picture has no end within {MAX_JPEG_BYTES // 1_000_000} MB"
-                )
+        """Yield the pictures of an MJPEG stream; None for those that are damaged or too large."""
+        splitter, decoded = JpegSplitter(), 0
+        while chunk := self._read_chunk():
+            for picture in splitter.feed(chunk):
+                image = self._decode(picture)
+                if not picture.data and not decoded:
+                    raise SourceError(
+                        f"{self.name} is not MJPEG: a picture has no end within {MAX_JPEG_BYTES // 1_000_000} MB"
+                    )
+                decoded += image is not None
+                yield image
+        for picture in splitter.finish():
+            yield self._decode(picture)
+
+    def _read_chunk(self) -> bytes:
+        return self._pipe.read1(READ_BYTES) if hasattr(self._pipe, "read1") else self._pipe.read(READ_BYTES)
+
+    def _decode(self, picture: JpegPicture) -> Image | None:
+        if picture.size_wh is None:  # without a header; a decoder would only take longer to find that out
+            return None
+        return decode_image(picture.data, max_megapixels=self._capture.max_megapixels)
 
     def __exit__(self, *_: object) -> None:
         """Do nothing; the pipe belongs to the caller."""
@@ -151,47 +151,6 @@ def open_stdin(capture: Capture) -> PipeSource:
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         raise SourceError("stdin is not a pipe: expected the output of a program that writes MJPEG or raw frames")
     return PipeSource(sys.stdin.buffer, capture)
-
-
-def jpeg_end(data: bytes | bytearray, start: int) -> int | None:
-    """Find the end of a JPEG picture (ITU-T T.81, annex B).
-
-    Segments are skipped by their lengths, because a segment may contain a thumbnail, which is a JPEG of its own.
-
-    Args:
-        data: Bytes read so far.
-        start: Offset of the marker FFD8.
-
-    Returns:
-        Offset after the marker FFD9, or of the first byte that cannot belong to the picture; None if more data is
-        required.
-    """
-    offset = start + 2
-    while offset + 4 <= len(data):
-        if data[offset] != 0xFF:
-            return offset
-        marker = data[offset + 1]
-        if marker == 0xD9:
-            return offset + 2
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
-            offset += 1 if marker == 0xFF else 2
-            continue
-        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
-        if marker == 0xDA:
-            end = _scan_end(data, offset)
-            if end is None:
-                return None
-            offset = end
-    return offset + 2 if data[offset : offset + 2] == b"\xff\xd9" else None
-
-
-def _scan_end(data: bytes | bytearray, offset: int) -> int | None:
-    """Return the offset of the first marker after entropy-coded data, ignoring stuffed bytes and restart markers."""
-    while (offset := data.find(b"\xff", offset)) >= 0 and offset + 1 < len(data):
-        if data[offset + 1] != 0 and not 0xD0 <= data[offset + 1] <= 0xD7:
-            return offset
-        offset += 2
-    return None
 
 
 def _validate_raw(capture: Capture) -> None:

@@ -12,22 +12,30 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError
+from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError, path_text, shown_path
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
+from edgeinfer.sources.timestamps import PresentationClock, plausible_fps
 from edgeinfer.sources.v4l2 import camera_nodes
+from edgeinfer.system.paths import local_path, native_path
 from edgeinfer.url import without_credentials
 
 STREAM_TIMEOUT_MS = 10_000
 MAX_FAILED_READS = 100
 """Consecutive failed reads that end a file: OpenCV reports several failures for each damaged frame."""
 MAX_FAILED_LIVE_READS = 5
-DEFAULT_FPS = 30.0
-"""Frame rate for the timestamps of a video that states neither timestamps nor a rate."""
+MAX_START_S = 1e10
+"""Latest start of a video in seconds; times of day and of the calendar are below it, damaged timestamps above."""
+MAX_PIXEL_ASPECT = 8.0
+"""Largest ratio of a pixel's sides; a larger one is a damaged header."""
+SQUARE_TOLERANCE = 0.01
+"""Relative deviation of a pixel's sides that is ignored, because scaling would cost more than it corrects."""
+MAX_URL_CHARACTERS = 4000
+_PRESENTATION_FRAMES = getattr(cv2, "CAP_PROP_PTS", 71)  # OpenCV 4.10 lacks it and returns 0
 
 
 class VideoSource(AbstractContextManager["VideoSource"]):
-    """A video file, camera or stream through OpenCV; yields every frame in order."""
+    """A video file, camera or stream through OpenCV; yields every frame in order, upright and with square pixels."""
 
     continuous = True
     dropped = 0
@@ -39,31 +47,39 @@ class VideoSource(AbstractContextManager["VideoSource"]):
             video: Open video, released by this source.
             name: Display name.
             live: True if the end of the frames is a loss.
-            capture: Orientation of the frames.
+            capture: Orientation and size limit of the frames.
         """
         self._video, self._capture = video, capture or Capture()
         self.name, self.live, self.skipped = name, live, 0
         fps, count = video.get(cv2.CAP_PROP_FPS), video.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.fps: float | None = fps if 0 < fps <= 1000 else None
-        self.frame_count: int | None = int(count) if not live and count > 0 else None
+        self.fps: float | None = plausible_fps(fps)
+        # Containers without a count of frames state a duration, which OpenCV multiplies by the frame rate.
+        is_counted = not live and 0 < count < MAX_START_S
+        self._duration_s = count / fps if is_counted and fps > 0 else None
+        self.frame_count: int | None = int(count) if is_counted and self.fps else None
+        self._scale_wh = (1.0, 1.0)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield frames until the end; damaged ones are skipped and counted.
+        """Yield frames until the end; damaged ones, and those beyond the size limit, are skipped and counted.
 
-        Timestamps of a live source count from the arrival of its first frame.
+        Timestamps are the presentation times of a file; those of a live source count from the arrival of its first
+        frame.
 
         Raises:
             SourceError: No frame could be read.
             SourceLostError: A live source stopped after it had yielded frames.
         """
         first_s: float | None = None
-        yielded, timestamp_s = 0, -1.0
-        while (image := self._next_image(yielded)) is not None:
-            captured_s = time.monotonic()
-            first_s = captured_s if first_s is None else first_s
-            index = yielded + self.skipped
-            timestamp_s = captured_s - first_s if self.live else self._file_timestamp_s(index, timestamp_s)
-            yield self._capture.turned(Frame(_bgr(image), index, timestamp_s, captured_s))
+        clock = PresentationClock(self.fps)
+        yielded = 0
+        while (image := self._next_image()) is not None:
+            now_s, index = time.monotonic(), yielded + self.skipped
+            if first_s is None:
+                first_s = now_s if self.live else self._start_s()
+                self._scale_wh = self._pixel_scale_wh()
+            timestamp_s = now_s - first_s if self.live else clock.time_s(index, first_s + self._position_s())
+            captured_s = now_s if self.live else None
+            yield self._capture.turned(Frame(self._square(_bgr(image)), index, timestamp_s, captured_s))
             yielded += 1
         if yielded == 0:
             raise SourceError(
@@ -72,34 +88,81 @@ class VideoSource(AbstractContextManager["VideoSource"]):
             )
         if self.live:
             raise SourceLostError(f"{self.name} was lost after {yielded} frames; check its cable or network")
-        self._warn_if_incomplete(yielded)
+        self._warn_if_incomplete(yielded, clock.end_s)
 
-    def _next_image(self, yielded: int) -> Any:
+    def _next_image(self) -> Any:
         """Return the next image that can be decoded, or None at the end."""
-        for failed in range(MAX_FAILED_LIVE_READS if self.live else MAX_FAILED_READS):
-            success, image = self._video.read()
-            if success:
-                self.skipped += failed
+        failed, allowed = 0, MAX_FAILED_LIVE_READS if self.live else MAX_FAILED_READS
+        while failed < allowed:
+            try:
+                success, image = self._video.read()
+            except cv2.error:
+                success, image = False, None
+            if not success:
+                failed += 1
+                continue
+            self.skipped, failed = self.skipped + failed, 0
+            if not self._is_too_large(image.shape[1], image.shape[0]):
                 return image
-            if self.frame_count is not None and yielded + self.skipped + failed >= self.frame_count:
-                break
+            self.skipped += 1
         return None
 
-    def _warn_if_incomplete(self, yielded: int) -> None:
+    def _warn_if_incomplete(self, yielded: int, end_s: float) -> None:
+        read = yielded + self.skipped
         if self.skipped:
             warnings.warn(f"{self.name}: skipped {self.skipped} damaged frames", stacklevel=3)
-        if self.frame_count and yielded + self.skipped < 0.9 * self.frame_count:
+        # Both must be missing: the count of frames is an estimate unless the container has an index.
+        is_short = self._duration_s is not None and end_s < 0.9 * self._duration_s
+        if is_short and self.frame_count and read < 0.9 * self.frame_count:
             warnings.warn(
-                f"{self.name} ended after {yielded + self.skipped} of {self.frame_count} frames; it may be truncated",
-                stacklevel=3,
+                f"{self.name} ended after {read} of {self.frame_count} frames; it may be truncated", stacklevel=3
             )
 
-    def _file_timestamp_s(self, index: int, previous_s: float) -> float:
-        """Return the presentation time stated by the file, or one computed from the frame rate."""
-        stated_s = self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if stated_s > previous_s:
-            return stated_s
-        return previous_s + 1 / (self.fps or DEFAULT_FPS) if index else 0.0
+    def _position_s(self) -> float:
+        """Return the presentation time of the frame just read, counted from the first one; 0 if there is none."""
+        return self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+    def _start_s(self) -> float:
+        """Return the presentation time of the first frame, which OpenCV states in units of the frame interval."""
+        fps, frames = (self._video.get(key) for key in (cv2.CAP_PROP_FPS, _PRESENTATION_FRAMES))
+        start_s = frames / fps - self._position_s() if fps > 0 else 0.0
+        return start_s if 0 < start_s < MAX_START_S else 0.0
+
+    def _pixel_scale_wh(self) -> tuple[float, float]:
+        """Return the factors on width and height of a decoded image that make its pixels square."""
+        width, height = self._video.get(cv2.CAP_PROP_SAR_NUM), self._video.get(cv2.CAP_PROP_SAR_DEN)
+        aspect = width / height if width > 0 and height > 0 else 1.0
+        if abs(aspect - 1) <= SQUARE_TOLERANCE or not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+            return 1.0, 1.0
+        turned_by = self._video.get(cv2.CAP_PROP_ORIENTATION_META)
+        is_turned = turned_by % 180 != 0 and self._video.get(cv2.CAP_PROP_ORIENTATION_AUTO) != 0
+        return (1.0, aspect) if is_turned else (aspect, 1.0)
+
+    def _square(self, image: Image) -> Image:
+        """Return an image with square pixels."""
+        if self._scale_wh == (1.0, 1.0):
+            return image
+        size_wh = (
+            max(1, round(image.shape[1] * self._scale_wh[0])),
+            max(1, round(image.shape[0] * self._scale_wh[1])),
+        )
+        return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+    def _is_too_large(self, width: float, height: float) -> bool:
+        return width * height > 1e6 * self._capture.max_megapixels
+
+    def check_size(self) -> None:
+        """Compare the size that the video states with the limit, before a frame is decoded.
+
+        Raises:
+            SourceError: The size exceeds the limit.
+        """
+        width, height = self._video.get(cv2.CAP_PROP_FRAME_WIDTH), self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if self._is_too_large(width, height):
+            raise SourceError(
+                f"{self.name} has frames of {width:.0f}x{height:.0f} pixels, more than the limit of "
+                f"{self._capture.max_megapixels:g} megapixels (`max_megapixels`)"
+            )
 
     def __exit__(self, *_: object) -> None:
         """Release the file or device."""
@@ -110,14 +173,20 @@ def open_file(path: Path, capture: Capture) -> VideoSource:
     """Open a video file.
 
     Raises:
-        SourceError: The file cannot be read as a video.
+        SourceError: The file cannot be read as a video, or its frames are too large.
     """
-    video = _open_ffmpeg(str(path))
+    try:
+        with native_path(path) as name:
+            video = _open_ffmpeg(name)
+    except OSError as error:
+        raise SourceError(f"{shown_path(path)} cannot be opened: {error.strerror}") from error
     if video is None:
-        raise SourceError(f"{path} cannot be read as a video; it may be damaged, truncated or in an unsupported format")
+        raise SourceError(
+            f"{shown_path(path)} cannot be read as a video; it may be damaged, truncated or in an unsupported format"
+        )
     if capture.rotate != "auto":
         video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    return VideoSource(video, name=str(path), live=False, capture=capture)
+    return _checked(VideoSource(video, name=path_text(path), live=False, capture=capture))
 
 
 def open_camera(device: Path, capture: Capture) -> VideoSource:
@@ -125,31 +194,37 @@ def open_camera(device: Path, capture: Capture) -> VideoSource:
 
     Raises:
         SourceNotFoundError: The device does not exist.
-        SourceError: The device cannot be opened.
+        SourceError: The device cannot be opened, or its frames are too large.
     """
-    if not device.exists():
+    shown = shown_path(device)
+    if not local_path(device, SourceNotFoundError).exists():
         available = ", ".join(str(path) for path in camera_nodes()) or "none"
-        raise SourceNotFoundError(f"no camera at {device}; available cameras: {available}")
-    video = cv2.VideoCapture(str(device.resolve()), cv2.CAP_V4L2)
+        raise SourceNotFoundError(f"no camera at {shown}; available cameras: {available}")
+    with native_path(device.resolve()) as name:
+        video = cv2.VideoCapture(name, cv2.CAP_V4L2)
     if not video.isOpened():
         raise SourceError(
-            f"the camera {device} cannot be opened; another program may use it, or you may not be in the group 'video'"
+            f"the camera {shown} cannot be opened; another program may use it, or you may not be in the group 'video'"
         )
     if capture.size_wh is not None:
         video.set(cv2.CAP_PROP_FRAME_WIDTH, capture.size_wh[0])
         video.set(cv2.CAP_PROP_FRAME_HEIGHT, capture.size_wh[1])
     if capture.fps is not None:
         video.set(cv2.CAP_PROP_FPS, capture.fps)
-    return VideoSource(video, name=str(device), live=True, capture=capture)
+    return _checked(VideoSource(video, name=path_text(device), live=True, capture=capture))
 
 
 def open_stream(url: str, capture: Capture) -> VideoSource:
     """Open a network stream, or a video on the network; it is live if its length is unknown.
 
     Raises:
-        SourceError: The stream cannot be opened.
+        SourceError: The address is invalid, the stream cannot be opened, or its frames are too large.
     """
-    name = without_credentials(url)
+    name = path_text(without_credentials(url))
+    if len(url) > MAX_URL_CHARACTERS or not _is_printable(url):
+        raise SourceError(
+            f"the address {shown_path(name)} is invalid: expected at most {MAX_URL_CHARACTERS} printable characters"
+        )
     timeouts = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         STREAM_TIMEOUT_MS,
@@ -158,8 +233,25 @@ def open_stream(url: str, capture: Capture) -> VideoSource:
     ]
     video = _open_ffmpeg(url, timeouts)
     if video is None:
-        raise SourceError(f"the stream {name} cannot be opened; check its address, its password and the network")
-    return VideoSource(video, name=name, live=video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0, capture=capture)
+        raise SourceError(
+            f"the stream {shown_path(name)} cannot be opened; check its address, its password and the network"
+        )
+    is_live = video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0
+    return _checked(VideoSource(video, name=name, live=is_live, capture=capture))
+
+
+def _checked(source: VideoSource) -> VideoSource:
+    try:
+        source.check_size()
+    except SourceError:
+        source.__exit__()
+        raise
+    return source
+
+
+def _is_printable(url: str) -> bool:
+    """Return True if native libraries accept a URL: they crash on characters that are not Unicode."""
+    return url.isprintable() and not any("\ud800" <= character <= "\udfff" for character in url)
 
 
 def _open_ffmpeg(address: str, parameters: list[int] | None = None) -> cv2.VideoCapture | None:

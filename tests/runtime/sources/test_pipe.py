@@ -13,7 +13,8 @@ import pytest
 
 from edgeinfer import SourceError, UsageError
 from edgeinfer.sources.base import Capture
-from edgeinfer.sources.pipe import PipeSource, jpeg_end
+from edgeinfer.sources.mjpeg import JpegSplitter
+from edgeinfer.sources.pipe import PipeSource
 from tools.cli import edgeinfer
 
 GREYS = (40, 120, 200)
@@ -61,7 +62,8 @@ def test_mjpeg_is_split_into_pictures_for_any_read_size(step: int, between: byte
 
 def test_a_thumbnail_does_not_end_its_picture() -> None:
     picture = with_thumbnail(jpeg(120))
-    assert jpeg_end(picture + b"rest", 0) == len(picture)
+    splitter = JpegSplitter()
+    assert [found.data for found in splitter.feed(picture + b"rest")] == [picture]
     assert greys(PipeSource(io.BytesIO(picture * 2), Capture())) == [120, 120]
 
 
@@ -81,7 +83,7 @@ def test_input_without_a_picture_is_rejected(data: bytes) -> None:
 
 
 def test_an_endless_picture_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeinfer.sources.pipe.MAX_JPEG_BYTES", 100_000)
+    monkeypatch.setattr("edgeinfer.sources.mjpeg.MAX_JPEG_BYTES", 100_000)
     scan = jpeg(40)[:-2] + bytes(300_000)
     with pytest.raises(SourceError, match="a picture has no end"):
         list(PipeSource(io.BytesIO(scan), Capture()))
