@@ -15,15 +15,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.errors import SourceError
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.results import Colour, Image
+from edgeinfer.sources.picture_size import PICTURE_SUFFIXES, check_size
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS, LABEL_MODES, VOTE_COLUMNS, LabelMode, has_majority, vote_distribution
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+IMAGE_SUFFIXES = PICTURE_SUFFIXES
 DATASET_FILE = "dataset.json"
 VOTES_FILE = "votes.csv"
 SKIPPED_FILE = "skipped.csv"
@@ -230,10 +232,16 @@ def read_image(path: Path) -> Image:
 
 
 def decode_image(data: bytes) -> Image | None:
-    """Decode an encoded image, such as PNG or JPEG, to (H, W) or (H, W, 3) uint8; return None if it is invalid."""
-    if not data:
+    """Decode an encoded image, such as PNG or JPEG, to (H, W) or (H, W, 3) uint8.
+
+    Returns:
+        The image, or None if it is invalid or its header states a size beyond the limit of the runtime.
+    """
+    try:
+        check_size(data)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
+    except (SourceError, cv2.error):
         return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
     return None if image is None else np.asarray(image, dtype=np.uint8)
 
 
