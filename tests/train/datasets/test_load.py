@@ -57,7 +57,7 @@ def test_labels_can_be_selected_and_reordered(data: Path) -> None:
 
 
 def test_training_split_excludes_copies_of_held_out_faces(data: Path) -> None:
-    """The copies have another name, another label and another encoding."""
+    """The copies have a different name, label and encoding."""
     held_out = sorted((data / "valid/happy").iterdir())[0]
     picture = cv2.imread(str(held_out), cv2.IMREAD_GRAYSCALE)
     assert picture is not None
@@ -83,7 +83,7 @@ def test_training_split_of_copies_only_is_rejected(data: Path) -> None:
         load_split(data, "train")
 
 
-def test_present_splits_are_listed(data: Path) -> None:
+def test_existing_splits_are_listed(data: Path) -> None:
     assert present_splits(data, ("neutral", "happy")) == ("train", "valid")
     with pytest.raises(DataError, match="no test faces; splits with faces: train, valid"):
         load_split(data, "test")
@@ -199,9 +199,9 @@ def test_majority_mode_excludes_faces_without_majority(voted: Path) -> None:
 def test_stored_label_mode_is_the_default(voted: Path, mode: LabelMode) -> None:
     values = json.loads((voted / "dataset.json").read_text())
     (voted / "dataset.json").write_text(json.dumps({**values, "default_label_mode": mode}))
-    by_default, asked = load_split(voted, "train"), load_split(voted, "train", label_mode=mode)
-    assert by_default.names == asked.names
-    np.testing.assert_array_equal(by_default.soft_labels, asked.soft_labels)
+    by_default, explicit = load_split(voted, "train"), load_split(voted, "train", label_mode=mode)
+    assert by_default.names == explicit.names
+    np.testing.assert_array_equal(by_default.soft_labels, explicit.soft_labels)
 
 
 def test_default_mode_without_stored_mode_depends_on_votes(voted: Path) -> None:

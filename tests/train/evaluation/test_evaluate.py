@@ -107,8 +107,8 @@ def test_faces_with_unknown_labels_are_excluded(tmp_path: Path, toy_run: Path, t
     data = tmp_path / "data"
     shutil.copytree(toy_data, data)
     shutil.copytree(data / "valid/happy", data / "valid/contempt")
-    told = json.loads((data / "dataset.json").read_text())
-    (data / "dataset.json").write_text(json.dumps({**told, "labels": ["contempt", *reversed(told["labels"])]}))
+    info = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**info, "labels": ["contempt", *reversed(info["labels"])]}))
     assert evaluate(toy_run, data, split="valid").metrics == evaluate(toy_run, toy_data, split="valid").metrics
 
 
