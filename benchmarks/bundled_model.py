@@ -6,8 +6,8 @@ DATA has eight labels (`edgeinfer-train prepare ferplus SOURCE --classes 8`). Th
 models/edgenet-ferplus.keras with seven and with eight labels, as float32 and as int8, and checks that the int8 graphs
 are bit-identical to the bundled ones. Teachers and student are evaluated on the validation split: seven labels by
 argmax over ten votes, without contempt, and eight labels by Microsoft's majority rule. Latencies are for one face per
-call of EmotionClassifier on one thread; all models take turns, so that they meet the same noise. The baseline is
-MobileNetV2 at 96x96 in float32 on onnxruntime.
+call of EmotionClassifier on one thread; calls alternate between the models, so that noise affects all equally. The
+baseline is MobileNetV2 at 96x96 in float32 on onnxruntime.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def export_baseline(folder: Path) -> Path:
 
 
 def measure_latencies(models: dict[str, Path], data: Path, rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each call by model; all models take turns."""
+    """Return the latency of each call in milliseconds, by model; calls alternate between the models."""
     classifiers = {name: EmotionClassifier.load(path) for name, path in models.items()}
     faces = [face[:, :, 0] for face in load_split(data, "valid", limit=64).images]
     times_ms: dict[str, list[float]] = {name: [] for name in models}

@@ -32,7 +32,7 @@ MAX_WINDOWS, FRAME_STEP = 2000, 10
 
 
 def shrink(side: int) -> Callable[[Image], Image]:
-    """Return a function that scales a face down to a number of pixels."""
+    """Return a function that scales a face down to the given number of pixels."""
     return lambda face: np.asarray(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 

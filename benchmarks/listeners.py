@@ -86,7 +86,7 @@ def measure_with_clients(clip: Path, folder: Path, broker: Broker) -> tuple[floa
 
 
 def repeat_clip(clip: Path, path: Path, frames: int) -> Path:
-    """Write a clip of a number of frames by repeating another one."""
+    """Write a clip with the given number of frames by repeating an existing one."""
     writer, count = None, 0
     while count < frames:
         source = cv2.VideoCapture(str(clip))

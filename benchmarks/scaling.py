@@ -29,7 +29,7 @@ PAGE_MB = 4096 / 2**20
 
 
 def scene(picture: Image, heads: list[Head], size_wh: tuple[int, int], faces: int) -> list[Image]:
-    """Return frames with a number of swaying faces and sensor noise."""
+    """Return frames with the given number of swaying faces and sensor noise."""
     width, height = size_wh
     columns = max(1, min(faces, 4)) if faces <= 4 else 6
     side = 0.16 * height if faces > 4 else 0.24 * height

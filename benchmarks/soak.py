@@ -42,7 +42,7 @@ def resident_mb(process: int) -> float:
 
 
 def soak(server: MjpegServer, process: int, minutes: float, every_s: float) -> tuple[list[float], int]:
-    """Make the server fail in turns; return the memory samples in MiB and the number of failures."""
+    """Make the server fail in each way in turn; return the memory samples in MiB and the number of failures."""
     samples, failure_count = [], 0
     started = sampled = time.monotonic()
     changed, failures, sizes = started, itertools.cycle(FAILURES), itertools.cycle(SIZES_WH)

@@ -29,7 +29,7 @@ NAMES = {
     "cut and rearranged": "shuffled tiles",
     "no face, in clips": "non-faces in clips",
 }
-"""Names of degradations in results of earlier versions, and their current names."""
+"""Names of degradations in results from earlier versions, and their current names."""
 SOURCE = RESULTS / "x86-64-intel-xeon-processor-2-cores.json"
 
 

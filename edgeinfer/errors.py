@@ -38,7 +38,7 @@ class EdgeInferError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """Return the message without the errno that OSError puts before it."""
+        """Return the message without the errno that OSError prepends."""
         return str(self.args[0]) if self.args else type(self).__name__
 
 

@@ -103,7 +103,7 @@ class Pipeline:
             The faces in the frame, in ascending order of their ids.
 
         Raises:
-            UsageError: the image has another shape or dtype.
+            UsageError: the image has an invalid shape or dtype.
         """
         _validate_frame(image)
         now_s = self._next_s if timestamp_s is None else timestamp_s

@@ -147,7 +147,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Emotion:
-    """The expression that the model perceives in one face.
+    """Perceived expression of one face.
 
     Attributes:
         label: One of the model's labels, or "unknown" if `confidence` is below the threshold of the pipeline.

@@ -21,7 +21,7 @@ def parse_size_wh(text: str) -> tuple[int, int]:
     """Parse a frame size such as "640x480" into (width, height) in pixels.
 
     Raises:
-        UsageError: The text has another format.
+        UsageError: The text has a different format.
     """
     match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text.strip())
     if match is None:
@@ -51,7 +51,7 @@ def parse_size(text: str) -> int:
     """Parse a file size, such as "100MB", into bytes.
 
     Raises:
-        UsageError: The text has another format, or the size is less than 1000 bytes.
+        UsageError: The text has a different format, or the size is less than 1000 bytes.
     """
     size_bytes = int(_parse_quantity(text, SIZES, "size", "100MB"))
     check_size(size_bytes)
@@ -62,7 +62,7 @@ def parse_duration(text: str) -> float:
     """Parse a duration, such as "1h", into seconds.
 
     Raises:
-        UsageError: The text has another format, or the duration is less than 1 s.
+        UsageError: The text has a different format, or the duration is less than 1 s.
     """
     duration_s = _parse_quantity(text, DURATIONS, "duration", "1h")
     check_duration(duration_s)

@@ -88,7 +88,7 @@ def _without_userinfo(rest: str) -> str:
     if "@" in authority:
         # A further @ behind the authority is part of a path, or of a password that contains a slash.
         return _host_and_path(after) if len(before) < len(authority) else HIDDEN
-    # The apparent path or query contains an @. Only if the authority is no host, it is certainly part of the password.
+    # The apparent path or query contains an @. If the authority is not a host, it must be part of the password.
     certain = before.count("@") == 0 and not _HOST.fullmatch(authority)
     return _host_and_path(after) if certain else HIDDEN
 

@@ -82,7 +82,7 @@ def settings_of(ctx: typer.Context) -> dict[str, Setting]:
 
 
 def configurable_parameters(command: Any) -> list[Any]:
-    """Return the parameters of a command that may stand in a config file."""
+    """Return the parameters of a command that a config file may set."""
     return [p for p in command.params if p.name not in ("config", "help")]
 
 

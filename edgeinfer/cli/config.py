@@ -22,7 +22,7 @@ app = typer.Typer(
 def show(
     ctx: typer.Context,
     origin: Annotated[bool, typer.Option("--origin", help="Add the origin of each setting.")] = False,
-    file: Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="As for run.")] = None,
+    file: Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Same as for run.")] = None,
 ) -> None:
     """Print the settings of a run without options, as TOML."""
     root: Any = ctx.find_root()

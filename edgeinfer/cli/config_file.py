@@ -178,12 +178,12 @@ def _without_secrets(key: str, value: Any) -> Any:
 
 
 def _texts(value: Any) -> list[str]:
-    """Return the texts in a value of a file."""
+    """Return the strings in a value of a config file."""
     if isinstance(value, dict):
         value = list(value.values())
     return [text for item in value for text in _texts(item)] if isinstance(value, list) else [str(value)]
 
 
 def without_backticks(message: str) -> str:
-    """Return a message whose option names are keys of a file rather than flags."""
+    """Remove the backticks around option names, which are the keys of a config file."""
     return message.replace("`", "")

@@ -25,7 +25,7 @@ def run_reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Cal
     Args:
         start: Function that does the work; `interrupts.check` raises `Reload` in it.
         plan: First argument of `start`.
-        plan_again: Returns the argument of the next `start`; if it raises, the work goes on unchanged.
+        plan_again: Returns the argument of the next `start`; if it raises, the run continues unchanged.
 
     Returns:
         Result of the last `start`.
@@ -70,7 +70,7 @@ class _Reloader:
         self._requested = False
         try:
             plan = self._plan_again()
-        except Exception as error:  # the work goes on with the old plan, whatever is wrong with the new one
+        except Exception as error:  # any error in the new plan keeps the run on the old one
             reason = getattr(error, "format_message", error.__str__)()
             _print_stderr(f"not reloaded, the run continues unchanged: {reason}")
             return

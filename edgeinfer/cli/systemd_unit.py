@@ -37,7 +37,7 @@ TimeoutStartSec=180
 WatchdogSec=180
 Restart=on-failure
 RestartSec=5
-# Usage errors and refused models need a change by the user.
+# Usage errors and rejected models need a change by the user.
 RestartPreventExitStatus=2 5
 SuccessExitStatus=130 143
 

@@ -22,7 +22,7 @@ def execute(application: Callable[[], None], name: str, *, guarded: bool = True)
     """Run a command line and turn expected errors into one sentence and an exit code.
 
     Args:
-        application: Typer application, which ends in SystemExit.
+        application: Typer application, which raises SystemExit.
         name: Program name, printed before each sentence.
         guarded: True if the loops of the program call `interrupts.check`; otherwise signals raise in the main thread.
 

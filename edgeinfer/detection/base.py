@@ -45,10 +45,10 @@ class FaceDetector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SearchStep:
-    """One part of a full-frame search, run on a schedule of its own.
+    """One part of a full-frame search, run on a separate schedule.
 
     Attributes:
-        period_s: Time between two runs of the step, in seconds.
+        period_s: Interval between runs of the step, in seconds.
         max_age_s: Time for which a face found by this step is tracked without another detection, in seconds.
         verifiers: Indices of the verifiers that must all accept a new face; empty if it needs no verification.
         tentative: True if a new face must be detected again in a later frame before it is reported.
@@ -97,7 +97,7 @@ class FaceSearch(Protocol):
 
 @runtime_checkable
 class SearchProvider(Protocol):
-    """Interface of detectors that have a search of their own; all others run on the full frame periodically."""
+    """Interface of detectors with a custom search; all others run on the full frame periodically."""
 
     def create_search(self) -> FaceSearch:
         """Return a new search for one pipeline."""

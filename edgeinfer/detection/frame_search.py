@@ -28,7 +28,7 @@ class FullFrameSearch:
 
         Args:
             detector: Detector for the first frame.
-            period_s: Time between two runs, in seconds.
+            period_s: Interval between runs, in seconds.
             detect_quick: Cheaper function for all later frames; None for `detector.detect`.
             every_frame: True to run the detector on every frame instead of periodically.
         """

@@ -16,7 +16,7 @@ from edgeinfer.system.paths import local_path, native_path
 SEARCH_PERIOD_S = 0.12
 """Time between two runs on the full frame, in seconds: YuNet costs less than other full-frame detectors."""
 QUICK_SCORE_FACTOR = 0.82
-"""Factor on the score threshold at the reduced size, at which the same face scores lower."""
+"""Multiplier of the score threshold at the reduced size, at which the same face scores lower."""
 
 
 class YuNetDetector:

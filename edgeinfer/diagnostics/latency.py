@@ -21,7 +21,7 @@ def measure_latencies_ms(
     max_rounds: int = 300,
     budget_s: float = 10.0,
 ) -> NDArray[np.float64]:
-    """Measure the time of one call with one face; the sessions take turns, so that all of them meet the same noise.
+    """Measure the time of one call with one face, alternating sessions so that noise affects all of them equally.
 
     Args:
         sessions: Sessions with one thread each.

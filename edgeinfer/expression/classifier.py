@@ -119,7 +119,7 @@ class EmotionClassifier:
             One `Emotion` per crop, in order; an empty list if there are no crops.
 
         Raises:
-            UsageError: a crop is empty, or has another shape or dtype.
+            UsageError: a crop is empty, or has an invalid shape or dtype.
             ModelError: the model file is damaged: inference fails, or an output is not finite.
         """
         if not crops:

@@ -47,7 +47,7 @@ class ModelCard:
         license: Licence of the weights.
         intended_use: Intended use in plain text.
         prohibited_use: Prohibited use in plain text.
-        report: Measurements of the export; empty in files of earlier versions.
+        report: Measurements of the export; empty in files from earlier versions.
 
     Examples:
         >>> import edgeinfer

@@ -75,7 +75,7 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
         (N, classes) float64 array of finite logits.
 
     Raises:
-        ModelError: The model fails, or its output has another shape or non-finite values.
+        ModelError: The model fails, or its output has an unexpected shape or non-finite values.
     """
     parts = (batch[start : start + MAX_BATCH] for start in range(0, len(batch), MAX_BATCH))
     try:

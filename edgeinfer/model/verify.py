@@ -58,8 +58,8 @@ class Samples:
 def sample_pictures(count: int, shape: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:
     """Generate pictures that are identical on every machine and with every version of numpy.
 
-    Each picture is a grid of 6x6 levels with a little noise, both from SHAKE-256 (FIPS 202). Noise alone would not do:
-    networks return nearly the same logits for it, regardless of the seed.
+    Each picture is a grid of 6x6 levels with a little noise, both from SHAKE-256 (FIPS 202). Noise alone does not
+    suffice: networks return nearly the same logits for it, regardless of the seed.
 
     Args:
         count: Number of pictures.

@@ -14,7 +14,7 @@ from edgeinfer.results import UNKNOWN, Frame, Result
 
 MINUTE_S = 60.0
 LONGEST_STEP_S = 1.0
-"""Longest time between two frames that counts in full, in seconds: in a longer gap the camera was disconnected."""
+"""Longest interval between frames that counts in full, in seconds: in a longer gap the camera was disconnected."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class MinuteCounter:
         self._last_s = 0.0
 
     def add(self, result: Result) -> Minute | None:
-        """Count one result, and return the previous minute if the result is the first of another one."""
+        """Count one result; return the previous minute if the result starts a new one, else None."""
         now_s = result.timestamp_s
         minute = int(now_s // MINUTE_S)
         over = self._minute is not None and minute != self._minute
@@ -78,7 +78,7 @@ class AnonymousJsonlSink(JsonlSink):
         self._counter = MinuteCounter()
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Count one frame, and write a line if it is the first one of another minute."""
+        """Count one frame; at the start of a new minute, write the line of the previous one."""
         self._lines.commit()
         self._write_minute(self._counter.add(result))
         if self._lines.due:
@@ -110,12 +110,12 @@ class AnonymousCsvSink(CsvSink):
         self._labels: tuple[str, ...] = ()
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Write the row of column names, unless an existing file is continued."""
+        """Write the row of column names, unless rows are appended to an existing file."""
         self._labels = (*header.labels, UNKNOWN)
         self._write_columns(csv_row("from_s", "to_s", "faces", *self._labels))
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Count one frame, and write a row if it is the first one of another minute."""
+        """Count one frame; at the start of a new minute, write the row of the previous one."""
         self._lines.commit()
         self._write_minute(self._counter.add(result))
 

@@ -44,7 +44,7 @@ class CsvSink(AbstractContextManager["CsvSink"]):
 
         Args:
             target: Path.
-            append: Continue an existing file instead of replacing it.
+            append: Append to an existing file instead of replacing it.
             rotation: Rules for splitting the file, or None.
             flush_s: Longest time that a row stays in the buffer, in seconds, 0..3600.
 
@@ -66,10 +66,10 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         return self
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Write the row of column names, unless an existing file is continued.
+        """Write the row of column names, unless rows are appended to an existing file.
 
         Raises:
-            OutputError: An existing file has other columns.
+            OutputError: An existing file has different columns.
         """
         self._has_pictures = header.has_pictures
         first = ("picture",) if header.has_pictures else ()

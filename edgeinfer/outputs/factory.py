@@ -32,7 +32,7 @@ def open_sink(
     Args:
         target: Path that ends in .jsonl or .csv; "-" for JSONL on stdout; or a target of a plugin (see
             `edgeinfer.plugins`), which receives none of the options.
-        append: Continue an existing file instead of replacing it. An incomplete line at its end is removed.
+        append: Append to an existing file instead of replacing it. An incomplete line at its end is removed.
         rotation: Rules for splitting a file, or None; stdout, pipes and devices are never split.
         flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600; a killed process loses
             at most this much. Other outputs receive each line immediately.

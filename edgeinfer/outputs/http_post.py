@@ -1,4 +1,4 @@
-"""HTTP POST with one deadline and bounded memory, whatever the server answers."""
+"""HTTP POST with one deadline and bounded memory, regardless of the response."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def _read_status(connection: socket.socket, deadline_s: float, *, to_end_of_head
             break
         received += len(chunk)
         data += chunk
-    raise ValueError("the answer is not HTTP" if received else "the connection was closed without an answer")
+    raise ValueError("the response is not HTTP" if received else "the connection was closed without a response")
 
 
 def _drain(connection: socket.socket, deadline_s: float) -> None:
@@ -252,7 +252,7 @@ def _drain(connection: socket.socket, deadline_s: float) -> None:
 def _reason(error: Exception, timeout_s: float) -> str:
     """Return the reason of a failure without text that could contain the URL."""
     if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_s:g} s"
+        return f"no response within {timeout_s:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is invalid: {one_line(error.verify_message)}"
     if isinstance(error, OSError):

@@ -21,7 +21,7 @@ from edgeinfer.results import UNKNOWN, Face, Frame, Result, SourceState, State
 NO_EXPRESSION = "none"
 """Published expression when no face is in view."""
 MIN_INTERVAL_S = 1.0
-"""Minimum time between two messages about the state, or about the same face, in seconds."""
+"""Minimum interval between messages about the state, or about the same face, in seconds."""
 RATE_WINDOW_S = 5.0
 """Window of the published frame rate, in seconds."""
 HA_STATUS = "homeassistant/status"

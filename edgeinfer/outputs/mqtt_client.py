@@ -10,9 +10,9 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 MAX_PACKET_BYTES = 1_000_000
-"""Longest packet that is kept; longer ones are read and discarded."""
+"""Maximum size of a packet; larger packets are read and discarded."""
 CHUNK_BYTES = 64 * 1024
-"""Number of bytes of a discarded packet that are read at once."""
+"""Number of bytes per read of a discarded packet."""
 _PUBLISH, _QOS = 0x30, 0x06
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class BoundedClient(Client):
     def _discard(self) -> MQTTErrorCode:
         """Discard the available bytes of the current packet."""
         packet: dict[str, Any] = self._in_packet
-        # Like paho, stop after a number of reads, so that the loop can do other work.
+        # Like paho, stop after a fixed number of reads, so that the loop can do other work.
         for _ in range(100):
             if not packet["to_process"]:
                 break

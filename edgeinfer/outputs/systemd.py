@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 STATUS_INTERVAL_S = 10.0
-"""Longest time between two notifications while frames arrive, and window of the frame rate, in seconds."""
+"""Maximum interval between notifications while frames arrive, and window of the frame rate, in seconds."""
 
 
 def has_notify_socket() -> bool:

@@ -31,7 +31,7 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
     Redirects are not followed, because they could send the event and the credentials to another host.
 
     Attributes:
-        sent: number of events that were answered with a status of 200 to 299.
+        sent: number of events that received a response with a status of 200 to 299.
         dropped: number of events that were dropped because all attempts failed or the queue was full.
     """
 

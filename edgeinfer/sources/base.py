@@ -92,7 +92,7 @@ class Capture:
         pixels: FFmpeg name of the pixel layout of raw frames on stdin: "bgr24", "rgb24", "gray" or "yuv420p". None
             if stdin carries MJPEG.
         max_megapixels: Size limit of pictures, MJPEG frames and camera modes in millions of pixels, more than 0 and at
-            most 268. It is compared with the size that the header states, before decoding.
+            most 268. It is compared with the size in the header before decoding.
 
     Raises:
         UsageError: A value is out of range.

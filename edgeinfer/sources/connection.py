@@ -74,7 +74,7 @@ class Connection:
 def open_within(timeout_s: float, opener: Callable[[], Source], name: str) -> Source:
     """Open a source in a separate thread, so that a hanging driver does not block the caller.
 
-    A source that opens after the timeout is closed at once.
+    A source that opens after the timeout is closed immediately.
 
     Args:
         timeout_s: Time limit in seconds.

@@ -157,7 +157,7 @@ def _open_file(path: str, capture: Capture) -> Source:
 
 
 def _has_picture_content(path: str) -> bool:
-    """Return True if a file contains one picture, whatever its name; False for a file of successive JPEG pictures."""
+    """Return True if a file contains one picture, regardless of its name; False for a sequence of JPEG pictures."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a path as given
             if picture_format(data := file.read(HEADER_BYTES)) is None:

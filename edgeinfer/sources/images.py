@@ -44,7 +44,7 @@ def decode_image(data: Data, *, apply_orientation: bool = True, max_megapixels: 
         max_megapixels: Size limit in millions of pixels.
 
     Returns:
-        (H, W, 3) uint8 BGR, or None if the data cannot be decoded or states a size beyond the limit.
+        (H, W, 3) uint8 BGR, or None if the data cannot be decoded or declares a size beyond the limit.
     """
     try:
         check_size(data, max_megapixels=max_megapixels)
@@ -59,7 +59,7 @@ def decode_picture(
     """Decode a compressed picture, reduced to at most `FRAME_PIXELS`; see `decode_image` for the arguments.
 
     Raises:
-        SourceError: The data cannot be decoded, or states a size beyond the limit. The message continues a sentence
+        SourceError: The data cannot be decoded, or declares a size beyond the limit. The message continues a sentence
             that begins with the name of the picture.
     """
     header = check_size(data, max_megapixels=max_megapixels)

@@ -1,4 +1,4 @@
-"""Picture formats, and the width and height stated in the header of a picture, which is read before decoding.
+"""Picture formats, and the width and height in the header of a picture, which are read before decoding.
 
 This module needs neither OpenCV nor NumPy.
 """
@@ -39,7 +39,7 @@ Data = bytes | bytearray
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """Size stated by a picture file.
+    """Size in the header of a picture file.
 
     Attributes:
         format: File format.
@@ -74,7 +74,7 @@ def picture_format(head: Data) -> Format | None:
 
 
 def read_header(data: Data) -> PictureHeader:
-    """Return the format and size that a picture states.
+    """Return the format of a picture and the size in its header.
 
     Args:
         data: Content of a picture file, or a part from its start that contains the header.
@@ -90,12 +90,12 @@ def read_header(data: Data) -> PictureHeader:
     except (IndexError, ValueError, struct.error) as error:
         raise SourceError(f"is not a readable picture: its {name.upper()} header is damaged") from error
     if header.width < 1 or header.height < 1:
-        raise SourceError(f"is not a readable picture: its {name.upper()} header states no size")
+        raise SourceError(f"is not a readable picture: its {name.upper()} header contains no size")
     return header
 
 
 def check_size(data: Data, *, max_megapixels: float = MAX_MEGAPIXELS) -> PictureHeader:
-    """Validate the size that a complete picture file states, before it is decoded.
+    """Validate the size in the header of a complete picture file before it is decoded.
 
     Args:
         data: Content of a picture file.
@@ -105,7 +105,7 @@ def check_size(data: Data, *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture
         Format and size.
 
     Raises:
-        SourceError: The data is not a picture, exceeds the limit, or is too short for the size that it states. The
+        SourceError: The data is not a picture, exceeds the limit, or is too short for the size in its header. The
             message continues a sentence that begins with the name of the picture.
     """
     header = read_header(data)
@@ -113,7 +113,7 @@ def check_size(data: Data, *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture
     if header.pixels > 1e6 * max_megapixels:
         raise SourceError(f"has {size} pixels, more than the limit of {max_megapixels:g} megapixels (`max_megapixels`)")
     if len(data) < header.min_bytes:
-        raise SourceError(f"is damaged: it states a size of {size} pixels, but has only {len(data)} bytes")
+        raise SourceError(f"is damaged: its header declares a size of {size} pixels, but has only {len(data)} bytes")
     return header
 
 
@@ -220,7 +220,7 @@ _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
 
 
 def _pnm(data: Data) -> PictureHeader:
-    """Read width and height, between which comments may stand (netpbm, pnm(5))."""
+    """Read width and height, which may be separated by comments (netpbm, pnm(5))."""
     number = rb"(?:\s|#[^\r\n]*[\r\n])+([0-9]{1,9})(?![0-9])"
     found = re.match(rb"P([1-6])" + 2 * number, bytes(data[: 1 << 16]))
     if found is None:

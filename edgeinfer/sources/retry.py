@@ -57,7 +57,7 @@ class Patience:
 
 
 def parse_retries(text: str) -> Retries:
-    """Parse a number of retries, or "forever".
+    """Parse a retry limit: an integer of 0 or more, or "forever".
 
     Raises:
         UsageError: The text is neither a non-negative integer nor "forever".

@@ -1,4 +1,4 @@
-"""Safe writing of files: replacement in one step, and locks against a second writer."""
+"""Safe writing of files: atomic replacement, and locks against a second writer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Create or replace a file in one step; see `replacing`.
+    """Create or replace a file atomically; see `replacing`.
 
     Args:
         path: Path of the file.

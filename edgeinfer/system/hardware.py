@@ -24,7 +24,7 @@ def limit_opencv_threads(threads: int | None, *, live: bool) -> None:
     """Set the number of OpenCV threads of this process.
 
     The threads of the model do not spin while they wait, so they do not compete with those of OpenCV. Only the decoder
-    of a live source runs at the same time: it gets a core of its own if there are several.
+    of a live source runs at the same time: a core is reserved for it if there are several.
 
     Args:
         threads: 1 or more; None for OpenCV's default, minus one core for a live source.

@@ -68,7 +68,7 @@ _state = _State()
 def install_signal_handlers(program: str = "edgeinfer") -> None:
     """Handle SIGINT and SIGTERM for the rest of the process; call it in the main thread.
 
-    Outside `guarded` blocks a signal ends the process at once with 128 plus its number. Inside, `check` raises
+    Outside `guarded` blocks a signal ends the process immediately with 128 plus its number. Inside, `check` raises
     `Interrupted`, and the process is ended after `GRACE_S` seconds if it still runs.
 
     Args:

@@ -40,7 +40,7 @@ class ThermalGovernor:
         Args:
             max_c: Limit in degrees Celsius.
             clock: Returns the time in seconds.
-            sleep: Sleeps for a number of seconds.
+            sleep: Sleeps for the given number of seconds.
             thermometer: Returns degrees Celsius, or None without a sensor.
         """
         self.duty_cycle = 1.0

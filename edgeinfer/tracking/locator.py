@@ -15,7 +15,7 @@ from edgeinfer.tracking.template import estimate_scale
 from edgeinfer.tracking.tracker import Track, Tracker
 
 MAX_GAP_S = 1.0
-"""Time between two frames above which they are treated as different scenes, in seconds."""
+"""Interval between frames above which they are treated as different scenes, in seconds."""
 FIRST_MAX_AGE_S = 0.5
 """Time for which a face from a full-frame detection is tracked without another detection, in seconds."""
 FULL_FRAME_EVERY = 3
@@ -29,7 +29,7 @@ class FaceLocator:
 
     Each frame passes through these steps:
 
-    1. `Tracker.update_positions` moves the tracks to where their templates match.
+    1. `Tracker.update_positions` moves the tracks to the positions at which their templates match.
     2. The first frame is searched completely. On later frames, the tracks that are due are verified, and the steps from
        `Scheduler.next_steps` run on the full frame or on the region from `SceneMonitor.changed_region`. With a
        fixed `detect_every`, the detector runs on every N-th frame instead.

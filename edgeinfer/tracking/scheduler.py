@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from edgeinfer.detection.base import SearchStep
 
 VERIFY_STABLE_S = 0.25
-"""Time between two verifications of a stable track, in seconds."""
+"""Interval between verifications of a stable track, in seconds."""
 VERIFY_UNSTABLE_S = 0.1
-"""Time between two verifications of a hidden or unstable track, in seconds."""
+"""Interval between verifications of a hidden or unstable track, in seconds."""
 VERIFY_OCCLUDED_S = 0.03
-"""Time between two verifications of an occluded track, in seconds: most occlusions are brief."""
+"""Interval between verifications of an occluded track, in seconds: most occlusions are brief."""
 NEW_SCENE_PERIOD_S = 0.2
 """Longest period of a step in a new scene, in seconds. It grows with the age of the scene."""
 MIN_RESTART_S = 0.2
-"""Least time between two restarts of the schedule, in seconds: limits the searches of a flickering scene."""
+"""Minimum interval between restarts of the schedule, in seconds; limits the searches of a flickering scene."""
 CATCH_UP_S = 0.1
 """Time since the previous frame that allows one additional step, in seconds, so that low frame rates delay no step."""
 _EPSILON = 1e-6

@@ -15,19 +15,19 @@ from edgeinfer.tracking.template import correlation, extract_template, match_tem
 MIN_CORRELATION = 0.6
 """Correlation from which a template match is the tracked face."""
 MIN_CORRELATION_NEAR_OTHER = 0.8
-"""Same threshold beside another face, with which the track could be confused."""
+"""Same threshold near another face, with which the track could be confused."""
 MIN_CORRELATION_AFTER_CUT = 0.85
 """Same threshold in a new scene, in which the face is unlikely to be at the same position."""
 UPDATE_CORRELATION = 0.85
 """Correlation below which the template is extracted again, because the head has turned a little."""
 MATCH_IOU = 0.3
-"""Least intersection over union of a track and its detection; detection benchmarks commonly require 0.5."""
+"""Minimum intersection over union of a track and its detection; detection benchmarks commonly require 0.5."""
 DUPLICATE_IOU = 0.4
 """Intersection over union from which two boxes are the same face."""
 CONTAINED_SHARE = 0.6
 """Share of a box inside another from which it is a part of that face, such as an eye or a cheek."""
 NEAR_ZOOM = 1.5
-"""Factor on two boxes that must intersect for the faces to be near each other."""
+"""Scale factor for the neighbourhood test: two faces are near each other if their enlarged boxes intersect."""
 MIN_RECOVERY_CORRELATION = 0.3
 """Correlation from which a detection away from the predicted position of a hidden track is the same face."""
 MAX_HIDDEN_S = 1.5

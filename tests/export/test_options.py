@@ -29,6 +29,6 @@ from edgeinfer_export.options import ExportOptions
     ],
     ids=lambda values: "-".join(f"{k}={v}" for k, v in values.items()),
 )
-def test_invalid_options_are_refused(values: dict[str, Any]) -> None:
+def test_invalid_options_are_rejected(values: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"`{next(iter(values))}`"):
         ExportOptions(**values)

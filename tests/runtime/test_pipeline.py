@@ -119,7 +119,7 @@ def test_reset_loads_no_cascade(
     [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), None],
     ids=["float", "four-channels", "empty", "none"],
 )
-def test_invalid_frames_are_refused(classifier: EmotionClassifier, image: Any) -> None:
+def test_invalid_frames_are_rejected(classifier: EmotionClassifier, image: Any) -> None:
     with pytest.raises(UsageError, match="invalid frame"):
         Pipeline(FakeDetector([]), classifier)(image)
 

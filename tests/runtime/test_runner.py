@@ -185,7 +185,7 @@ def test_output_that_cannot_be_opened_leaves_no_file_and_reads_no_frame(pipeline
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"older.csv": "older"}
 
 
-def test_output_that_cannot_be_continued_keeps_the_others(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_output_that_cannot_be_appended_to_leaves_the_others_unchanged(pipeline: Pipeline, tmp_path: Path) -> None:
     for name in ("older.jsonl", "older.csv", "diary.csv"):
         (tmp_path / name).write_text("dear diary\n")
     sinks = [open_sink(str(path), append=path.name == "diary.csv") for path in sorted(tmp_path.iterdir(), reverse=True)]

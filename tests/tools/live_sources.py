@@ -21,7 +21,7 @@ TIMEOUT_S = 30 * PATIENCE
 
 
 class ManualClock:
-    """Clock of a `LiveSource` on which a timeout expires only on request, and then at once.
+    """Clock of a `LiveSource` on which a timeout expires only on request, and then immediately.
 
     A wait of zero seconds returns immediately.
     """

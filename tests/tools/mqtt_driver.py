@@ -1,4 +1,4 @@
-"""Helpers that drive an MQTT sink by hand and read the events that it publishes."""
+"""Helpers that drive an MQTT sink step by step and read the events that it publishes."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """Runs of `edgeinfer` with mutated models.
 
-A model that the pure-Python reader refuses runs in the test process, where it cannot cause a crash. All others, which
+A model that the pure-Python reader rejects runs in the test process, where it cannot cause a crash. All others, which
 onnxruntime parses, run in one child process. If the child dies, the mutation is reported with the signal and the next
 one gets a new child.
 
-    python -m tools.mutation_runner PICTURE
+The child reads one model path per line from stdin and writes one JSON object per line to stdout:
 
-is the child: it reads a model path per line from stdin and writes one JSON object per line to stdout.
+    python -m tools.mutation_runner PICTURE
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Option tables of docs/reference.md, generated from the option groups.
 
-    python tests/tools/reference.py
+This command writes them between the markers `<!-- options:start -->` and `<!-- options:end -->`:
 
-writes them between the markers `<!-- options:start -->` and `<!-- options:end -->`.
+    python tests/tools/reference.py
 """
 
 from __future__ import annotations

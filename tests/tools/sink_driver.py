@@ -1,4 +1,4 @@
-"""Driver that feeds results to one sink by hand, in the order of `edgeinfer.run`."""
+"""Driver that feeds results to one sink step by step, in the order of `edgeinfer.run`."""
 
 from __future__ import annotations
 

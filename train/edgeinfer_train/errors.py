@@ -24,7 +24,7 @@ class ConfigError(TrainError, ValueError):
 
 
 class DataError(TrainError, ValueError):
-    """A data set is missing, has another layout or too few faces."""
+    """A data set is missing, has an unexpected layout, or has too few faces."""
 
     exit_code = 4
 

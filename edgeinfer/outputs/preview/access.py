@@ -22,7 +22,7 @@ MAX_FAILURES = 10
 FAILURE_WINDOW_S = 60.0
 """Time within which wrong tokens are counted, and duration of a block, in seconds."""
 MAX_ADDRESSES = 1000
-"""Maximum number of addresses whose failures are counted; beyond it the oldest is forgotten."""
+"""Maximum number of addresses whose failures are counted; beyond it the oldest is discarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ListenAddress:
         """Parse "[HOST:]PORT"; the default host is 127.0.0.1, and an IPv6 address is enclosed in brackets.
 
         Raises:
-            UsageError: The text has another form.
+            UsageError: The text is malformed.
         """
         shown = without_credentials(text)
         if "@" in text:

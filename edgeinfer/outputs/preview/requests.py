@@ -30,7 +30,7 @@ class InvalidRequestError(ValueError):
 
 
 def read_head(connection: socket.socket, timeout_s: float) -> bytes:
-    """Return request line and headers up to the empty line; empty if the client closed the connection or was too slow.
+    """Return the request line and headers up to the empty line; empty if the client disconnected or was too slow.
 
     Args:
         connection: connection to the client.
@@ -61,7 +61,7 @@ def read_head(connection: socket.socket, timeout_s: float) -> bytes:
 
 
 def check_head(request_line: str, headers: Mapping[str, str]) -> None:
-    """Validate what `http.server` accepts although it is no HTTP/1 request.
+    """Reject requests that `http.server` accepts although they are not HTTP/1.
 
     Raises:
         InvalidRequestError: The version is not HTTP/1, or the Content-Length is invalid.

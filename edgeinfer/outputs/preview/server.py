@@ -34,7 +34,7 @@ SEND_BUFFER_BYTES = 128 * 1024
 EVENTS_PER_S = 12.0
 """Maximum rate of frame events."""
 STATUS_INTERVAL_S = 1.0
-"""Time between two status events, in seconds."""
+"""Interval between status events, in seconds."""
 REPEAT_INTERVAL_S = 5.0
 """Time after which the last picture is repeated if no frame arrives, in seconds."""
 COOKIE = "edgeinfer-token"

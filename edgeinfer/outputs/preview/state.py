@@ -27,7 +27,7 @@ STALE_S = 30.0
 RATE_WINDOW_S = 3.0
 """Window of the frame rate, in seconds."""
 PRUNE_INTERVAL_S = 1.0
-"""Time between two removals of expired timeline spans, in seconds."""
+"""Interval between removals of expired timeline spans, in seconds."""
 SUMMARY_AGE_S = 1.0
 """Maximum age of the cached run summary, in seconds."""
 
@@ -119,7 +119,7 @@ class PreviewState:
             return self._latest if self._latest_number() > after else None
 
     def wait_for_jpeg(self, *, after: int, timeout_s: float) -> tuple[int, bytes] | None:
-        """Return number and JPEG of the latest stream picture; None if none newer than `after` arrives in time."""
+        """Return the number and JPEG of the latest stream picture; None if none newer than `after` arrives in time."""
         if self._stream_jpeg[0] > after:
             return self._stream_jpeg
         latest = self.wait_for_frame(after=after, timeout_s=timeout_s)
@@ -171,7 +171,7 @@ class PreviewState:
         return self._source_state == "live" and age_s is not None and age_s < STALE_S
 
     def status(self) -> dict[str, Any]:
-        """Return source, state, counts and timeline of the run as a JSON object."""
+        """Return the source, state, counts and timeline of the run as a JSON object."""
         summary = self.summary()
         with self._changed:
             latest, tracks, delay_ms = self._latest, self._timeline.snapshot(), self._delay_ms

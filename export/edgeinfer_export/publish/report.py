@@ -1,4 +1,4 @@
-"""Report of an export: plain values, printed, saved beside the model and stored in its metadata."""
+"""Report of an export: plain values, printed, saved next to the model and stored in its metadata."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def validate_request(out: Path, data: Path | None, options: ExportOptions) -> No
 
 @contextlib.contextmanager
 def staging_folder(out: Path) -> Iterator[Path]:
-    """Create a temporary folder beside `out`, so that publication is a rename within one file system.
+    """Create a temporary folder next to `out`, so that publication is a rename within one file system.
 
     Raises:
         OutputError: The folder cannot be created.
@@ -75,7 +75,7 @@ def stage(evaluation: Evaluation, choice: Choice, folder: Path) -> tuple[Path, E
     """Write the selected variant with its metadata into the staging folder and verify it with the runtime.
 
     Raises:
-        ModelError: The runtime refuses the file, or its outputs differ from the recorded ones.
+        ModelError: The runtime rejects the file, or its outputs differ from the recorded ones.
         OutputError: The file cannot be written.
     """
     evaluation_set, source = evaluation.evaluation_set, evaluation.source

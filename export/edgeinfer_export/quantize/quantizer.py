@@ -168,7 +168,7 @@ class Quantizer:
     def _calibrate(self) -> Any:
         """Return the ranges of all activations.
 
-        Each batch is collected by a call of its own: the histogram methods require batches of equal size within one
+        Each batch is collected by a separate call: the histogram methods require batches of equal size within one
         call, and the last batch may be smaller.
         """
         inferred = self._folder / "inferred.onnx"

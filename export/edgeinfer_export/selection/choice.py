@@ -66,11 +66,11 @@ def _choose_int8(evaluation: Evaluation) -> Choice:
     chosen = evaluation.candidates[-1]
     max_drop, error = evaluation.options.max_drop, batch_dependence(chosen)
     if error:
-        raise ExportError(f"refused: {chosen.name}: {error}; nothing was written")
+        raise ExportError(f"rejected: {chosen.name}: {error}; nothing was written")
     if max_drop is not None and chosen.change is not None and -chosen.change.accuracy > max_drop:
         low, high = chosen.change.accuracy_interval
         raise ExportError(
-            f"refused: {chosen.name} changes accuracy by {chosen.change.accuracy:+.4f} [{low:+.4f}, {high:+.4f}], "
+            f"rejected: {chosen.name} changes accuracy by {chosen.change.accuracy:+.4f} [{low:+.4f}, {high:+.4f}], "
             f"more than `max_drop` {max_drop:g} allows; nothing was written"
         )
     outcomes: dict[VariantName, str] = {candidate.name: "int8 was requested" for candidate in evaluation.candidates}

@@ -77,7 +77,7 @@ def evaluate_model(
 
     Raises:
         ExportError: Float32 differs from Keras, or int8 was requested and cannot be built.
-        ModelError: The runtime refuses a variant.
+        ModelError: The runtime rejects a variant.
         DataError: The faces cannot be used.
         CapabilityError: Keras uses another backend than TensorFlow.
     """
@@ -123,7 +123,7 @@ class _VariantEvaluator:
     folder: Path
 
     def open_session(self, name: VariantName, graph: onnx.ModelProto) -> ort.InferenceSession:
-        """Open a variant with the runtime's loader, so that a graph that it refuses is detected here."""
+        """Open a variant with the runtime's loader, so that a graph that it rejects is detected here."""
         write_runtime_metadata(graph, self.source, self.options)
         path = self.folder / f"{name}.onnx"
         write_file(path, graph.SerializeToString(deterministic=True))

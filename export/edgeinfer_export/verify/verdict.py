@@ -123,7 +123,7 @@ def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evalua
     relative = relative_difference(expected, logits)
     if not relative <= TOLERANCE:  # NaN fails, too
         raise ExportError(
-            f"refused: the ONNX model differs from Keras by {relative:.2g} relative on {images}, at most "
+            f"rejected: the ONNX model differs from Keras by {relative:.2g} relative on {images}, at most "
             f"{TOLERANCE:g} is allowed; nothing was written"
         )
     ranked = np.sort(expected, axis=1)
@@ -131,13 +131,13 @@ def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evalua
     changed = int((expected.argmax(1) != logits.argmax(1))[clear].sum())
     if changed:
         raise ExportError(
-            f"refused: the top label of the ONNX model differs from Keras for {changed} of {images}; "
+            f"rejected: the top label of the ONNX model differs from Keras for {changed} of {images}; "
             "nothing was written"
         )
     in_batch = batch_difference(session, compared)
     if not in_batch <= TOLERANCE:
         raise ExportError(
-            f"refused: the logits of a batch differ from those of single faces by {in_batch:g} relative, "
+            f"rejected: the logits of a batch differ from those of single faces by {in_batch:g} relative, "
             f"at most {TOLERANCE:g} is allowed; nothing was written"
         )
     return Verdict(

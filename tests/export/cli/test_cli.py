@@ -23,7 +23,7 @@ EXPORT_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "pandas")
 
 
 def run_process(*arguments: str | Path, block: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Run `edgeinfer-export` in a process of its own, in which the packages in `block` cannot be imported."""
+    """Run `edgeinfer-export` in a separate process in which the packages in `block` cannot be imported."""
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({block!r})); sys.argv[0] = 'edgeinfer-export'; "
         "from edgeinfer_export.cli.app import main; main()"

@@ -25,7 +25,7 @@ from ..conftest import LABELS, DataMaker, make_info
 TRANSPOSES = {"edgenet": 0, "edgenet-sep": 0, "vgg16": 1}
 """Transpose nodes by backbone; 1 for the others, where the grey channel is repeated in channels-last order."""
 VARIANCE_SCALE = {"efficientnetb0": 0.5}
-"""Factor on the variances of batch normalization that keeps the outputs of random weights from vanishing or
+"""Multiplier of the batch normalization variances that keeps the outputs of random weights from vanishing or
 exploding with depth; 0.1 for the others."""
 
 

@@ -1,4 +1,4 @@
-"""Reading of models: run folders, `.keras` files, models without metadata, and refused models."""
+"""Reading of models: run folders, `.keras` files, models without metadata, and rejected models."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_invalid_model_file_has_exit_code_5(
     assert caught.value.exit_code == 5
 
 
-def test_damaged_weights_are_refused(tmp_path: Path, run: Path) -> None:
+def test_damaged_weights_are_rejected(tmp_path: Path, run: Path) -> None:
     path = tmp_path / "damaged.keras"
     with zipfile.ZipFile(run / MODEL_FILE) as old:
         offset = old.getinfo("model.weights.h5").header_offset
@@ -110,7 +110,7 @@ def test_sequential_model_becomes_functional(make_data: DataMaker) -> None:
     ],
     ids=["scaling outside the model", "no logits", "nonlinear head"],
 )
-def test_model_with_an_unsupported_signature_is_refused(make_data: DataMaker, model: object, message: str) -> None:
+def test_model_with_an_unsupported_signature_is_rejected(make_data: DataMaker, model: object, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         read_source(model(), labels=LABELS, data=make_data(train=1))  # type: ignore[operator]
 
@@ -123,7 +123,7 @@ def test_model_with_an_unsupported_signature_is_refused(make_data: DataMaker, mo
     ],
     ids=["too few labels", "unknown label"],
 )
-def test_labels_that_do_not_match_the_model_are_refused(
+def test_labels_that_do_not_match_the_model_are_rejected(
     tmp_path: Path, changes: dict[str, object], labels: tuple[str, ...], error: type[EdgeInferError], message: str
 ) -> None:
     path = tmp_path / "odd.keras"

@@ -98,7 +98,7 @@ def test_invalid_runs_and_runs_with_other_labels_are_rejected(
     assert "no model at" in rejected[1].reason
 
 
-def test_empty_list_of_runs_is_refused(small_data: Path, out: Path) -> None:
+def test_empty_list_of_runs_is_rejected(small_data: Path, out: Path) -> None:
     with pytest.raises(UsageError, match="no run to select from"):
         export_best([], out, data=small_data)
 

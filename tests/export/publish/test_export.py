@@ -83,7 +83,7 @@ def test_int8_stays_close_to_float32(exported: Exported, name: str) -> None:
     assert exported[name][1].operators["QuantizeLinear"] > 0
 
 
-def test_report_and_card_are_written_beside_the_model(exported: Exported) -> None:
+def test_report_and_card_are_written_next_to_the_model(exported: Exported) -> None:
     out, report = exported["edgenet"]
     assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.md", "model.onnx"]
     stored, card = json.loads((out.parent / "model.json").read_text()), read_metadata(out)

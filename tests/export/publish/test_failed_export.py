@@ -43,7 +43,7 @@ def inaccurate_conversion(graphs: Graphs, change: Callable[[np.ndarray], np.ndar
     [lambda w: w * 1.05, lambda w: w[..., ::-1], lambda w: w * np.nan],
     ids=["scaled", "labels reversed", "not a number"],
 )
-def test_inaccurate_conversion_is_refused_and_leaves_no_file(
+def test_inaccurate_conversion_is_rejected_and_leaves_no_file(
     run: Path,
     small_data: Path,
     out: Path,
@@ -52,7 +52,7 @@ def test_inaccurate_conversion_is_refused_and_leaves_no_file(
     change: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     monkeypatch.setattr(evaluation, "to_onnx", inaccurate_conversion(graphs, change))
-    with pytest.raises(ExportError, match="refused: the ONNX model differs from Keras"):
+    with pytest.raises(ExportError, match="rejected: the ONNX model differs from Keras"):
         export_model(run, out, data=small_data)
     assert list(out.parent.iterdir()) == []
 
@@ -84,7 +84,7 @@ def test_interrupted_export_leaves_no_file(run: Path, out: Path, monkeypatch: py
 
 
 @pytest.mark.usefixtures("converted")
-def test_model_that_the_runtime_refuses_is_not_published(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_that_the_runtime_rejects_is_not_published(run: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def remove_metadata(graph: onnx.ModelProto, *_: object, **__: object) -> None:
         del graph.metadata_props[:]
 
@@ -106,7 +106,7 @@ def test_model_that_the_runtime_refuses_is_not_published(run: Path, out: Path, m
     ],
     ids=["other suffix", "no suffix", "int8 without data", "folder not found", "out is a folder", "report is a folder"],
 )
-def test_impossible_request_is_refused_before_the_model_is_read(
+def test_impossible_request_is_rejected_before_the_model_is_read(
     out: Path, name: str, options: ExportOptions, error: type[EdgeInferError], code: int
 ) -> None:
     for folder in ("folder.onnx", "reported.json"):
@@ -134,7 +134,7 @@ def test_full_disk_raises_output_error(run: Path, out: Path, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("converted")
-def test_int8_without_training_faces_is_refused(run: Path, make_data: DataMaker, out: Path) -> None:
+def test_int8_without_training_faces_is_rejected(run: Path, make_data: DataMaker, out: Path) -> None:
     with pytest.raises(DataError, match="no train faces"):
         export_model(run, out, data=make_data(valid=2), options=INT8)
     assert list(out.parent.iterdir()) == []

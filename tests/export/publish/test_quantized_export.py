@@ -95,7 +95,7 @@ def test_sensitive_layers_stay_float32_if_int8_loses_too_much(
     assert EmotionClassifier.load(out).labels == LABELS
 
 
-def test_int8_that_exceeds_max_drop_is_refused(
+def test_int8_that_exceeds_max_drop_is_rejected(
     run: Path, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = Change(-0.02, (-0.03, -0.01), 0.0, (0.0, 0.0))
@@ -109,7 +109,7 @@ def test_int8_that_exceeds_max_drop_is_refused(
     allowed = export_model(run, out, data=data, options=INT8)
     assert any("int8 loses accuracy: -0.0200 [-0.0300, -0.0100]" in warning for warning in allowed.warnings)
     before = out.read_bytes()
-    with pytest.raises(ExportError, match=r"refused: int8 changes accuracy by -0\.0200 .* `max_drop` 0\.005") as caught:
+    with pytest.raises(ExportError, match=r"rejected: int8 changes accuracy by -0\.02.* `max_drop` 0\.005") as caught:
         export_model(run, out, data=data, options=dataclasses.replace(INT8, max_drop=0.005))
     assert caught.value.exit_code == 5
     assert out.read_bytes() == before

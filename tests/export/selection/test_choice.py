@@ -73,10 +73,10 @@ def test_preset_rule_states_that_nothing_was_measured(target: Any) -> None:
     assert "not measured on this board" in choice.rule
 
 
-def test_requested_int8_is_refused_only_above_an_explicit_max_drop() -> None:
+def test_requested_int8_is_rejected_only_above_an_explicit_max_drop() -> None:
     int8 = (make_candidate("int8", drop=0.3), 1.0)
     assert choose(make_evaluation(ExportOptions(quantize="int8"), int8)).name == "int8"
-    with pytest.raises(ExportError, match=r"refused: int8 changes accuracy .* `max_drop` 0\.2"):
+    with pytest.raises(ExportError, match=r"rejected: int8 changes accuracy .* `max_drop` 0\.2"):
         choose(make_evaluation(ExportOptions(quantize="int8", max_drop=0.2), int8))
 
 
@@ -84,7 +84,7 @@ def test_variant_that_depends_on_the_batch_is_never_published() -> None:
     int8 = make_candidate("int8", batch=0.5)
     assert "depend on the other faces" in (batch_dependence(int8) or "")
     assert batch_dependence(make_candidate("int8", batch=float("nan"))) is not None
-    with pytest.raises(ExportError, match="refused: int8: its outputs depend"):
+    with pytest.raises(ExportError, match="rejected: int8: its outputs depend"):
         choose(make_evaluation(ExportOptions(quantize="int8"), (int8, 1.0)))
 
 

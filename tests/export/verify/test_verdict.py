@@ -66,7 +66,7 @@ def test_difference_below_the_tolerance_passes_and_is_reported() -> None:
 
 
 @pytest.mark.parametrize("wrong", [3 * TOLERANCE, np.nan, np.inf, -5.0], ids=["small", "nan", "infinite", "large"])
-def test_one_wrong_logit_is_refused(wrong: float) -> None:
+def test_one_wrong_logit_is_rejected(wrong: float) -> None:
     shifted = LOGITS.copy()
     shifted[7, 1] += wrong * np.abs(LOGITS).max()
     with pytest.raises(ExportError, match=r"differs from Keras by .* on 20 validation faces") as caught:
@@ -74,7 +74,7 @@ def test_one_wrong_logit_is_refused(wrong: float) -> None:
     assert caught.value.exit_code == 5
 
 
-def test_changed_clear_label_within_the_tolerance_is_refused() -> None:
+def test_changed_clear_label_within_the_tolerance_is_rejected() -> None:
     expected, logits = np.full((2, 20, 3), 100.0, np.float32)
     expected[:, 0] += 0.06
     logits[:, :2] += (0.01, 0.05)
@@ -97,7 +97,7 @@ def test_batch_difference_is_relative_to_the_largest_logit() -> None:
     assert batch_difference(ModelStub(LOGITS), IMAGES) == 0.0
 
 
-def test_logits_that_depend_on_the_batch_are_refused() -> None:
+def test_logits_that_depend_on_the_batch_are_rejected() -> None:
     model, session = ModelStub(LOGITS + 1.0), ModelStub(LOGITS, batch_error=1.0)
     with pytest.raises(ExportError, match="the logits of a batch differ from those of single faces by"):
         compare_with_keras(model, session, EvaluationSet(IMAGES, split="valid"))
@@ -128,12 +128,12 @@ def test_faces_are_loaded_from_the_preferred_split(make_data: DataMaker, splits:
     assert (faces.dataset, faces.protocol) == ("blobs", "by place, 7 labels")
 
 
-def test_data_without_a_label_of_the_model_is_refused(make_data: DataMaker) -> None:
+def test_data_without_a_label_of_the_model_is_rejected(make_data: DataMaker) -> None:
     with pytest.raises(DataError, match="has the labels fear neutral, not happy surprise"):
         load_faces(make_data(labels=("fear", "neutral"), valid=1), LABELS, size_hw=(48, 48), colour="grey")
 
 
-def test_data_without_faces_is_refused(make_data: DataMaker, tmp_path: Path) -> None:
+def test_data_without_faces_is_rejected(make_data: DataMaker, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no valid faces"):
         load_faces(make_data(), LABELS, size_hw=(48, 48), colour="grey")
     with pytest.raises(DataError, match="edgeinfer-train prepare"):

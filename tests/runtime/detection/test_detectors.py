@@ -65,7 +65,7 @@ def test_error_for_an_unknown_cascade_lists_the_bundled_ones() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<xml/>", b"\x00" * 100], ids=["empty", "xml", "binary"])
-def test_invalid_cascade_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_invalid_cascade_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.xml"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"bad\.xml"):
@@ -102,7 +102,7 @@ def test_options_that_do_not_apply_to_the_detector(name: Any, options: dict[str,
         create_detector(name, **options)
 
 
-def test_invalid_yunet_files_are_refused(tmp_path: Path, tiny_model: Path) -> None:
+def test_invalid_yunet_files_are_rejected(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(ModelNotFoundError):
         YuNetDetector(tmp_path / "none.onnx")
     with pytest.raises(ModelError, match="not a YuNet model"):

@@ -53,18 +53,18 @@ def test_temperature_lowers_the_confidence(tmp_path: Path, classifier: EmotionCl
         pytest.param([[1, 2]], "list", id="list"),
     ],
 )
-def test_invalid_crops_are_refused(classifier: EmotionClassifier, crop: Any, message: str) -> None:
+def test_invalid_crops_are_rejected(classifier: EmotionClassifier, crop: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         classifier.classify([crop])
 
 
-def test_threads_below_one_are_refused(tiny_model: Path) -> None:
+def test_threads_below_one_are_rejected(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="threads"):
         EmotionClassifier.load(tiny_model, threads=0)
 
 
 @pytest.mark.parametrize("number", [pytest.param(float("nan"), id="nan"), pytest.param(float("inf"), id="infinite")])
-def test_outputs_that_are_not_finite_are_refused(tmp_path: Path, number: float) -> None:
+def test_outputs_that_are_not_finite_are_rejected(tmp_path: Path, number: float) -> None:
     path, right = tmp_path / "damaged.onnx", struct.pack("<7f", *BIAS)
     path.write_bytes(model_bytes().replace(right, struct.pack("<7f", number, *BIAS[1:])))
     with pytest.raises(ModelError, match="finite"):

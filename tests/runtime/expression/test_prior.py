@@ -44,7 +44,7 @@ def test_offset_of_an_untrained_label_is_bounded() -> None:
         pytest.param(dict.fromkeys(NAMES, 0), "more than 0", id="all-zero"),
     ],
 )
-def test_invalid_priors_are_refused(prior: Any, message: str) -> None:
+def test_invalid_priors_are_rejected(prior: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         logit_offsets(prior, NAMES, TRAINED)
 
@@ -79,7 +79,7 @@ def test_prior_is_read_by_name_or_from_a_file(tmp_path: Path) -> None:
     ],
     ids=["missing-file", "invalid-json", "json-list"],
 )
-def test_invalid_prior_files_are_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_invalid_prior_files_are_rejected(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "p.json"
     if text is not None:
         path.write_text(text, encoding="utf-8")

@@ -15,7 +15,7 @@ def test_softmax_matches_its_definition() -> None:
 
 
 @pytest.mark.parametrize("offset", [-1e4, 1e4], ids=["very-negative", "very-large"])
-def test_an_offset_of_all_logits_changes_nothing(offset: float) -> None:
+def test_offset_of_all_logits_changes_nothing(offset: float) -> None:
     np.testing.assert_allclose(softmax(LOGITS + offset), softmax(LOGITS))
     np.testing.assert_allclose(log_softmax(LOGITS + offset), log_softmax(LOGITS), atol=1e-9)
 

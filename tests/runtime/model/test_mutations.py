@@ -20,7 +20,7 @@ MAX_PEAK_MB = 300 + (MAX_WORKING_BYTES >> 20)
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize("kind", ["tiny", "bundled"])
-def test_mutated_model_is_processed_or_refused(tmp_path: Path, face_picture: Path, kind: str) -> None:
+def test_mutated_model_is_processed_or_rejected(tmp_path: Path, face_picture: Path, kind: str) -> None:
     model = find_model(None) if kind == "bundled" else write_model(tmp_path / "good.onnx")
     with MutationRunner(face_picture, tmp_path) as runner:
         outcomes = [runner.run(mutation) for mutation in mutations(model.read_bytes(), seed=1, count=COUNT)]

@@ -73,7 +73,7 @@ def test_card_matches_the_metadata(tiny_model: Path) -> None:
         pytest.param({"keys": metadata(dataset="x" * 2**20)}, "more than 1 MB of metadata", id="metadata-size"),
     ],
 )
-def test_invalid_metadata_or_graph_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_invalid_metadata_or_graph_is_rejected(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     path = write_model(tmp_path / "bad.onnx", **options)
     with pytest.raises(ModelError, match=message):
         EmotionClassifier.load(path)
@@ -91,7 +91,7 @@ def test_invalid_metadata_or_graph_is_refused(tmp_path: Path, options: dict[str,
         pytest.param(b"\xff" * 40, id="endless-varint"),
     ],
 )
-def test_file_that_is_not_a_model_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_not_a_model_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"bad\.onnx"):
@@ -143,7 +143,7 @@ def _node_field(kind: str, attribute: bytes = b"") -> bytes:
         pytest.param(put(3, 0) * 1_000_001, "more than 1000000 fields", id="fields"),
     ],
 )
-def test_forbidden_graph_is_refused_before_a_session_is_created(
+def test_forbidden_graph_is_rejected_before_a_session_is_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: bytes, message: str
 ) -> None:
     monkeypatch.delattr("onnxruntime.InferenceSession")
@@ -160,7 +160,7 @@ def test_forbidden_graph_is_refused_before_a_session_is_created(
         pytest.param(put(7, b""), "exactly one graph", id="second-graph"),
     ],
 )
-def test_model_with_more_than_one_graph_is_refused(tmp_path: Path, more: bytes, message: str) -> None:
+def test_model_with_more_than_one_graph_is_rejected(tmp_path: Path, more: bytes, message: str) -> None:
     path = tmp_path / "bad.onnx"
     path.write_bytes(model_bytes() + more)
     with pytest.raises(ModelError, match=message):
@@ -178,7 +178,7 @@ def test_bounded_session_limits_memory(tmp_path: Path) -> None:
         EmotionClassifier.load(path).classify([np.zeros((8, 8), np.uint8)])
 
 
-def test_single_byte_damage_is_refused_or_harmless(tmp_path: Path) -> None:
+def test_single_byte_damage_is_rejected_or_harmless(tmp_path: Path) -> None:
     good, random = bytearray(model_bytes()), np.random.default_rng(7)
     face = np.zeros((8, 8), np.uint8)
     refused = 0

@@ -91,7 +91,7 @@ def test_recorded_logits_are_short_and_varied(keys: dict[str, str]) -> None:
         ),
     ],
 )
-def test_invalid_or_different_samples_are_refused(
+def test_invalid_or_different_samples_are_rejected(
     tmp_path: Path, keys: dict[str, str], changes: dict[str, Any], message: str
 ) -> None:
     path = write_model(tmp_path / "bad.onnx", keys=with_samples(keys, **changes))
@@ -106,7 +106,7 @@ def test_invalid_or_different_samples_are_refused(
         pytest.param(SAMPLES_KEY, "no samples in its metadata", id="samples"),
     ],
 )
-def test_missing_digest_or_samples_are_refused(
+def test_missing_digest_or_samples_are_rejected(
     tmp_path: Path, keys: dict[str, str], missing: str, message: str
 ) -> None:
     path = write_model(tmp_path / "bare.onnx", keys={k: v for k, v in keys.items() if k != missing})
@@ -114,7 +114,7 @@ def test_missing_digest_or_samples_are_refused(
         verify(path)
 
 
-def test_modified_graph_is_refused(tmp_path: Path, keys: dict[str, str]) -> None:
+def test_modified_graph_is_rejected(tmp_path: Path, keys: dict[str, str]) -> None:
     path = tmp_path / "changed.onnx"
     path.write_bytes(model_bytes(keys=keys).replace(b"tiny", b"TINY"))
     with pytest.raises(ModelError, match="was modified"):

@@ -37,7 +37,7 @@ def subscriber(broker: Broker, subscribe: Callable[..., Subscriber]) -> Subscrib
 
 @pytest.fixture
 def reconnect_allowed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """While cleared, links do not reconnect; once set, they reconnect almost at once."""
+    """While cleared, links do not reconnect; once set, they reconnect almost immediately."""
     allowed = threading.Event()
 
     def backoff_s(_failures: int) -> float:

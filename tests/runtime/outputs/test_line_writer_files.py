@@ -1,4 +1,4 @@
-"""Existing files of line-wise output: replaced, continued, or split into parts."""
+"""Existing files of line-wise output: replaced, appended to, or split into parts."""
 
 from __future__ import annotations
 

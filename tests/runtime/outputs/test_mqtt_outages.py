@@ -41,7 +41,7 @@ def test_killed_run_becomes_offline(
     assert late.last("availability") == Message(f"{BASE}/availability", "offline", True)
 
 
-def test_stale_connection_of_an_earlier_run_does_not_set_offline(
+def test_stale_connection_from_an_earlier_run_does_not_publish_offline(
     broker: Broker, subscriber: Subscriber, subscribe: Callable[..., Subscriber]
 ) -> None:
     script = "import sys, edgeinfer.outputs.mqtt as m; m.MqttSink(sys.argv[1])._link.start(); print(sys.stdin.read())"

@@ -42,11 +42,11 @@ def test_values_out_of_range_are_rejected(invalid: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("text", "size_wh"), [("640x480", (640, 480)), (" 1X2 ", (1, 2))])
-def test_a_frame_size_is_parsed(text: str, size_wh: tuple[int, int]) -> None:
+def test_frame_size_is_parsed(text: str, size_wh: tuple[int, int]) -> None:
     assert parse_size_wh(text) == size_wh
 
 
 @pytest.mark.parametrize("text", ["", "640", "640x", "x480", "640*480", "-1x5", "640x480x3"])
-def test_a_malformed_frame_size_is_rejected(text: str) -> None:
+def test_malformed_frame_size_is_rejected(text: str) -> None:
     with pytest.raises(UsageError, match=r"invalid size .*: expected WIDTHxHEIGHT"):
         parse_size_wh(text)

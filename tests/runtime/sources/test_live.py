@@ -37,7 +37,7 @@ class CountingCondition(threading.Condition):
         return super().wait(timeout)
 
 
-def test_the_newest_frame_is_yielded_and_the_others_are_counted() -> None:
+def test_newest_frame_is_yielded_and_the_others_are_counted() -> None:
     camera = StepCamera()
     with LiveSource(camera) as source:
         assert isinstance(source, Source)
@@ -58,7 +58,7 @@ def test_the_newest_frame_is_yielded_and_the_others_are_counted() -> None:
     assert camera.released_by == "read fake"
 
 
-def test_the_last_frame_before_a_loss_is_yielded() -> None:
+def test_last_frame_before_a_loss_is_yielded() -> None:
     received: list[int] = []
     with LiveSource(FakeSource([PICTURE] * 3, error=SourceLostError("gone"))) as source:
         with pytest.raises(SourceLostError, match="gone"):
@@ -114,14 +114,14 @@ def test_closing_abandons_a_hanging_read(monkeypatch: pytest.MonkeyPatch) -> Non
     assert camera.closed
 
 
-def test_a_source_that_was_never_iterated_is_closed() -> None:
+def test_source_that_was_never_iterated_is_closed() -> None:
     camera = StepCamera()
     with LiveSource(camera):
         pass
     assert camera.closed
 
 
-def test_listeners_are_called_beside_the_listener_of_the_application() -> None:
+def test_listeners_are_called_in_addition_to_the_application_callback() -> None:
     received: dict[str, list[SourceState]] = {"application": [], "first": [], "second": []}
     with LiveSource(FakeSource([PICTURE])) as source:
         assert isinstance(source, ReconnectingSource)
@@ -134,7 +134,7 @@ def test_listeners_are_called_beside_the_listener_of_the_application() -> None:
 
 
 @pytest.mark.parametrize(("retries", "waits"), [(None, False), (0, False), (1, True), ("forever", True)])
-def test_a_source_may_be_absent_at_start_only_with_retries(retries: int | None, waits: bool) -> None:
+def test_source_may_be_absent_at_start_only_with_retries(retries: int | None, waits: bool) -> None:
     with LiveSource(FakeSource([]), patience=Patience(retries=retries)) as source:
         assert source.waits_for_source is waits
 
@@ -151,7 +151,7 @@ class FastFile(FakeSource):
         self.live = False
 
 
-def test_a_file_played_live_keeps_its_frame_rate_and_can_be_interrupted() -> None:
+def test_file_played_live_keeps_its_frame_rate_and_can_be_interrupted() -> None:
     file, started_s = FastFile(), time.monotonic()
     with LiveSource(file, paced=True) as source:
         for frame in source:
@@ -173,7 +173,7 @@ def fast_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_slow_consumer_of_a_file_played_live_skips_frames(fast_clip: Path) -> None:
+def test_slow_consumer_of_a_file_played_live_skips_frames(fast_clip: Path) -> None:
     received = []
     with open_source(fast_clip, mode="live") as source:
         for frame in source:
@@ -188,7 +188,7 @@ def test_a_slow_consumer_of_a_file_played_live_skips_frames(fast_clip: Path) -> 
     ("mode", "live", "kind"),
     [("auto", True, LiveSource), ("file", True, VideoSource), ("live", True, LiveSource)],
 )
-def test_the_mode_selects_the_source_of_a_camera(
+def test_mode_selects_the_source_of_a_camera(
     monkeypatch: pytest.MonkeyPatch, mode: Mode, live: bool, kind: type[object]
 ) -> None:
     class FakeVideo:
@@ -206,7 +206,7 @@ def test_the_mode_selects_the_source_of_a_camera(
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("auto", VideoSource), ("file", VideoSource), ("live", LiveSource)])
-def test_the_mode_selects_the_source_of_a_file(clip: Path, mode: Mode, kind: type[object]) -> None:
+def test_mode_selects_the_source_of_a_file(clip: Path, mode: Mode, kind: type[object]) -> None:
     with open_source(clip, mode=mode) as source:
         assert type(source) is kind
 
@@ -218,7 +218,7 @@ def test_pictures_reject_live_mode_and_every_source_an_unknown_mode(face_picture
         open_source(face_picture, mode="fast")  # type: ignore[arg-type]
 
 
-def test_the_summary_of_a_live_run_contains_delay_and_drops(classifier: EmotionClassifier, fast_clip: Path) -> None:
+def test_summary_of_a_live_run_contains_delay_and_drops(classifier: EmotionClassifier, fast_clip: Path) -> None:
     def pipeline() -> Pipeline:
         return Pipeline(FakeDetector([Box(10, 10, 20, 20)]), classifier)
 

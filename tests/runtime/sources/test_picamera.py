@@ -126,7 +126,7 @@ def test_invalid_addresses_and_sizes_are_rejected(address: str, capture: Capture
         open_picamera(address, capture)
 
 
-def test_a_camera_in_use_by_another_program_is_closed_again(
+def test_camera_in_use_by_another_program_is_closed_again(
     picamera2: type[FakeCamera], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picamera2, "fails_to_start", True)
@@ -135,7 +135,7 @@ def test_a_camera_in_use_by_another_program_is_closed_again(
     assert picamera2.instances[0].closed
 
 
-def test_a_picamera2_built_for_an_older_numpy_is_reported_with_a_remedy(
+def test_picamera2_built_for_an_older_numpy_is_reported_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
@@ -145,7 +145,7 @@ def test_a_picamera2_built_for_an_older_numpy_is_reported_with_a_remedy(
         open_picamera("csi:", Capture())
 
 
-def test_a_missing_picamera2_is_reported_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_picamera2_is_reported_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(CapabilityError, match="apt install python3-picamera2"):
         open_picamera("csi:", Capture())

@@ -60,7 +60,7 @@ def test_mjpeg_is_split_into_pictures_for_any_read_size(step: int, between: byte
     assert source.skipped == 0
 
 
-def test_a_thumbnail_does_not_end_its_picture() -> None:
+def test_thumbnail_does_not_end_its_picture() -> None:
     picture = with_thumbnail(jpeg(120))
     splitter = JpegSplitter()
     assert [found.data for found in splitter.feed(picture + b"rest")] == [picture]
@@ -82,7 +82,7 @@ def test_input_without_a_picture_is_rejected(data: bytes) -> None:
         list(PipeSource(io.BytesIO(data), Capture()))
 
 
-def test_an_endless_picture_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_picture_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeinfer.sources.mjpeg.MAX_JPEG_BYTES", 100_000)
     scan = jpeg(40)[:-2] + bytes(300_000)
     with pytest.raises(SourceError, match="a picture has no end"):
@@ -131,7 +131,7 @@ def test_incomplete_or_invalid_raw_settings_are_rejected(capture: Capture, messa
         PipeSource(io.BytesIO(), capture)
 
 
-def test_the_command_reads_from_a_pipe(tmp_path: Path) -> None:
+def test_command_reads_from_a_pipe(tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
     command = [sys.executable, "-m", "edgeinfer", "run", "-", "--detector", "none", "--quiet", "--out", str(out)]
     subprocess.run(command, input=b"".join(map(jpeg, GREYS)), check=True, timeout=60)

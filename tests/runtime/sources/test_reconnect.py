@@ -52,7 +52,7 @@ def read_until_error(source: LiveSource) -> tuple[list[Frame], SourceError]:
     return received, error.value
 
 
-def test_a_lost_source_is_reopened_and_keeps_counting() -> None:
+def test_lost_source_is_reopened_and_keeps_counting() -> None:
     opener = SourceSequence(failing_source(), SourceError("still booting"), failing_source(3, SMALL))
     source, states = live_source(opener, failing_source(), retries=2)
     received, error = read_until_error(source)
@@ -70,7 +70,7 @@ def test_a_lost_source_is_reopened_and_keeps_counting() -> None:
     assert opener.opened == 5
 
 
-def test_a_good_frame_resets_the_retry_count() -> None:
+def test_good_frame_resets_the_retry_count() -> None:
     failures: list[int] = []
 
     def backoff(count: int) -> float:
@@ -85,7 +85,7 @@ def test_a_good_frame_resets_the_retry_count() -> None:
 
 
 @pytest.mark.parametrize(("retries", "attempts"), [(0, 0), (2, 2)])
-def test_a_source_that_never_opened_ends_with_exit_code_4(retries: int, attempts: int) -> None:
+def test_source_that_never_opened_ends_with_exit_code_4(retries: int, attempts: int) -> None:
     opener = SourceSequence()
     source, states = live_source(opener, None, retries=retries)
     received, error = read_until_error(source)
@@ -95,7 +95,7 @@ def test_a_source_that_never_opened_ends_with_exit_code_4(retries: int, attempts
     assert source.reconnects == 0
 
 
-def test_a_source_that_opens_late_is_awaited() -> None:
+def test_source_that_opens_late_is_awaited() -> None:
     opener = SourceSequence(SourceError("booting"), SourceError("booting"), failing_source(1))
     source, states = live_source(opener, None, retries="forever")
     with source:
@@ -104,7 +104,7 @@ def test_a_source_that_opens_late_is_awaited() -> None:
     assert source.reconnects == 0
 
 
-def test_the_backoff_waits_on_the_clock_before_the_source_is_reopened() -> None:
+def test_backoff_waits_on_the_clock_before_the_source_is_reopened() -> None:
     clock = ManualClock()
     clock.expire_next_timeout()
     source, _ = live_source(SourceSequence(failing_source(1)), None, clock=clock, backoff=lambda _: 40.0)
@@ -126,7 +126,7 @@ def test_closing_during_the_backoff_ends_the_iteration() -> None:
     assert states == ["connecting", "live", "lost"]
 
 
-def test_a_hanging_read_stalls_the_source_and_its_late_frames_are_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_read_stalls_the_source_and_its_late_frames_are_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeinfer.sources.live.CLOSING_S", 0.01)
     clock, released = ManualClock(), threading.Event()
     source, states = live_source(
@@ -153,7 +153,7 @@ def test_a_hanging_read_stalls_the_source_and_its_late_frames_are_discarded(monk
     assert states[:5] == ["connecting", "live", "stalled", "connecting", "live"]
 
 
-def test_the_number_of_hanging_reads_is_limited() -> None:
+def test_number_of_hanging_reads_is_limited() -> None:
     clock, released = ManualClock(), threading.Event()
     refusals: list[int] = []
 
@@ -190,7 +190,7 @@ def test_opening_has_a_timeout() -> None:
     never.set()
 
 
-def test_a_source_that_opens_after_the_timeout_is_closed() -> None:
+def test_source_that_opens_after_the_timeout_is_closed() -> None:
     proceed, late = threading.Event(), failing_source()
 
     def opener() -> Source:
@@ -205,7 +205,7 @@ def test_a_source_that_opens_after_the_timeout_is_closed() -> None:
     assert late.closed
 
 
-def test_a_programming_error_is_not_retried() -> None:
+def test_programming_error_is_not_retried() -> None:
     source, _ = live_source(SourceSequence(failing_source()), FakeSource([PICTURE], error=ZeroDivisionError()))
     with source, pytest.raises(ZeroDivisionError):
         list(source)
@@ -252,7 +252,7 @@ class RecordingSink:
         self.calls.append("end")
 
 
-def test_a_run_continues_at_another_size_and_reports_states_to_its_sinks(classifier: EmotionClassifier) -> None:
+def test_run_continues_at_another_size_and_reports_states_to_its_sinks(classifier: EmotionClassifier) -> None:
     source, _ = live_source(SourceSequence(failing_source(1, SMALL)), failing_source(1), retries=0)
     source.patience = Patience(retries=1)
     sink = RecordingSink()

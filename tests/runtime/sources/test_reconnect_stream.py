@@ -70,7 +70,7 @@ class FaultInjector:
             self._server.behaviour, self._after_loss = self._after_loss, "play"
 
 
-def test_a_stream_is_reopened_after_every_kind_of_failure(classifier: EmotionClassifier) -> None:
+def test_stream_is_reopened_after_every_kind_of_failure(classifier: EmotionClassifier) -> None:
     pipeline = Pipeline(FakeDetector([Box(5, 5, 20, 20)]), classifier)
     policy = Patience(stall_s=0.5 * PATIENCE, open_s=10.0 * PATIENCE, retries=100)
     sizes: set[tuple[int, ...]] = set()
@@ -119,7 +119,7 @@ def when(condition: Callable[[], object], action: Callable[[], object]) -> Itera
         thread.join()
 
 
-def test_the_command_ends_with_4_if_the_source_was_never_available(tmp_path: Path) -> None:
+def test_command_ends_with_4_if_the_source_was_never_available(tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
     done = edgeinfer(*run_arguments("http://127.0.0.1:9/none", "--out", out, retries="1"))
     assert done.returncode == 4
@@ -127,7 +127,7 @@ def test_the_command_ends_with_4_if_the_source_was_never_available(tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_ends_with_7_and_complete_outputs_if_the_server_stops(tmp_path: Path) -> None:
+def test_command_ends_with_7_and_complete_outputs_if_the_server_stops(tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
     with (
         MjpegServer() as server,
@@ -144,7 +144,7 @@ def test_the_command_ends_with_7_and_complete_outputs_if_the_server_stops(tmp_pa
 
 
 @pytest.mark.parametrize("behaviour", ["stall", "die"], ids=["during-a-hanging-read", "during-the-backoff"])
-def test_a_signal_ends_the_command_immediately(tmp_path: Path, behaviour: Behaviour) -> None:
+def test_signal_ends_the_command_immediately(tmp_path: Path, behaviour: Behaviour) -> None:
     out = tmp_path / "x.jsonl"
     command = [sys.executable, "-m", "edgeinfer"]
     with MjpegServer() as server:
@@ -160,7 +160,7 @@ def test_a_signal_ends_the_command_immediately(tmp_path: Path, behaviour: Behavi
     assert len(lines_of(out, "summary")) == 1
 
 
-def test_the_command_waits_for_a_camera_that_comes_later(tmp_path: Path) -> None:
+def test_command_waits_for_a_camera_that_comes_later(tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
     with MjpegServer() as server:
         server.behaviour = "refuse"
@@ -170,7 +170,7 @@ def test_the_command_waits_for_a_camera_that_comes_later(tmp_path: Path) -> None
     assert len(lines_of(out, "frame")) == 3
 
 
-def test_the_recovery_from_a_loss_is_printed() -> None:
+def test_recovery_from_a_loss_is_printed() -> None:
     def interrupt_the_server() -> None:
         connections = server.connections
         server.behaviour = "die"

@@ -7,14 +7,14 @@ from edgeinfer.sources.retry import Patience, Retries, parse_retries
 from edgeinfer.units import backoff_s
 
 
-def test_the_backoff_doubles_up_to_a_minute() -> None:
+def test_backoff_doubles_up_to_a_minute() -> None:
     assert [backoff_s(failures, lambda: 0.5) for failures in (1, 2, 3, 6, 7, 1000)] == [1, 2, 4, 32, 60, 60]
 
 
 @pytest.mark.parametrize(
     ("random_share", "pauses"), [(0.0, [1.0, 1.5, 48.0]), (1.0, [1.25, 2.5, 60.0])], ids=["low", "high"]
 )
-def test_the_backoff_varies_by_a_quarter_within_its_bounds(random_share: float, pauses: list[float]) -> None:
+def test_backoff_varies_by_a_quarter_within_its_bounds(random_share: float, pauses: list[float]) -> None:
     assert [backoff_s(failures, lambda: random_share) for failures in (1, 2, 7)] == pauses
 
 
@@ -31,7 +31,7 @@ def test_the_backoff_varies_by_a_quarter_within_its_bounds(random_share: float, 
     ],
     ids=["default-never-opened", "default-lost", "default-exhausted", "none", "limit", "limit-exhausted", "forever"],
 )
-def test_the_retry_limit(retries: Retries | None, opened: bool, failures: int, allowed: bool) -> None:
+def test_retry_limit(retries: Retries | None, opened: bool, failures: int, allowed: bool) -> None:
     assert Patience(retries=retries).allows(failures, opened=opened) is allowed
 
 

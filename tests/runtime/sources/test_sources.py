@@ -18,7 +18,7 @@ from edgeinfer.sources.video import VideoSource
 from edgeinfer.url import without_credentials
 
 
-def test_a_video_yields_every_frame_with_its_timestamp(clip: Path) -> None:
+def test_video_yields_every_frame_with_its_timestamp(clip: Path) -> None:
     with open_source(clip) as source:
         assert isinstance(source, Source)
         assert (source.live, source.continuous, source.frame_count) == (False, True, 25)
@@ -29,7 +29,7 @@ def test_a_video_yields_every_frame_with_its_timestamp(clip: Path) -> None:
     assert {f.image.shape for f in frames} == {(240, 320, 3)}
 
 
-def test_a_picture_yields_one_frame(face_picture: Path) -> None:
+def test_picture_yields_one_frame(face_picture: Path) -> None:
     with open_source(str(face_picture)) as source:
         frames = list(source)
     assert [(f.index, f.timestamp_s, f.image.shape) for f in frames] == [(0, 0.0, (256, 256, 3))]
@@ -44,24 +44,24 @@ def album(tmp_path: Path, face_picture: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_yields_its_pictures_in_order(album: Path) -> None:
+def test_folder_yields_its_pictures_in_order(album: Path) -> None:
     with open_source(album) as source:
         assert source.frame_count == 3
         assert len(list(source)) == 3
 
 
-def test_a_glob_yields_the_matching_pictures(album: Path) -> None:
+def test_glob_yields_the_matching_pictures(album: Path) -> None:
     with open_source(str(album / "*.jp*")) as source:
         assert source.frame_count == 2
 
 
-def test_a_broken_picture_among_good_ones_is_skipped_with_a_warning(album: Path) -> None:
+def test_broken_picture_among_good_ones_is_skipped_with_a_warning(album: Path) -> None:
     (album / "d.png").write_bytes(b"not a picture")
     with open_source(album) as source, pytest.warns(UserWarning, match=r"d\.png is not a readable picture"):
         assert [f.index for f in source] == [0, 1, 2]
 
 
-def test_a_grey_picture_is_converted_to_bgr(tmp_path: Path) -> None:
+def test_grey_picture_is_converted_to_bgr(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((5, 6), 7, np.uint8))
     with open_source(tmp_path / "grey.png") as source:
         assert next(iter(source)).image.shape == (5, 6, 3)
@@ -87,14 +87,14 @@ def test_files_that_are_not_sources_are_rejected(tmp_path: Path, name: str, cont
 
 
 @pytest.mark.parametrize("kept", [100, 1000, 20_000], ids=["header", "start", "quarter"])
-def test_a_truncated_video_without_frames_is_rejected(tmp_path: Path, clip: Path, kept: int) -> None:
+def test_truncated_video_without_frames_is_rejected(tmp_path: Path, clip: Path, kept: int) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(clip.read_bytes()[:kept])
     with pytest.raises(SourceError, match=r"cut\.mp4"), open_source(path) as source:
         list(source)
 
 
-def test_a_video_that_ends_early_causes_a_warning(clip: Path) -> None:
+def test_video_that_ends_early_causes_a_warning(clip: Path) -> None:
     class ShortVideo:
         def __init__(self) -> None:
             self.left = 3
@@ -130,7 +130,7 @@ class FakeCamera:
         return self._left >= 0, np.zeros((4, 4, 3), np.uint8)
 
 
-def test_the_end_of_a_live_source_is_a_loss() -> None:
+def test_end_of_a_live_source_is_a_loss() -> None:
     with pytest.raises(SourceLostError, match="lost after 2 frames"):
         list(VideoSource(FakeCamera(2), name="cam", live=True))  # type: ignore[arg-type]
     with pytest.raises(SourceError, match="delivered no frame") as error:
@@ -149,17 +149,17 @@ def test_timestamps_of_a_camera_count_from_its_first_frame(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("source", ["nowhere.mp4", "nowhere/*.jpg", 987, "987", "/dev/video987"])
-def test_a_missing_source_is_reported(source: str | int) -> None:
+def test_missing_source_is_reported(source: str | int) -> None:
     with pytest.raises(SourceNotFoundError):
         open_source(source)
 
 
-def test_a_folder_without_pictures_is_rejected(tmp_path: Path) -> None:
+def test_folder_without_pictures_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="no pictures"):
         open_source(tmp_path)
 
 
-def test_the_message_about_an_unavailable_stream_hides_its_password() -> None:
+def test_message_about_an_unavailable_stream_hides_its_password() -> None:
     with pytest.raises(SourceError, match=r"rtsp://127\.0\.0\.1:1/door") as error:
         open_source("rtsp://me:secret@127.0.0.1:1/door?key=secret")
     assert "secret" not in str(error.value)
@@ -207,12 +207,12 @@ def test_damaged_frames_are_skipped_and_counted(damaged: Path) -> None:
 
 
 @pytest.mark.parametrize(("rotate", "shape"), [("auto", (48, 64, 3)), ("90", (64, 48, 3)), ("180", (48, 64, 3))])
-def test_a_video_is_rotated(damaged: Path, rotate: Any, shape: tuple[int, ...]) -> None:
+def test_video_is_rotated(damaged: Path, rotate: Any, shape: tuple[int, ...]) -> None:
     with open_source(damaged, capture=Capture(rotate=rotate)) as source:
         assert next(iter(source)).image.shape == shape
 
 
-def test_a_picture_is_rotated_by_its_exif_orientation_or_on_request(tmp_path: Path) -> None:
+def test_picture_is_rotated_by_its_exif_orientation_or_on_request(tmp_path: Path) -> None:
     picture = bytes(cv2.imencode(".jpg", np.zeros((20, 40, 3), np.uint8))[1])
     tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6: 90 degrees clockwise
     exif = b"Exif\0\0" + tiff
@@ -225,7 +225,7 @@ def test_a_picture_is_rotated_by_its_exif_orientation_or_on_request(tmp_path: Pa
     assert shapes == [(40, 20), (20, 40), (20, 40)]
 
 
-def test_a_video_is_rotated_by_its_display_matrix_or_on_request(tmp_path: Path, clip: Path) -> None:
+def test_video_is_rotated_by_its_display_matrix_or_on_request(tmp_path: Path, clip: Path) -> None:
     data = bytearray(clip.read_bytes())
     matrix = data.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2: after the times, layer and volume
     data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 240 << 16, 0, 1 << 30)

@@ -97,7 +97,7 @@ def folder(tmp_path: Path) -> Path:
     ("capabilities", "device_capabilities"),
     [(DEVICE_CAPS | CAPTURE | METADATA, CAPTURE), (CAPTURE, 0), (DEVICE_CAPS, CAPTURE_MPLANE)],
 )
-def test_a_camera_is_listed_with_its_names_and_modes(folder: Path, capabilities: int, device_capabilities: int) -> None:
+def test_camera_is_listed_with_its_names_and_modes(folder: Path, capabilities: int, device_capabilities: int) -> None:
     driver = FakeDriver(capabilities, device_capabilities or capabilities)
     link = str(folder / "v4l/by-id/usb-A_Cam-index0")
     camera = Device(str(folder / "video0"), "v4l2", "A Cam", "uvcvideo", (link,), MODES)
@@ -114,7 +114,7 @@ def test_cameras_are_sorted_by_number(folder: Path) -> None:
     assert names == [node.name for node in camera_nodes(folder)] == ["video0", "video2", "video10"]
 
 
-def test_a_node_that_does_not_capture_video_is_omitted(folder: Path) -> None:
+def test_node_that_does_not_capture_video_is_omitted(folder: Path) -> None:
     assert list_devices(folder, FakeDriver(DEVICE_CAPS | CAPTURE | METADATA, METADATA)) == ()
 
 
@@ -126,7 +126,7 @@ def test_a_node_that_does_not_capture_video_is_omitted(folder: Path) -> None:
         pytest.param(0, errno.EIO, "does not respond: Input/output error", id="broken"),
     ],
 )
-def test_a_camera_that_cannot_be_queried_is_listed_with_the_reason(
+def test_camera_that_cannot_be_queried_is_listed_with_the_reason(
     folder: Path, monkeypatch: pytest.MonkeyPatch, open_error: int, ioctl_error: int, problem: str
 ) -> None:
     def fail(*_: object) -> int:
@@ -139,7 +139,7 @@ def test_a_camera_that_cannot_be_queried_is_listed_with_the_reason(
     assert problem in format_device(device)
 
 
-def test_an_endless_list_is_truncated(folder: Path) -> None:
+def test_endless_list_is_truncated(folder: Path) -> None:
     class Endless(FakeDriver):
         def _write_entry(self, request: int, index: int, key: int, size_wh: tuple[int, int], buffer: bytearray) -> None:
             super()._write_entry(request, index if request == v4l2.ENUM_FMT else 0, key, size_wh, buffer)
@@ -148,7 +148,7 @@ def test_an_endless_list_is_truncated(folder: Path) -> None:
     assert len(device.modes) == 2 * MAX_ENTRIES == 400
 
 
-def test_a_camera_is_formatted_as_text() -> None:
+def test_camera_is_formatted_as_text() -> None:
     camera = Device("/dev/video0", "v4l2", "A Cam", "uvcvideo", ("/dev/v4l/by-id/a",), MODES)
     assert format_device(camera).splitlines() == [
         "/dev/video0  A Cam (uvcvideo)",
@@ -178,7 +178,7 @@ def test_csi_cameras_are_listed_without_usb_cameras(tmp_path: Path, monkeypatch:
     assert "incompatible libcamera" in broken.problem
 
 
-def test_the_command_lists_the_cameras() -> None:
+def test_command_lists_the_cameras() -> None:
     as_json, as_text = edgeinfer("devices", "--json"), edgeinfer("devices")
     assert (as_json.returncode, as_text.returncode) == (0, 0)
     found = json.loads(as_json.stdout)

@@ -50,7 +50,7 @@ def test_output_is_restored_after_an_exception(
     assert capfd.readouterr() == ("printed\n", "native line\n")
 
 
-def test_closed_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_stderr_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_descriptor: int) -> int:
         raise OSError("Bad file descriptor")
 

@@ -116,7 +116,7 @@ def test_frames_too_small_for_a_face_have_no_faces(haar: HaarDetector, size_hw: 
 
 
 class TruthDetector:
-    """Detector without a search of its own that returns the true boxes and counts its calls."""
+    """Detector without a custom search that returns the true boxes and counts its calls."""
 
     def __init__(self) -> None:
         self.truth: list[Box] = []

@@ -149,7 +149,7 @@ def test_folder_of_another_data_set_is_rejected(tmp_path: Path, make_ferplus: An
     kept = (data / "dataset.json").read_text()
     with pytest.raises(DataError, match="or other classes"):
         prepare_ferplus(source, data, classes=8)
-    with pytest.raises(DataError, match="another data set"):
+    with pytest.raises(DataError, match="a different data set"):
         prepare_ferplus(make_ferplus(tmp_path / "other", rows[:2]), data)
     assert (data / "dataset.json").read_text() == kept
 

@@ -21,7 +21,7 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export the toy run's model, with its report beside it."""
+    """Export the toy run's model, with its report next to it."""
     path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
     pytest.importorskip("edgeinfer_export.publish.export").export_model(toy_run, path)
     return path
@@ -119,7 +119,7 @@ def test_unfinished_and_damaged_runs_are_rejected(make_run: MakeRun, tmp_path: P
             compare([path])
     run = make_run("a", 0.9)
     (run / "metrics.json").write_text('{"validation": {"accuracy": 0.9}}')
-    with pytest.raises(ModelError, match="damaged or of another version"):
+    with pytest.raises(ModelError, match="damaged or from a different version"):
         compare([run])
     with pytest.raises(UsageError, match="given twice"):
         compare([run, run / ".." / "a"])

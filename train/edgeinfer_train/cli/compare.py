@@ -17,7 +17,7 @@ def compare(
         list[Path] | None,
         typer.Option(
             metavar="FILE.onnx",
-            help="ONNX file outside its run folder, with its export report beside it. Repeatable.",
+            help="ONNX file outside its run folder, with its export report next to it. Repeatable.",
         ),
     ] = None,
     json_file: JsonOption = None,

@@ -61,7 +61,7 @@ def skipped_table(report: PrepareReport) -> str:
 def evaluation_table(values: Mapping[str, Any]) -> str:
     """Format the metrics and warnings of an `Evaluation.to_mapping()`."""
     low, high = values["accuracy_interval"]
-    prior = values.get("prior", "natural")  # missing in runs of earlier versions
+    prior = values.get("prior", "natural")  # missing in runs from earlier versions
     head = {
         "model": values["model"],
         "data": f"{values['dataset']}, {values['split']} split, {values['count']:,} faces",

@@ -78,7 +78,7 @@ class Leaderboard:
     Attributes:
         dataset: Name of the data set.
         split: Split of the data set.
-        label_mode: Rule that produced the labels, in words.
+        label_mode: Human-readable rule that produced the labels.
         count: Number of faces.
         machine: Processor on which the latencies were measured.
         entries: One entry per run, the most accurate first.
@@ -113,7 +113,7 @@ def compare(runs: Sequence[Path], *, onnx: Sequence[Path] = ()) -> Leaderboard:
 
     Args:
         runs: Run folders; ONNX files in them belong to the run.
-        onnx: ONNX files outside the run folders. The export report beside each file names its run.
+        onnx: ONNX files outside the run folders. The export report next to each file names its run.
 
     Raises:
         ModelNotFoundError: A folder is not a finished run, or an ONNX file does not exist.
@@ -174,7 +174,7 @@ def _read_metrics(run: Path) -> dict[str, Any]:
         _ = [values["validation"][key] for key in (*SHARED_KEYS, "accuracy", "accuracy_interval", "macro_f1")]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{run / RUN_METRICS} is damaged or of another version: remove it and resume the run to create it again"
+            f"{run / RUN_METRICS} is damaged or from a different version: remove it and resume the run to recreate it"
         ) from error
     return values
 
@@ -193,7 +193,7 @@ def _text(value: Any) -> str:
 
 
 def _find_run(path: Path, runs: Sequence[Path]) -> Path:
-    """Return the run that an ONNX file was exported from, according to the report beside it."""
+    """Return the run that an ONNX file was exported from, according to the report next to it."""
     report = path.with_suffix(".json")
     if not path.is_file():
         raise ModelNotFoundError(f"no model at {path}: expected an .onnx file")

@@ -91,7 +91,7 @@ class Evaluation:
         model: Path of the model file.
         dataset: Name of the data set.
         split: Split of the data set.
-        label_mode: Rule that produced the labels, in words; metrics under different rules are not comparable.
+        label_mode: Human-readable rule that produced the labels; metrics under different rules are not comparable.
         prior: Expected share of each label: "natural", "balanced", or shares by label.
         labels: Label names in the model's order.
         metrics: Metrics of the model.

@@ -17,7 +17,7 @@ def best_epoch(history: History, monitor: Monitor) -> int:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file in one step, so that an interrupted process never leaves a partial file."""
+    """Replace a text file atomically, so that an interrupted process never leaves a partial file."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -31,10 +31,10 @@ class ModelInfo:
         backbone: Registry name of the backbone.
         labels: Names of the logits, in order.
         dataset: Name of the training data.
-        label_mode: Rule that produced the training labels, in words.
+        label_mode: Human-readable rule that produced the training labels.
         prior: Share of each label among the training faces; sums to 1.
         validation: Metrics of the kept epoch on the validation split.
-        settings: Settings of the run, as in its `config.toml`; empty in files of earlier versions.
+        settings: Settings of the run, as in its `config.toml`; empty in files from earlier versions.
         commit: Commit of the code that trained the model, see `source_commit`; "" if unknown.
     """
 

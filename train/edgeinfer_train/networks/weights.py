@@ -30,7 +30,7 @@ def initialize(core: keras.Model, backbone: BackboneName, weights: str) -> None:
     Raises:
         ConfigError: Keras does not publish ImageNet weights for this backbone.
         ModelNotFoundError: The file does not exist, or the download failed.
-        ModelError: The file contains another network.
+        ModelError: The file contains a different network.
     """
     if weights == "none":
         return

@@ -47,7 +47,7 @@ class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(self, core: keras.Model, kept: keras.Model, *, faces: Callable[[], Faces], valid: Faces) -> None:
-        """Set the models and the faces.
+        """Initialize the callback.
 
         Args:
             core: Network inside the model in training.
@@ -105,7 +105,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(
         self, state: TrainingState, save_model: Callable[[History], None], on_epoch: Callable[[History], None]
     ) -> None:
-        """Set the state and the functions to call.
+        """Initialize the callback.
 
         Args:
             state: Training state; updated after each epoch.

@@ -36,7 +36,7 @@ class Teachers:
         Raises:
             ModelNotFoundError: A file does not exist.
             ModelError: A file was not written by this package, or is an `.onnx` file.
-            DataError: A teacher has other labels than the data.
+            DataError: The labels of a teacher differ from those of the data.
         """
         networks = [with_precision(_load_teacher(Path(path), labels), precision) for path in paths]
         # Submodels of one model need unique names.
@@ -83,7 +83,7 @@ class DistillationModel(keras.layers.Layer):  # type: ignore[misc]
         return logits
 
 
-# Keras builds the paths in a saved training state from class names; this one keeps states of version 0.1 readable.
+# Keras builds the paths in a saved training state from class names; this one keeps states from version 0.1 readable.
 DistillationModel.__name__ = "Taught"
 
 

@@ -61,10 +61,10 @@ def fit(
 
     Raises:
         DataError: The data cannot be used.
-        RunError: The folder contains another run, or cannot be written.
+        RunError: The folder contains a different run, or cannot be written.
         ConfigError: The settings do not match the backbone or the devices.
         ModelNotFoundError: Initial weights or a teacher do not exist, or a finished run lacks its model.
-        ModelError: Initial weights or a teacher have another format or network.
+        ModelError: Initial weights or a teacher have a different format or network.
         DivergedError: The loss is not finite.
         CapabilityError: TensorBoard logs are enabled, but TensorBoard is not installed.
     """

@@ -3,7 +3,7 @@
 The keys of `metrics.json`:
 
 * `dataset`: name of the data set.
-* `label_mode`: rule that produced the training labels, in words.
+* `label_mode`: human-readable rule that produced the training labels.
 * `faces`: number of faces by split; `train` excludes copies of validation and test faces.
 * `epochs`, `best_epoch`: number of epochs, and the kept one, counted from 1.
 * `labels`: names of the logits, in order.

@@ -36,7 +36,7 @@ def check_run_folder(run: Path, config: FitConfig, info: DatasetInfo, *, resume:
         resume: True to allow a folder that contains a run with the same settings.
 
     Raises:
-        RunError: The folder contains another run or other files.
+        RunError: The folder contains a different run or unrelated files.
     """
     path = run / CONFIG_FILE
     if path.is_file():

@@ -35,8 +35,8 @@ class Student:
         Raises:
             ConfigError: Keras does not publish ImageNet weights for the backbone.
             ModelNotFoundError: The initial weights or a teacher do not exist.
-            ModelError: The initial weights or a teacher have another format or network.
-            DataError: A teacher has other labels.
+            ModelError: The initial weights or a teacher have a different format or network.
+            DataError: A teacher has different labels.
         """
         keras.utils.set_random_seed(config.seed)
         self.core = with_fused_normalization(_build(config, labels, config.precision))

@@ -51,8 +51,8 @@ def prepare_ckplus(
 
     Raises:
         ConfigError: The fold does not exist.
-        DataError: The source is missing or has another layout, an unknown class, training faces of fewer than two
-            classes, or fewer subjects than folds; or `out` contains another data set.
+        DataError: The source is missing or has an unexpected layout, an unknown class, training faces of fewer than two
+            classes, or fewer subjects than folds; or `out` contains a different data set.
         RunError: `out` cannot be written.
     """
     if folds < 2 or not 1 <= fold <= folds:

@@ -71,8 +71,8 @@ def prepare_fer2013(
         progress: Called with (rows or files done, total).
 
     Raises:
-        DataError: The source is missing or has another layout, or training faces of fewer than two classes; or `out`
-            contains another data set.
+        DataError: The source is missing or has an unexpected layout, or training faces of fewer than two classes; or
+            `out` contains a different data set.
         RunError: `out` cannot be written.
     """
     with open_tree(source) as tree:
@@ -108,7 +108,7 @@ def _read_outline(tree: FileTree, table: str) -> Iterator[_Row]:
 
 
 def _assign_splits(rows: list[_Row], seed: int) -> tuple[list[_Row], str]:
-    """Return the rows with a validation split, and the split rule in words."""
+    """Return the rows with a validation split, and a description of the split rule."""
     usable = [i for i, row in enumerate(rows) if row.split is not None]
     splits, rule = with_validation(
         [rows[i].split or "train" for i in usable], [rows[i].label for i in usable], seed=seed

@@ -71,7 +71,7 @@ def prepare_ferplus(
         progress: Called with (rows done, total rows).
 
     Raises:
-        DataError: The source is missing or has another layout, or `out` contains another data set.
+        DataError: The source is missing or has an unexpected layout, or `out` contains a different data set.
         RunError: `out` cannot be written.
     """
     with open_tree(source) as tree:

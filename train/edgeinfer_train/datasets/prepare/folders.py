@@ -67,8 +67,8 @@ def prepare_folder(
         progress: Called with (files done, total files).
 
     Raises:
-        DataError: The source is missing or has another layout, an unknown class, or training faces of fewer than two
-            classes; or `out` contains another data set.
+        DataError: The source is missing or has an unexpected layout, an unknown class, or training faces of fewer than
+            two classes; or `out` contains a different data set.
         RunError: `out` cannot be written.
     """
     name = source.resolve().stem

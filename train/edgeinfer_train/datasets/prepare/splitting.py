@@ -22,7 +22,7 @@ def with_validation(splits: Sequence[Split], labels: Sequence[str], *, seed: int
         seed: Seed of the selection.
 
     Returns:
-        The splits of the N faces, and the split rule in words.
+        The splits of the N faces, and a description of the split rule.
     """
     found = list(splits)
     if "valid" in found or "train" not in found:

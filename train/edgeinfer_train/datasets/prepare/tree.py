@@ -52,7 +52,7 @@ def open_tree(source: Path) -> Iterator[FileTree]:
     """Open a folder, a zip file, or a single CSV file as a tree of files.
 
     Raises:
-        DataError: The source does not exist, or has another format.
+        DataError: The source does not exist, or has a different format.
     """
     if source.is_dir():
         yield _Folder(source, list(source.rglob("*")))

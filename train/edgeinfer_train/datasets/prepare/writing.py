@@ -50,7 +50,7 @@ class PrepareReport:
         skipped: Rows and images that were not used.
         absent: Splits that the data folder lacks.
         written: Number of files that did not exist before.
-        split_rule: Origin of the splits, in words.
+        split_rule: Human-readable origin of the splits.
         duplicates: For two splits, the number of faces in the first with the same pixels as a face in the second.
     """
 
@@ -82,7 +82,7 @@ class Identity:
     Attributes:
         name: Name of the data set.
         labels: Class folders, in order.
-        label_mode: Rule that assigns faces to folders, in words.
+        label_mode: Human-readable rule that assigns faces to folders.
         key: Name of the digest in dataset.json.
         digest: Digest of the source's data about all faces.
     """
@@ -167,7 +167,7 @@ class DataWriter:
 
         Args:
             absent: Splits that the data folder lacks.
-            split_rule: Origin of the splits, in words.
+            split_rule: Human-readable origin of the splits.
         """
         labels, missing = self._identity.labels, tuple(absent)
         rows = [[s.split, s.name, s.reason] for s in self.skipped]
@@ -214,7 +214,7 @@ def _initialize_folder(out: Path, info: dict[str, Any]) -> None:
         if isinstance(old, dict):
             if any(old.get(key) != value for key, value in info.items()):
                 raise DataError(
-                    f"{out} already contains another data set or other classes or splits: choose another `out` folder"
+                    f"{out} already contains a different data set, classes or splits: choose another `out` folder"
                 )
             return
     elif any(out.iterdir()):
