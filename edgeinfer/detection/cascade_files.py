@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 
+from edgeinfer.detection.cascade_admission import MAX_BYTES, read_cascade, to_xml
 from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, shown_path
 from edgeinfer.system.paths import local_path, native_path
 
@@ -54,13 +55,15 @@ def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
         ModelError: the cascade does not exist, or the file is not a valid cascade.
     """
     path = find_cascade(cascade)
+    content = None if is_bundled(path) else _admit(path)
     loaded = cv2.CascadeClassifier()
     with contextlib.suppress(cv2.error):
-        if path.parent.resolve() == _cascade_folder().resolve():
-            loaded.load(str(path))  # the constructor raises a SystemError for a damaged file
+        if content is None:
+            with native_path(path) as file:
+                loaded.load(file)  # the constructor raises a SystemError for a damaged file
         else:
             # The document has to exist as long as its nodes are read.
-            document = cv2.FileStorage(_admit(path), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+            document = cv2.FileStorage(content, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
             loaded.read(document.getFirstTopLevelNode())
             document.release()
     if loaded.empty():
@@ -68,8 +71,13 @@ def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
     return loaded
 
 
+def is_bundled(path: Path) -> bool:
+    """Return True if a cascade file is in OpenCV's own folder, and therefore trusted."""
+    return path.parent.resolve() == _cascade_folder().resolve()
+
+
 def _admit(path: Path) -> str:
-    """Return the checked content of an untrusted cascade file as XML."""
+    """Return the validated content of an untrusted cascade file as XML."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

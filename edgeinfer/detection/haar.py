@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from edgeinfer.detection.base import FaceSearch
-from edgeinfer.detection.cascade_files import DEFAULT_CASCADE, load_cascade
+from edgeinfer.detection.bounded_search import search_bounded
+from edgeinfer.detection.cascade_files import DEFAULT_CASCADE, find_cascade, is_bundled, load_cascade
 from edgeinfer.detection.cascade_search import CascadeSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
 from edgeinfer.errors import UsageError
@@ -63,9 +65,9 @@ class HaarDetector:
                 "1 <= min_size <= max_size"
             )
         self.cascade = load_cascade(cascade)
+        self._trusted = is_bundled(find_cascade(cascade))
         self._scale_factor, self._min_neighbors = scale_factor, min_neighbors
-        self._min_size = (min_size, min_size)
-        self._max_size = (max_size, max_size) if max_size else (0, 0)
+        self._min_size, self._max_size = min_size, max_size
         options = (cascade or DEFAULT_CASCADE, scale_factor, min_neighbors, min_size, max_size)
         self._has_default_options = options == DEFAULT_OPTIONS
 
@@ -77,12 +79,19 @@ class HaarDetector:
 
         Returns:
             Bounding boxes of the faces in pixels, inside the frame, in no particular order.
+
+        Raises:
+            ModelError: a cascade that is not part of OpenCV is too slow or unusable, see `search_bounded`.
         """
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        found = self.cascade.detectMultiScale(
-            grey, self._scale_factor, self._min_neighbors, minSize=self._min_size, maxSize=self._max_size
+        grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        low, high, factor, neighbors = self._min_size, self._max_size, self._scale_factor, self._min_neighbors
+        if not self._trusted:
+            found = search_bounded(self.cascade, grey, factor, neighbors, min_size=low, max_size=high)
+            return [Box(*box) for box in found]
+        boxes = self.cascade.detectMultiScale(
+            grey, factor, neighbors, minSize=(low, low), maxSize=(high, high) if high else (0, 0)
         )
-        return [Box(*(int(v) for v in row)) for row in found]
+        return [Box(*(int(value) for value in box)) for box in boxes]
 
     def create_search(self) -> FaceSearch:
         """Return a new search: incremental for the default options, else this detector on the full frame."""
