@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinfer.expression.preprocess import crop_face, model_input
+from edgeinfer.expression.preprocess import MAX_PADDED_SIDE, crop_face, model_input
 from edgeinfer.results import Image
 
 RAMP = np.arange(100, dtype=np.uint8).reshape(10, 10)
@@ -31,6 +31,30 @@ def test_crop_has_the_margin_and_at_least_one_pixel(
 def test_pixels_outside_the_frame_repeat_the_edge() -> None:
     crop = crop_face(RAMP, (-2, 4, 4, 1), 0.0)
     assert crop.tolist() == [[40, 40, 40, 41]]
+
+
+@pytest.mark.parametrize("margin", [0.2, 2.0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_crop_beyond_the_frame_is_reduced(margin: float, channels: int) -> None:
+    """The reference is the same crop of a small frame."""
+    small = np.zeros((40, 30), np.uint8)
+    small[10:25, 5:20] = 200
+    large = np.kron(small, np.ones((100, 100), np.uint8))
+    if channels == 3:
+        small, large = (np.repeat(image[:, :, None], 3, axis=2) for image in (small, large))
+    crop = crop_face(large, (0, 0, 3000, 4000), margin)
+    assert crop.shape[:2] == (MAX_PADDED_SIDE, MAX_PADDED_SIDE)
+    expected = model_input(crop_face(small, (0, 0, 30, 40), margin), size_hw=(16, 16), colour="grey")
+    found = model_input(crop, size_hw=(16, 16), colour="grey")
+    assert np.abs(found.astype(int) - expected).max() <= 6
+
+
+@pytest.mark.parametrize(
+    "xywh", [(10**9, 0, 5000, 5), (-(10**9), 0, 5000, 5), (0, 3, 10**9, 1), (5, -(10**6), 4, 10**6)], ids=str
+)
+def test_crop_far_beyond_the_frame_is_reduced(xywh: tuple[int, int, int, int]) -> None:
+    crop = crop_face(RAMP, xywh, 0.0)
+    assert crop.shape == (min(xywh[3], MAX_PADDED_SIDE), min(xywh[2], MAX_PADDED_SIDE))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import struct
 import time
 from pathlib import Path
@@ -34,31 +33,6 @@ def test_picture_yields_one_frame(face_picture: Path) -> None:
         frames = list(source)
     assert [(f.index, f.timestamp_s, f.image.shape) for f in frames] == [(0, 0.0, (256, 256, 3))]
     assert not source.continuous
-
-
-@pytest.fixture
-def album(tmp_path: Path, face_picture: Path) -> Path:
-    for name in ("b.jpg", "a.JPG", "c.jpeg"):
-        shutil.copy(face_picture, tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
-    return tmp_path
-
-
-def test_folder_yields_its_pictures_in_order(album: Path) -> None:
-    with open_source(album) as source:
-        assert source.frame_count == 3
-        assert len(list(source)) == 3
-
-
-def test_glob_yields_the_matching_pictures(album: Path) -> None:
-    with open_source(str(album / "*.jp*")) as source:
-        assert source.frame_count == 2
-
-
-def test_broken_picture_among_good_ones_is_skipped_with_a_warning(album: Path) -> None:
-    (album / "d.png").write_bytes(b"not a picture")
-    with open_source(album) as source, pytest.warns(UserWarning, match=r"d\.png is not a readable picture"):
-        assert [f.index for f in source] == [0, 1, 2]
 
 
 def test_grey_picture_is_converted_to_bgr(tmp_path: Path) -> None:
@@ -183,7 +157,7 @@ def test_credentials_are_removed_from_urls(url: str, shown: str) -> None:
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """Video of 40 frames, three of which cannot be decoded."""
+    """40-frame video, three frames of which cannot be decoded."""
     path = tmp_path / "damaged.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
     rng = np.random.default_rng(0)
