@@ -142,7 +142,7 @@ def _checked(path: Path, key: str, value: Any, settings: Mapping[str, Setting]) 
     except EdgeInferError as error:
         reason = str(error)
     if reason:
-        reason = hide_addresses(without_backticks(reason), _texts(value))
+        reason = without_backticks(hide_addresses(reason, _texts(value)))
         raise UsageError(f"{path}: {key} = {_format(key, value)} is invalid: {reason}")
     return value
 

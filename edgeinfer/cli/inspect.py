@@ -33,10 +33,14 @@ def bench(
 ) -> None:
     """Measure the speed and memory of a run on this machine."""
     from edgeinfer.diagnostics.bench import benchmark, write_report
+    from edgeinfer.options.files import input_files
     from edgeinfer.outputs.base import check_writable
+    from edgeinfer.system.identity import NamedPath, check_distinct
 
     if json_file is not None:
         check_writable(json_file)
+        output = NamedPath("`json_file`", str(json_file))
+        check_distinct([output], input_files([] if source is None else [source], model, detection))
     report = benchmark(source, model=model, detection=detection, capture=capture, max_frames=max_frames)
     typer.echo(report.table())
     for sentence in report.noise.warnings:
@@ -53,7 +57,7 @@ def models(
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Check structure, digest and stored answers of the model, or of all bundled ones."
+            "--verify", help="Check structure, digest and recorded outputs of the model, or of all bundled ones."
         ),
     ] = False,
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from edgeinfer.errors import one_line
+
 if TYPE_CHECKING:
     from edgeinfer.outputs.summary import RunSummary
     from edgeinfer.results import Frame, Result
@@ -55,10 +57,10 @@ def format_summary(summary: RunSummary, *, pictures: bool = False) -> str:
         pictures: True if the source consisted of pictures rather than of frames that follow each other.
     """
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
-    seen = ", ".join(f"{label} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
+    seen = ", ".join(f"{one_line(label)} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
     lines = [
         f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s",
-        f"dominant expression: {summary.dominant or 'none'} ({seen})",
+        f"dominant expression: {one_line(summary.dominant or 'none')} ({seen})",
     ]
     if pictures:
         noun = "picture" if summary.frames == 1 else "pictures"

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeinfer.cli.command import ENVIRONMENT, ConfigOption, ConfigurableCommand
+from edgeinfer.cli.config_file import config_files
 from edgeinfer.cli.parameters import build_group, expand_groups
 from edgeinfer.options import build
+from edgeinfer.options.files import check_files
 from edgeinfer.options.groups import (
     CaptureOptions,
     DetectionOptions,
@@ -29,6 +31,13 @@ app = typer.Typer(rich_markup_mode=None)
 class _RunCommand(ConfigurableCommand):
     def check_combination(self, options: dict[str, Any]) -> None:
         build.check_outputs(build_group(OutputOptions, options), build_group(IntegrationOptions, options))
+        check_files(
+            build_group(OutputOptions, options),
+            [] if options["source"] is None else [options["source"]],
+            build_group(ModelOptions, options),
+            build_group(DetectionOptions, options),
+            config=config_files(options["config"]),
+        )
         build.build_capture(build_group(CaptureOptions, options))
         build.build_pipeline(
             build_group(ModelOptions, options), build_group(DetectionOptions, options), continuous=True
@@ -68,10 +77,11 @@ def run(
     from edgeinfer.system.thermal import ThermalGovernor
 
     sinks = build.build_sinks(outputs, integrations)
-    name = asset_path("demo.mp4") if source is None else source
+    name = str(asset_path("demo.mp4")) if source is None else source
+    check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)
     policy = build.build_retry_policy(live)
     settings = build.build_capture(capture)
-    if ctx.args:  # more pictures than one
+    if ctx.args:  # more than one picture
         opened = open_pictures([str(source), *ctx.args], mode=live.mode, capture=settings)
     else:
         opened = open_source(name, mode=live.mode, capture=settings, patience=policy)

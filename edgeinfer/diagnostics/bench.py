@@ -29,6 +29,7 @@ from edgeinfer.results import Frame, Result
 from edgeinfer.runner import run
 from edgeinfer.sources.base import Source
 from edgeinfer.sources.factory import open_source
+from edgeinfer.system.files import write_file
 from edgeinfer.system.hardware import (
     cpu_name,
     limit_opencv_threads,
@@ -123,7 +124,7 @@ def write_report(report: Report, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     try:
-        path.write_text(json.dumps(report.to_mapping()) + "\n", encoding="utf-8")
+        write_file(path, json.dumps(report.to_mapping()) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; only the table was printed") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import UsageError
+from edgeinfer.options.files import check_parts, output_files
 from edgeinfer.options.groups import (
     CaptureOptions,
     DetectionOptions,
@@ -15,6 +16,7 @@ from edgeinfer.options.groups import (
 )
 from edgeinfer.sources.base import Capture
 from edgeinfer.sources.retry import Patience, parse_retries
+from edgeinfer.system.identity import check_distinct
 from edgeinfer.units import parse_duration, parse_size_wh
 
 if TYPE_CHECKING:
@@ -89,12 +91,10 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions) -> N
     """Validate outputs that exclude or require each other; nothing is opened.
 
     Raises:
-        UsageError: Two outputs have one name, an output is not anonymous although `anonymous` is set, or an address
+        UsageError: Two outputs are the same file, an output is not anonymous although `anonymous` is set, or an address
             is invalid.
     """
-    names = [*outputs.out, *([outputs.save_video] if outputs.save_video else [])]
-    if len(set(names)) < len(names):
-        raise UsageError("two outputs have the same name")
+    check_distinct(output_files(outputs), ())
     identifying = {
         "save_video": outputs.save_video, "show": outputs.show, "snapshots": outputs.snapshots,
         "webhook": integrations.webhook, "mqtt": integrations.mqtt, "preview": integrations.preview,
@@ -116,7 +116,8 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions) -> N
         from edgeinfer.outputs.preview import check_access  # noqa: PLC0415 - slow to import
 
         check_access(integrations.preview, integrations.preview_token)
-    build_rotation(outputs)
+    if build_rotation(outputs) is not None:
+        check_parts(outputs.out)
 
 
 def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions) -> list[Sink]:

@@ -15,6 +15,7 @@ class BackgroundQueue(Generic[Item]):
 
     Attributes:
         closing: set once `close` was called; the remaining items are still delivered.
+        error: first exception that `deliver` raised, or None; the items after it are still delivered.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class BackgroundQueue(Generic[Item]):
         """Initialize the queue without starting its thread.
 
         Args:
-            deliver: called with each item in the background thread; must not raise.
+            deliver: called with each item in the background thread.
             name: name of the thread.
             capacity: maximum number of queued items.
             on_drop: called once for each dropped item, in the thread that calls `put`.
@@ -37,6 +38,7 @@ class BackgroundQueue(Generic[Item]):
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self.closing = threading.Event()
+        self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -74,4 +76,7 @@ class BackgroundQueue(Generic[Item]):
                 if not self._items:
                     return
                 item = self._items.popleft()
-            self._deliver(item)
+            try:
+                self._deliver(item)
+            except Exception as error:  # an error in one item must not end the thread
+                self.error = self.error or error

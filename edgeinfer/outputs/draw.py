@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import cv2
@@ -20,6 +21,7 @@ _COLOURS: dict[str, tuple[int, int, int]] = {
     "contempt": (130, 150, 170),
 }
 _DEFAULT_COLOUR = (240, 240, 240)
+_LABEL_CHARACTERS = 40
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLUR_HOLD_S = 1.0
 """Time for which a region stays blurred after its face was last detected, in seconds."""
@@ -104,10 +106,15 @@ def _draw(picture: Image, face: Face) -> None:
     colour = _COLOURS.get(face.emotion.label, _DEFAULT_COLOUR)
     left, top, right, bottom = face.box.xyxy
     cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, thickness, cv2.LINE_AA)
-    text = f"{face.track_id} {face.emotion.label} {face.emotion.confidence:.0%}"
+    text = f"{face.track_id} {_drawable(face.emotion.label)} {face.emotion.confidence:.0%}"
     (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
     x = max(0, min(left, width - text_w - 4))
     above = top - text_h - baseline - 4 >= 0
     y = top - baseline - 2 if above else min(bottom + text_h + 4, height - baseline - 1)
     cv2.rectangle(picture, (x, y - text_h - 3), (x + text_w + 4, y + baseline), colour, cv2.FILLED)
     cv2.putText(picture, text, (x + 2, y - 1), _FONT, scale, (20, 20, 20), thickness, cv2.LINE_AA)
+
+
+def _drawable(label: str) -> str:
+    """Return a label in the characters that OpenCV's font has, at most `_LABEL_CHARACTERS` of them."""
+    return re.sub(r"[^ -~]", "?", label[:_LABEL_CHARACTERS])

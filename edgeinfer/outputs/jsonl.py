@@ -10,7 +10,7 @@ from typing import Any, Self
 from edgeinfer.errors import OutputError
 from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
 from edgeinfer.outputs.rotation import Rotation
-from edgeinfer.outputs.schema import frame_line, header_line, source_line, summary_line
+from edgeinfer.outputs.schema import SCHEMA, frame_line, header_line, source_line, summary_line
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
 
@@ -77,10 +77,10 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
             summary: Returns the summary of the run so far.
 
         Raises:
-            OutputError: An existing file cannot be continued.
+            OutputError: The run cannot append to an existing file.
         """
         self._header = header_line(header)
-        self._lines.start('{"type":"header",')
+        self._lines.start(f'{{"type":"header","schema":{SCHEMA},', _is_header)
         self._write_line(self._header)
         self._summary = summary
 
@@ -128,3 +128,12 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         except OutputError:
             self._summary = None
             raise
+
+
+def _is_header(line: bytes) -> bool:
+    """Return True for a complete header line of any run."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value.get("model"), dict) and "source" in value

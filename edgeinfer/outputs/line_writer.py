@@ -8,22 +8,28 @@ import select
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from io import BufferedReader, FileIO
+from io import FileIO
 from pathlib import Path
 from typing import Self
 
 from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.outputs.line_file import (
+    BUFFER_BYTES,
+    LockedError,
+    blocks,
+    complete_lines_bytes,
+    is_ours,
+    open_locked,
+)
 from edgeinfer.outputs.rotation import Rotation
 
 STDOUT = "-"
 FLUSH_S = 1.0
 """Longest time that a line stays in the buffer, in seconds; a killed process loses at most this much."""
 
-_BUFFER_BYTES = 1 << 16
 _HELD_LINES = 1000
-_PAGE_BYTES = 4096
 
 
 class LineWriter(AbstractContextManager["LineWriter"]):
@@ -65,7 +71,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         self._unfinished_from: int | None = None
         self._timer: threading.Timer | None = None
         self._late_error: OutputError | None = None
-        self._regular = self._created = self._committed = False
+        self._regular = self._created = self._committed = self._has_links = False
         self._started_s = 0.0
         with self._output_errors("; check that its folder exists and is writable"):
             if not self._is_stdout and not self._path.parent.is_dir():
@@ -75,30 +81,39 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         """Open the file without changing it.
 
         Raises:
-            OutputError: The file cannot be created or opened for writing.
+            OutputError: The file cannot be created or opened for writing, or another run is writing it.
         """
         self._created = not self._is_stdout and not self._path.exists()
         with self._output_errors("; check that its folder exists and is writable"):
             self._file = FileIO(1, "wb", closefd=False) if self._is_stdout else self._open()
-        self._regular = not self._is_stdout and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        status = os.fstat(self._file.fileno())
+        self._regular = not self._is_stdout and stat.S_ISREG(status.st_mode)
+        self._has_links = self._regular and status.st_nlink > 0  # some file systems do not count links
         self._committed = not self._regular
         self._started_s = time.time()
         return self
 
     def _open(self) -> FileIO:
-        return FileIO(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), "wb")
+        try:
+            return open_locked(self._path)
+        except LockedError as error:
+            raise OutputError(
+                f"cannot write {self._name}: another run is writing this file; choose another name or stop that run"
+            ) from error
 
-    def start(self, beginning: str) -> bool:
+    def start(self, beginning: str, is_header: Callable[[bytes], bool] = lambda _: True) -> bool:
         """Prepare the file for the first line.
 
         Args:
-            beginning: Required beginning of a file that is continued.
+            beginning: Required beginning of a file that is continued. If only a part of it was written, the file is
+                treated as empty.
+            is_header: Further check of the first line of a file that is continued.
 
         Returns:
             True if the following lines continue existing ones.
 
         Raises:
-            OutputError: The file starts differently, cannot be read, or cannot be written.
+            OutputError: The file starts differently, cannot be read, or cannot be written; it is unchanged.
         """
         if self._committed:
             return False
@@ -108,14 +123,14 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             return False
         with self._output_errors("; `append` requires read permission"), self._path.open("rb") as existing:
             self._started_s = os.fstat(existing.fileno()).st_mtime
-            first_line = existing.readline(_BUFFER_BYTES)
+            first_line = existing.readline(BUFFER_BYTES)
             complete = first_line.endswith(b"\n")
-            if complete and not first_line.startswith(beginning.encode()):
+            if not is_ours(first_line, beginning.encode(), is_header):
                 raise OutputError(
                     f"cannot append to {self._name}: its first line does not match the format and the labels of this "
                     "run; move the file away or choose another name"
                 )
-            self._file.truncate(_complete_lines_bytes(existing))
+            self._file.truncate(complete_lines_bytes(existing))
         self._committed = True
         if complete and self.due:
             with self._lock:
@@ -204,15 +219,17 @@ class LineWriter(AbstractContextManager["LineWriter"]):
                 self.commit()
         finally:
             with self._lock:
-                self._close()
+                self._close(succeeded=kind is None)
 
-    def _close(self) -> None:
+    def _close(self, *, succeeded: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()
         try:
             self._raise_late_error()
             if self._committed:
                 self._flush()
+                if succeeded and not self._file.closed:
+                    self._check_exists(os.fstat(self._file.fileno()))
         finally:
             unused = self._created and not self._committed and not os.fstat(self._file.fileno()).st_size
             with self._output_errors():
@@ -223,7 +240,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
 
     def _flush_or_schedule(self) -> None:
         """Flush a full buffer; otherwise start the timer that does."""
-        if self._flush_s == 0 or self._buffered_bytes >= _BUFFER_BYTES:
+        if self._flush_s == 0 or self._buffered_bytes >= BUFFER_BYTES:
             self._flush()
         elif self._timer is None and self._buffer:
             self._timer = threading.Timer(self._flush_s, self._flush_late)
@@ -261,8 +278,10 @@ class LineWriter(AbstractContextManager["LineWriter"]):
     def _write_blocks(self, data: bytes) -> None:
         if self._unfinished_from is not None:  # a signal interrupted the last attempt at an unknown position
             self._file.truncate(self._unfinished_from)
-        end = self._unfinished_from = os.fstat(self._file.fileno()).st_size
-        for block in _blocks(data, end):
+        status = os.fstat(self._file.fileno())
+        self._check_exists(status)
+        end = self._unfinished_from = status.st_size
+        for block in blocks(data, end):
             try:
                 self._write_all(block)
             except OSError:
@@ -270,6 +289,11 @@ class LineWriter(AbstractContextManager["LineWriter"]):
                 self._file.truncate(end + block.rfind(b"\n", 0, written) + 1)
                 raise
             end += len(block)
+
+    def _check_exists(self, status: os.stat_result) -> None:
+        """Raise `OutputError` if the file was deleted, because everything written to it would be lost."""
+        if self._has_links and not status.st_nlink:
+            raise OutputError(f"cannot write {self._name}: the file was deleted during the run")
 
     def _write_all(self, data: bytes) -> None:
         while data:
@@ -288,27 +312,3 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             raise
         except OSError as error:
             raise OutputError(f"cannot write {self._name}: {error.strerror}{advice}") from error
-
-
-def _blocks(data: bytes, offset: int) -> Iterator[bytes]:
-    """Split lines into blocks that end before a page of the file does.
-
-    If a process is killed during a write, Linux ends the write at a page boundary. With these blocks, only a line that
-    crosses such a boundary can be truncated.
-    """
-    while data:
-        end = data.rfind(b"\n", 0, _PAGE_BYTES - offset % _PAGE_BYTES) + 1 or data.index(b"\n") + 1
-        yield data[:end]
-        data, offset = data[end:], offset + end
-
-
-def _complete_lines_bytes(file: BufferedReader) -> int:
-    """Return the size of a file up to the end of its last complete line, in bytes."""
-    end = os.fstat(file.fileno()).st_size
-    while end:
-        start = max(0, end - _BUFFER_BYTES)
-        newline = os.pread(file.fileno(), end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0

@@ -114,8 +114,17 @@ def finished_parts(path: Path) -> list[Path]:
     return [file for *_, file in sorted(_parts(path))]
 
 
+def is_part(path: Path, output: Path) -> bool:
+    """Return True if a path is that of a finished part of an output, whether or not it exists."""
+    return path.parent == output.parent and _part_pattern(output).fullmatch(path.name) is not None
+
+
 def _parts(path: Path) -> list[tuple[str, int, Path]]:
     """Return the time stamp, the number within that second and the path of each part."""
-    pattern = re.compile(rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}}Z)(?:-(\d+))?{re.escape(path.suffix)}")
+    pattern = _part_pattern(path)
     matches = ((pattern.fullmatch(file.name), file) for file in path.parent.iterdir())
     return [(match[1], int(match[2] or 0), file) for match, file in matches if match]
+
+
+def _part_pattern(path: Path) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}}Z)(?:-(\d+))?{re.escape(path.suffix)}")

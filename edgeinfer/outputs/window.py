@@ -8,7 +8,7 @@ from typing import Self
 
 import cv2
 
-from edgeinfer.errors import CapabilityError
+from edgeinfer.errors import CapabilityError, shown_path
 from edgeinfer.outputs.base import Stopped
 from edgeinfer.outputs.draw import annotate
 from edgeinfer.outputs.summary import RunHeader, RunSummary
@@ -37,7 +37,7 @@ class WindowSink(AbstractContextManager["WindowSink"]):
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Show the name of the source in the title."""
-        cv2.setWindowTitle(WINDOW, f"edgeinfer: {header.source}")
+        cv2.setWindowTitle(WINDOW, f"edgeinfer: {shown_path(header.source)}")
 
     def write(self, frame: Frame, result: Result) -> None:
         """Show one frame.

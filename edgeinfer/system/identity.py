@@ -83,7 +83,10 @@ def is_same_or_below(path: Path, folder: Path) -> bool:
         folder: Existing folder.
     """
     wanted = _key(str(folder), 0)
-    resolved = Path(os.path.realpath(path))
+    try:
+        resolved = Path(os.path.realpath(path))
+    except ValueError:  # a character that no path can contain
+        return False
     return any(_key(str(candidate), 0) == wanted for candidate in (resolved, *resolved.parents))
 
 

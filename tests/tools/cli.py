@@ -44,7 +44,7 @@ def edgeinfer(*arguments: str | Path, cwd: Path | None = None, env: dict[str, st
         env: Environment variables to add.
     """
     written: list[str] = []
-    with _process_state(), _captured(written):
+    with process_state(), _captured(written):
         sys.argv = ["edgeinfer", *map(str, arguments)]
         os.environ.update(env or {})
         if cwd is not None:
@@ -54,7 +54,8 @@ def edgeinfer(*arguments: str | Path, cwd: Path | None = None, env: dict[str, st
 
 
 @contextlib.contextmanager
-def _process_state() -> Iterator[None]:
+def process_state() -> Iterator[None]:
+    """Restore what a command changes in the process: signals, arguments, folder, environment, logging, warnings."""
     handlers = {n: signal.getsignal(n) for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     arguments, folder, environment = sys.argv, Path.cwd(), dict(os.environ)
     logs, threads, show = logging.root.handlers[:], cv2.getNumThreads(), warnings.showwarning

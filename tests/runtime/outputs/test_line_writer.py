@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from edgeinfer import OutputError, Rotation, UsageError
-from edgeinfer.outputs import line_writer
+from edgeinfer.outputs import line_file
 from edgeinfer.outputs.line_writer import LineWriter
 from tools.patience import PATIENCE
 
@@ -181,10 +181,32 @@ def test_signal_during_a_write_neither_duplicates_nor_truncates_lines(path: Path
 
 
 def test_blocks_end_at_page_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_writer, "_PAGE_BYTES", 10)
+    monkeypatch.setattr(line_file, "PAGE_BYTES", 10)
     data = b"aaa\nbbb\ncccccccccccc\nd\ne\n"
-    assert list(line_writer._blocks(data, 0)) == [b"aaa\nbbb\n", b"cccccccccccc\n", b"d\ne\n"]
-    assert list(line_writer._blocks(data, 8)) == [b"aaa\n", b"bbb\n", b"cccccccccccc\n", b"d\n", b"e\n"]
+    assert list(line_file.blocks(data, 0)) == [b"aaa\nbbb\n", b"cccccccccccc\n", b"d\ne\n"]
+    assert list(line_file.blocks(data, 8)) == [b"aaa\n", b"bbb\n", b"cccccccccccc\n", b"d\n", b"e\n"]
+
+
+def delete_between_lines(path: Path, *later: str) -> None:
+    with started_writer(path, flush_s=0) as writer:
+        writer.write("a\n")
+        path.unlink()
+        for line in later:
+            writer.write(line)
+
+
+@pytest.mark.parametrize("later", [("b\n",), ()], ids=["at-the-next-line", "at-the-close"])
+def test_deleted_file_is_reported(path: Path, later: tuple[str, ...]) -> None:
+    with pytest.raises(OutputError, match="was deleted during the run"):
+        delete_between_lines(path, *later)
+
+
+def test_renamed_file_is_written_to_its_end(path: Path) -> None:
+    with started_writer(path, flush_s=0) as writer:
+        writer.write("a\n")
+        path.rename(path.with_name("moved"))
+        writer.write("b\n")
+    assert path.with_name("moved").read_text() == "a\nb\n"
 
 
 WRITER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from edgeinfer import OutputError, Rotation
-from edgeinfer.outputs import line_writer
+from edgeinfer.outputs import line_file, line_writer
 from edgeinfer.outputs.line_writer import LineWriter
 
 NEVER_S = 3600.0
+HEADER = '{"type":"header","schema":1,'
 
 
 @pytest.fixture
@@ -39,8 +41,6 @@ def started_writer(path: Path, **options: Any) -> Iterator[LineWriter]:
         pytest.param(b"{1\n{2\n", True, b"{1\n{2\n", id="complete"),
         pytest.param(b"{1\n{2\n{3", True, b"{1\n{2\n", id="incomplete-last-line"),
         pytest.param(b"{1\n" + bytes(200_000), True, b"{1\n", id="zeros-after-a-power-cut"),
-        pytest.param(b"{1", False, b"", id="incomplete-first-line"),
-        pytest.param(b"x" * 200_000, False, b"", id="no-line"),
     ],
 )
 def test_append_continues_after_the_last_complete_line(
@@ -54,11 +54,80 @@ def test_append_continues_after_the_last_complete_line(
     assert path.read_bytes() == kept + b"{new\n"
 
 
-def test_append_leaves_a_file_of_another_format_unchanged(path: Path) -> None:
-    path.write_text("dear diary\ntoday")
-    with pytest.raises(OutputError, match="cannot append"), LineWriter(str(path), append=True) as writer:
+@pytest.mark.parametrize(
+    "existing",
+    [
+        pytest.param(HEADER[:16], id="beginning"),
+        pytest.param(f'{HEADER}"clip', id="longer-than-the-beginning"),
+    ],
+)
+def test_append_replaces_an_incomplete_header(path: Path, existing: str) -> None:
+    path.write_text(existing)
+    with LineWriter(str(path), append=True) as writer:
+        assert writer.start(HEADER) is False
+        writer.write("{new\n")
+    assert path.read_text() == "{new\n"
+
+
+@pytest.mark.parametrize(
+    "existing",
+    [
+        pytest.param(b"dear diary\ntoday", id="lines"),
+        pytest.param(b"dear diary", id="one-line-without-end"),
+        pytest.param(b"x" * 200_000, id="one-long-line"),
+        pytest.param(b"\n", id="empty-line"),
+        pytest.param(b"{", id="one-byte-as-ours"),
+        pytest.param(HEADER[:15].encode(), id="too-little-of-a-header"),
+        pytest.param(HEADER.replace("1", "2").encode() + b"}\n", id="other-schema"),
+        pytest.param(HEADER.encode() + b"oops\n", id="rejected-header"),
+        pytest.param(bytes(5000), id="zeros"),
+        pytest.param(b"\xff\xfe{\x00", id="utf-16"),
+        pytest.param(b"\xef\xbb\xbf" + HEADER.encode() + b"}\n", id="byte-order-mark"),
+    ],
+)
+def test_append_leaves_other_content_unchanged(path: Path, existing: bytes) -> None:
+    path.write_bytes(existing)
+    with pytest.raises(OutputError, match="cannot append") as error, LineWriter(str(path), append=True) as writer:
+        writer.start(HEADER, lambda line: line.endswith(b"}\n"))
+    assert error.value.exit_code == 6
+    assert path.read_bytes() == existing
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_second_writer_of_a_file_is_refused(path: Path, append: bool) -> None:
+    path.write_text("{old\n")
+    with LineWriter(str(path), append=True, flush_s=0) as writer:
         writer.start("{")
-    assert path.read_text() == "dear diary\ntoday"
+        with pytest.raises(OutputError, match="another run is writing this file"):
+            LineWriter(str(path), append=append).__enter__()
+        writer.write("{new\n")
+    assert path.read_text() == "{old\n{new\n"
+    with LineWriter(str(path), append=True):
+        pass
+
+
+def test_file_system_without_locks_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with started_writer(path) as writer:
+        writer.write("a\n")
+    assert path.read_text() == "a\n"
+
+
+def test_file_that_another_run_renames_before_the_lock_is_opened_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock_after_rename(_: int) -> bool:
+        if not path.with_name("part").exists():
+            path.rename(path.with_name("part"))
+        return True
+
+    monkeypatch.setattr(line_file, "try_lock", lock_after_rename)
+    with started_writer(path) as writer:
+        writer.write("a\n")
+    assert (path.read_text(), path.with_name("part").read_text()) == ("a\n", "")
 
 
 def test_existing_content_is_replaced_by_the_commit_only(path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Files that a command reads and writes, and the check that no output overwrites one of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
+
+from edgeinfer.errors import EdgeInferError, UsageError, shown_path
+from edgeinfer.options.groups import DetectionOptions, ModelOptions, OutputOptions
+from edgeinfer.sources.picture_size import has_picture_suffix
+from edgeinfer.system.identity import NamedPath, check_distinct, is_same_or_below
+
+SNAPSHOT_EXAMPLE = "20260101T000000000Z-1-appeared-happy.jpg"
+
+
+def check_files(
+    outputs: OutputOptions,
+    sources: Sequence[str],
+    model: ModelOptions,
+    detection: DetectionOptions,
+    *,
+    config: Iterable[Path] = (),
+    summary: bool = False,
+) -> None:
+    """Check that no output of a run is one of its inputs or another output; nothing is opened.
+
+    Args:
+        outputs: Output options.
+        sources: Sources as given; streams, cameras and addresses of plugins are ignored.
+        model: Model options.
+        detection: Detection options.
+        config: Config files.
+        summary: True if the summary is printed to stdout.
+
+    Raises:
+        UsageError: Two of the files are one, or the snapshots would be read as pictures of a source.
+    """
+    written = list(output_files(outputs))
+    if summary and "-" not in outputs.out:
+        written.append(NamedPath("the summary on stdout", "-"))
+    check_distinct(written, input_files(sources, model, detection, config))
+    if outputs.snapshots is not None:
+        for source in sources:
+            _check_snapshots(outputs.snapshots, source)
+
+
+def output_files(outputs: OutputOptions) -> Iterator[NamedPath]:
+    """Yield the files that a run writes, without snapshots."""
+    for path in outputs.out:
+        yield NamedPath("`out`", path)
+    if outputs.save_video:
+        yield NamedPath("`save_video`", outputs.save_video)
+
+
+def input_files(
+    sources: Iterable[str], model: ModelOptions, detection: DetectionOptions, config: Iterable[Path] = ()
+) -> Iterator[NamedPath]:
+    """Yield the files that a run or a benchmark reads; see `check_files`."""
+    for source in sources:
+        for path in _source_files(source):
+            yield NamedPath("the source", path)
+    with suppress(EdgeInferError):  # a missing model is reported when it is loaded
+        from edgeinfer.model.card import find_model  # noqa: PLC0415 - not needed by the help text
+
+        yield NamedPath("`model`", str(find_model(model.model)))
+    yield NamedPath("`prior`", model.prior)
+    if detection.detector_model is not None:
+        yield NamedPath("`detector_model`", str(detection.detector_model))
+    if detection.cascade is not None:
+        yield NamedPath("`cascade`", str(detection.cascade))
+    for file in config:
+        yield NamedPath("the config file", str(file))
+
+
+def check_parts(targets: Sequence[str]) -> None:
+    """Check that no output has the name of a finished part of another one, which `keep` would delete.
+
+    Raises:
+        UsageError: One of the outputs has.
+    """
+    from edgeinfer.outputs.rotation import is_part  # noqa: PLC0415
+
+    paths = [Path(target).absolute() for target in targets if target != "-"]
+    for path in paths:
+        for other in paths:
+            if is_part(other, path):
+                raise UsageError(
+                    f"`out` {shown_path(other)} has the name of a finished part of {shown_path(path)}; "
+                    "choose another name"
+                )
+
+
+def _source_files(source: str) -> Iterator[str]:
+    """Yield the local files of a source: itself, or the pictures in a folder or of a pattern."""
+    path = _local(source)
+    if os.path.isdir(path):  # noqa: PTH112 - any string
+        with suppress(OSError), os.scandir(path) as entries:
+            yield from (entry.path for entry in entries if has_picture_suffix(entry.name))
+    elif os.path.lexists(path) or not glob.has_magic(path):
+        yield path
+    else:
+        matches = glob.iglob(path, recursive=True)  # noqa: PTH207 - Path.glob rejects absolute patterns
+        yield from filter(has_picture_suffix, matches)
+
+
+def _local(source: str) -> str:
+    """Return the path of a source that is a file, and any other source unchanged."""
+    if source.startswith("file://"):
+        return unquote(source.removeprefix("file://"))
+    return source if os.path.lexists(source) else os.path.expanduser(source)  # noqa: PTH111 - any string
+
+
+def _check_snapshots(folder: str, source: str) -> None:
+    """Check that no snapshot would be read as a picture of the source, or delete one as an old snapshot."""
+    if _reads_from(_local(source), folder):
+        raise UsageError(
+            f"the snapshots in {shown_path(folder)} would be read as pictures of the source {shown_path(source)}; "
+            "choose another folder for `snapshots`"
+        )
+
+
+def _reads_from(path: str, folder: str) -> bool:
+    """Return True if a source contains the snapshots of a folder."""
+    if os.path.isdir(path):  # noqa: PTH112
+        return _is_same(folder, path)
+    if os.path.lexists(path):
+        from edgeinfer.outputs.snapshots import FILE_NAME  # noqa: PLC0415 - loads OpenCV
+
+        return FILE_NAME.fullmatch(os.path.basename(path)) is not None and _is_same(folder, str(Path(path).parent))  # noqa: PTH119
+    if not glob.has_magic(path):
+        return False
+    pattern, name = os.path.split(path)
+    if not (name == "**" or fnmatch.fnmatch(SNAPSHOT_EXAMPLE, name)):
+        return False
+    if not glob.has_magic(path if name == "**" else pattern):
+        return _is_same(folder, pattern or ".")
+    parts = Path(path).parts
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    return is_same_or_below(Path(folder), Path(*parts[:fixed]))
+
+
+def _is_same(first: str, second: str) -> bool:
+    try:
+        return Path(first).samefile(second)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,90 @@
+"""Files of whole lines: opening with a lock, recognition of earlier content, and blocks that survive a kill."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from io import BufferedReader, FileIO
+from pathlib import Path
+
+from edgeinfer.system.files import try_lock
+
+BUFFER_BYTES = 1 << 16
+PAGE_BYTES = 4096
+RECOGNIZABLE_BYTES = 16
+"""Bytes of an incomplete first line that identify it as one of ours; a shorter one may belong to another program."""
+
+
+class LockedError(Exception):
+    """Another run is writing the file."""
+
+
+def open_locked(path: Path) -> FileIO:
+    """Open a file for appending, without changing it, and lock it until it is closed.
+
+    Pipes and devices are not locked.
+
+    Raises:
+        LockedError: Another run is writing the file.
+        OSError: The file cannot be created or opened.
+    """
+    while True:
+        file = FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), "wb")
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return file
+        if not try_lock(file.fileno()):
+            file.close()
+            raise LockedError
+        if _is_at(path, status):
+            return file
+        file.close()  # another run has renamed it in between, for example to a finished part
+
+
+def is_ours(first_line: bytes, beginning: bytes, is_header: Callable[[bytes], bool]) -> bool:
+    """Return True if the first line of a file, which may be incomplete, was written by a run of the same format.
+
+    Args:
+        first_line: First line with its line end; without one, the line is incomplete.
+        beginning: Required beginning of the line.
+        is_header: Further check of a complete line.
+    """
+    if first_line.endswith(b"\n"):
+        return first_line.startswith(beginning) and is_header(first_line)
+    if not first_line:
+        return True
+    common = min(len(first_line), len(beginning))
+    return common >= RECOGNIZABLE_BYTES and first_line[:common] == beginning[:common]
+
+
+def complete_lines_bytes(file: BufferedReader) -> int:
+    """Return the size of a file up to the end of its last complete line, in bytes."""
+    end = os.fstat(file.fileno()).st_size
+    while end:
+        start = max(0, end - BUFFER_BYTES)
+        newline = os.pread(file.fileno(), end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def blocks(data: bytes, offset: int) -> Iterator[bytes]:
+    """Split lines into blocks that end before a page of the file does.
+
+    If a process is killed during a write, Linux ends the write at a page boundary. With these blocks, only a line that
+    crosses such a boundary can be truncated.
+    """
+    while data:
+        end = data.rfind(b"\n", 0, PAGE_BYTES - offset % PAGE_BYTES) + 1 or data.index(b"\n") + 1
+        yield data[:end]
+        data, offset = data[end:], offset + end
+
+
+def _is_at(path: Path, status: os.stat_result) -> bool:
+    """Return True if the opened file is still the one at the path."""
+    try:
+        return os.path.samestat(path.stat(), status)
+    except FileNotFoundError:
+        return False
