@@ -60,7 +60,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         self._scale_wh = (1.0, 1.0)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield frames until the end; damaged ones, and those beyond the size limit, are skipped and counted.
+        """Yield frames until the end; damaged ones are skipped and counted.
 
         Timestamps are the presentation times of a file; those of a live source count from the arrival of its first
         frame.
@@ -92,19 +92,14 @@ class VideoSource(AbstractContextManager["VideoSource"]):
 
     def _next_image(self) -> Any:
         """Return the next image that can be decoded, or None at the end."""
-        failed, allowed = 0, MAX_FAILED_LIVE_READS if self.live else MAX_FAILED_READS
-        while failed < allowed:
+        for failed in range(MAX_FAILED_LIVE_READS if self.live else MAX_FAILED_READS):
             try:
                 success, image = self._video.read()
             except cv2.error:
                 success, image = False, None
-            if not success:
-                failed += 1
-                continue
-            self.skipped, failed = self.skipped + failed, 0
-            if not self._is_too_large(image.shape[1], image.shape[0]):
+            if success:
+                self.skipped += failed
                 return image
-            self.skipped += 1
         return None
 
     def _warn_if_incomplete(self, yielded: int, end_s: float) -> None:
@@ -148,17 +143,16 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         )
         return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
-    def _is_too_large(self, width: float, height: float) -> bool:
-        return width * height > 1e6 * self._capture.max_megapixels
-
     def check_size(self) -> None:
         """Compare the size that the video states with the limit, before a frame is decoded.
+
+        OpenCV scales later frames of another size to the stated one.
 
         Raises:
             SourceError: The size exceeds the limit.
         """
         width, height = self._video.get(cv2.CAP_PROP_FRAME_WIDTH), self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        if self._is_too_large(width, height):
+        if width * height > 1e6 * self._capture.max_megapixels:
             raise SourceError(
                 f"{self.name} has frames of {width:.0f}x{height:.0f} pixels, more than the limit of "
                 f"{self._capture.max_megapixels:g} megapixels (`max_megapixels`)"

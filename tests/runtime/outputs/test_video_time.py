@@ -1,0 +1,121 @@
+"""The annotated video shows each frame at its time in the source."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeinfer import Frame, OutputError, Result, RunHeader, RunSummary, VideoSink, open_source
+from edgeinfer.outputs import constant_rate
+from tools.matroska import matroska
+
+STEADY = [40 * number for number in range(12)]
+CASES = {
+    "steady": (STEADY, 25, 0.48),
+    "gap": ([*STEADY, *(20_000 + time_ms for time_ms in STEADY)], 25, 20.48),
+    "variable": ([0, 40, 80, 500, 540, 1000, 3000, 3040], 25, 3.08),
+    "no-rate": (STEADY, None, 0.48),
+    "rate-90000": (STEADY, 90_000, 0.48),
+    "slower-than-stated": ([200 * number for number in range(12)], 30, 2.2333),
+    "first-timestamp-5-s": ([5000 + time_ms for time_ms in STEADY], 25, 5.48),
+    "one-frame": ([0], 25, 0.04),
+}
+
+
+def write_video(path: Path, frames: list[Frame], fps: float | None) -> None:
+    with VideoSink(str(path)) as sink:
+        sink.start(RunHeader("x", fps, (), "", "", {}), lambda: RunSummary(0, 0, {}, 0.0, {}))
+        for frame in frames:
+            sink.write(frame, Result((), frame.timestamp_s))
+
+
+def read_video(path: Path) -> tuple[float, list[int]]:
+    """Return the frame rate and the brightness of each frame, divided by 10."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    rate, greys = capture.get(cv2.CAP_PROP_FPS), []
+    while (read := capture.read())[0]:
+        greys.append(round(float(np.mean(read[1])) / 10))
+    return rate, greys
+
+
+@pytest.mark.parametrize(("times_ms", "fps", "duration_s"), CASES.values(), ids=CASES)
+def test_each_frame_is_shown_at_its_time(
+    tmp_path: Path, times_ms: list[int], fps: float | None, duration_s: float
+) -> None:
+    (tmp_path / "x.mkv").write_bytes(matroska(times_ms, fps=fps))
+    with open_source(tmp_path / "x.mkv") as source:
+        frames = list(source)
+        write_video(tmp_path / "v.mp4", frames, source.fps)
+    rate, greys = read_video(tmp_path / "v.mp4")
+    assert len(greys) / rate == pytest.approx(duration_s, abs=1.01 / rate)
+    for number, frame in enumerate(frames):
+        shown = {greys[min(len(greys) - 1, max(0, round(frame.timestamp_s * rate) + near))] for near in (-1, 0, 1)}
+        assert number % 26 in shown
+
+
+def grey_frames(times_s: list[float], *, live: bool = False) -> list[Frame]:
+    return [
+        Frame(np.full((48, 64, 3), 10 * (n % 26), np.uint8), n, time_s, 0.0 if live else None)
+        for n, time_s in enumerate(times_s)
+    ]
+
+
+def test_a_slow_camera_keeps_its_time(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", grey_frames([n / 5 for n in range(20)], live=True), 30)
+    rate, greys = read_video(tmp_path / "v.mp4")
+    assert rate == 10
+    assert len(greys) / rate == pytest.approx(4, abs=0.2)
+
+
+def test_a_gap_beyond_the_limit_is_shortened_and_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(constant_rate, "MAX_GAP_S", 2.0)
+    with caplog.at_level(logging.WARNING):
+        write_video(tmp_path / "v.mp4", grey_frames([0, 0.1, 10_000.0, 10_000.1]), 10)
+    assert len(read_video(tmp_path / "v.mp4")[1]) == 24
+    assert "v.mp4: gaps in the source were shortened by 9998 s" in caplog.text
+
+
+def test_a_very_small_frame_is_written(tmp_path: Path) -> None:
+    frames = [Frame(np.full((1, 1, 3), 90, np.uint8), n, n / 25) for n in range(3)]
+    write_video(tmp_path / "v.mp4", frames, 25)
+    assert len(read_video(tmp_path / "v.mp4")[1]) == 3
+
+
+def test_a_missing_folder_for_the_link_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OutputError, match="cannot write the video"):
+        write_video(tmp_path / "a%d.mp4", grey_frames([0, 0.1]), 25)
+
+
+def test_an_incomplete_video_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "v.mp4"
+    sink = VideoSink(str(path))
+    sink.start(RunHeader("x", 25, (), "", "", {}), lambda: RunSummary(0, 0, {}, 0.0, {}))
+    for frame in grey_frames([n / 25 for n in range(10)]):
+        sink.write(frame, Result((), frame.timestamp_s))
+    release = cv2.VideoWriter.release
+
+    class LosingWriter:
+        """Writer whose file loses its content, as on a full disk."""
+
+        def __init__(self, writer: cv2.VideoWriter) -> None:
+            self._writer = writer
+
+        def write(self, picture: object) -> None:
+            self._writer.write(picture)  # type: ignore[call-overload]
+
+        def release(self) -> None:
+            release(self._writer)
+            os.truncate(path, 100)
+
+    assert sink._video is not None
+    monkeypatch.setattr(sink._video, "_writer", LosingWriter(sink._video._writer))
+    with pytest.raises(OutputError, match="incomplete"):
+        sink.__exit__()
