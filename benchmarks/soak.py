@@ -2,9 +2,9 @@
 
     python benchmarks/soak.py [--minutes N] [--every SECONDS]
 
-A server on the loopback network streams the demo clip as MJPEG in changing sizes. In turns, it stalls, closes the
-connection, refuses connections and sends noise. `edgeinfer run` writes JSONL and CSV and is stopped with SIGTERM. Its
-resident memory is sampled every 5 seconds; the slope is a linear fit to the second half of the samples.
+A server on the loopback network streams the demo clip as MJPEG in changing sizes. In turn, it stalls, closes the
+connection, refuses connections and sends random bytes. `edgeinfer run` writes JSONL and CSV and is stopped with
+SIGTERM. Its resident memory is sampled every 5 seconds; the slope is a linear fit to the second half of the samples.
 """
 
 from __future__ import annotations

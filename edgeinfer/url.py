@@ -59,7 +59,7 @@ def hide_addresses(text: str, addresses: Iterable[str]) -> str:
     """Return a message in which each of the given addresses is replaced by its form without credentials.
 
     Args:
-        text: Message that may quote an address, for example the text of an exception of another library.
+        text: Message that may quote an address, for example the text of an exception from another library.
         addresses: Addresses, also as `Path` would write them; those without credentials change nothing.
     """
     for address in sorted(set(addresses), key=len, reverse=True):

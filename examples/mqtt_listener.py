@@ -1,4 +1,4 @@
-"""MQTT client that prints the messages of edgeinfer: states, and faces that appear, change or leave.
+"""MQTT client that prints messages from edgeinfer: states, and faces that appear, change or leave.
 
 Needs: pip install paho-mqtt    (2.1 or later; edgeinfer itself is not needed), and a run on any machine:
        edgeinfer run 0 --mqtt mqtt://broker.local

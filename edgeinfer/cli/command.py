@@ -23,7 +23,7 @@ _KINDS: dict[str, files.Kind] = {
 
 
 class ConfigurableCommand(GroupedCommand):
-    """Command whose options may come from files and the environment, and which restarts with new ones on SIGHUP."""
+    """Command that also reads options from files and the environment, and restarts with new ones on SIGHUP."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

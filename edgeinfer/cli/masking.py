@@ -16,7 +16,7 @@ _TOKEN_FLAG, _TOKEN_VARIABLE = "--preview-token", "EDGEINFER_PREVIEW_TOKEN"
 def masked(text: str) -> str:
     """Return a message without the credentials in any argument or variable of this process.
 
-    The library masks addresses in its own messages; this covers messages of other libraries that quote one.
+    The library masks addresses in its own messages; this covers messages from other libraries that quote one.
     """
     for token in _tokens():
         text = text.replace(token, HIDDEN) if token else text

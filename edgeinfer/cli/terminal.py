@@ -83,7 +83,7 @@ def _flags(command: Any) -> Iterator[tuple[str, str]]:
 
 
 def _silence_opencv() -> None:
-    """Suppress the messages of OpenCV and FFmpeg, whose errors are reported as our own."""
+    """Suppress messages from OpenCV and FFmpeg, whose failures this program reports itself."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     if "cv2" in sys.modules:

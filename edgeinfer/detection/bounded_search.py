@@ -35,7 +35,7 @@ def search_bounded(
     Args:
         cascade: Cascade that passed the admission rules.
         grey: (H, W) uint8.
-        scale_factor: Ratio of two successive face sizes, more than 1.
+        scale_factor: Ratio of two successive face sizes, above 1.
         min_neighbors: Number of overlapping hits required for a face.
         min_size: Smallest side of a face in pixels.
         max_size: Largest side of a face in pixels, or None.

@@ -48,7 +48,7 @@ class HaarDetector:
         Args:
             cascade: Name of a cascade bundled with OpenCV, with or without ".xml", or path of an XML file;
                 None for the frontal face cascade.
-            scale_factor: Ratio of two successive face sizes in the search, more than 1.
+            scale_factor: Ratio of two successive face sizes in the search, above 1.
             min_neighbors: Number of overlapping hits required for a face, 0 or more.
             min_size: Smallest side of a face in pixels, 1 or more.
             max_size: Largest side of a face in pixels, `min_size` or more; None for no limit.

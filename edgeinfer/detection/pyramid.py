@@ -58,7 +58,7 @@ class Pyramid:
         Args:
             x: Horizontal centre in pixels of the frame.
             y: Vertical centre in pixels of the frame.
-            side: Side of the square in pixels of the frame, more than 0.
+            side: Side of the square in pixels of the frame, above 0.
             pixels: Side of the result in pixels.
 
         Returns:

@@ -41,7 +41,7 @@ def logit_offsets(prior: LabelPrior, labels: tuple[str, ...], trained: Mapping[s
 
 
 def _expected_shares(prior: LabelPrior, labels: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return the expected shares in the order of the labels, (K,); their sum is 1."""
+    """Return the expected shares in the order of the labels, (K,); they sum to 1."""
     if prior == "balanced":
         return np.full(len(labels), 1 / len(labels))
     if not isinstance(prior, Mapping):
@@ -52,7 +52,7 @@ def _expected_shares(prior: LabelPrior, labels: tuple[str, ...]) -> NDArray[np.f
         raise UsageError(f"invalid `prior`: the label {label} is {problem}; expected a share for {', '.join(labels)}")
     shares = [prior[label] for label in labels]
     if not all(isinstance(n, int | float) and math.isfinite(n) and n >= 0 for n in shares) or not sum(shares) > 0:
-        raise UsageError("invalid `prior`: expected shares of 0 or more, at least one of them more than 0")
+        raise UsageError("invalid `prior`: expected shares of 0 or more, at least one of them above 0")
     return np.array(shares) / sum(shares)
 
 

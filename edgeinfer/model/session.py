@@ -17,7 +17,7 @@ from edgeinfer.system import interrupts
 MAX_WORKING_BYTES = 2**30
 """Limit of weights and intermediate results together, shared by all bounded sessions of a process."""
 MAX_BATCH = 16
-"""Faces per call of onnxruntime, so that many faces stay within the memory limit: VGG16 at 224 pixels does with 16."""
+"""Faces per onnxruntime call, so that many faces stay within the memory limit; 16 suffices for VGG16 at 224 pixels."""
 
 _BOUNDS = {
     "session.use_env_allocators": "1",

@@ -23,7 +23,7 @@ class Option:
         minimum: Smallest value of a number, or None.
         maximum: Largest value of a number, or None.
         check: Function that raises an `EdgeInferError` for an invalid value, or "module:function" to import it when
-            a value is given, so that the help text needs no heavy module.
+            a value is given, so that the help text imports no heavy module.
         plugins: Entry-point group whose names are valid values too, or None.
         secret: True if the value must never be printed.
         link: Anchor in docs/reference.md that explains the option, or "".

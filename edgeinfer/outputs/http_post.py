@@ -215,7 +215,7 @@ def _read_status(connection: socket.socket, deadline_s: float, *, to_end_of_head
         ValueError: The response is not HTTP.
     """
     data, received = bytearray(), 0
-    # Behind the response to CONNECT, TLS data could follow; it must remain unread.
+    # TLS data may follow the response to CONNECT; it must remain unread.
     chunk_bytes = 1 if to_end_of_head else 4096
     while received < MAX_HEAD_BYTES:
         found = _STATUS.match(data)

@@ -183,7 +183,7 @@ def _track_payload(track: _Track) -> dict[str, Any]:
 
 
 def _differs_significantly(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return True if two states differ by more than noise in confidence and frame rate."""
+    """Return True if two states differ by more than the noise in confidence and frame rate."""
     if any(old[key] != new[key] for key in ("source_state", "faces", "expression")):
         return True
     confidence_changed: bool = abs((new["confidence"] or 0) - (old["confidence"] or 0)) >= 0.1

@@ -261,7 +261,7 @@ class MqttLink:
     def _announce(self) -> None:
         """Publish "online" and subscribe to topics on a new connection."""
         self._connected_s = time.monotonic()
-        # The end of a logged outage has the level of the warning, so that the same log shows both.
+        # The end of an outage is logged at the same level as its start, so that both appear in the same log.
         level = logging.WARNING if self._warned else logging.INFO
         _log.log(level, "%s: connected to the broker, %d events queued", self._display_name, len(self._queue))
         self._warned.clear()

@@ -90,7 +90,7 @@ class WebhookSink(AbstractContextManager["WebhookSink"]):
                 post_json(self._target, body, timeout_s=REQUEST_TIMEOUT_S)
             except PostError as error:
                 reason = str(error)
-            except Exception as error:  # an unexpected one must not end the thread, which serves the whole run
+            except Exception as error:  # the thread serves the whole run and must survive any error
                 reason = f"unexpected {type(error).__name__}"
             else:
                 self.sent += 1

@@ -85,13 +85,13 @@ class Capture:
     Attributes:
         size_wh: (width, height) in pixels, each 1 to 16384. A camera uses its nearest mode; raw frames on stdin must
             have exactly this size. None selects the camera's default (640x480 for a CSI camera).
-        fps: Frames per second, more than 0 and at most 1000. A camera uses its nearest rate. Input on stdin has no
+        fps: Frames per second, above 0 and at most 1000. A camera uses its nearest rate. Input on stdin has no
             timestamps; with `fps`, they are computed from this rate.
         rotate: Clockwise rotation in degrees; "auto" applies the orientation stored in the file.
         flip: True to mirror horizontally, after the rotation.
         pixels: FFmpeg name of the pixel layout of raw frames on stdin: "bgr24", "rgb24", "gray" or "yuv420p". None
             if stdin carries MJPEG.
-        max_megapixels: Size limit of pictures, MJPEG frames and camera modes in millions of pixels, more than 0 and at
+        max_megapixels: Size limit of pictures, MJPEG frames and camera modes in millions of pixels, above 0 and at
             most 268. It is compared with the size in the header before decoding.
 
     Raises:
@@ -105,7 +105,7 @@ class Capture:
         >>> edgeinfer.Capture(fps=0)
         Traceback (most recent call last):
         ...
-        edgeinfer.errors.UsageError: invalid frame rate 0: expected more than 0 and at most 1000 frames per second
+        edgeinfer.errors.UsageError: invalid frame rate 0: expected a value above 0 and at most 1000 fps
     """
 
     size_wh: tuple[int, int] | None = None
@@ -122,7 +122,7 @@ class Capture:
             )
         if not 0 < self.max_megapixels <= LARGEST_LIMIT_MEGAPIXELS:
             raise UsageError(
-                f"invalid `max_megapixels` {self.max_megapixels:g}: expected more than 0 and at most "
+                f"invalid `max_megapixels` {self.max_megapixels:g}: expected a value above 0 and at most "
                 f"{LARGEST_LIMIT_MEGAPIXELS:g}"
             )
         if self.size_wh is not None and self.size_wh[0] * self.size_wh[1] > 1e6 * self.max_megapixels:
@@ -131,9 +131,7 @@ class Capture:
                 "megapixels (`max_megapixels`)"
             )
         if self.fps is not None and not 0 < self.fps <= MAX_FPS:
-            raise UsageError(
-                f"invalid frame rate {self.fps}: expected more than 0 and at most {MAX_FPS} frames per second"
-            )
+            raise UsageError(f"invalid frame rate {self.fps}: expected a value above 0 and at most {MAX_FPS} fps")
         if self.rotate not in TURNS:
             raise UsageError(f"invalid rotation {self.rotate!r}: expected one of {', '.join(TURNS)}")
 

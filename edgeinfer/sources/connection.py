@@ -82,7 +82,7 @@ def open_within(timeout_s: float, opener: Callable[[], Source], name: str) -> So
         name: Source name for messages.
 
     Raises:
-        SourceError: The timeout expired. Exceptions of `opener` are raised unchanged.
+        SourceError: The timeout expired. Exceptions from `opener` are raised unchanged.
     """
     outcome: list[Source | Exception] = []
     abandoned = threading.Event()

@@ -134,7 +134,7 @@ class PipeSource(AbstractContextManager["PipeSource"]):
         return self._pipe.read1(READ_BYTES) if hasattr(self._pipe, "read1") else self._pipe.read(READ_BYTES)
 
     def _decode(self, picture: JpegPicture) -> Image | None:
-        if picture.size_wh is None:  # without a header; a decoder would only take longer to find that out
+        if picture.size_wh is None:  # without a header it cannot be decoded
             return None
         return decode_image(picture.data, max_megapixels=self._capture.max_megapixels)
 

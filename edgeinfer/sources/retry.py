@@ -17,8 +17,8 @@ class Patience:
     """Timeouts and retry limit of a live source.
 
     Attributes:
-        stall_s: Seconds without a frame after which a source counts as stalled; more than 0, at most 3600.
-        open_s: Time limit in seconds for opening a source, its first frame included; more than 0, at most 3600.
+        stall_s: Seconds without a frame after which a source counts as stalled; above 0, at most 3600.
+        open_s: Time limit in seconds for opening a source, its first frame included; above 0, at most 3600.
         retries: Maximum number of consecutive attempts to reopen the source, 0 or more, or "forever". None allows no
             retry before the first frame and 5 afterwards.
 
@@ -40,7 +40,7 @@ class Patience:
     def __post_init__(self) -> None:
         for seconds in (self.stall_s, self.open_s):
             if not 0 < seconds <= 3600:
-                raise UsageError(f"invalid timeout {seconds:g} s: expected more than 0 and at most 3600 seconds")
+                raise UsageError(f"invalid timeout {seconds:g} s: expected a value above 0 and at most 3600 seconds")
         if isinstance(self.retries, int) and self.retries < 0:
             raise UsageError(f"invalid `retries` {self.retries}: expected 0 or more, or {FOREVER}")
 

@@ -36,7 +36,7 @@ def local_path(name: str | Path, error: type[EdgeInferError], *, expand_home: bo
     except RuntimeError:
         raise error(f"no home folder for {shown_path(name)}: expected a full path") from None
     except ValueError:
-        raise error(f"invalid path {shown_path(name)}: it contains a character that no path can contain") from None
+        raise error(f"invalid path {shown_path(name)}: it contains a character that is not allowed in paths") from None
     except OSError as cause:
         if cause.errno == errno.ENAMETOOLONG:
             raise error(f"the path {shown_path(name)} is too long: expected at most 255 bytes per part") from None

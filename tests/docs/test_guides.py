@@ -82,7 +82,7 @@ def shell_lines() -> Iterator[str]:
 
 
 def is_edgeinfer(command: list[str]) -> bool:
-    """Return True for a call of edgeinfer, with or without environment variables in front of it."""
+    """Return True for an edgeinfer command, with or without leading environment variables."""
     return next(word for word in [*command, ""] if not ASSIGNMENT.match(word)) == "edgeinfer"
 
 

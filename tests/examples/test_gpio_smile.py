@@ -54,7 +54,7 @@ log_pin()
 
 @pytest.fixture
 def visit(tmp_path: Path, clip: Path) -> Path:
-    """Return a clip with an empty second, a smile of one second, and two empty seconds."""
+    """Return a clip with an empty second, a one-second smile, and two empty seconds."""
     empty = texture(3, (320, 240))
     smiles: list[Any] = []
     reader = cv2.VideoCapture(str(clip))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from edgeinfer.options.fields import option
+from edgeinfer.system.files import write_file
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import LabelMode
 
@@ -146,12 +147,12 @@ class FitConfig:
     trainable_layers: int = option(
         -1, "Train the head and the backbone's last N layers; -1 trains all.", title="Network"
     )
-    phases: Phases = option("whole", "two-phase trains the head alone first.", title="Training")
+    phases: Phases = option("whole", "two-phase: train the head alone first.", title="Training")
     head_epochs: int = option(2, "Epochs of the head-only phase.", title="Training")
     head_learning_rate: float = 0.01
     epochs: int = option(40, "Maximum number of epochs.", title="Training")
     batch_size: int = option(64, "Faces per batch.", title="Training")
-    optimizer: OptimizerName = option("sgd", "sgd uses Nesterov momentum.", title="Training")
+    optimizer: OptimizerName = option("sgd", "sgd: with Nesterov momentum.", title="Training")
     learning_rate: float = option(0.08, "Peak learning rate.", title="Training")
     schedule: Schedule = option("cosine", "Learning rate schedule after the warm-up.", title="Training")
     warmup_epochs: float = 2.0
@@ -159,7 +160,7 @@ class FitConfig:
     weight_decay: float = 5e-3
     ema_momentum: float = 0.998
     label_smoothing: float = 0.0
-    class_weights: ClassWeights = option("none", "balanced weights faces by inverse label frequency.", title="Data")
+    class_weights: ClassWeights = option("none", "balanced: weight faces by inverse label frequency.", title="Data")
     teachers: tuple[str, ...] = option(
         (),
         "Run folder or .keras file of a teacher. Repeat to average several.",
@@ -175,7 +176,7 @@ class FitConfig:
     precision: Precision = option(
         "mixed_bfloat16", "Precision of the training step; the saved model is float32.", title="Resources"
     )
-    devices: Devices = option("one", "all splits each batch over all devices.", title="Resources")
+    devices: Devices = option("one", "all: split each batch over all devices.", title="Resources")
     seed: int = option(0, "Random seed.", title="Training")
     tensorboard: bool = option(
         False, "Write TensorBoard logs into the run folder.", title="Resources", flags=("--tensorboard",)
@@ -300,7 +301,7 @@ def save_config(config: FitConfig, path: Path) -> None:
     """Write settings as TOML."""
     import tomli_w  # noqa: PLC0415 - only needed by `fit`
 
-    path.write_text(tomli_w.dumps(config.to_mapping()), encoding="utf-8")
+    write_file(path, tomli_w.dumps(config.to_mapping()))
 
 
 def _typed(cls: type[Any], values: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -267,7 +267,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         """Send a plain-text response; it repeats nothing of the request, as the base class would do."""
         self.command = getattr(self, "command", None) or "GET"
         self.requestline, self.request_version = "", "HTTP/1.0"
-        # The base class puts parts of the request into the messages of these.
+        # For these, the base class includes parts of the request in the message.
         text = http.HTTPStatus(code).phrase.lower() if message is None or code in (400, 414, 501, 505) else message
         self._respond(f"{text}\n".encode(), "text/plain; charset=utf-8", status=code)
 

@@ -126,7 +126,7 @@ class Quantizer:
                 self._quantize_static(STATIC_VARIANTS[name], keep_float)
                 quantized = onnx.load(self._quantized_file)
             return canonicalize(quantized)
-        except Exception as error:  # the exceptions of onnxruntime have no narrower base class
+        except Exception as error:  # onnxruntime's exceptions have no narrower base class
             raise ExportError(
                 f"the model cannot be quantized as {name}: {type(error).__name__}, {first_line(error)}"
             ) from error

@@ -127,7 +127,7 @@ except Interrupted as end:
 
 
 @pytest.mark.parametrize(("cause", "code"), [("reload", 0), ("terminal closed", 129)])
-def test_sighup_of_a_closed_terminal_stops_the_program(cause: str, code: int) -> None:
+def test_sighup_from_a_closed_terminal_stops_the_program(cause: str, code: int) -> None:
     master, slave = pty.openpty()
     command = ["setsid", "--ctty", sys.executable, "-c", CHILD, cause]
     with running(command, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

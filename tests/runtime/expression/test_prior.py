@@ -41,7 +41,7 @@ def test_offset_of_an_untrained_label_is_bounded() -> None:
         pytest.param({**TRAINED, "fear": -0.1}, "0 or more", id="negative"),
         pytest.param({**TRAINED, "fear": math.nan}, "0 or more", id="nan"),
         pytest.param({**TRAINED, "fear": "rare"}, "0 or more", id="not-a-number"),
-        pytest.param(dict.fromkeys(NAMES, 0), "more than 0", id="all-zero"),
+        pytest.param(dict.fromkeys(NAMES, 0), "above 0", id="all-zero"),
     ],
 )
 def test_invalid_priors_are_rejected(prior: Any, message: str) -> None:

@@ -57,7 +57,7 @@ def test_invalid_rotation_exits_with_2(clip: Path, tmp_path: Path, options: list
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """File system of 32 kB."""
+    """A 32 kB file system."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(folder)]

@@ -28,7 +28,7 @@ class Receiver:
     Attributes:
         bodies: JSON bodies of the accepted requests.
         headers: headers of all requests.
-        failures: number of the next requests that are answered with status 500.
+        failures: number of upcoming requests that receive status 500.
         responding: while cleared, the server does not respond.
     """
 

@@ -164,7 +164,7 @@ def test_file_played_live_keeps_its_frame_rate_and_can_be_interrupted() -> None:
 
 @pytest.fixture(scope="module")
 def fast_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Video of 25 frames at 125 frames per second."""
+    """25-frame video at 125 frames per second."""
     path = tmp_path_factory.mktemp("clip") / "fast.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 125, (64, 48))
     for number in range(25):

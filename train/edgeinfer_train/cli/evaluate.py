@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgeinfer.system.identity import NamedPath
 from edgeinfer_train.cli.files import JsonOption, check_outputs, convert_write_errors, write_json
 from edgeinfer_train.cli.terminal import print_notice, require_modules
 from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.evaluation.inputs import data_inputs, model_inputs
 from edgeinfer_train.labels import LabelMode
 
 
@@ -23,7 +26,7 @@ def evaluate(
     label_mode: Annotated[
         LabelMode | None,
         typer.Option(
-            help="majority excludes faces without a majority label; votes computes the loss against soft labels. "
+            help="majority: exclude faces without a majority label; votes: compute the loss against soft labels. "
             "Default: majority if the data were prepared with it, else argmax."
         ),
     ] = None,
@@ -43,7 +46,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure loss, accuracy, macro-F1, calibration, and precision and recall for each label."""
-    check_outputs(json_file, mistakes)
+    inputs = chain(model_inputs(model), data_inputs(data), [NamedPath("`prior`", prior)])
+    check_outputs(json_file, mistakes, option="mistakes", inputs=inputs)
     require_modules(
         "pandas",
         *(() if model.suffix.lower() == ".onnx" else ("keras",)),

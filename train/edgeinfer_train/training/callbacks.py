@@ -50,7 +50,7 @@ class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Initialize the callback.
 
         Args:
-            core: Network inside the model in training.
+            core: Network inside the model being trained.
             kept: Float32 copy of it, overwritten after every epoch.
             faces: Function that returns the training faces of the current epoch, or the view of them.
             valid: Validation faces.

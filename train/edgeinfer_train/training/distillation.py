@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from edgeinfer.errors import ModelError
+from edgeinfer.system.files import replacing
 from edgeinfer_train.config import FitConfig, Precision
 from edgeinfer_train.datasets.augment import augmentation
 from edgeinfer_train.datasets.load import Faces
@@ -90,8 +91,8 @@ DistillationModel.__name__ = "Taught"
 class TeacherViews:
     """Augmented copies (views) of the training faces with soft labels from the teachers, computed once and reused.
 
-    Large teachers cost more time than the network in training. With a few views per face, they run a few times instead
-    of in every epoch. Each view is stored in the run folder as one file of faces and one of soft labels.
+    Large teachers take more time than the network being trained. With a few views per face, they run a few times
+    instead of in every epoch. Each view is stored in the run folder as one file of faces and one of soft labels.
     """
 
     def __init__(self, folder: Path, faces: Faces, teachers: Teachers, config: FitConfig) -> None:
@@ -135,9 +136,8 @@ class TeacherViews:
         blended = (1.0 - config.distil_weight) * faces.soft_labels + config.distil_weight * predicted
         self._folder.mkdir(parents=True, exist_ok=True)
         for path, array in ((images, augmented), (labels, blended.astype(np.float32))):
-            partial = path.with_name(f".{path.name}")
-            np.save(partial, array)
-            partial.replace(path)
+            with replacing(path) as partial:
+                np.save(partial, array)
 
 
 def _load_teacher(path: Path, labels: tuple[str, ...]) -> keras.Model:

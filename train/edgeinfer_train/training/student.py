@@ -1,4 +1,4 @@
-"""The networks of a run: the core in training, its teachers, and the copy that is saved."""
+"""The networks of a run: the core being trained, its teachers, and the copy that is saved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Student:
     """Networks of a run.
 
     Attributes:
-        core: Network in training.
+        core: Network being trained.
         teachers: Teachers, or None without distillation.
         distils_in_step: True if the teachers run in each training step instead of on views.
         model: Augmentation layers and core, with the distillation loss if the teachers run in each step.
