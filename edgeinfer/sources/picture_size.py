@@ -87,7 +87,7 @@ def read_header(data: Data) -> PictureHeader:
         raise SourceError("is not a picture in a supported format")
     try:
         header = _PARSERS[name](data)
-    except (IndexError, ValueError, struct.error) as error:
+    except (IndexError, OverflowError, ValueError, struct.error) as error:
         raise SourceError(f"is not a readable picture: its {name.upper()} header is damaged") from error
     if header.width < 1 or header.height < 1:
         raise SourceError(f"is not a readable picture: its {name.upper()} header contains no size")
@@ -112,6 +112,8 @@ def check_size(data: Data, *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture
     size = f"{header.width}x{header.height}"
     if header.pixels > 1e6 * max_megapixels:
         raise SourceError(f"has {size} pixels, more than the limit of {max_megapixels:g} megapixels (`max_megapixels`)")
+    if header.format == "png" and not _has_complete_chunks(data):
+        raise SourceError("is not a readable picture: it is truncated")
     if len(data) < header.min_bytes:
         raise SourceError(f"is damaged: its header declares a size of {size} pixels, but has only {len(data)} bytes")
     return header
@@ -160,6 +162,22 @@ def _png(data: Data) -> PictureHeader:
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] if colour in (0, 2, 3, 4, 6) else 1
     # Deflate compresses by a factor of 1032 at most.
     return PictureHeader("png", width, height, width * height * channels * depth // 8 // 1040)
+
+
+def _has_complete_chunks(data: Data) -> bool:
+    """Return True if each chunk of a PNG fits in the data; OpenCV allocates a chunk of any stated length."""
+    offset = 8
+    for _ in range(_MAX_PNG_CHUNKS):
+        if offset + 12 > len(data):
+            return False
+        length, name = struct.unpack_from(">I4s", data, offset)
+        offset += 12 + length
+        if name == b"IEND":
+            return offset <= len(data)
+    return False
+
+
+_MAX_PNG_CHUNKS = 1_000_000
 
 
 def _bmp(data: Data) -> PictureHeader:

@@ -111,6 +111,9 @@ def test_size_in_unusual_headers(data: bytes, size_wh: tuple[int, int]) -> None:
         pytest.param(tiff((256, 2, 9), (257, 4, 9)), id="tiff-text-side"),
         pytest.param(tiff((256, 4, 9), (257, 4, 9), (322, 4, 1 << 20)), id="tiff-tile"),
         pytest.param(tiff((257, 4, 9)), id="tiff-without-width"),
+        pytest.param(b"II+\0\x08\0\0\0" + b"\xff" * 40, id="tiff-offset"),
+        pytest.param(png(3, 4).replace(b"\0\0\0\0IDAT", b"\x7f\xff\xff\xffIDAT"), id="png-chunk-length"),
+        pytest.param(png(3, 4)[:-5], id="png-without-end"),
         pytest.param(b"\0\0\0\x14ftypavif\0\0\0\0avif" + b"\0\0\0\x0cmeta\0\0\0\0" * 20_000, id="avif-boxes"),
         pytest.param(b"\0\0\0\x14ftypavif\0\0\0\0avif\0\0\0\x02meta", id="avif-box-size"),
     ],
@@ -184,3 +187,18 @@ def test_picture_suffixes(name: str, is_picture: bool) -> None:
 )
 def test_other_formats_are_not_pictures(head: bytes) -> None:
     assert picture_format(head) is None
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif", ".ppm", ".avif"])
+def test_mutated_pictures_are_decoded_or_refused(suffix: str) -> None:
+    data = encoded(suffix)
+    rng = np.random.default_rng(len(data))
+    outcomes = set()
+    for _ in range(100):
+        mutated = bytearray(data)
+        for at in rng.integers(0, min(len(data), int(rng.choice([64, 256, 10_000]))), rng.integers(1, 4)):
+            mutated[at] = rng.choice([0, 1, 127, 255])
+        if rng.random() < 0.2:
+            del mutated[rng.integers(1, len(data)) :]
+        outcomes.add(decode_image(bytes(mutated)) is None)
+    assert True in outcomes
