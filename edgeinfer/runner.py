@@ -18,6 +18,7 @@ from edgeinfer.results import Frame, Result, SourceState
 from edgeinfer.sources.base import ReconnectingSource, Source
 from edgeinfer.system import interrupts
 from edgeinfer.system.hardware import versions
+from edgeinfer.url import without_credentials
 
 STAGES = ("decode", "detect", "track", "classify", "write")
 _WINDOW_FRAMES = 10_000
@@ -175,7 +176,7 @@ def _percentiles(times_ms: deque[float]) -> dict[str, float]:
 
 
 class _StateRelay:
-    """Forwards the states of a live source to the sinks, including those before the sinks were started.
+    """Relay of live source states to the sinks, including states from before the sinks were started.
 
     Attributes:
         waits_for_source: True if the run starts although the source may still be unavailable.
@@ -207,7 +208,9 @@ def _header(source: Source, pipeline: Pipeline) -> RunHeader:
     classifier = pipeline.classifier
     card = getattr(classifier, "card", None)  # only classifiers that read a model file have a model card
     name, sha256 = (type(classifier).__name__, "") if card is None else (card.name, card.sha256)
-    return RunHeader(source.name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous)
+    # A plugin's source may be named by its address.
+    source_name = without_credentials(source.name) if "://" in source.name else source.name
+    return RunHeader(source_name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous)
 
 
 def _timed_frames(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:

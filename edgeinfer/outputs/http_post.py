@@ -144,7 +144,7 @@ def _tls_context() -> ssl.SSLContext:
 def _proxy(target: PostTarget) -> SplitResult | None:
     """Return the proxy that the environment variables http_proxy, https_proxy and no_proxy select, or None."""
     proxy = urllib.request.getproxies_environment().get("https" if target.tls else "http")
-    if not proxy or urllib.request.proxy_bypass_environment(f"{target.host}:{target.port}"):
+    if not proxy or urllib.request.proxy_bypass(f"{target.host}:{target.port}"):
         return None
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if not parts.hostname:

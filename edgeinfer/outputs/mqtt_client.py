@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -51,7 +50,7 @@ class BoundedClient(Client):
 
     def _discards(self) -> bool:
         """Return True if the header of the current packet is complete and its content is not needed."""
-        packet: dict[str, Any] = self._in_packet
+        packet = self._in_packet
         if not packet["have_remaining"]:
             return False
         is_publish = packet["command"] & 0xF0 == _PUBLISH
@@ -59,7 +58,7 @@ class BoundedClient(Client):
 
     def _discard(self) -> MQTTErrorCode:
         """Discard the available bytes of the current packet."""
-        packet: dict[str, Any] = self._in_packet
+        packet = self._in_packet
         # Like paho, stop after a fixed number of reads, so that the loop can do other work.
         for _ in range(100):
             if not packet["to_process"]:
@@ -80,5 +79,6 @@ class BoundedClient(Client):
         self.discarded += 1
         level = logging.WARNING if self.discarded == 1 else logging.DEBUG
         _log.log(level, "discarded an MQTT message of %d bytes from the broker", packet["remaining_length"])
-        packet.update(command=0, have_remaining=0, remaining_count=[], remaining_mult=1, remaining_length=0, pos=0)
+        packet.update({"command": 0, "have_remaining": 0, "remaining_count": [], "remaining_mult": 1})
+        packet.update({"remaining_length": 0, "pos": 0})
         return MQTTErrorCode.MQTT_ERR_SUCCESS

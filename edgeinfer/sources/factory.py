@@ -20,7 +20,7 @@ from edgeinfer.sources.pictures import PictureSource
 from edgeinfer.sources.pipe import open_stdin
 from edgeinfer.sources.retry import Patience
 from edgeinfer.sources.video import open_camera, open_file, open_stream
-from edgeinfer.url import scheme, without_credentials
+from edgeinfer.url import hide_addresses, scheme, without_credentials
 
 STDIN = "-"
 STREAMS = frozenset({"http", "https", "rtsp", "rtsps", "rtmp", "udp"})
@@ -96,10 +96,19 @@ def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
         return lambda: open_picamera(text, capture)
     prefix = scheme(text)
     if prefix and prefix not in STREAMS and (factory := plugin("sources", prefix)):
-        return lambda: factory(text, capture)
+        return lambda: _open_plugin(factory, text, capture)
     if prefix and text[len(prefix) :].startswith("://"):
         return lambda: open_stream(text, capture)
     return None
+
+
+def _open_plugin(factory: Callable[[str, Capture], Source], address: str, capture: Capture) -> Source:
+    """Open the source of a plugin; the text of its errors contains no credentials of the address."""
+    try:
+        return factory(address, capture)
+    except Exception as error:
+        error.args = tuple(hide_addresses(arg, [address]) if isinstance(arg, str) else arg for arg in error.args)
+        raise
 
 
 def open_pictures(paths: Sequence[str], *, mode: Mode = "auto", capture: Capture | None = None) -> Source:

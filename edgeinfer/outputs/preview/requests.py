@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
 
 MAX_REQUEST_BYTES = 16 * 1024
 """Maximum size of request line and headers together."""
@@ -60,7 +59,7 @@ def read_head(connection: socket.socket, timeout_s: float) -> bytes:
     return bytes(head)
 
 
-def check_head(request_line: str, headers: Mapping[str, str]) -> None:
+def check_head(request_line: str, content_length: str) -> None:
     """Reject requests that `http.server` accepts although they are not HTTP/1.
 
     Raises:
@@ -69,7 +68,7 @@ def check_head(request_line: str, headers: Mapping[str, str]) -> None:
     words = request_line.split()
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         raise InvalidRequestError(400, "invalid request line")
-    length = headers.get("Content-Length", "0").strip()
+    length = content_length.strip()
     if not (length.isascii() and length.isdecimal() and len(length) < 20):
         raise InvalidRequestError(400, "invalid Content-Length")
 

@@ -146,7 +146,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             self.send_error(error.status, str(error))
 
     def do_GET(self) -> None:
-        check_head(self.requestline, self.headers)
+        check_head(self.requestline, self.headers.get("Content-Length", "0"))
         try:
             url = urlsplit(self.path)
             query_token = parse_qs(url.query, errors="replace").get("token", [None])[0]

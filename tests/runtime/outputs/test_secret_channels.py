@@ -8,9 +8,11 @@ import random
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 
 from edgeinfer import Box, EmotionClassifier, Event, Pipeline, run
@@ -32,7 +34,7 @@ from edgeinfer.sources.factory import open_source
 from edgeinfer.sources.live import LiveSource
 from edgeinfer.sources.retry import Patience
 from tools.cli import edgeinfer
-from tools.fakes import FakeDetector
+from tools.fakes import FakeDetector, FakeSource
 from tools.mjpeg_server import MjpegServer
 from tools.secret_texts import Secret, addresses
 
@@ -53,9 +55,10 @@ def read(values: str, folder: Path) -> str:
     path = folder / "c.toml"
     path.write_text(values, encoding="utf-8")
     settings = {
-        key: Setting(kind, lambda value: f"bad {value}") for key, kind in (("source", "text"), ("threads", "number"))
+        "source": Setting("text", lambda value: f"bad {value}"),
+        "threads": Setting("number", lambda value: f"bad {value}"),
     }
-    return error_text(lambda: read_config(path, settings))  # type: ignore[arg-type]
+    return error_text(lambda: read_config(path, settings))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -70,11 +73,11 @@ def test_messages_about_an_address_contain_no_secret(
             toml = json.dumps(address, ensure_ascii=False)
             local = "host" if "://" in address else address
             outputs = {
-                "source": error_text(lambda local=local: open_source(local)),
-                "result file": error_text(lambda address=address: open_sink(address)),
-                "webhook": error_text(lambda address=address: WebhookSink(address)),
-                "broker": error_text(lambda address=address: MqttSink(address)),
-                "preview": error_text(lambda address=address: PreviewSink(address)),
+                "source": error_text(partial(open_source, local)),
+                "result file": error_text(partial(open_sink, address)),
+                "webhook": error_text(partial(WebhookSink, address)),
+                "broker": error_text(partial(MqttSink, address)),
+                "preview": error_text(partial(PreviewSink, address)),
                 "config": config_file.as_toml([(key, address, "") for key in ("source", "webhook", "mqtt", "model")]),
                 "config list": config_file.as_toml([("out", [address], "")]),
                 "config check": read(f"source = {toml}", tmp_path),
@@ -163,3 +166,27 @@ def test_environment_is_shown_without_secrets(command: list[str]) -> None:
 def test_secret_options_are_never_shown() -> None:
     assert "preview_token" in SECRETS
     assert all("SECRET" not in config_file.as_toml([(key, "SECRET", "")]) for key in SECRETS)
+
+
+def test_plugin_that_quotes_its_address_reveals_no_secret(
+    classifier: EmotionClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = "tapo://me:SE/CRET@camera/live"
+
+    def refuse(text: str, _capture: object) -> FakeSource:
+        raise ConnectionError(f"no answer from {text}")
+
+    def accept(text: str, _capture: object) -> FakeSource:
+        source = FakeSource([np.zeros((60, 60, 3), np.uint8)])
+        source.name = text
+        return source
+
+    monkeypatch.setattr("edgeinfer.sources.factory.plugin", lambda *_: refuse)
+    with pytest.raises(ConnectionError, match="no answer from tapo://camera/live"):
+        open_source(address)
+    monkeypatch.setattr("edgeinfer.sources.factory.plugin", lambda *_: accept)
+    out = tmp_path / "out.jsonl"
+    with open_source(address) as source:
+        run(source, Pipeline(FakeDetector([]), classifier), [open_sink(str(out))])
+    assert json.loads(out.read_text().splitlines()[0])["source"] == "tapo://camera/live"
+    assert "CRET" not in out.read_text() + caplog.text
