@@ -125,7 +125,7 @@ class CaptureOptions:
     flip: bool = option(False, "Mirror frames horizontally, after the rotation.")
     max_megapixels: float = option(
         MAX_MEGAPIXELS,
-        "Size limit of pictures, MJPEG frames and camera modes; larger ones are not decoded.",
+        "Size limit of pictures and frames, in millions of pixels; larger ones are not decoded.",
         metavar="N",
         minimum=0.001,
         maximum=LARGEST_LIMIT_MEGAPIXELS,
