@@ -12,6 +12,8 @@ from edgeinfer.system.files import try_lock
 
 BUFFER_BYTES = 1 << 16
 PAGE_BYTES = 4096
+HEADER_BYTES = 1 << 20
+"""Maximum length of a first line."""
 RECOGNIZABLE_BYTES = 16
 """Bytes of an incomplete first line that identify it as one of ours; a shorter one may belong to another program."""
 
@@ -54,6 +56,8 @@ def is_ours(first_line: bytes, beginning: bytes, is_header: Callable[[bytes], bo
         return first_line.startswith(beginning) and is_header(first_line)
     if not first_line:
         return True
+    if len(first_line) > HEADER_BYTES:
+        return False
     common = min(len(first_line), len(beginning))
     return common >= RECOGNIZABLE_BYTES and first_line[:common] == beginning[:common]
 

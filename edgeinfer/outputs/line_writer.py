@@ -17,6 +17,7 @@ from typing import Self
 from edgeinfer.errors import OutputError, UsageError
 from edgeinfer.outputs.line_file import (
     BUFFER_BYTES,
+    HEADER_BYTES,
     LockedError,
     blocks,
     complete_lines_bytes,
@@ -123,7 +124,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             return False
         with self._output_errors("; `append` requires read permission"), self._path.open("rb") as existing:
             self._started_s = os.fstat(existing.fileno()).st_mtime
-            first_line = existing.readline(BUFFER_BYTES)
+            first_line = existing.readline(HEADER_BYTES + 1)
             complete = first_line.endswith(b"\n")
             if not is_ours(first_line, beginning.encode(), is_header):
                 raise OutputError(

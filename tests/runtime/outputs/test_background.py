@@ -46,3 +46,21 @@ def test_close_returns_at_its_timeout() -> None:
 
 def test_close_before_start_returns_zero() -> None:
     assert BackgroundQueue(print, name="test", capacity=3).close(1.0) == 0
+
+
+def test_error_in_one_item_neither_ends_the_thread_nor_is_lost() -> None:
+    delivered: list[int] = []
+
+    def deliver(number: int) -> None:
+        if number < 2:
+            raise ValueError(number)
+        delivered.append(number)
+
+    queue = BackgroundQueue(deliver, name="test", capacity=5)
+    for number in range(4):
+        queue.put(number)
+    queue.start()
+    assert queue.close(20 * PATIENCE) == 0
+    assert delivered == [2, 3]
+    assert isinstance(queue.error, ValueError)
+    assert queue.error.args == (0,)

@@ -75,6 +75,7 @@ def test_append_replaces_an_incomplete_header(path: Path, existing: str) -> None
         pytest.param(b"dear diary\ntoday", id="lines"),
         pytest.param(b"dear diary", id="one-line-without-end"),
         pytest.param(b"x" * 200_000, id="one-long-line"),
+        pytest.param(HEADER.encode() + b"x" * (2 << 20) + b"\n", id="header-of-2-MB"),
         pytest.param(b"\n", id="empty-line"),
         pytest.param(b"{", id="one-byte-as-ours"),
         pytest.param(HEADER[:15].encode(), id="too-little-of-a-header"),
