@@ -76,19 +76,10 @@ def test_a_cascade_and_a_detector_model_with_hostile_names_are_read(
 
 
 def test_a_name_that_is_not_utf_8_crashes_no_process(tmp_path: Path, clip: Path) -> None:
-    """A crash of the former kind would end the test run, so the first attempt is made in a process of its own."""
+    """A crash of the former kind would end the test run, so the first attempt is made in a separate process."""
     shutil.copy(clip, tmp_path / "caf\udce9.mp4")
-    command = [
-        sys.executable,
-        "-m",
-        "edgeinfer",
-        "run",
-        b"caf\xe9.mp4",
-        "--max-frames",
-        "3",
-        "--save-video",
-        b"\xe9.mp4",
-    ]
+    options = ["run", "caf\udce9.mp4", "--max-frames", "3", "--save-video", "\udce9.mp4"]
+    command = [sys.executable, "-m", "edgeinfer", *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     shutil.copy(tmp_path / "\udce9.mp4", tmp_path / "copy.mp4")
