@@ -79,6 +79,18 @@ def scheme(address: str) -> str | None:
     return match[1].lower() if match else None
 
 
+def ascii_host(host: str) -> str:
+    """Return a host name in ASCII form (IDNA), or an IP address.
+
+    Raises:
+        ValueError: The text is neither.
+    """
+    encoded = host.encode("idna").decode("ascii")
+    if not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?", encoded, re.ASCII | re.IGNORECASE):
+        raise ValueError("not a host name")
+    return encoded
+
+
 def _without_userinfo(rest: str) -> str:
     """Return host and path of the part of a URL after ://, or `HIDDEN` if it is unclear which part is the host."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

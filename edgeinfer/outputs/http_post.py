@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from edgeinfer.errors import UsageError, one_line
-from edgeinfer.url import origin
+from edgeinfer.url import ascii_host, origin
 
 PORTS = {"http": 80, "https": 443}
 MAX_LINE_BYTES = 1024
@@ -60,7 +60,7 @@ class PostTarget:
         """
         try:
             parts = _split(url)
-            host, port = _ascii_host(parts), parts.port
+            host, port = ascii_host(parts.hostname or ""), parts.port
             path = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
         except ValueError as error:
             raise UsageError(
@@ -118,13 +118,6 @@ def _split(url: str) -> SplitResult:
     if parts.scheme not in PORTS or not parts.hostname or parts.port == 0 or not url.isprintable() or " " in url:
         raise ValueError("not an http or https URL")
     return parts
-
-
-def _ascii_host(parts: SplitResult) -> str:
-    host = (parts.hostname or "").encode("idna").decode("ascii")
-    if not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?", host, re.ASCII | re.IGNORECASE):
-        raise ValueError("not a host name")
-    return host
 
 
 def _basic(name: str, password: str | None) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgeinfer.errors import CapabilityError, UsageError
 from edgeinfer.units import backoff_s
-from edgeinfer.url import without_credentials
+from edgeinfer.url import ascii_host, without_credentials
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 QUEUE_CAPACITY = 200
 """Maximum number of queued messages; beyond it the oldest is dropped."""
+MAX_URL_BYTES = 2000
+"""Maximum length of a broker's URL."""
 TICK_S = 0.1
 """Longest time until a new message is sent, in seconds."""
 KEEPALIVE_S = 30
@@ -66,11 +68,13 @@ class BrokerAddress:
             UsageError: The URL or its base topic is invalid.
         """
         try:
+            too_long = len(url.encode()) > MAX_URL_BYTES
             parts = urlsplit(url)
-            host, port = parts.hostname or "", PORTS[parts.scheme] if parts.port is None else parts.port
-            host.encode("idna")
+            host = ascii_host(parts.hostname or "")
+            port = PORTS[parts.scheme] if parts.port is None else parts.port
             # Unescaped characters of a password end up here.
-            misplaced = "?" in url or "#" in url or "@" in parts.path
+            misplaced = "?" in url or "#" in url or "@" in parts.path or not url.isprintable() or too_long
+            misplaced = misplaced or parts.scheme not in PORTS
         except (ValueError, KeyError):
             misplaced, host, port = True, "", 0
         if misplaced or not host or not port:
@@ -82,7 +86,7 @@ class BrokerAddress:
         base = unquote(parts.path).strip("/") or f"edgeinfer/{socket.gethostname()}"
         if not base.isprintable() or set(base) & set("+#") or base.startswith("$") or len(base) > 500:
             raise UsageError(
-                f"invalid MQTT topic {base!r:.80}: expected at most 500 characters without wildcards (+ #) and control "
+                "invalid MQTT topic in the URL: expected at most 500 characters without wildcards (+ #) and control "
                 "characters, not starting with $"
             )
         username, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))

@@ -43,7 +43,9 @@ def test_base_topic_and_client_id() -> None:
         "http://host/x", "host/x", "mqtt://", "mqtt://host:port", "mqtt://host:0", "mqtt://[::1", "mqtt://a..b",
         "mqtt://h/a/#", "mqtt://h/+/b", "mqtt://h/%23", "mqtt://h/$SYS", "mqtt://h/a%00b", "mqtt://h/a?b",
         f"mqtt://h/{'x' * 501}", "mqtt://me:se/cret@h", "mqtt://me:12/cret@h", "mqtt://me:12#cret@h",
-        "mqtt://me:12?cret@h",
+        "mqtt://me:12?cret@h", "http://me:cret@h:1883", "mqtt://me:cret@h\n", "mqtt://me:cret\udce9@h",
+        "mqtt://me:cret@a b/x", "mqtt://me:cret@h\\x", "mqtt://h/cret/+",
+        f"mqtt://{'cret' * 20_000}@h",
     ],
 )  # fmt: skip
 def test_invalid_url_is_rejected_without_revealing_the_password(url: str) -> None:
