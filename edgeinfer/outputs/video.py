@@ -17,6 +17,7 @@ from edgeinfer.outputs.constant_rate import ConstantRate, choose_rate
 from edgeinfer.outputs.draw import FaceBlur, annotate
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Image, Result
+from edgeinfer.system import interrupts
 from edgeinfer.system.paths import local_path, native_path
 
 RATE_FRAMES = 8
@@ -146,10 +147,13 @@ class _OpenVideo:
         self._slot = slot
 
     def _repeat_latest(self, times: int) -> None:
-        if self._latest is not None:
-            for _ in range(times):
-                self._writer.write(self._latest)
-            self._written += times
+        if self._latest is None:
+            return
+        for repeat in range(times):
+            if repeat and interrupts.is_interrupted():  # a long gap takes longer than an interrupted run may
+                return
+            self._writer.write(self._latest)
+            self._written += 1
 
     def close(self) -> None:
         """Write the latest picture and finish the file.

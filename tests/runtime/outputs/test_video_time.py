@@ -82,6 +82,12 @@ def test_a_gap_beyond_the_limit_is_shortened_and_logged(
     assert "v.mp4: gaps in the source were shortened by 9998 s" in caplog.text
 
 
+def test_an_interruption_ends_the_repetition_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeinfer.system.interrupts.is_interrupted", lambda: True)
+    write_video(tmp_path / "v.mp4", grey_frames([0, 0.1, 200.0, 200.1]), 10)
+    assert len(read_video(tmp_path / "v.mp4")[1]) == 4
+
+
 def test_a_very_small_frame_is_written(tmp_path: Path) -> None:
     frames = [Frame(np.full((1, 1, 3), 90, np.uint8), n, n / 25) for n in range(3)]
     write_video(tmp_path / "v.mp4", frames, 25)
