@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from edgeinfer.errors import ModelError, ModelNotFoundError
+from edgeinfer.errors import ModelError, ModelNotFoundError, path_text, shown_path
 from edgeinfer.model.admission import find_violation
+from edgeinfer.model.cost import MAX_BATCH, find_excess
+from edgeinfer.model.metadata import find_violation as find_metadata_violation
+from edgeinfer.model.metadata import is_number, parse_json, parse_object
 from edgeinfer.model.onnx_reader import summarize
 from edgeinfer.results import Colour
 
-SCHEMA = 1
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 MAX_BYTES = 512 * 2**20
-MAX_SIDE = 1024
 DEFAULT_MODEL = "edgenet-ferplus-int8.onnx"
 REQUIRED_KEYS = (
     "schema", "labels", "input", "crop", "temperature", "prior", "metrics", "dataset", "version", "license",
@@ -132,71 +132,51 @@ def read_card(path: Path) -> ModelCard:
 
 def read_model(path: Path) -> tuple[ModelCard, bytes]:
     """Return the card and the content of a model file; see `read_card`."""
+    shown = shown_path(path)
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {path}: expected the path of an .onnx file")
+        raise ModelNotFoundError(f"no model at {shown}: expected the path of an .onnx file")
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{path} has {path.stat().st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are accepted")
+            raise ModelError(f"{shown} has {path.stat().st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are accepted")
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{shown} cannot be read: {error.strerror}") from error
     try:
         summary = summarize(data)
     except ModelError as error:
-        raise ModelError(f"{path} is {error}") from error
+        raise ModelError(f"{shown} is {error}") from error
     violation = find_violation(summary, (INPUT_NAME,), (OUTPUT_NAME,))
     if violation:
-        raise ModelError(f"{path} {violation}")
-    return _card(summary.metadata, path, data), data
+        raise ModelError(f"{shown} {violation}")
+    card = _card(summary.metadata, path, data)
+    excess = find_excess(summary, (*card.size_hw, card.channels), MAX_BATCH)
+    if excess:
+        raise ModelError(f"{shown} {excess}")
+    return card, data
 
 
 def _card(metadata: dict[str, str], path: Path, data: bytes) -> ModelCard:
+    shown = shown_path(path)
     missing = [f"edgeinfer.{key}" for key in REQUIRED_KEYS if f"edgeinfer.{key}" not in metadata]
     if missing:
-        raise ModelError(f"{path} lacks the metadata key {missing[0]}; export it with `edgeinfer-export convert`")
+        raise ModelError(f"{shown} lacks the metadata key {missing[0]}; export it with `edgeinfer-export convert`")
     text = {key: metadata[f"edgeinfer.{key}"] for key in REQUIRED_KEYS}
     try:
-        labels, spec, crop, prior, metrics = (
-            json.loads(text[k]) for k in ("labels", "input", "crop", "prior", "metrics")
-        )
+        labels = parse_json(text["labels"])
+        spec, crop, prior, metrics = (parse_object(text[key]) for key in ("input", "crop", "prior", "metrics"))
+        if not (isinstance(labels, list) and is_number(crop["margin"])):
+            raise ValueError("labels is not a list, or the crop margin is not a number")
         card = ModelCard(
-            name=path.stem, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data),
+            name=path_text(path.stem), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data),
             labels=tuple(labels), size_hw=(spec["height"], spec["width"]), channels=spec["channels"],
             colour=spec["colour"], margin=float(crop["margin"]), temperature=float(text["temperature"]),
-            prior=dict(prior), metrics=dict(metrics), dataset=text["dataset"], version=text["version"],
+            prior=prior, metrics=metrics, dataset=text["dataset"], version=text["version"],
             license=text["license"], intended_use=text["intended_use"], prohibited_use=text["prohibited_use"],
-            report=dict(json.loads(metadata.get("edgeinfer.report", "{}"))),
+            report=parse_object(metadata.get("edgeinfer.report", "{}")),
         )  # fmt: skip
-        violation = _find_violation(text["schema"], spec, card)
+        violation = find_metadata_violation(text["schema"], spec, card)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ModelError(f"{path} has damaged metadata: {error}; export it again") from error
+        raise ModelError(f"{shown} has damaged metadata: {str(error)[:200]}; export it again") from error
     if violation:
-        raise ModelError(f"{path} {violation}")
+        raise ModelError(f"{shown} {violation}")
     return card
-
-
-def _find_violation(schema: str, spec: dict[str, Any], card: ModelCard) -> str | None:
-    if schema != str(SCHEMA):
-        return f"uses schema {schema}, but this version supports schema {SCHEMA} only; update edgeinfer"
-    if spec.get("layout") != "NHWC" or spec.get("dtype") != "uint8":
-        return f"has a {spec.get('layout')} {spec.get('dtype')} input; expected NHWC uint8"
-    if (
-        len(card.labels) < 2
-        or len(set(card.labels)) != len(card.labels)
-        or not all(isinstance(n, str) and n.isprintable() for n in card.labels)
-    ):
-        return "has invalid labels; expected two or more different printable names"
-    if not all(isinstance(side, int) and 8 <= side <= MAX_SIDE for side in card.size_hw):
-        return f"has an input of {card.size_hw} pixels; expected a height and width of 8..{MAX_SIDE}"
-    if card.colour not in get_args(Colour) or card.channels != (1 if card.colour == "grey" else 3):
-        return (
-            f"has an input of {card.channels} {card.colour} channels; expected 1 grey channel or 3 rgb or bgr channels"
-        )
-    if not (1e-3 <= card.temperature <= 1e3 and -0.4 <= card.margin <= 2):
-        return (
-            f"has a temperature of {card.temperature:g} and a crop margin of {card.margin:g}; "
-            "expected 0.001..1000 and -0.4..2"
-        )
-    if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in card.prior.values()):
-        return "has an invalid prior; expected a share of 0..1 for each label"
-    return None

@@ -25,14 +25,14 @@ def markdown(card: ModelCard, *, name: str | None = None) -> str:
     Raises:
         ModelError: The report in the metadata is damaged.
     """
-    parts = [f"# {name or card.name}", DESCRIPTION, _use(card), _figures(card)]
-    if card.report:
-        try:
+    try:
+        parts = [f"# {name or card.name}", DESCRIPTION, _use(card), _figures(card)]
+        if card.report:
             parts += [section(card.report) for section in _SECTIONS]
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise ModelError(
-                f"{card.name} has a damaged report in its metadata ({error!r}); export it again"
-            ) from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{card.name} has a damaged report in its metadata ({one_line(repr(error))[:200]}); export it again"
+        ) from error
     parts += [
         f"## Intended use\n\n{card.intended_use}",
         f"## Prohibited use\n\n{card.prohibited_use}",

@@ -8,6 +8,7 @@ https://protobuf.dev/programming-guides/encoding/.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from edgeinfer.errors import ModelError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_FIELDS = 1_000_000
 _MAX_RANK = 8
+MAX_VALUES = 64
+"""Elements of a tensor whose values are read: shapes, axes and scales are short."""
 # TensorProto fields with elements, and the bytes per element; 0 for variable-length integers.
 _TYPED = {4: 4, 5: 0, 7: 0, 10: 8, 11: 0}
 # AttributeProto fields of a flat graph: name, f, i, s, t, floats, ints, doc_string, type.
@@ -35,6 +38,7 @@ class Tensor:
         typed_elements: Number of elements in typed fields.
         raw_bytes: Number of bytes in the raw field.
         external: True if the content is in another file.
+        values: Elements, if there are at most `MAX_VALUES` int64, int32 or float32 ones.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Tensor:
     typed_elements: int
     raw_bytes: int
     external: bool
+    values: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,18 @@ class Node:
     Attributes:
         op_type: Operator type.
         integers: Name and values of each integer attribute.
+        inputs: Names of the inputs; "" for an optional input that is absent.
+        outputs: Names of the outputs.
+        auto_pad: Value of the string attribute `auto_pad`, or "".
+        tensor: Tensor attribute, or None.
     """
 
     op_type: str
     integers: tuple[tuple[str, tuple[int, ...]], ...]
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    auto_pad: str = ""
+    tensor: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +178,31 @@ class _Reader:
 
     def _node(self, data: memoryview) -> Node:
         fields = self._fields(data)
-        integers = tuple(self._attribute(_message(value)) for number, value in fields if number == 5)
+        attributes = [self._attribute(_message(value)) for number, value in fields if number == 5]
         # Input, output, name, op_type, domain: onnxruntime fails on names that are not valid UTF-8.
-        texts = {n: bytes(_message(value)).decode("utf-8") for n, value in fields if n in (1, 2, 3, 4, 7)}
-        self._domains.add(texts.get(7, ""))
-        return Node(texts.get(4, ""), tuple(pair for pair in integers if pair[1]))
+        texts = [(n, bytes(_message(value)).decode("utf-8")) for n, value in fields if n in (1, 2, 3, 4, 7)]
+        last = dict(texts)
+        self._domains.add(last.get(7, ""))
+        return Node(
+            last.get(4, ""),
+            tuple((name, integers) for name, integers, _, _ in attributes if integers),
+            tuple(text for number, text in texts if number == 1),
+            tuple(text for number, text in texts if number == 2),
+            next((text for name, _, text, _ in attributes if name == "auto_pad"), ""),
+            next((tensor for *_, tensor in attributes if tensor is not None), None),
+        )
 
-    def _attribute(self, data: memoryview) -> tuple[str, tuple[int, ...]]:
+    def _attribute(self, data: memoryview) -> tuple[str, tuple[int, ...], str, Tensor | None]:
+        """Return the name, the integers, the string and the tensor of an attribute."""
         fields = self._fields(data)
         if not {number for number, _ in fields} <= _PLAIN_ATTRIBUTE:
             self._extras.add("subgraphs, string lists or other unsupported attributes")
-        tensor = _only(fields, 5)
+        content = _only(fields, 5)
+        tensor = None if content is None else self._tensor(content)
         if tensor is not None:
-            self._tensors.append(self._tensor(tensor))
-        return _text(fields, 1), tuple(_integers(fields, 3, 8))
+            self._tensors.append(tensor)
+        name = _text(fields, 1)
+        return name, tuple(_integers(fields, 3, 8)), _text(fields, 4) if name == "auto_pad" else "", tensor
 
     def _tensor(self, data: memoryview) -> Tensor:
         fields = self._fields(data)
@@ -191,7 +215,11 @@ class _Reader:
         external = any(number == 13 or (number == 14 and value != 0) for number, value in fields)
         raw = _only(fields, 9)
         raw_bytes = 0 if raw is None else len(raw)
-        return Tensor(_text(fields, 8), data_types[-1], dims, _count_typed_elements(fields), raw_bytes, external)
+        typed_elements = _count_typed_elements(fields)
+        values = None
+        if max(raw_bytes // 8, typed_elements) <= MAX_VALUES:
+            values = _values(fields, data_types[-1], raw)
+        return Tensor(_text(fields, 8), data_types[-1], dims, typed_elements, raw_bytes, external, values)
 
     def _add_dims(self, value_info: Fields) -> None:
         """Collect the fixed dimensions of a ValueInfoProto: type.tensor_type.shape.dim.dim_value."""
@@ -278,6 +306,20 @@ def _count_typed_elements(fields: Fields) -> int:
             else:  # the last byte of each integer is below 128
                 count += sum(byte < 0x80 for byte in value)
     return count
+
+
+def _values(fields: Fields, data_type: int, raw: memoryview | None) -> tuple[float, ...] | None:
+    """Return the elements of a small int64, int32 or float32 tensor, or None for other types."""
+    code, number = {7: ("q", 7), 6: ("i", 5), 1: ("f", 4)}.get(data_type, ("", 0))
+    if not code:
+        return None
+    if raw is not None:
+        size = struct.calcsize(code)
+        return struct.unpack(f"<{len(raw) // size}{code}", raw[: len(raw) // size * size])
+    if code != "f":
+        return tuple(_integers(fields, number))
+    packed = b"".join(bytes(value) for field, value in fields if field == number and not isinstance(value, int))
+    return struct.unpack(f"<{len(packed) // 4}f", packed[: len(packed) // 4 * 4])
 
 
 def _only(fields: Fields, number: int) -> memoryview | None:

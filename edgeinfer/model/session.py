@@ -10,14 +10,13 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgeinfer.errors import ModelError
+from edgeinfer.errors import ModelError, shown_path
 from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME, ModelCard, read_model
+from edgeinfer.model.cost import MAX_BATCH
 from edgeinfer.system import interrupts
 
 MAX_WORKING_BYTES = 2**30
 """Limit of weights and intermediate results together, shared by all bounded sessions of a process."""
-MAX_BATCH = 16
-"""Faces per onnxruntime call, so that many faces stay within the memory limit; 16 suffices for VGG16 at 224 pixels."""
 
 _BOUNDS = {
     "session.use_env_allocators": "1",
@@ -58,7 +57,7 @@ def load_session(path: Path, *, threads: int = 1, bounded: bool = False) -> tupl
         source, target = session.get_inputs()[0], session.get_outputs()[0]
         shapes = source.type, list(source.shape), list(target.shape)
     except Exception as error:  # onnxruntime's exceptions have no other common base class
-        raise ModelError(f"{path} cannot be run by onnxruntime {ort.__version__}: {_first_line(error)}") from error
+        raise ModelError(f"{shown_path(path)} cannot be run by onnxruntime {ort.__version__}: {_first_line(error)}") from error
     _check_shapes(*shapes, card, path)
     return session, card
 
@@ -111,12 +110,12 @@ def _check_shapes(dtype: str, input_shape: list[Any], output_shape: list[Any], c
     expected = [*card.size_hw, card.channels]
     if dtype != "tensor(uint8)" or input_shape[1:] != expected or isinstance(input_shape[0], int):
         raise ModelError(
-            f"{path} has the input {dtype} {input_shape}; expected tensor(uint8) ['batch', "
+            f"{shown_path(path)} has the input {dtype} {input_shape}; expected tensor(uint8) ['batch', "
             f"{', '.join(map(str, expected))}] according to its metadata"
         )
     if len(output_shape) != 2 or output_shape[1] != len(card.labels):
         raise ModelError(
-            f"{path} has the output shape {output_shape}; expected {len(card.labels)} logits per face according to its "
+            f"{shown_path(path)} has the output shape {output_shape}; expected {len(card.labels)} logits per face according to its "
             "metadata"
         )
 

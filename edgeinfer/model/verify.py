@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgeinfer.errors import ModelError
+from edgeinfer.errors import ModelError, shown_path
 from edgeinfer.model.card import ModelCard
+from edgeinfer.model.metadata import parse_object
 from edgeinfer.model.onnx_reader import graph_digest, summarize
 from edgeinfer.model.session import infer, load_session
 
@@ -122,7 +122,7 @@ def verify(path: Path) -> tuple[Check, ...]:
     summary = summarize(data)
     digest, samples = (summary.metadata.get(key) for key in (DIGEST_KEY, SAMPLES_KEY))
     if digest is None or samples is None:
-        raise ModelError(f"{path} has no {'digest' if digest is None else 'samples'} in its metadata; export it again")
+        raise ModelError(f"{shown_path(path)} has no {'digest' if digest is None else 'samples'} in its metadata; export it again")
     parts = f"{len(summary.nodes)} standard operators, {len(summary.tensors)} tensors, onnxruntime {ort.__version__}"
     return (
         Check("structure", parts),
@@ -134,7 +134,7 @@ def verify(path: Path) -> tuple[Check, ...]:
 def _check_digest(stored: str, computed: str, path: Path) -> Check:
     if stored != computed:
         raise ModelError(
-            f"{path} was modified: its graph has the digest {computed[:12]}, expected {stored[:12]}; download it again"
+            f"{shown_path(path)} was modified: its graph has the digest {computed[:12]}, expected {stored[:12]}; download it again"
         )
     return Check("digest", f"sha256 {computed} of the graph")
 
@@ -150,7 +150,7 @@ def _check_answers(samples: Samples, session: ort.InferenceSession, card: ModelC
     flipped = int((answers.argmax(axis=1) != stored.argmax(axis=1))[clear].sum())
     if not difference <= samples.tolerance or flipped:
         raise ModelError(
-            f"{path} returns different logits than recorded for {len(stored)} generated pictures: relative difference "
+            f"{shown_path(path)} returns different logits than recorded for {len(stored)} generated pictures: relative difference "
             f"{difference:.2g} ({samples.tolerance:g} allowed), {flipped} labels changed; do not use it on this machine"
         )
     return Check(
@@ -167,15 +167,16 @@ def _run_each(session: ort.InferenceSession, pictures: NDArray[np.uint8], classe
 
 def _parse_samples(text: str, card: ModelCard, path: Path) -> Samples:
     try:
-        values = json.loads(text)
+        values = parse_object(text)
         samples = Samples(values["seed"], float(values["tolerance"]), np.asarray(values["logits"], dtype=np.float64))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ModelError(f"{path} has damaged metadata: edgeinfer.samples: {error}; export it again") from error
+        raise ModelError(f"{shown_path(path)} has damaged metadata: edgeinfer.samples: {error}; export it again") from error
     if not (
         isinstance(samples.seed, int)
+        and not isinstance(samples.seed, bool)
         and 0 <= samples.tolerance <= MAX_TOLERANCE
         and samples.logits.shape in {(count, len(card.labels)) for count in range(1, MAX_COUNT + 1)}
         and np.isfinite(samples.logits).all()
     ):
-        raise ModelError(f"{path} has damaged metadata: edgeinfer.samples is out of range; export it again")
+        raise ModelError(f"{shown_path(path)} has damaged metadata: edgeinfer.samples is out of range; export it again")
     return samples

@@ -1,12 +1,12 @@
-"""Runs of `edgeinfer` with mutated models.
+"""Runs of `edgeinfer` with mutated models, cascades and face detection networks.
 
 A model that the pure-Python reader rejects runs in the test process, where it cannot cause a crash. All others, which
-onnxruntime parses, run in one child process. If the child dies, the mutation is reported with the signal and the next
+onnxruntime parses, and all cascades and detection networks run in one child process. If the child dies, the mutation is reported with the signal and the next
 one gets a new child.
 
-The child reads one model path per line from stdin and writes one JSON object per line to stdout:
+The child reads one path per line from stdin and writes one JSON object per line to stdout:
 
-    python -m tools.mutation_runner PICTURE
+    python -m tools.mutation_runner PICTURE model|cascade|detector
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ from tools.cli import edgeinfer
 from tools.mutations import Mutation
 
 CPU_LIMIT_S, MEMORY_LIMIT = 5, 4 << 30
+KINDS = {
+    "model": (".onnx", ("--detector", "none", "--model")),
+    "cascade": (".xml", ("--cascade",)),
+    "detector": (".onnx", ("--detector", "yunet", "--detector-model")),
+}
+"""Suffix and options of each kind of file."""
 TIMEOUT_S = 120  # for a child that hangs without using the CPU; generous for a busy machine
 
 
@@ -50,10 +56,10 @@ class Outcome:
 
 
 class MutationRunner:
-    """Runs mutations; a context manager that owns the child process."""
+    """Context manager that runs mutations and owns the child process."""
 
-    def __init__(self, picture: Path, folder: Path) -> None:
-        self._picture, self._folder = picture, folder
+    def __init__(self, picture: Path, folder: Path, *, kind: str = "model") -> None:
+        self._picture, self._folder, self._kind = picture, folder, kind
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -71,13 +77,11 @@ class MutationRunner:
 
     def run(self, mutation: Mutation) -> Outcome:
         """Run one mutation in this process or in the child."""
-        path = self._folder / f"{mutation.index}.onnx"
+        path = self._folder / f"{mutation.index}{KINDS[self._kind][0]}"
         path.write_bytes(mutation.data)
-        try:
-            read_card(path)
-        except ModelError:
+        if self._kind == "model" and _is_rejected(path):
             before_mb = reset_peak_mb()
-            outcome = run_model(path, self._picture)
+            outcome = run_file(path, self._picture, self._kind)
             outcome = Outcome(outcome.code, outcome.output, outcome.peak_mb - before_mb)
         else:
             outcome = self._run_in_child(path)
@@ -96,7 +100,7 @@ class MutationRunner:
 
     def _start(self) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "tools.mutation_runner", str(self._picture)]
+        command = [sys.executable, "-m", "tools.mutation_runner", str(self._picture), self._kind]
         folder = Path(__file__).parents[1]
         self._child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, cwd=folder)
         return self._child
@@ -110,9 +114,17 @@ class MutationRunner:
         return child.returncode, errors
 
 
-def run_model(path: Path, picture: Path) -> Outcome:
-    """Classify a picture with a model through the command line."""
-    done = edgeinfer("run", picture, "--detector", "none", "--quiet", "--model", path)
+def _is_rejected(path: Path) -> bool:
+    try:
+        read_card(path)
+    except ModelError:
+        return True
+    return False
+
+
+def run_file(path: Path, picture: Path, kind: str) -> Outcome:
+    """Process a picture with a model, cascade or detection network through the command line."""
+    done = edgeinfer("run", picture, "--quiet", *KINDS[kind][1], path)
     return Outcome(done.returncode, (done.stdout + done.stderr).replace(str(path), "MODEL"), read_peak_mb())
 
 
@@ -129,8 +141,8 @@ def read_peak_mb() -> float:
     return int(match[1]) / 1024
 
 
-def main(picture: Path) -> None:
-    """Run the models named on stdin, each with limited CPU time and memory."""
+def main(picture: Path, kind: str) -> None:
+    """Run the files named on stdin, each with limited CPU time and memory."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with os.fdopen(os.dup(1), "w") as results:
@@ -139,11 +151,11 @@ def main(picture: Path) -> None:
             # Without a handler, both signals end the process, also within native code.
             signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)
             signal.alarm(TIMEOUT_S)
-            outcome = run_model(Path(line.rstrip("\n")), picture)
+            outcome = run_file(Path(line.rstrip("\n")), picture, kind)
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
             print(json.dumps(asdict(outcome)), file=results, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

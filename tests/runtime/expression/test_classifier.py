@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import EmotionClassifier, ModelError, UsageError
-from edgeinfer.model.session import MAX_BATCH
+from edgeinfer.model.cost import MAX_BATCH
 from tools.tiny_model import BIAS, LABELS, metadata, model_bytes, put, write_model
 
 DARK, BRIGHT = np.zeros((20, 30), np.uint8), np.full((90, 70, 3), 250, np.uint8)
