@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgeinfer.system.files import replacing
+
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
     """Draw a figure and save it as PNG.
@@ -24,4 +26,5 @@ def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], Non
     figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
     draw(figure)
-    figure.savefig(path, dpi=130, bbox_inches="tight", pad_inches=0.2)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=130, bbox_inches="tight", pad_inches=0.2)

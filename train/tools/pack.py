@@ -16,6 +16,7 @@ import numpy as np
 
 from edgeinfer.cli.terminal import execute
 from edgeinfer.errors import OutputError
+from edgeinfer.system.files import replacing
 from edgeinfer_train.networks.model import MODEL_FILE, check_model_path, read_model_info
 
 WEIGHTS_MEMBER = "model.weights.h5"
@@ -40,17 +41,17 @@ def pack(model: Path, out: Path) -> None:
     check_model_path(out)
     source = model / MODEL_FILE if model.is_dir() else model
     read_model_info(source)
-    partial = out.with_name(f".{out.stem}.partial.keras")
     try:
-        with zipfile.ZipFile(source) as old, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as new:
+        with (
+            replacing(out) as partial,
+            zipfile.ZipFile(source) as old,
+            zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as new,
+        ):
             for name in old.namelist():
                 content = old.read(name)
                 new.writestr(name, _to_float16(content) if name == WEIGHTS_MEMBER else content)
-        partial.replace(out)
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _to_float16(content: bytes) -> bytes:

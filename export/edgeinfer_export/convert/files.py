@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeinfer.errors import OutputError
+from edgeinfer.system import files
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -14,6 +15,6 @@ def write_file(path: Path, content: bytes) -> None:
         OutputError: The file cannot be written.
     """
     try:
-        path.write_bytes(content)
+        files.write_file(path, content)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error

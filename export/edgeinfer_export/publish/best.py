@@ -13,7 +13,7 @@ from edgeinfer_export.convert.source import read_source
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.publish.report import ExportReport
-from edgeinfer_export.publish.staging import publish, stage, staging_folder, validate_request
+from edgeinfer_export.publish.staging import check_inputs_are_kept, publish, stage, staging_folder, validate_request
 from edgeinfer_export.selection.choice import PUBLISHED, Choice
 from edgeinfer_export.selection.criteria import batch_dependence
 from edgeinfer_export.selection.evaluation import Evaluation, Progress, evaluate_model
@@ -116,6 +116,7 @@ def export_best(
     if not sources:
         raise UsageError("no run to select from: pass one or more")
     validate_request(out, data, options)
+    check_inputs_are_kept(out, sources, data)
     with staging_folder(out) as folder:
         evaluations, rejected = _evaluate_all(sources, options, data, folder, progress or (lambda _: None))
         entries = _ranked(evaluations)

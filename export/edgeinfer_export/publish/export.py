@@ -9,7 +9,7 @@ import keras
 from edgeinfer_export.convert.source import read_source
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.publish.report import ExportReport
-from edgeinfer_export.publish.staging import publish, stage, staging_folder, validate_request
+from edgeinfer_export.publish.staging import check_inputs_are_kept, publish, stage, staging_folder, validate_request
 from edgeinfer_export.selection.choice import choose
 from edgeinfer_export.selection.evaluation import Progress, evaluate_model
 
@@ -63,6 +63,7 @@ def export_model(
     """
     options, progress = options or ExportOptions(), progress or (lambda _: None)
     validate_request(out, data, options)
+    check_inputs_are_kept(out, [source] if isinstance(source, Path) else [], data)
     progress(f"reading {source if isinstance(source, Path) else source.name}")
     model = read_source(source, labels=options.labels, data=data)
     with staging_folder(out) as folder:

@@ -6,13 +6,15 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from edgeinfer.errors import OutputError, UsageError
 from edgeinfer.model.card import read_card
 from edgeinfer.model.markdown import markdown
 from edgeinfer.model.verify import record, verify
+from edgeinfer.system.identity import NamedPath, check_distinct
 from edgeinfer_export.convert.files import write_file
 from edgeinfer_export.convert.metadata import write_metadata
 from edgeinfer_export.options import ExportOptions
@@ -22,6 +24,7 @@ from edgeinfer_export.selection.choice import Choice
 from edgeinfer_export.selection.evaluation import Evaluation
 from edgeinfer_export.verify.confidence import calibrate_confidence
 from edgeinfer_export.verify.verdict import PREFERRED_SPLITS, TOLERANCE
+from edgeinfer_train.evaluation.inputs import data_inputs, model_inputs
 from edgeinfer_train.networks.model import MODEL_FILE
 
 QUANTIZED_TOLERANCE = 0.1
@@ -54,6 +57,17 @@ def validate_request(out: Path, data: Path | None, options: ExportOptions) -> No
     for path in (out, report_path(out), card_path(out)):
         if path.is_dir():
             raise OutputError(f"{path} is a folder: choose another name")
+
+
+def check_inputs_are_kept(out: Path, sources: Iterable[Path], data: Path | None) -> None:
+    """Check that the model, its report and its card overwrite no file that the export reads.
+
+    Raises:
+        UsageError: One of them would.
+    """
+    outputs = (NamedPath("`out`", str(path)) for path in (out, report_path(out), card_path(out)))
+    models = chain.from_iterable(model_inputs(source) for source in sources)
+    check_distinct(outputs, chain(models, () if data is None else data_inputs(data)))
 
 
 @contextlib.contextmanager

@@ -138,3 +138,18 @@ def test_int8_without_training_faces_is_rejected(run: Path, make_data: DataMaker
     with pytest.raises(DataError, match="no train faces"):
         export_model(run, out, data=make_data(valid=2), options=INT8)
     assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["metrics.onnx", "history.onnx", "other.onnx"])
+def test_export_over_a_file_of_the_run_is_refused(tmp_path: Path, name: str) -> None:
+    for file in ("model.keras", "metrics.json"):
+        (tmp_path / file).write_text(file)
+    (tmp_path / "history.csv").touch()
+    (tmp_path / "history.md").symlink_to("history.csv")
+    (tmp_path / "other.onnx").symlink_to("model.keras")
+    with pytest.raises(UsageError, match="same file as the model"):
+        export_model(tmp_path, tmp_path / name)
+    assert {file: (tmp_path / file).read_text() for file in ("model.keras", "metrics.json", "history.csv")} == {
+        "model.keras": "model.keras", "metrics.json": "metrics.json", "history.csv": "",
+    }  # fmt: skip
+    assert not (tmp_path / "metrics.onnx").exists()

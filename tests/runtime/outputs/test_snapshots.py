@@ -177,7 +177,9 @@ def test_snapshot_of_a_picture_holds_its_path(tmp_path: Path, pipeline: Pipeline
         data = (tmp_path / name).read_bytes()
         assert data[:4] == b"\xff\xd8\xff\xfe"
         assert data[6 : 4 + int.from_bytes(data[4:6], "big")] == b"photos/caf\\xe9 1.png"
-        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (60, 80, 3)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert picture.shape == (60, 80, 3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 70_000), (70_000, 4), (1, 200_000)])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgeinfer.system.identity import NamedPath
 from edgeinfer_train.cli.files import JsonOption, check_outputs, convert_write_errors, write_json
 from edgeinfer_train.cli.terminal import require_modules
+from edgeinfer_train.evaluation.inputs import exported_inputs, model_inputs
 
 
 def compare(
@@ -24,7 +27,8 @@ def compare(
     picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Plot accuracy against cost.")] = None,
 ) -> None:
     """Rank runs by accuracy, list their costs, and mark the Pareto front."""
-    check_outputs(json_file, picture)
+    read = chain.from_iterable(chain(model_inputs(run), exported_inputs(run)) for run in runs)
+    check_outputs(json_file, picture, inputs=chain(read, (NamedPath("`onnx`", str(path)) for path in onnx or ())))
     if picture is not None:
         require_modules("matplotlib")
     from edgeinfer_train.cli.tables import leaderboard_table

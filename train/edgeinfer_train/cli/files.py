@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.system.files import write_file
+from edgeinfer.system.identity import NamedPath, check_distinct
 
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the results as JSON.")]
 
 
-def check_outputs(json_file: Path | None, picture: Path | None) -> None:
+def check_outputs(
+    json_file: Path | None, picture: Path | None, *, option: str = "picture", inputs: Iterable[NamedPath] = ()
+) -> None:
     """Validate output paths before any work starts.
 
+    Args:
+        json_file: Results as JSON.
+        picture: Picture of the results.
+        option: Parameter that holds the path of the picture.
+        inputs: Files that the command reads.
+
     Raises:
-        UsageError: the picture is not a `.png` file.
+        UsageError: the picture is not a `.png` file, or an output is an input or the other output.
         OutputError: a parent folder does not exist.
     """
     if picture is not None and picture.suffix.lower() != ".png":
@@ -27,6 +37,8 @@ def check_outputs(json_file: Path | None, picture: Path | None) -> None:
     for path in (json_file, picture):
         if path is not None and not path.parent.is_dir():
             raise OutputError(f"the folder {path.parent} does not exist; create it first")
+    outputs = {"`json_file`": json_file, f"`{option}`": picture}
+    check_distinct((NamedPath(role, str(path)) for role, path in outputs.items() if path is not None), inputs)
 
 
 def write_json(values: dict[str, Any], path: Path) -> None:
@@ -36,7 +48,7 @@ def write_json(values: dict[str, Any], path: Path) -> None:
         OutputError: the file cannot be written.
     """
     with convert_write_errors(path):
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        write_file(path, json.dumps(values, indent=2) + "\n")
 
 
 @contextlib.contextmanager

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgeinfer.system.identity import NamedPath, files_below
 from edgeinfer.system.stderr import silenced
 from edgeinfer_train.cli.files import check_outputs
 from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_modules
 from edgeinfer_train.datasets.prepare import SourceKind
 from edgeinfer_train.datasets.prepare.ferplus import NeutralRule
+from edgeinfer_train.evaluation.inputs import data_inputs
 from edgeinfer_train.labels import LabelMode
 
 if TYPE_CHECKING:
@@ -48,7 +52,8 @@ def prepare(
     ] = None,
 ) -> None:
     """Convert a data set into class folders, with a votes file if the source has votes."""
-    check_outputs(None, summary)
+    read = files_below("the source", source) if os.path.isdir(source) else [NamedPath("the source", str(source))]  # noqa: PTH112
+    check_outputs(None, summary, option="summary", inputs=chain(read, data_inputs(out)))
     require_modules("pandas", *(() if summary is None else ("matplotlib",)))
     from edgeinfer_train.datasets.prepare import prepare as prepare_data
     from edgeinfer_train.datasets.summary import save_summary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeinfer.system.files import write_file
 from edgeinfer_train.config import Monitor
 
 History = list[dict[str, float]]
@@ -16,13 +17,6 @@ def best_epoch(history: History, monitor: Monitor) -> int:
     return values.index(min(values) if monitor == "val_loss" else max(values))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file atomically, so that an interrupted process never leaves a partial file."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 def write_history(history: History, path: Path) -> None:
     """Write the history as CSV, one row per epoch."""
     columns = list(history[0])
@@ -30,4 +24,4 @@ def write_history(history: History, path: Path) -> None:
         ",".join(columns),
         *(",".join(f"{row[c]:g}" if c == "epoch" else f"{row[c]:.6g}" for c in columns) for row in history),
     ]
-    write_atomically(path, "\n".join(lines) + "\n")
+    write_file(path, "\n".join(lines) + "\n")

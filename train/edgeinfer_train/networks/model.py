@@ -15,6 +15,7 @@ import keras
 from keras import layers
 
 from edgeinfer.errors import ModelError, ModelNotFoundError, OutputError, UsageError
+from edgeinfer.system.files import replacing
 from edgeinfer_train.config import BackboneName, Precision
 from edgeinfer_train.networks.backbones import BACKBONES
 
@@ -149,18 +150,16 @@ def check_model_path(out: Path) -> None:
 
 def save_model(model: keras.Model, info: ModelInfo, path: Path) -> None:
     """Write a `.keras` file with its `ModelInfo`; an existing file is replaced once the new one is complete."""
-    partial = path.with_name(f".{path.stem}.partial.keras")
-    model.save(partial)
-    with zipfile.ZipFile(partial, "a") as file:
-        file.writestr(INFO_MEMBER, json.dumps(asdict(info), indent=2))
-    partial.replace(path)
+    with replacing(path) as partial:
+        model.save(partial)
+        with zipfile.ZipFile(partial, "a") as file:
+            file.writestr(INFO_MEMBER, json.dumps(asdict(info), indent=2))
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Write the weights only. An existing file is replaced once the new one is complete."""
-    partial = path.with_name(f".partial.{path.name}")
-    model.save_weights(partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        model.save_weights(partial)
 
 
 def load_model(path: Path) -> tuple[keras.Model, ModelInfo]:

@@ -27,10 +27,11 @@ from typing import Any
 
 import keras
 
+from edgeinfer.system.files import write_file
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.evaluation import plots
 from edgeinfer_train.evaluation.evaluate import RUN_METRICS, Evaluation, measure, measuring_mode, network_from_keras
-from edgeinfer_train.evaluation.history import History, best_epoch, write_atomically, write_history
+from edgeinfer_train.evaluation.history import History, best_epoch, write_history
 from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights, source_commit
 from edgeinfer_train.training.data import TrainingData
 
@@ -83,7 +84,7 @@ def finish_run(
         write_history(history, run / HISTORY_FILE)
     if RUN_METRICS in files:
         values = _run_metrics(core, config, history, training_data, evaluation)
-        write_atomically(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
+        write_file(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
     if CURVES_FILE in files:
         plots.draw_curves(history, best, run / CURVES_FILE)
     if CONFUSION_FILE in files:

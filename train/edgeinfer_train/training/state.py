@@ -9,9 +9,10 @@ from pathlib import Path
 
 import keras
 
+from edgeinfer.system.files import write_file
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.errors import RunError
-from edgeinfer_train.evaluation.history import History, best_epoch, write_atomically
+from edgeinfer_train.evaluation.history import History, best_epoch
 
 STATE_FILE = "state.json"
 
@@ -79,7 +80,7 @@ class TrainingState:
         """Write the state after an epoch. An interrupted call leaves the state of the previous epoch."""
         weights = f"epoch-{len(self.history):04d}.weights.h5"
         model.save_weights(self._folder / weights)
-        write_atomically(self._folder / STATE_FILE, json.dumps({"weights": weights, "history": self.history}))
+        write_file(self._folder / STATE_FILE, json.dumps({"weights": weights, "history": self.history}))
         for old in self._folder.glob("epoch-*.weights.h5"):
             if old.name != weights:
                 with contextlib.suppress(OSError):
