@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import UsageError, one_line, shown_path
+from edgeinfer.system.paths import local_path
 
 LabelPrior = Literal["natural", "balanced"] | Mapping[str, float]
 """Expected distribution of the labels: "natural" as in the training data, "balanced" uniform, or a share per label."""
+MAX_SHARE = 1e9
+"""Largest share; shares may have any sum, so they may also be counts."""
+MAX_BYTES = 2**20
+"""Size of a file with a prior."""
 MIN_TRAINED_SHARE = 1e-4
 """Lower bound on a label's share of the training data, because a model hardly learns rarer labels."""
 
@@ -45,15 +50,23 @@ def _expected_shares(prior: LabelPrior, labels: tuple[str, ...]) -> NDArray[np.f
     if prior == "balanced":
         return np.full(len(labels), 1 / len(labels))
     if not isinstance(prior, Mapping):
-        raise UsageError(f"invalid `prior` {prior!r}: expected natural, balanced, or a share for each label")
+        raise UsageError(f"invalid `prior` {str(prior)[:100]!r}: expected natural, balanced, or a share for each label")
     if set(prior) != set(labels):
         label = sorted(set(prior) ^ set(labels), key=str)[0]
         problem = "unknown" if label in prior else "missing"
-        raise UsageError(f"invalid `prior`: the label {label} is {problem}; expected a share for {', '.join(labels)}")
+        raise UsageError(
+            f"invalid `prior`: the label {one_line(str(label)[:64])} is {problem}; expected a share for "
+            f"{', '.join(labels)}"
+        )
     shares = [prior[label] for label in labels]
-    if not all(isinstance(n, int | float) and math.isfinite(n) and n >= 0 for n in shares) or not sum(shares) > 0:
-        raise UsageError("invalid `prior`: expected shares of 0 or more, at least one of them above 0")
-    return np.array(shares) / sum(shares)
+    if not all(_is_share(share) for share in shares) or not any(shares):
+        raise UsageError(f"invalid `prior`: expected shares of 0..{MAX_SHARE:g}, at least one of them above 0")
+    scaled = np.array(shares, dtype=np.float64) / max(shares)
+    return np.asarray(scaled / scaled.sum())
+
+
+def _is_share(share: object) -> bool:
+    return isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= MAX_SHARE
 
 
 def read_prior(text: str) -> LabelPrior:
@@ -64,16 +77,38 @@ def read_prior(text: str) -> LabelPrior:
     """
     if text in ("natural", "balanced"):
         return "natural" if text == "natural" else "balanced"
+    path = local_path(text, UsageError)
+    shown = shown_path(text)
     try:
-        prior = json.loads(Path(text).read_text(encoding="utf-8"))
+        if not path.is_file():  # opening a FIFO would block
+            raise FileNotFoundError(errno.ENOENT, "no such file" if not path.exists() else "not a regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(
-            f"invalid `prior` {text}: expected natural, balanced, or a readable JSON file ({error.strerror})"
+            f"invalid `prior` {shown}: expected natural, balanced, or a readable JSON file ({error.strerror})"
         ) from error
-    except ValueError as error:
-        raise UsageError(f"invalid `prior` {text}: the file is not valid JSON ({error})") from error
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"invalid `prior` {shown}: the file has more than {MAX_BYTES >> 10} kB")
+    try:
+        prior = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        raise UsageError(f"invalid `prior` {shown}: the file is not valid JSON ({reason})") from error
     if not isinstance(prior, dict):
         raise UsageError(
-            f'invalid `prior` {text}: expected one JSON object, for example {{"neutral": 0.4, "happy": 0.2, ...}}'
+            f'invalid `prior` {shown}: expected one JSON object, for example {{"neutral": 0.4, "happy": 0.2, ...}}'
         )
     return prior
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object.
+
+    Raises:
+        ValueError: A key occurs twice.
+    """
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a label occurs twice")
+    return members

@@ -17,6 +17,8 @@ from edgeinfer.system import interrupts
 
 MAX_WORKING_BYTES = 2**30
 """Limit of weights and intermediate results together, shared by all bounded sessions of a process."""
+MAX_LOGIT = 1e39
+"""Largest absolute value of a logit, above that of float32, so that a division by the temperature stays finite."""
 
 _BOUNDS = {
     "session.use_env_allocators": "1",
@@ -83,7 +85,7 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
     except Exception as error:  # onnxruntime's exceptions have no other common base class
         interrupts.check()
         raise ModelError(f"inference failed: {_first_line(error)}; export the model again") from error
-    if logits.shape != (len(batch), classes) or not np.isfinite(logits).all():
+    if logits.shape != (len(batch), classes) or not (np.abs(logits) <= MAX_LOGIT).all():
         raise ModelError(
             f"the model output has the shape {logits.shape} or values that are not finite; expected "
             f"{(len(batch), classes)} finite logits, so export the model again"

@@ -38,9 +38,9 @@ def test_offset_of_an_untrained_label_is_bounded() -> None:
         pytest.param("often", "natural, balanced", id="unknown-name"),
         pytest.param({"neutral": 1, "happy": 1}, "fear is missing", id="missing-label"),
         pytest.param({**TRAINED, "bored": 1}, "bored is unknown", id="unknown-label"),
-        pytest.param({**TRAINED, "fear": -0.1}, "0 or more", id="negative"),
-        pytest.param({**TRAINED, "fear": math.nan}, "0 or more", id="nan"),
-        pytest.param({**TRAINED, "fear": "rare"}, "0 or more", id="not-a-number"),
+        pytest.param({**TRAINED, "fear": -0.1}, "shares of 0..1e", id="negative"),
+        pytest.param({**TRAINED, "fear": math.nan}, "shares of 0..1e", id="nan"),
+        pytest.param({**TRAINED, "fear": "rare"}, "shares of 0..1e", id="not-a-number"),
         pytest.param(dict.fromkeys(NAMES, 0), "above 0", id="all-zero"),
     ],
 )
