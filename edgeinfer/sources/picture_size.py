@@ -173,7 +173,7 @@ def _has_complete_chunks(data: Data) -> bool:
         length, name = struct.unpack_from(">I4s", data, offset)
         offset += 12 + length
         if name == b"IEND":
-            return offset <= len(data)
+            return bool(offset <= len(data))
     return False
 
 

@@ -14,7 +14,7 @@ from edgeinfer.sources.picture_size import check_size, has_picture_suffix, pictu
 NOISE = np.random.default_rng(0).integers(0, 255, (35, 53, 3), np.uint8)
 
 
-def encoded(suffix: str, image: np.ndarray = NOISE, options: tuple[int, ...] = ()) -> bytes:  # type: ignore[type-arg]
+def encoded(suffix: str, image: np.ndarray = NOISE, options: tuple[int, ...] = ()) -> bytes:
     """Return an encoded picture; skip the test if this OpenCV cannot write the format."""
     try:
         success, data = cv2.imencode(suffix, image, options)
