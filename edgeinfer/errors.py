@@ -56,7 +56,7 @@ class UsageError(EdgeInferError, ValueError):
 
 
 class CapabilityError(EdgeInferError, RuntimeError):
-    """This installation lacks a feature, such as an optional package or GUI support of OpenCV."""
+    """This installation lacks a feature, such as an optional package or OpenCV GUI support."""
 
     exit_code = 3
 

@@ -76,7 +76,7 @@ class SourceState:
     Attributes:
         state: "connecting" while the source is opened; "live" from the first frame on; "stalled" if no frame arrived
             within the timeout; "lost" if opening or reading failed.
-        at_s: Time of the change in seconds, on the clock of the frames; 0 before the first frame.
+        at_s: Time of the change in seconds, in the time base of the frames; 0 before the first frame.
         detail: Explanation for log messages, without credentials.
     """
 

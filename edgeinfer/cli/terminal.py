@@ -92,7 +92,7 @@ def _silence_opencv() -> None:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes records to the current `sys.stderr`."""
+    """Log handler that writes records to the current `sys.stderr`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(one_line(masked(self.format(record))), file=sys.stderr)

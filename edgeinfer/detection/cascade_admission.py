@@ -199,7 +199,7 @@ def _read_old(node: Element) -> Cascade:
 
 
 def _read_old_tree(tree: Element, features: list[Feature]) -> Tree:
-    """Return one tree, and append its features."""
+    """Return one tree and append its features."""
     nodes, leaves = [], []
     for node in tree.items():
         links = []

@@ -16,7 +16,7 @@ from edgeinfer.results import Box, Image
 MIN_FACE_PIXELS = 20
 """Side of the smallest face that the cascades detect, in pixels of the searched picture."""
 PROFILE_SHARE = 0.8
-"""Side of the face as a share of the side of the profile cascade's box, which includes the back of the head."""
+"""Face side as a share of the profile cascade's box side; the box includes the back of the head."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from edgeinfer.results import Box, Image
 
 
 class WholeFrameDetector:
-    """Treats the whole frame as one face, for pictures that are already cropped.
+    """Detector that treats the whole frame as one face, for pictures that are already cropped.
 
     Examples:
         >>> import numpy as np

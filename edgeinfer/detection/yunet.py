@@ -9,9 +9,10 @@ import numpy as np
 
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
+from edgeinfer.detection.network_admission import read_network
 from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, shown_path
 from edgeinfer.results import Box, Image
-from edgeinfer.system.paths import local_path, native_path
+from edgeinfer.system.paths import local_path
 
 SEARCH_PERIOD_S = 0.12
 """Time between two runs on the full frame, in seconds: YuNet costs less than other full-frame detectors."""
@@ -52,12 +53,12 @@ class YuNetDetector:
             raise CapabilityError(
                 f"OpenCV {cv2.__version__} has no FaceDetectorYN; run: pip install 'opencv-python-headless>=4.10,<5'"
             )
+        content, empty = np.frombuffer(read_network(path), np.uint8), np.empty(0, np.uint8)
         try:
-            with native_path(path) as file:
-                self._network = cv2.FaceDetectorYN.create(file, "", (320, 320), min_score)
+            self._network = cv2.FaceDetectorYN.create("onnx", content, empty, (320, 320), min_score)
             self._size_wh = (320, 320)
             self._network.detect(np.zeros((320, 320, 3), np.uint8))
-        except (cv2.error, OSError) as error:
+        except cv2.error as error:
             message = f"{shown_path(path)} is not a YuNet model that OpenCV {cv2.__version__} can use"
             raise ModelError(message) from error
         self._min_size, self._min_score = min_size, min_score
@@ -93,7 +94,7 @@ class YuNetDetector:
         return FullFrameSearch(self, period_s=SEARCH_PERIOD_S, detect_quick=self.detect_quick)
 
     def _detect_at(self, image: Image, scaled_height: int, min_score: float) -> list[Box]:
-        """Run the network on the frame resized to a height, and return boxes in pixels of the frame."""
+        """Run the network on the frame resized to the given height and return boxes in frame pixels."""
         picture = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         height, width = picture.shape[:2]
         size_wh = (max(1, round(width * scaled_height / height)), scaled_height)
@@ -103,9 +104,14 @@ class YuNetDetector:
             self._size_wh = size_wh
             self._network.setInputSize(size_wh)
         self._network.setScoreThreshold(min_score)
-        found = self._network.detect(picture)[1]
+        try:
+            found = self._network.detect(picture)[1]
+        except cv2.error as error:
+            raise ModelError(f"OpenCV {cv2.__version__} cannot run the YuNet model on {size_wh} pixels") from error
         scale = height / scaled_height
-        boxes = [] if found is None else [_clip(row[:4] * scale, width, height) for row in found]
+        boxes = [] if found is None else [
+            _clip(row[:4] * scale, width, height) for row in found if np.isfinite(row[:4]).all()
+        ]
         return [box for box in boxes if min(box.w, box.h) >= self._min_size]
 
 

@@ -130,7 +130,7 @@ def write_report(report: Report, path: Path) -> None:
 
 
 class _Recorder:
-    """Runs a pipeline over sources and keeps all times."""
+    """Recorder of all times of a pipeline that runs over sources."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline

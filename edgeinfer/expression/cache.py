@@ -1,4 +1,4 @@
-"""Cache of expressions, so that not every face is classified in every frame."""
+"""Cache of expressions, which avoids classifying every face in every frame."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from edgeinfer.expression.smoother import Smoother
 from edgeinfer.results import Box, Emotion, Face, Image
 
 UNCERTAIN_MAX_AGE_S = 0.06
-"""Time for which an uncertain classification is reused, in seconds."""
+"""Reuse period of an uncertain classification, in seconds."""
 CERTAIN_MAX_AGE_S = 0.125
-"""Time for which a certain classification is reused, in seconds."""
+"""Reuse period of a certain classification, in seconds."""
 CERTAIN_LEAD = 0.3
 """Difference between the two highest probabilities above which a classification is certain."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """Last classification of a track, its time in seconds, and the time for which it is reused, in seconds."""
+    """Last classification of a track, with its time and its reuse period in seconds."""
 
     raw: Emotion
     classified_s: float

@@ -22,7 +22,7 @@ class Minute:
     """Counts of one minute, or of the part of it that belongs to the run.
 
     Attributes:
-        from_s: Start in seconds on the clock of the frames, a multiple of 60.
+        from_s: Start in seconds in the time base of the frames, a multiple of 60.
         to_s: End in seconds; for the last minute, the time of the last frame.
         faces: Number of different track ids; a person who leaves and returns counts again.
         label_s: Label to the seconds for which it was shown, summed over all faces.
@@ -85,7 +85,7 @@ class AnonymousJsonlSink(JsonlSink):
             self._split()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the last minute and the summary, and close the file."""
+        """Write the last minute and the summary and close the file."""
         try:
             if self._summary is not None:
                 self._write_minute(self._counter.close())

@@ -9,7 +9,7 @@ DEFAULT_FPS = 30.0
 """Frame rate of a video if neither the source nor the timestamps define one, in frames per second."""
 MIN_FPS = 1.0
 MAX_FPS = 60.0
-"""Highest frame rate that is derived from timestamps; a source that delivers more states so itself."""
+"""Highest frame rate that is derived from timestamps; a source with a higher rate reports it."""
 MAX_GAP_S = 300.0
 """Longest gap between two frames that the video reproduces; a longer one is shortened to it."""
 MAX_LEAD_S = 10.0
@@ -22,7 +22,7 @@ _MIN_LIVE_FPS = 10.0
 
 
 class ConstantRate:
-    """Assigns a slot of a video to each frame, so that the video keeps the time of the source.
+    """Assignment of frames to video slots, so that the video keeps the timing of the source.
 
     Attributes:
         fps: Slots per second.
@@ -66,7 +66,7 @@ def choose_rate(nominal_fps: float | None, times_s: Sequence[float], *, live: bo
     """Return the frame rate of a video that is to keep the time of a source.
 
     Args:
-        nominal_fps: Frame rate that the source states, or None if it is unknown.
+        nominal_fps: Frame rate reported by the source, or None if it is unknown.
         times_s: Timestamps of the first frames in seconds.
         live: True if the source delivers in real time. If it is much slower than its nominal rate, a lower rate saves
             the encoding of repeated frames.

@@ -24,7 +24,7 @@ class Event:
     Attributes:
         kind: "appeared", "changed" (its label) or "left".
         track_id: track id of the face.
-        timestamp_s: time of the event in seconds, on the clock of the frames; for "left" the time of the last sighting.
+        timestamp_s: time of the event in seconds, in the frame time base; for "left" the time of the last sighting.
         label: expression label from this event on; for "left" the last label.
         confidence: probability of `label`, 0..1.
         previous: label before a change, None for the other kinds.

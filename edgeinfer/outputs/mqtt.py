@@ -34,8 +34,8 @@ class _Track:
 
     Attributes:
         face: the face in the latest frame that shows it.
-        began_s: time of the first sighting, in seconds on the clock of the frames.
-        seen_s: time of the latest sighting, in seconds on the clock of the frames.
+        began_s: time of the first sighting, in seconds in the time base of the frames.
+        seen_s: time of the latest sighting, in seconds in the time base of the frames.
         published_label: label of the latest message, None before the first.
         published_s: time of the latest message, in seconds of `time.monotonic()`.
     """

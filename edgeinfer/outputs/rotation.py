@@ -81,11 +81,11 @@ class Rotation:
         """
         if self.size_bytes is not None and size_bytes >= self.size_bytes:
             return True
-        # "!=" instead of "<": after the clock was set back, this splits once too often instead of never again.
+        # "!=" instead of "<": after the clock was set back, this splits once too early rather than never again.
         return self.every_s is not None and began_s // self.every_s != now_s // self.every_s
 
     def archive(self, path: Path, ended_s: float) -> Path:
-        """Rename a finished part, and delete parts beyond `keep`.
+        """Rename a finished part and delete parts beyond `keep`.
 
         Args:
             path: Path of the output.

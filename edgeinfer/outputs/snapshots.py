@@ -106,7 +106,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         )
 
     def __enter__(self) -> Self:
-        """Create the folder if it is missing, and start the thread that writes snapshots.
+        """Create the folder if it is missing and start the thread that writes snapshots.
 
         Raises:
             OutputError: The folder cannot be created or is not writable.

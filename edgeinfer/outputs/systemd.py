@@ -67,7 +67,7 @@ class SystemdSink(AbstractContextManager["SystemdSink"]):
         self._send(f"STATUS=reading {one_line(header.source)}")
 
     def write(self, frame: Frame, result: Result) -> None:
-        """Count one processed frame, and report the frame rate when the interval has passed."""
+        """Count one processed frame and report the frame rate when the interval has elapsed."""
         self._frames += 1
         self._rate.add()
         now_s = self._clock()

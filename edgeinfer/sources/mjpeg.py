@@ -30,7 +30,7 @@ class JpegPicture:
 
 
 class JpegSplitter:
-    """Finds the pictures of a stream, in time proportional to its length.
+    """Splitter that finds the pictures of a stream in time proportional to its length.
 
     Segments are skipped by their lengths, because a segment may contain a thumbnail, which is a JPEG of its own. Each
     byte is examined once: the search continues where the previous call stopped.

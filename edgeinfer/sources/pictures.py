@@ -33,7 +33,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
     def __init__(
         self, paths: Sequence[str], *, name: str, capture: Capture | None = None, others: Sequence[str] = ()
     ) -> None:
-        """Create a source of pictures, and issue a warning about the files that are not read.
+        """Create a source of pictures and issue a warning about the files that are not read.
 
         Args:
             paths: Picture files, in the order in which they are yielded.
@@ -96,7 +96,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
 
 
 def _listed(names: Sequence[str], separator: str) -> str:
-    """Join the first names, and count the others."""
+    """Join the first names and count the others."""
     shown = separator.join(shown_path(name) for name in names[:LISTED_FILES])
     return shown if len(names) <= LISTED_FILES else f"{shown}{separator}and {len(names) - LISTED_FILES} more"
 

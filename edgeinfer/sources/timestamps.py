@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 DEFAULT_FPS = 30.0
-"""Frame rate for a video that states neither timestamps nor a rate."""
+"""Frame rate for a video with neither timestamps nor a declared rate."""
 MAX_FPS = 240.0
-"""Highest frame rate that is believed. Containers state 1000 or 90000 if they only know the unit of their clock."""
+"""Highest plausible frame rate. Containers declare 1000 or 90000 if they store only the unit of their clock."""
 MAX_STEP_BACK_S = 1.0
 """Largest step back that is a frame out of order; a larger one is a clock that restarts, as in joined recordings."""
 MAX_GAP_S = 86_400.0
@@ -16,7 +16,7 @@ _SMALLEST_STEP_S = 0.001
 
 
 def plausible_fps(stated: float) -> float | None:
-    """Return a stated frame rate, or None if it is missing or absurd."""
+    """Return a declared frame rate, or None if it is missing or implausible."""
     return stated if 0 < stated <= MAX_FPS else None
 
 

@@ -53,7 +53,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         self.name, self.live, self.skipped = name, live, 0
         fps, count = video.get(cv2.CAP_PROP_FPS), video.get(cv2.CAP_PROP_FRAME_COUNT)
         self.fps: float | None = plausible_fps(fps)
-        # Containers without a count of frames state a duration, which OpenCV multiplies by the frame rate.
+        # Containers without a frame count declare a duration, which OpenCV multiplies by the frame rate.
         is_counted = not live and 0 < count < MAX_START_S
         self._duration_s = count / fps if is_counted and fps > 0 else None
         self.frame_count: int | None = int(count) if is_counted and self.fps else None
@@ -118,7 +118,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         return self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
     def _start_s(self) -> float:
-        """Return the presentation time of the first frame, which OpenCV states in units of the frame interval."""
+        """Return the presentation time of the first frame, which OpenCV reports in units of the frame interval."""
         fps, frames = (self._video.get(key) for key in (cv2.CAP_PROP_FPS, _PRESENTATION_FRAMES))
         start_s = frames / fps - self._position_s() if fps > 0 else 0.0
         return start_s if 0 < start_s < MAX_START_S else 0.0
@@ -144,9 +144,9 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
     def check_size(self) -> None:
-        """Compare the size that the video states with the limit, before a frame is decoded.
+        """Compare the declared frame size with the limit before a frame is decoded.
 
-        OpenCV scales later frames of another size to the stated one.
+        OpenCV scales later frames of a different size to the declared one.
 
         Raises:
             SourceError: The size exceeds the limit.

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class ThermalGovernor:
-    """Sleeps between frames while the processor is too hot.
+    """Governor that sleeps between frames while the processor is too hot.
 
     Each check above the limit halves the duty cycle, down to 1/8; each check at least five degrees below the limit
     doubles it. A live source returns its newest frame after the pause, so no backlog builds up.

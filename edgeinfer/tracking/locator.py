@@ -103,7 +103,7 @@ class FaceLocator:
         return faces, {"detect": 1000 * (detected - tracked), "track": 1000 * (done - detected + tracked - started)}
 
     def _detect_periodically(self, pyramid: Pyramid, now_s: float, every: int) -> None:
-        """Run the detector on every N-th frame, and hide the tracks that it does not confirm."""
+        """Run the detector on every N-th frame and hide the tracks that it does not confirm."""
         index, self._frames = self._frames, self._frames + 1
         if index % every == 0:
             self._add_full_frame([Place.of(box) for box in self._detector.detect(pyramid.image)], pyramid, now_s)

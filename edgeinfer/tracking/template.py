@@ -16,7 +16,7 @@ TEMPLATE_PIXELS = 20
 REACH_PIXELS = 7
 """Distance searched around the predicted position on each side, in template pixels: a third of the face."""
 INNER_SHARE = 0.8
-"""Side of the template as a share of the side of the face; the rest is hair and background."""
+"""Template side as a share of the face side; the rest is hair and background."""
 MIN_SCALE_GAIN = 0.02
 """Gain in correlation that another scale needs: smaller gains are random, and random steps accumulate."""
 FLAT_DEVIATION = 2.0
@@ -29,7 +29,7 @@ def extract_template(pyramid: Pyramid, place: Place) -> Image:
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Return the normalised correlation of two pictures of equal size, -1..1; two flat pictures have 1.
+    """Return the normalised correlation of two pictures of equal size, -1..1; 1 for two flat pictures.
 
     Args:
         one: (H, W) uint8 or float32.

@@ -116,7 +116,7 @@ class Tracker:
         return frozenset(track.track_id for track in self.tracks)
 
     def update_positions(self, pyramid: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
-        """Move each track to its position in this frame, and hide those whose template does not match.
+        """Move each track to its position in this frame and hide those whose template does not match.
 
         Args:
             pyramid: Frame.

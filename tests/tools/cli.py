@@ -101,7 +101,7 @@ def _captured(written: list[str]) -> Iterator[None]:
 
 
 def error_of(done: Completed, code: int) -> str:
-    """Check that a command failed with one line on stderr, and return that line."""
+    """Check that a command failed with one line on stderr and return that line."""
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith("edgeinfer: ")
     assert done.stderr.count("\n") == 1

@@ -13,7 +13,7 @@ PATIENCE = float(os.environ.get("EDGEINFER_TEST_PATIENCE", "1"))
 
 
 def until(condition: Callable[[], Value], within_s: float = 30.0) -> Value:
-    """Wait until a condition returns a true value, and return that value.
+    """Wait until a condition returns a true value and return that value.
 
     Args:
         condition: Function to poll.

@@ -17,7 +17,7 @@ HEADER = RunHeader("fake", None, ("neutral", "happy"), "tiny", "", {"edgeinfer":
 
 
 class SinkDriver:
-    """Context manager that enters and starts a sink, and sends the closing events before it leaves it.
+    """Context manager that enters and starts a sink and sends the closing events before exiting it.
 
     Attributes:
         sink: the sink.

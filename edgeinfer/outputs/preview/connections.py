@@ -31,7 +31,7 @@ class ConnectionTable:
         return len(self._addresses)
 
     def add(self, connection: socket.socket, address: str) -> bool:
-        """Add a connection, and shut down an old one if there are too many.
+        """Add a connection and shut down an old one if there are too many.
 
         Returns:
             False if the connection must be closed instead, because none can be replaced.

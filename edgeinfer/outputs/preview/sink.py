@@ -59,7 +59,7 @@ class PreviewSink(AbstractContextManager["PreviewSink"]):
         return self
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
-        """Show the run's header, and log the URL."""
+        """Show the run's header and log the URL."""
         self._state.start(header, summary)
         _log.info("preview at %s", self.url)
 
@@ -72,7 +72,7 @@ class PreviewSink(AbstractContextManager["PreviewSink"]):
         self._state.update_source_state(state)
 
     def __exit__(self, *_: object) -> None:
-        """Send the end of the run to the clients, and close the port."""
+        """Send the end of the run to the clients and close the port."""
         self._state.close()
         if self._server is not None:
             self._server.shutdown()

@@ -10,7 +10,7 @@ from edgeinfer.results import Result
 DURATION_S = 60.0
 """Length of the timeline, in seconds."""
 Span = list[Any]
-"""[from_s, to_s, label]"""
+"""Timeline span: [from_s, to_s, label]."""
 
 
 class Timeline:

@@ -11,7 +11,7 @@ def batch_dependence(candidate: Candidate) -> str | None:
     """Return an error if the outputs for a face depend on the other faces in a batch, else None."""
     if candidate.batch_difference <= TOLERANCE:
         return None
-    return f"its outputs depend on the other faces in a batch, by {candidate.batch_difference:g} relative"
+    return f"its outputs depend on the other faces in a batch, by a relative {candidate.batch_difference:g}"
 
 
 def excess_loss(candidate: Candidate, max_drop: float) -> str | None:

@@ -115,7 +115,7 @@ def evaluate_model(
 
 @dataclass(frozen=True, slots=True)
 class _VariantEvaluator:
-    """Builds and measures the variants of one model under the same conditions."""
+    """Evaluator that builds and measures the variants of one model under the same conditions."""
 
     source: Source
     options: ExportOptions

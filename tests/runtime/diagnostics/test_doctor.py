@@ -31,7 +31,7 @@ def distributions(*names: str) -> Patch:
 
 
 def program(name: str, output: str) -> Patch:
-    """Install one program that prints a line, and hide all others."""
+    """Install one program that prints a line and hide all others."""
 
     def put(patch: pytest.MonkeyPatch, folder: Path) -> None:
         (folder / name).write_text(f"#!/bin/sh\necho '{output}'\n")

@@ -23,7 +23,7 @@ BLUE = np.array([200, 60, 20], np.uint8)
 
 
 class FakeCamera:
-    """Returns three frames, then fails.
+    """Camera that returns three frames, then fails.
 
     Attributes:
         instances: Every camera created.

@@ -31,7 +31,7 @@ def with_thumbnail(picture: bytes) -> bytes:
 
 
 class SlowPipe(io.RawIOBase):
-    """Returns at most `step` bytes per read, as a pipe may."""
+    """Pipe that returns at most `step` bytes per read."""
 
     def __init__(self, data: bytes, step: int) -> None:
         self._data, self._step = io.BytesIO(data), step
@@ -149,7 +149,7 @@ def test_damaged_data_causes_no_messages_of_the_jpeg_library(monkeypatch: pytest
 
 
 class DelayedPipe(io.BytesIO):
-    """Delays each read, and the first one for longer, on a fake clock.
+    """Pipe that delays each read on a fake clock, the first one for longer.
 
     Attributes:
         now_s: Time of the clock.

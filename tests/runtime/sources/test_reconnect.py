@@ -231,7 +231,7 @@ def test_losses_and_recoveries_are_warnings_and_other_states_are_information(
 
 
 class RecordingSink:
-    """Records its calls: states, frame sizes, start and end."""
+    """Sink that records its calls: states, frame sizes, start and end."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

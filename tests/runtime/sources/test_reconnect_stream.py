@@ -40,7 +40,7 @@ FAILURES: tuple[tuple[Behaviour, Behaviour], ...] = (
 
 
 class FaultInjector:
-    """Makes a server fail in several ways, and restores it with wider pictures after each loss.
+    """Injector that makes a server fail in several ways and restores it with wider pictures after each loss.
 
     Attributes:
         done: True once all failures were used.

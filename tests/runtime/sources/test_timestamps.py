@@ -1,4 +1,4 @@
-"""Presentation times of video files, in whatever way the container states them."""
+"""Presentation times of video files, in every form in which containers store them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_file_that_ends_long_before_its_duration_is_reported(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("stated", "fps"), [(25.0, 25.0), (240.0, 240.0), (0.0, None), (-1.0, None), (1000.0, None), (float("nan"), None)]
 )
-def test_absurd_frame_rates_are_unknown(stated: float, fps: float | None) -> None:
+def test_implausible_frame_rates_are_unknown(stated: float, fps: float | None) -> None:
     assert plausible_fps(stated) == fps
 
 

@@ -71,7 +71,7 @@ class TestPrepare:
 class TestFit:
     @pytest.fixture
     def received(self, monkeypatch: pytest.MonkeyPatch, toy_run: Path, tmp_path: Path) -> list[FitConfig]:
-        """Replaces the training by a copy of a finished run, and records the settings."""
+        """Replace the training by a copy of a finished run and record the settings."""
         seen: list[FitConfig] = []
 
         def record(data: Path, run: Path, config: FitConfig, **options: object) -> None:

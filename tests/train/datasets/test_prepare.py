@@ -147,7 +147,7 @@ def test_folder_of_another_data_set_is_rejected(tmp_path: Path, make_ferplus: An
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
     prepare_ferplus(source, data)
     kept = (data / "dataset.json").read_text()
-    with pytest.raises(DataError, match="or other classes"):
+    with pytest.raises(DataError, match="data set, classes or splits"):
         prepare_ferplus(source, data, classes=8)
     with pytest.raises(DataError, match="a different data set"):
         prepare_ferplus(make_ferplus(tmp_path / "other", rows[:2]), data)

@@ -18,7 +18,7 @@ Maker = Callable[..., bytes]
 
 @pytest.fixture
 def make_source(tmp_path: Path, make_png: Maker) -> Callable[..., Path]:
-    """Returns a function that writes N images of several sizes into each folder, and extra files unchanged."""
+    """Return a function that writes N images of several sizes into each folder, and extra files unchanged."""
 
     def write(folders: dict[str, int], *, root: str = "source", extra: dict[str, bytes] | None = None) -> Path:
         seed = 0
@@ -174,7 +174,7 @@ def test_second_run_writes_nothing_and_another_data_set_is_rejected(
     assert {p: p.stat().st_mtime_ns for p in data.rglob("*")} == before
     with pytest.raises(DataError, match="or splits"):
         prepare_folder(source, data, seed=1)
-    with pytest.raises(DataError, match="or other classes"):
+    with pytest.raises(DataError, match="data set, classes or splits"):
         prepare_folder(source, data, classes=8)
 
 

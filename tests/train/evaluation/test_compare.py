@@ -29,7 +29,7 @@ def export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_run(tmp_path: Path, toy_run: Path) -> MakeRun:
-    """Returns a function that copies the toy run with other metrics."""
+    """Return a function that copies the toy run with other metrics."""
 
     def make(name: str, accuracy: float, multiply_adds: int = 1000, **measured: Any) -> Path:
         run = tmp_path / name

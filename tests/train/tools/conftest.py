@@ -32,7 +32,7 @@ def pack_tool() -> ModuleType:
 
 @pytest.fixture
 def run_tool(restored_terminal: None) -> Callable[..., int]:
-    """Returns a function that runs a tool in this process and returns its exit code."""
+    """Return a function that runs a tool in this process and returns its exit code."""
     from edgeinfer.cli.terminal import execute
 
     def run(tool: ModuleType, *arguments: object) -> int:

@@ -235,7 +235,7 @@ def decode_image(data: bytes) -> Image | None:
     """Decode an encoded image, such as PNG or JPEG, to (H, W) or (H, W, 3) uint8.
 
     Returns:
-        The image, or None if it is invalid or its header states a size beyond the limit of the runtime.
+        The image, or None if it is invalid or its header declares a size beyond the limit of the runtime.
     """
     try:
         check_size(data)

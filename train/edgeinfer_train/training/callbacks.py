@@ -19,7 +19,7 @@ STATISTICS_FACES, STATISTICS_BATCH = 1600, 64
 
 
 class EpochSeedCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Reseeds all random sources at the start of each epoch, from the seed and the epoch number.
+    """Callback that reseeds all random sources at the start of each epoch, from the seed and the epoch number.
 
     A resumed run therefore uses the same order, mixup and augmentation as an uninterrupted one.
     """
@@ -38,7 +38,7 @@ class EpochSeedCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Updates the float32 model that would be saved, measures it, and adds its metrics to the logs.
+    """Callback that updates and measures the float32 model that would be saved, and logs its metrics.
 
     Averaged weights produce activations that none of the individual weights produced, so the statistics of batch
     normalization are estimated again for them (Izmailov et al. 2018, arXiv:1803.05407). Without this, the first
@@ -97,7 +97,7 @@ class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves the best model and the training state after each epoch, and stops the training.
+    """Callback that saves the best model and the training state after each epoch and stops the training.
 
     The state is written after the model, so that it never refers to a model that was not saved.
     """
