@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from edgeinfer.model.onnx_reader import OnnxSummary
 from edgeinfer.model.shapes import Inputs, Operation, Value, convolution_weights, matmul_shapes, output_values
@@ -23,49 +24,61 @@ _SLOW = frozenset(
 )
 
 
-def find_excess(summary: OnnxSummary, shape: tuple[int, int, int], max_batch: int) -> str | None:
+def find_excess(summary: OnnxSummary, shape: tuple[int, ...], max_batch: int) -> str | None:
     """Return the bound that a model exceeds, or None.
 
     Args:
         summary: Summary of a model that passed the admission rules.
-        shape: Height, width and channels of its input.
+        shape: Shape of one face, without the batch size.
         max_batch: Largest number of faces per call.
 
     Returns:
         The predicate of a sentence with the file as its subject, or None if the model may be run.
     """
-    # Without these operators, no dimension can depend on the batch size in another way than proportionally.
+    # Without these operators, dimensions can only be proportional to the batch size.
     computed = any(node.op_type in ("Shape", "Size") for node in summary.nodes)
-    for batch in range(1, max_batch + 1) if computed else (1, max_batch):
-        excess = _find_excess(summary, (batch, *shape), batch)
-        if excess:
-            return excess
-    return None
+    batches = range(1, max_batch + 1) if computed else (1, max_batch)
+    try:
+        return next(filter(None, (_find_excess(summary, (batch, *shape), batch) for batch in batches)), None)
+    except ValueError as error:
+        return f"{error}; export it again"
 
 
-def _find_excess(summary: OnnxSummary, shape: tuple[int, ...], batch: int) -> str | None:
+def propagate(summary: OnnxSummary, shape: tuple[int, ...]) -> Iterator[tuple[Operation, tuple[Value, ...]]]:
+    """Yield each operator with its input values, and its output values.
+
+    Args:
+        summary: Summary of a model that passed the admission rules.
+        shape: Shape of the input, including the batch size.
+
+    Raises:
+        ValueError: A shape is unknown; the message is the predicate of a sentence with the file as its subject.
+    """
     values = {tensor.name: Value(tensor.dims, tensor.values) for tensor in summary.tensors}
     values[summary.inputs[0]] = Value(shape)
-    operations = 0
     for node in summary.nodes:
         try:
             operation = Operation(node, [_find(values, name) for name in node.inputs])
             outputs = output_values(operation)
-            operations += _count(operation, outputs)
         except ValueError as error:
-            return f"has an operator {node.op_type} with {error}; export it again"
+            raise ValueError(f"has an operator {node.op_type} with {error}") from error
+        yield operation, outputs
+        for index, name in enumerate(node.outputs):
+            values[name] = outputs[index] if index < len(outputs) else Value(outputs[0].shape)
+
+
+def _find_excess(summary: OnnxSummary, shape: tuple[int, ...], batch: int) -> str | None:
+    operations = 0
+    for operation, outputs in propagate(summary, shape):
         for value in outputs:
             if value.count > MAX_INTERMEDIATE * batch or len(value.shape) > MAX_RANK:
                 return (
                     f"computes a tensor of {value.count:.3g} elements and {len(value.shape)} dimensions; at most "
                     f"{MAX_INTERMEDIATE} elements per face and {MAX_RANK} dimensions are accepted"
                 )
+        operations += _count(operation, outputs)
         if operations > MAX_OPERATIONS * batch:
-            return (
-                f"needs more than {MAX_OPERATIONS / 1e9:g} billion multiply-adds per face; use a smaller model"
-            )
-        for index, name in enumerate(node.outputs):
-            values[name] = outputs[index] if index < len(outputs) else Value(outputs[0].shape)
+            return f"needs more than {MAX_OPERATIONS / 1e9:g} billion multiply-adds per face; use a smaller model"
     return None
 
 

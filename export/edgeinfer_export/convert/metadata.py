@@ -8,7 +8,8 @@ from typing import Any
 
 import onnx
 
-from edgeinfer.model.card import REQUIRED_KEYS, SCHEMA
+from edgeinfer.model.card import REQUIRED_KEYS
+from edgeinfer.model.metadata import SCHEMA
 from edgeinfer.model.onnx_reader import graph_digest
 from edgeinfer_export.convert.source import Source
 from edgeinfer_export.options import ExportOptions
