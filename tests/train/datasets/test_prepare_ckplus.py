@@ -80,7 +80,7 @@ def test_seed_determines_the_folds(tmp_path: Path, ckplus: Path) -> None:
 def test_other_fold_in_the_same_folder_is_rejected(tmp_path: Path, ckplus: Path) -> None:
     prepare_ckplus(ckplus, tmp_path / "data")
     assert prepare_ckplus(ckplus, tmp_path / "data").written == 0
-    with pytest.raises(DataError, match="or splits"):
+    with pytest.raises(DataError, match="classes or splits"):
         prepare_ckplus(ckplus, tmp_path / "data", fold=2)
 
 

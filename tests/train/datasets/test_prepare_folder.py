@@ -172,7 +172,7 @@ def test_second_run_writes_nothing_and_another_data_set_is_rejected(
     before = {p: p.stat().st_mtime_ns for p in data.rglob("*")}
     assert prepare_folder(source, data).written == 0
     assert {p: p.stat().st_mtime_ns for p in data.rglob("*")} == before
-    with pytest.raises(DataError, match="or splits"):
+    with pytest.raises(DataError, match="classes or splits"):
         prepare_folder(source, data, seed=1)
     with pytest.raises(DataError, match="data set, classes or splits"):
         prepare_folder(source, data, classes=8)
