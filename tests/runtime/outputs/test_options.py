@@ -92,5 +92,22 @@ def test_video_on_a_full_disk_exits_with_6(small_disk: Path) -> None:
     assert "x.mp4 is incomplete; free disk space" in done.stderr
 
 
+def test_snapshots_on_a_full_disk_exit_with_6(small_disk: Path) -> None:
+    (small_disk / "other").write_bytes(bytes(28_000))
+    done = edgeinfer("--snapshots", small_disk / "shots", "--max-frames", "3")
+    assert done.returncode == 6, done.stderr
+    assert done.stderr.startswith("edgeinfer: cannot write a snapshot to")
+    assert "No space left on device" in done.stderr
+    assert list((small_disk / "shots").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--out", "--snapshots"])
+def test_read_only_file_system_exits_with_6(small_disk: Path, option: str) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = edgeinfer(option, small_disk / "x.csv")
+    assert (done.returncode, done.stderr.count("\n")) == (6, 1)
+    assert list(small_disk.iterdir()) == []
+
+
 def _is_complete(line: str, columns: int) -> bool:
     return line.count(",") == columns - 1 if line[0] != "{" else bool(json.loads(line))
