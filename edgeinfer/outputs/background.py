@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from edgeinfer.system import interrupts
+
 Item = TypeVar("Item")
 
 
@@ -60,13 +62,13 @@ class BackgroundQueue(Generic[Item]):
         """Stop the thread after the remaining items and return the number still queued at the timeout.
 
         Args:
-            timeout_s: maximum time to wait, in seconds.
+            timeout_s: maximum time to wait, in seconds; shorter after an interruption.
         """
         with self._changed:
             self.closing.set()
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
+            self._thread.join(interrupts.closing_limit_s(timeout_s))
         return len(self._items)
 
     def _run(self) -> None:

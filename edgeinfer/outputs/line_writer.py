@@ -25,11 +25,11 @@ from edgeinfer.outputs.line_file import (
     open_locked,
 )
 from edgeinfer.outputs.rotation import Rotation
+from edgeinfer.system import interrupts
 
 STDOUT = "-"
 FLUSH_S = 1.0
 """Longest time that a line stays in the buffer, in seconds; a killed process loses at most this much."""
-
 _HELD_LINES = 1000
 
 
@@ -298,11 +298,12 @@ class LineWriter(AbstractContextManager["LineWriter"]):
 
     def _write_all(self, data: bytes) -> None:
         while data:
-            written = self._file.write(data)
-            if written is None:  # a non-blocking pipe is full
-                select.select([], [self._file], [])
-            else:
-                data = data[written:]
+            if self._regular:
+                block = data
+            else:  # a pipe whose reader is slow must not block a signal
+                interrupts.wait_writable(self._file.fileno())
+                block = data[: select.PIPE_BUF]
+            data = data[self._file.write(block) or 0 :]
 
     @contextmanager
     def _output_errors(self, advice: str = "; lines written so far are kept") -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from edgeinfer.errors import CapabilityError, UsageError
+from edgeinfer.system import interrupts
 from edgeinfer.units import backoff_s
 from edgeinfer.url import ascii_host, without_credentials
 
@@ -181,7 +182,7 @@ class MqttLink:
             return
         self._queue.append(_Message(f"{self._address.base}/availability", "offline", retain=True))
         self._closing.set()
-        self._thread.join(CLOSE_TIMEOUT_S)
+        self._thread.join(interrupts.closing_limit_s(CLOSE_TIMEOUT_S))
         self._stopped.set()
         remaining = [*self._queue, *([self._in_flight] if self._in_flight else [])]
         if undelivered := sum(not message.retain for message in remaining):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -18,6 +19,7 @@ from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import PIXELS, Capture
 from edgeinfer.sources.images import decode_image
 from edgeinfer.sources.mjpeg import MAX_JPEG_BYTES, JpegPicture, JpegSplitter
+from edgeinfer.system import interrupts
 
 READ_BYTES = 1 << 16
 
@@ -72,6 +74,8 @@ class PipeSource(AbstractContextManager["PipeSource"]):
         """
         self.name, self.fps, self.skipped = name, capture.fps, 0
         self._pipe, self._capture = pipe, capture
+        # Only a descriptor can be read without blocking signals; it must not be mixed with a buffer that is in use.
+        self._descriptor = _descriptor(pipe) if interrupts.are_checked() else None
         self._read_images: Callable[[], Iterator[Image | None]] = self._read_jpegs
         if capture.pixels is not None:
             _validate_raw(capture)
@@ -109,7 +113,7 @@ class PipeSource(AbstractContextManager["PipeSource"]):
         layout = _LAYOUTS[self._capture.pixels or ""]
         frame_bytes = round(width * height * layout.bytes_per_pixel)
         shape = (round(height * layout.rows), width, layout.channels)
-        while len(data := self._pipe.read(frame_bytes)) == frame_bytes:
+        while len(data := self._read(frame_bytes)) == frame_bytes:
             raw = np.frombuffer(data, np.uint8).reshape(shape)
             yield np.asarray(raw if layout.to_bgr is None else cv2.cvtColor(raw, layout.to_bgr), dtype=np.uint8)
         if data:
@@ -130,8 +134,21 @@ class PipeSource(AbstractContextManager["PipeSource"]):
         for picture in splitter.finish():
             yield self._decode(picture)
 
-    def _read_chunk(self) -> bytes:
-        return self._pipe.read1(READ_BYTES) if hasattr(self._pipe, "read1") else self._pipe.read(READ_BYTES)
+    def _read(self, count: int) -> bytes:
+        """Return exactly this number of bytes, or fewer at the end."""
+        if self._descriptor is None:
+            return self._pipe.read(count)
+        data = bytearray()
+        while len(data) < count and (chunk := self._read_chunk(count - len(data))):
+            data += chunk
+        return bytes(data)
+
+    def _read_chunk(self, limit: int = READ_BYTES) -> bytes:
+        """Return available bytes, or b"" at the end; wait if there are none yet."""
+        if self._descriptor is not None:
+            interrupts.wait_readable(self._descriptor)
+            return os.read(self._descriptor, limit)
+        return self._pipe.read1(limit) if hasattr(self._pipe, "read1") else self._pipe.read(limit)
 
     def _decode(self, picture: JpegPicture) -> Image | None:
         if picture.size_wh is None:  # without a header it cannot be decoded
@@ -151,6 +168,13 @@ def open_stdin(capture: Capture) -> PipeSource:
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         raise SourceError("stdin is not a pipe: expected the output of a program that writes MJPEG or raw frames")
     return PipeSource(sys.stdin.buffer, capture)
+
+
+def _descriptor(pipe: BinaryIO) -> int | None:
+    try:
+        return pipe.fileno()
+    except OSError:  # a stream in memory
+        return None
 
 
 def _validate_raw(capture: Capture) -> None:

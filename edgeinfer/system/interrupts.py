@@ -9,6 +9,7 @@ and ends the process if the loop does not react in time, for example because a w
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -155,6 +156,23 @@ def guarded() -> Iterator[None]:
         yield
     finally:
         _state.guards -= 1
+
+
+def wait_readable(descriptor: int) -> None:
+    """Wait until a descriptor has data or is closed by its writer; interruptions are checked meanwhile."""
+    _wait(descriptor, select.POLLIN)
+
+
+def wait_writable(descriptor: int) -> None:
+    """Wait until a descriptor accepts `select.PIPE_BUF` bytes or fails; interruptions are checked meanwhile."""
+    _wait(descriptor, select.POLLOUT)
+
+
+def _wait(descriptor: int, event: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, event)
+    while not poll.poll(1000 * CHECK_S):
+        check()
 
 
 def _record(number: int, _frame: FrameType | None) -> None:
