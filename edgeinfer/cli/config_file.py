@@ -11,6 +11,7 @@ from typing import Any, Literal
 from edgeinfer.errors import EdgeInferError, UsageError
 from edgeinfer.options.fields import option_fields
 from edgeinfer.options.groups import RUN_GROUPS
+from edgeinfer.system.toml import read_toml
 from edgeinfer.url import hide_addresses, origin, without_credentials
 
 SYSTEM_FILE = Path("/etc/edgeinfer/config.toml")
@@ -74,17 +75,13 @@ def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
         FileNotFoundError: The file does not exist.
         UsageError: The file cannot be read, is not TOML, or has an unknown key or an invalid value.
     """
-    import tomllib
-
     try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+        values = read_toml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; expected a readable TOML file") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not TOML: invalid UTF-8 at byte {error.start + 1}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     return {key: _checked(path, key, value, settings) for key, value in values.items()}
 

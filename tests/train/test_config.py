@@ -9,6 +9,14 @@ import pytest
 from edgeinfer_train.config import AugmentConfig, FitConfig, load_config, save_config
 from edgeinfer_train.errors import ConfigError
 
+
+def deep_table(levels: int) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for _ in range(levels):
+        table = {"a": table}
+    return table
+
+
 INVALID = {
     "unknown setting": ({"epoch": 3}, "unknown setting epoch"),
     "unknown in augment": ({"augment": {"twist": 1.0}}, "unknown setting augment.twist"),
@@ -50,6 +58,33 @@ INVALID = {
     "negative rotation": ({"augment": {"rotation": -1.0}}, "expected 0 or more"),
     "zoom of 1": ({"augment": {"zoom": 1.0}}, "from 0 to below 1"),
     "contrast above 1": ({"augment": {"contrast": 1.5}}, "from 0 to 1"),
+    "nested table": ({"epochs": {"a": {"b": 1}}}, "of type int"),
+    "list of numbers": ({"batch_size": [64]}, "of type int"),
+    "deep table": ({"epochs": deep_table(5000)}, "epochs is too large to be shown: expected a value of type int"),
+    "long text": ({"epochs": "x" * 5000}, r"epochs is 'x{59}\.\.\.: expected"),
+    "unknown setting with control characters": ({"epo\nchs\x1b[2J": 3}, "unknown setting epo chs "),
+    "float epochs": ({"epochs": 1e20}, "of type int"),
+    "epochs of 10^20": ({"epochs": 10**20}, "`epochs` is 100000000000000000000: expected .* at most 1,000,000"),
+    "integer of 5000 digits": ({"epochs": 10**5000}, "`epochs` is too large to be shown: .* at most 1,000,000"),
+    "large size": ({"image_size": 1_000_000}, "`image_size` is 1000000: expected 0 or more, at most 1,024"),
+    "large width": ({"width": 1e9}, "`width` is 1000000000.0: expected a value above 0, at most 16"),
+    "width of 10^400": ({"width": 10**400}, "`width` is inf: expected"),
+    "large batch": ({"batch_size": 10**12}, "`batch_size` is 1000000000000: .* at most 65,536"),
+    "negative seed": ({"seed": -1}, "`seed` is -1: expected 0 or more"),
+    "large seed": ({"seed": 10**30}, "`seed` is 10{30}: expected 0 or more, at most 2,147,483,647"),
+    "large limit": ({"limit": 10**30}, "`limit` .* at most 1,000,000,000"),
+    "large patience": ({"patience": 10**30}, "`patience` .* at most 1,000,000"),
+    "large head phase": ({"head_epochs": 10**30}, "`head_epochs` .* at most 1,000,000"),
+    "large rate": ({"learning_rate": 1e30}, "`learning_rate` .* at most 1,000"),
+    "large warm-up": ({"warmup_epochs": float("inf")}, "`warmup_epochs` .* at most 1,000,000"),
+    "weight decay not a number": ({"weight_decay": float("nan")}, "`weight_decay` is nan: expected 0 or more"),
+    "many trainable layers": ({"trainable_layers": 10**30}, "`trainable_layers` .* at most 100,000"),
+    "many views": ({"distil_views": 10**30}, "`distil_views` .* at most 1,000"),
+    "temperature above 1000": ({"distil_temperature": 1e9}, "`distil_temperature` .* at most 1,000"),
+    "rotation above 180": ({"augment": {"rotation": 1e9}}, "augment.rotation .* at most 180"),
+    "shift above 1": ({"augment": {"shift": 1e9}}, "augment.shift is .* from 0 to 1"),
+    "noise not a number": ({"augment": {"noise": float("nan")}}, "augment.noise is nan: expected"),
+    "low light above 10": ({"augment": {"low_light": float("inf")}}, "augment.low_light .* at most 10"),
     "probability above 1": ({"augment": {"mixup": 1.1}}, "from 0 to 1"),
 }
 
@@ -59,6 +94,8 @@ def test_invalid_settings_are_rejected(values: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigError, match=message) as caught:
         FitConfig.from_mapping(values)
     assert caught.value.exit_code == 2
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
 
 
 def test_missing_settings_have_defaults() -> None:
@@ -78,14 +115,28 @@ def test_saved_settings_are_loaded(tmp_path: Path) -> None:
     assert load_config(tmp_path / "config.toml") == config
 
 
+def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbfepochs = 7\r\n[augment]\r\nflip = false\r\n")
+    config = load_config(tmp_path / "config.toml")
+    assert (config.epochs, config.augment.flip) == (7, False)
+
+
 def test_replace_ignores_none() -> None:
     assert FitConfig(epochs=7).replace(epochs=None, seed=3) == FitConfig(epochs=7, seed=3)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"epochs = ", "not valid TOML"), (b"\xff\xfe", "not valid TOML"), (None, "cannot read")],
-    ids=["broken", "not text", "missing"],
+    [
+        (b"epochs = ", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        ("epochs = 3".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        (b"epochs = " + b"[" * 20_000, "nested too deeply"),
+        (b"epochs = " + b"9" * 5000, "not valid TOML"),
+        (b"#" * 100_000, "more than 64 kB"),
+        (None, "cannot read"),
+    ],
+    ids=["broken", "not text", "UTF-16", "deep", "long integer", "large", "missing"],
 )
 def test_unreadable_files_are_rejected(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "config.toml"

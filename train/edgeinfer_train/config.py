@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
+from edgeinfer.errors import shown_path
 from edgeinfer.options.fields import option
 from edgeinfer.system.files import write_file
+from edgeinfer.system.toml import read_toml
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import LabelMode
+from edgeinfer_train.ranges import Range, shown_value
 
 EdgeName = Literal["edgenet", "edgenet-sep"]
 BackboneName = Literal[
@@ -68,14 +70,17 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         """Validate the ranges."""
-        for name in ("rotation", "shift", "shear", "brightness", "low_light", "noise"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ConfigError(f"augment.{name} is {getattr(self, name)}: expected 0 or more")
-        for name in ("contrast", "small", "blur", "erasing", "mixup", "scrambled"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"augment.{name} is {getattr(self, name)}: expected a value from 0 to 1")
-        if not 0 <= self.zoom < 1:
-            raise ConfigError(f"augment.zoom is {self.zoom}: expected a value from 0 to below 1")
+        for name, valid in AUGMENT_RANGES.items():
+            valid.check(f"augment.{name}", getattr(self, name))
+
+
+AUGMENT_RANGES = {
+    "rotation": Range(0, 180), "shift": Range(0, 1), "shear": Range(0, 1), "brightness": Range(0, 1),
+    "low_light": Range(0, 10), "noise": Range(0, 1), "contrast": Range(0, 1), "small": Range(0, 1),
+    "blur": Range(0, 1), "erasing": Range(0, 1), "mixup": Range(0, 1), "scrambled": Range(0, 1),
+    "zoom": Range(0, 1, below=True),
+}  # fmt: skip
+"""Valid values of the augmentation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,31 +190,22 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Validate ranges and choices."""
-        for name in (
-            "width", "head_epochs", "head_learning_rate", "epochs", "batch_size", "learning_rate",
-            "distil_temperature",
-        ):  # fmt: skip
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"`{name}` is {getattr(self, name)}: expected a value above 0")
-        for name in ("image_size", "limit", "warmup_epochs", "weight_decay", "patience", "seed", "distil_views"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ConfigError(f"`{name}` is {getattr(self, name)}: expected 0 or more")
-        for name in ("dropout", "momentum", "ema_momentum", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"`{name}` is {getattr(self, name)}: expected a value from 0 to below 1")
-        if not 0 <= self.distil_weight <= 1:
-            raise ConfigError(f"`distil_weight` is {self.distil_weight}: expected a value from 0 to 1")
+        for name, valid in RANGES.items():
+            valid.check(f"`{name}`", getattr(self, name))
         for name, choices in CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise ConfigError(
-                    f"`{name}` is {getattr(self, name)!r}: expected one of {', '.join(get_args(choices))}"
+                    f"`{name}` is {shown_value(getattr(self, name))}: expected one of {', '.join(get_args(choices))}"
                 )
         self._check_combinations()
 
     def _check_combinations(self) -> None:
         """Validate combinations of settings."""
-        if self.trainable_layers < -1:
-            raise ConfigError(f"`trainable_layers` is {self.trainable_layers}: expected -1 for all, 0 or more")
+        if self.trainable_layers not in Range(-1, MAX_LAYERS):
+            raise ConfigError(
+                f"`trainable_layers` is {shown_value(self.trainable_layers)}: expected -1 for all, 0 or more, "
+                f"at most {MAX_LAYERS:,}"
+            )
         if self.width != 1 and self.backbone not in get_args(EdgeName):
             raise ConfigError(f"`width` is {self.width}: only edge networks have a width, not {self.backbone}")
         if self.distil_views and not (self.teachers and self.distil_temperature == 1):
@@ -270,6 +266,20 @@ CHOICES: dict[str, Any] = {
     "devices": Devices,
 }  # fmt: skip
 
+MAX_LAYERS = 100_000
+_EPOCHS = 1_000_000
+_HALF_OPEN = Range(0, 1, below=True)
+RANGES = {
+    "image_size": Range(0, 1024), "limit": Range(0, 1_000_000_000), "width": Range(0, 16, above=True),
+    "head_epochs": Range(0, _EPOCHS, above=True), "head_learning_rate": Range(0, 1000, above=True),
+    "epochs": Range(0, _EPOCHS, above=True), "batch_size": Range(0, 65_536, above=True),
+    "learning_rate": Range(0, 1000, above=True), "warmup_epochs": Range(0, _EPOCHS), "weight_decay": Range(0, 1000),
+    "patience": Range(0, _EPOCHS), "seed": Range(0, 2**31 - 1), "distil_temperature": Range(0, 1000, above=True),
+    "distil_views": Range(0, 1000), "dropout": _HALF_OPEN, "momentum": _HALF_OPEN, "ema_momentum": _HALF_OPEN,
+    "label_smoothing": _HALF_OPEN, "distil_weight": Range(0, 1),
+}  # fmt: skip
+"""Valid values of the other numbers."""
+
 FINE_TUNING: dict[str, Any] = {
     "epochs": 20, "batch_size": 32, "learning_rate": 0.01, "warmup_epochs": 1.0, "weight_decay": 5e-4,
     "ema_momentum": 0.0, "patience": 2,
@@ -284,17 +294,18 @@ RATES: dict[str, dict[str, float]] = {"vgg16": {"learning_rate": 0.001, "head_le
 
 
 def load_config(path: Path) -> FitConfig:
-    """Read settings from a TOML file.
+    """Read settings from a TOML file; see `read_toml`.
 
     Raises:
         ConfigError: The file cannot be read, is not TOML, or contains an invalid setting.
     """
     try:
-        return FitConfig.from_mapping(tomllib.loads(path.read_text(encoding="utf-8")))
+        values = read_toml(path)
     except OSError as error:
-        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        raise ConfigError(f"cannot read the config {shown_path(path)}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{shown_path(path)} is not valid TOML: {error}") from error
+    return FitConfig.from_mapping(values)
 
 
 def save_config(config: FitConfig, path: Path) -> None:
@@ -309,14 +320,15 @@ def _typed(cls: type[Any], values: dict[str, Any], prefix: str) -> dict[str, Any
     typed = {}
     for name, value in values.items():
         if name not in defaults:
-            raise ConfigError(f"unknown setting {prefix}{name}: expected one of {', '.join(sorted(defaults))}")
+            known = ", ".join(sorted(defaults))
+            raise ConfigError(f"unknown setting {prefix}{shown_path(name)}: expected one of {known}")
         wanted = type(defaults[name])
         if wanted is tuple and type(value) is list and all(type(item) is str for item in value):
             value = tuple(value)  # noqa: PLW2901 - TOML has lists only
         if wanted is float and type(value) is int:
-            value = float(value)  # noqa: PLW2901 - TOML writes 1 for 1.0
+            value = float(value) if abs(value) < 1e300 else math.inf  # noqa: PLW2901 - TOML writes 1 for 1.0
         if type(value) is not wanted:
             kind = "list of strings" if wanted is tuple else wanted.__name__
-            raise ConfigError(f"{prefix}{name} is {value!r}: expected a value of type {kind}")
+            raise ConfigError(f"{prefix}{name} is {shown_value(value)}: expected a value of type {kind}")
         typed[name] = value
     return typed
