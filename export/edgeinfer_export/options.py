@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from edgeinfer.errors import UsageError
+from edgeinfer.options.fields import OptionField, option, option_fields
 
 Quantize = Literal["none", "int8", "auto"]
-QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
 Calibration = Literal["minmax", "entropy", "percentile"]
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 VariantName = Literal["fp32", "int8", "int8-signed", "int8-reduced", "int8-mixed", "int8-dynamic", "float16"]
 Target = Literal["x86-vnni", "x86-avx2", "cortex-a72", "cortex-a76"]
 
-DEFAULT_MARGIN = 0.0
-"""Crop the detector's box without extending it."""
-MARGIN_RANGE = (-0.4, 2.0)
-DEFAULT_LICENSE = "Apache-2.0"
-CALIBRATION_FACES = 512
+InputRange = Literal["0..1", "-1..1", "0..255"]
+
 MAX_DROP = 0.005
 """Default limit of the accuracy loss against float32; above it, int8 keeps sensitive layers in float32."""
 MAX_F1_DROP = 0.01
@@ -60,8 +57,106 @@ PRESETS: dict[Target, Preset] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
+@dataclass(frozen=True, kw_only=True)
+class QuantizationOptions:
+    """Variant to publish, and the accuracy loss that is accepted for it."""
+
+    title: ClassVar[str] = "Quantization"
+
+    quantize: Quantize = option(
+        "none",
+        "none: float32. int8: 8-bit weights and activations. auto: the fastest variant on this machine that keeps its "
+        "accuracy. int8 and auto need --data.",
+    )
+    max_drop: float | None = option(
+        None,
+        f"Largest accepted accuracy loss against float32. Default: {MAX_DROP} for auto, no limit for int8.",
+        minimum=0,
+        maximum=1,
+    )
+    target: Target | None = option(
+        None, "With auto: select by a preset for this processor instead of by measured time."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestQuantizationOptions(QuantizationOptions):
+    """Quantization options of `best`, which ranks variants by accuracy: a field without metadata has no flag."""
+
+    quantize: Quantize = option("auto", "Variants to evaluate; auto evaluates all.")
+    max_drop: None = None
+    target: None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """Faces and method that derive int8 activation ranges."""
+
+    title: ClassVar[str] = "Calibration"
+
+    calibration: Calibration = option("minmax", "Method that derives int8 activation ranges from training faces.")
+    calibration_faces: int = option(512, "Number of training faces used for int8 calibration.", minimum=1)
+    seed: int = option(0, "Seed that draws the calibration faces, or the generated images without --data.", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFileOptions:
+    """Labels, input and licence of the published model."""
+
+    title: ClassVar[str] = "Model file"
+
+    labels: tuple[str, ...] = option(
+        (),
+        "Publish only these labels, in this order. For a model without label metadata: the names of its logits.",
+        metavar="A,B,…",
+    )
+    input_range: InputRange | None = option(
+        None,
+        "Pixel range expected by a model that takes floats and does not scale them itself; the scaling becomes part "
+        "of the graph.",
+    )
+    margin: float = option(
+        0.0, "Crop margin around the detected box, as a fraction of its side.", minimum=-0.4, maximum=2.0
+    )
+    license: str = option("Apache-2.0", "Licence of the weights.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Limits of the target device.
+
+    Attributes:
+        max_ms: Largest median time of one face on one thread of this machine, in milliseconds, above 0; None for no
+            limit.
+        max_mb: Largest file size in megabytes (10^6 bytes), above 0; None for no limit.
+
+    Raises:
+        UsageError: A limit is not above 0.
+
+    >>> Budget(max_ms=2.0, max_mb=1.0)
+    Budget(max_ms=2.0, max_mb=1.0)
+    >>> Budget(max_mb=0.0)
+    Traceback (most recent call last):
+        ...
+    edgeinfer.errors.UsageError: invalid `max_mb` 0.0: expected a number above 0
+    """
+
+    title: ClassVar[str] = "Budget"
+
+    max_ms: float | None = option(
+        None, "Largest median time of one face on one thread of this machine, in milliseconds."
+    )
+    max_mb: float | None = option(None, "Largest file size, in MB.")
+
+    def __post_init__(self) -> None:
+        """Validate both limits."""
+        for name, limit in (("max_ms", self.max_ms), ("max_mb", self.max_mb)):
+            if limit is not None and not limit > 0:  # NaN fails, too
+                raise UsageError(f"invalid `{name}` {limit}: expected a number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(ModelFileOptions, CalibrationOptions, QuantizationOptions):
     """Options of one export, validated on construction.
 
     Attributes:
@@ -71,7 +166,10 @@ class ExportOptions:
             for int8 and `MAX_DROP` for auto.
         target: Processor whose preset restricts the choice of "auto", for an export on another machine. None selects
             by measured latency.
-        labels: Labels to publish, in this order; the other columns of the head are removed. Empty publishes all.
+        labels: Labels to publish, in this order; the other columns of the head are removed. Empty publishes all. An
+            item may hold several labels, separated by commas.
+        input_range: Pixel range that a model with float inputs expects, for example "-1..1"; None if the model takes
+            uint8 or contains its own scaling.
         calibration: Method that derives activation ranges from calibration faces: "minmax" uses the extremes, "entropy"
             the clipping with the least information loss (Migacz 2017), "percentile" the 99.999th percentile.
         calibration_faces: Number of training faces used for calibration, at least 1.
@@ -91,37 +189,23 @@ class ExportOptions:
     edgeinfer.errors.UsageError: invalid `margin` 3.0: expected -0.4..2.0
     """
 
-    quantize: Quantize = "none"
-    max_drop: float | None = None
-    target: Target | None = None
-    labels: tuple[str, ...] = ()
-    calibration: Calibration = "minmax"
-    calibration_faces: int = CALIBRATION_FACES
-    seed: int = 0
-    margin: float = DEFAULT_MARGIN
-    license: str = DEFAULT_LICENSE
+    @classmethod
+    def combine(cls, *groups: QuantizationOptions | CalibrationOptions | ModelFileOptions) -> Self:
+        """Build the options from the groups of a command line."""
+        return cls(**{name: value for group in groups for name, value in vars(group).items()})
 
     def __post_init__(self) -> None:
         """Validate every value."""
-        low, high = MARGIN_RANGE
-        for name, choices in (("quantize", QUANTIZE), ("calibration", CALIBRATIONS), ("target", (None, *PRESETS))):
-            if getattr(self, name) not in choices:
-                expected = ", ".join(filter(None, choices))
-                raise UsageError(f"invalid `{name}` {getattr(self, name)!r}: expected one of {expected}")
-        if self.calibration_faces < 1:
-            raise UsageError(f"invalid `calibration_faces` {self.calibration_faces}: expected 1 or more")
-        if self.seed < 0:
-            raise UsageError(f"invalid `seed` {self.seed}: expected 0 or more")
-        if self.max_drop is not None and not 0 <= self.max_drop <= 1:
-            raise UsageError(f"invalid `max_drop` {self.max_drop}: expected 0..1")
+        names = tuple(name.strip() for item in self.labels for name in item.split(","))
+        object.__setattr__(self, "labels", names if any(names) else ())
+        for field in option_fields(type(self)):
+            _validate(field, getattr(self, field.name))
         if self.max_drop is not None and self.quantize == "none":
             raise UsageError("`max_drop` has no effect on float32: set `quantize` to int8 or auto")
         if self.target and self.quantize != "auto":
             raise UsageError("`target` selects among quantized variants: set `quantize` to auto")
         if len(set(self.labels)) != len(self.labels) or len(self.labels) == 1 or not all(self.labels):
             raise UsageError(f"invalid `labels` {', '.join(self.labels)!r}: expected two or more different labels")
-        if not (math.isfinite(self.margin) and low <= self.margin <= high):
-            raise UsageError(f"invalid `margin` {self.margin}: expected {low}..{high}")
         if not self.license.strip():
             raise UsageError("`license` is empty: pass the licence of the weights, for example Apache-2.0")
 
@@ -140,3 +224,16 @@ class ExportOptions:
     def needs_data(self) -> bool:
         """True if the export needs faces for calibration and measurement."""
         return self.quantize != "none"
+
+
+def _validate(field: OptionField, value: Any) -> None:
+    """Raise a `UsageError` if a value is none of the choices of an option, or outside its range."""
+    if value is None and field.default is None:
+        return
+    choices = [text for part in (field.type, *get_args(field.type)) for text in get_args(part) if isinstance(text, str)]
+    if choices and value not in choices:
+        raise UsageError(f"invalid `{field.name}` {value!r}: expected one of {', '.join(choices)}")
+    low, high = field.option.minimum, field.option.maximum
+    if low is not None and not low <= value <= (math.inf if high is None else high):  # NaN fails, too
+        expected = f"{low} or more" if high is None else f"{low}..{high}"
+        raise UsageError(f"invalid `{field.name}` {value}: expected {expected}")

@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
+from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.cli.terminal import execute, name_flags
 from edgeinfer.errors import CapabilityError
 from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import (
-    CALIBRATION_FACES,
-    DEFAULT_LICENSE,
-    DEFAULT_MARGIN,
-    MARGIN_RANGE,
-    MAX_DROP,
-    Calibration,
+    BestQuantizationOptions,
+    Budget,
+    CalibrationOptions,
     ExportOptions,
-    Quantize,
-    Target,
+    ModelFileOptions,
+    QuantizationOptions,
 )
 
 if TYPE_CHECKING:
@@ -40,81 +38,41 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+FILES = "Files"
 Out = Annotated[
     Path,
     typer.Option(
         metavar="MODEL.onnx",
         help="Model file to write. The report is written to MODEL.json, the model card to MODEL.md.",
         show_default=False,
+        rich_help_panel=FILES,
     ),
 ]
-MaxDrop = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        max=1,
-        help=f"Largest accepted accuracy loss against float32. Default: {MAX_DROP} for auto, no limit for int8.",
-    ),
-]
-Labels = Annotated[
-    str,
-    typer.Option(
-        metavar="A,B,…",
-        help="Publish only these labels, in this order. For a model without label metadata: the names of its logits.",
-        show_default=False,
-    ),
-]
-Method = Annotated[Calibration, typer.Option(help="Method that derives int8 activation ranges from training faces.")]
-Count = Annotated[int, typer.Option(min=1, help="Number of training faces used for int8 calibration.")]
-Seed = Annotated[
-    int, typer.Option(min=0, help="Seed that draws the calibration faces, or the generated images without --data.")
-]
-Margin = Annotated[
-    float,
-    typer.Option(
-        min=MARGIN_RANGE[0],
-        max=MARGIN_RANGE[1],
-        help="Crop margin around the detected box, as a fraction of its side.",
-    ),
-]
-License = Annotated[str, typer.Option("--license", help="Licence of the weights.")]
+DataOption = typer.Option(
+    help="Prepared data set: validation faces for measurement, training faces for calibration.",
+    show_default=False,
+    rich_help_panel=FILES,
+)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
+@expand_groups
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE.keras", help="Run folder or .keras file.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE.keras", help="Run folder, .keras file or Keras 2 .h5 file.", show_default=False
+        ),
     ],
     *,
     out: Out,
-    quantize: Annotated[
-        Quantize,
-        typer.Option(
-            help="none: float32. int8: 8-bit weights and activations. auto: the fastest variant on this machine that "
-            "keeps its accuracy. int8 and auto need --data."
-        ),
-    ] = "none",
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Prepared data set: validation faces for measurement, training faces for calibration."),
-    ] = None,
-    max_drop: MaxDrop = None,
-    target: Annotated[
-        Target | None,
-        typer.Option(help="With auto: select by a preset for this processor instead of by measured time."),
-    ] = None,
-    labels: Labels = "",
-    calibration: Method = "minmax",
-    calibration_faces: Count = CALIBRATION_FACES,
-    seed: Seed = 0,
-    margin: Margin = DEFAULT_MARGIN,
-    license_: License = DEFAULT_LICENSE,
+    data: Annotated[Path | None, DataOption] = None,
+    quantization: QuantizationOptions,
+    ranges: CalibrationOptions,
+    model_file: ModelFileOptions,
 ) -> None:
     """Convert a model to ONNX, compare it with Keras, and write it with its report and model card."""
-    options = ExportOptions(
-        quantize=quantize, max_drop=max_drop, target=target, labels=_names(labels), calibration=calibration,
-        calibration_faces=calibration_faces, seed=seed, margin=margin, license=license_,
-    )  # fmt: skip
+    options = ExportOptions.combine(quantization, ranges, model_file)
     with _export_environment("convert") as stderr:
         from edgeinfer_export.publish.export import export_model
 
@@ -124,45 +82,27 @@ def convert(
     _print_report(report, out)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
+@expand_groups
 def best(
     sources: Annotated[
         list[Path], typer.Argument(metavar="RUN|FILE.keras...", help="Run folders or .keras files.", show_default=False)
     ],
     *,
     out: Out,
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="Prepared data set: validation faces for measurement, training faces for calibration.",
-            show_default=False,
-        ),
-    ],
-    max_ms: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest median time of one face on one thread of this machine, in milliseconds.", show_default=False
-        ),
-    ] = None,
-    max_mb: Annotated[float | None, typer.Option(help="Largest file size, in MB.", show_default=False)] = None,
-    quantize: Annotated[Quantize, typer.Option(help="Variants to evaluate; auto evaluates all.")] = "auto",
-    labels: Labels = "",
-    calibration: Method = "minmax",
-    calibration_faces: Count = CALIBRATION_FACES,
-    seed: Seed = 0,
-    margin: Margin = DEFAULT_MARGIN,
-    license_: License = DEFAULT_LICENSE,
+    data: Annotated[Path, DataOption],
+    budget: Budget,
+    quantization: BestQuantizationOptions,
+    ranges: CalibrationOptions,
+    model_file: ModelFileOptions,
 ) -> None:
     """Export the most accurate variant of several runs within a budget, and list the rejected ones."""
-    options = ExportOptions(
-        quantize=quantize, labels=_names(labels), calibration=calibration, calibration_faces=calibration_faces,
-        seed=seed, margin=margin, license=license_,
-    )  # fmt: skip
+    options = ExportOptions.combine(quantization, ranges, model_file)
     with _export_environment("best") as stderr:
-        from edgeinfer_export.publish.best import Budget, export_best
+        from edgeinfer_export.publish.best import export_best
 
         report, rejected = export_best(
-            sources, out, data=data, options=options, budget=Budget(max_ms=max_ms, max_mb=max_mb),
+            sources, out, data=data, options=options, budget=budget,
             progress=lambda step: print(f"{step} …", file=stderr),
         )  # fmt: skip
     _print_report(report, out, rejected)
@@ -178,7 +118,7 @@ def _export_environment(command: str) -> Iterator[TextIO]:
     Raises:
         CapabilityError: A package is missing.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # required by the conversion, whatever backend trained the model
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # required by the conversion, for models of every backend
     with silenced() as stderr:
         try:
             import edgeinfer_export.publish.export  # noqa: F401
@@ -187,10 +127,6 @@ def _export_environment(command: str) -> Iterator[TextIO]:
                 f"`{PROGRAM} {command}` needs the export extra: pip install 'edgeinfer[export]' ({error})"
             ) from error
         yield stderr
-
-
-def _names(labels: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in labels.split(",")) if labels else ()
 
 
 def _print_report(report: ExportReport, out: Path, rejected: tuple[Rejection, ...] = ()) -> None:

@@ -65,7 +65,7 @@ def to_onnx(model: keras.Model) -> Conversion:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the converters use deprecated NumPy functions
-                graph = canonicalize(_fold_constants(convert(model)))
+                graph = canonicalize(_fold_constants(_with_constant_shapes(convert(model))))
             onnx.checker.check_model(graph, full_check=True)
             _check_signature(graph)
             _check_outputs(model, graph)
@@ -108,7 +108,7 @@ def _check_outputs(model: keras.Model, graph: onnx.ModelProto) -> None:
     expected = np.asarray(model.predict_on_batch(images), dtype=np.float32)
     difference = relative_difference(expected, run_logits(session, images))
     if not difference <= TOLERANCE:  # NaN fails, too
-        raise ExportError(f"its graph differs from Keras by {difference:.2g} relative on generated images")
+        raise ExportError(f"its graph differs from Keras by a relative {difference:.2g} on generated images")
 
 
 def canonicalize(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -167,6 +167,27 @@ def _sorted_nodes(graph: onnx.GraphProto) -> list[Any]:
             order[index] = None
             stack.pop()
     return [graph.node[index] for index in order]
+
+
+def _with_constant_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace computed target shapes of Reshape by constants with -1 for the batch; modifies and returns the model.
+
+    tf2onnx computes the shape for Flatten and Reshape with Shape and Slice, which the runtime does not admit.
+    """
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {
+        value.name: [dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.value_info, *graph.output)
+        if value.type.tensor_type.HasField("shape")
+    }
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for index, node in enumerate(model.graph.node):
+        shape = shapes.get(node.output[0], [])
+        if node.op_type == "Reshape" and node.input[1] not in stored and shape.count(-1) == 1 and 0 not in shape:
+            constant = onnx.numpy_helper.from_array(np.array(shape, np.int64), f"{node.output[0]}.shape.{index}")
+            model.graph.initializer.append(constant)
+            node.input[1] = constant.name
+    return model
 
 
 def _fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:

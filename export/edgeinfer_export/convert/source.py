@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
-from edgeinfer.errors import EdgeInferError, UsageError
+from edgeinfer.errors import EdgeInferError, UsageError, one_line
 from edgeinfer.results import Colour
-from edgeinfer_export.errors import ExportError, first_line
+from edgeinfer_export.convert.admission import check_model_file, is_hdf5
+from edgeinfer_export.convert.rewrite import to_logits_model
+from edgeinfer_export.errors import ExportError
+from edgeinfer_export.options import InputRange
 from edgeinfer_train.datasets.load import read_info, split_files
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.networks.model import INFO_MEMBER, MODEL_FILE, ModelInfo, load_model
+from edgeinfer_train.networks.model import INFO_MEMBER, MODEL_FILE, ModelInfo, read_model_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,13 @@ class Source:
     colour: Colour
 
 
-def read_source(source: Path | keras.Model, *, labels: tuple[str, ...] = (), data: Path | None = None) -> Source:
+def read_source(
+    source: Path | keras.Model,
+    *,
+    labels: tuple[str, ...] = (),
+    data: Path | None = None,
+    input_range: InputRange | None = None,
+) -> Source:
     """Read a model from a run folder, a `.keras` file or memory.
 
     A file written by `edgeinfer-train fit` contains its labels and data set; `labels` then selects columns of the
@@ -44,9 +56,10 @@ def read_source(source: Path | keras.Model, *, labels: tuple[str, ...] = (), dat
         source: Run folder, `.keras` file or Keras model.
         labels: Labels in the order of the published logits. Empty keeps all labels of the file.
         data: Prepared folder with the training data.
+        input_range: Range of the pixels that a model with float inputs and without scaling layers expects.
 
     Raises:
-        UsageError: `labels` or `data` is missing, or the model has no such label.
+        UsageError: `labels`, `data` or `input_range` is missing, or the model has no such label.
         ModelNotFoundError: The file does not exist.
         ModelError: The file is not a Keras model.
         ExportError: The file is damaged, or the model does not map faces to logits.
@@ -55,29 +68,68 @@ def read_source(source: Path | keras.Model, *, labels: tuple[str, ...] = (), dat
     if isinstance(source, keras.Model):
         name, model, info = source.name, source, _describe_model(source.name, labels, data)
     else:
+        if (source / "saved_model.pb").is_file():
+            raise ExportError(f"{source} is a TensorFlow SavedModel: save the Keras model with model.save(FILE.keras)")
         path = source / MODEL_FILE if source.is_dir() else source
         name = str(path)
         model, info = _load(path, labels, data)
-    _check_signature(name, model, info)
     selected = labels or info.labels
     unknown = [label for label in selected if label not in info.labels]
     if unknown:
         raise UsageError(f"{name} has the labels {' '.join(info.labels)}, not {' '.join(unknown)}")
-    with_head = _with_logits_head(name, model, info.labels, selected)
-    return Source(name, with_head, _select_labels(info, selected), _colour(model))
+    network = to_logits_model(name, model, info.labels, selected, input_range)
+    return Source(name, network, _select_labels(info, selected), _colour(network))
 
 
 def _load(path: Path, labels: tuple[str, ...], data: Path | None) -> tuple[keras.Model, ModelInfo]:
+    check_model_file(path)
+    info = read_model_info(path) if _has_info(path) else _describe_model(str(path), labels, data)
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as file:
-                if INFO_MEMBER not in file.namelist():
-                    return keras.saving.load_model(path, compile=False), _describe_model(str(path), labels, data)
-        return load_model(path)
+        _run_in_thread(lambda: _load_without_memory(path))
+        return _load_keras(path), info
     except EdgeInferError:
         raise
-    except Exception as error:  # the type of the exception depends on the damaged part of the archive
-        raise ExportError(f"{path} is damaged: {first_line(error)}") from error
+    except MemoryError as error:
+        raise ExportError(f"{path} does not fit into memory") from error
+    except Exception as error:  # the type of the exception depends on the damaged part of the file
+        raise ExportError(f"{path} cannot be loaded by Keras {keras.__version__}: {_reason(error)}") from error
+
+
+def _has_info(path: Path) -> bool:
+    if is_hdf5(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return INFO_MEMBER in file.namelist()
+
+
+def _load_keras(path: Path) -> keras.Model:
+    """Load a model without running code from its file; Keras selects the format by the suffix."""
+    suffix = ".h5" if is_hdf5(path) else ".keras"
+    if path.suffix == suffix:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-export-") as folder:
+        link = Path(folder) / f"model{suffix}"
+        link.symlink_to(path.absolute())
+        return keras.saving.load_model(link, compile=False, safe_mode=True)
+
+
+def _load_without_memory(path: Path) -> None:
+    """Compare the shapes of all variables with the weights in the file before Keras allocates any variable."""
+    with keras.StatelessScope(initialize_variables=False):
+        _load_keras(path)
+
+
+def _run_in_thread(function: Callable[[], object]) -> None:
+    """Run a function in a thread of its own, because Keras keeps its global state, such as names, by thread."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        executor.submit(function).result()
+
+
+def _reason(error: Exception) -> str:
+    """Return the most specific sentence of a Keras error, which puts the cause after an introduction."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = next((line for line in lines[1:] if "A total of" in lines[0]), lines[0] if lines else type(error).__name__)
+    return one_line(cause)[:300]
 
 
 def _describe_model(name: str, labels: tuple[str, ...], data: Path | None) -> ModelInfo:
@@ -100,40 +152,6 @@ def _describe_model(name: str, labels: tuple[str, ...], data: Path | None) -> Mo
     total = sum(counts.values())
     prior = {label: round(count / total, 6) for label, count in counts.items()}
     return ModelInfo("unnamed", labels, dataset.name, dataset.protocol(), prior, {})
-
-
-def _check_signature(name: str, model: keras.Model, info: ModelInfo) -> None:
-    one = len(model.inputs) == len(model.outputs) == 1
-    if not one or len(model.input_shape) != 4 or model.output_shape != (None, len(info.labels)):
-        raise ExportError(
-            f"{name} maps {model.input_shape} to {model.output_shape}: "
-            f"expected one batch of faces and one logit for each of {len(info.labels)} labels"
-        )
-    if model.inputs[0].dtype != "uint8" or model.input_shape[-1] not in (1, 3) or None in model.input_shape[1:]:
-        raise ExportError(
-            f"{name} takes {model.inputs[0].dtype} faces of shape {model.input_shape[1:]}: "
-            "expected raw uint8 of a fixed size with 1 or 3 channels, scaled inside the model"
-        )
-
-
-def _with_logits_head(name: str, model: keras.Model, labels: tuple[str, ...], selected: tuple[str, ...]) -> keras.Model:
-    """Return a Functional model whose head outputs the selected logits; all other weights are shared."""
-    if isinstance(model, keras.Sequential):
-        outputs = image = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
-        for layer in model.layers:
-            outputs = layer(outputs)
-        model = keras.Model(image, outputs)
-    last = model.layers[-1]
-    linear, softmax = keras.activations.linear, keras.activations.softmax
-    if not isinstance(last, keras.layers.Dense) or last.activation not in (linear, softmax):
-        raise ExportError(f"{name} ends with the layer {last.name}: expected a dense layer that outputs the logits")
-    if selected == labels and last.activation is linear:
-        return model
-    columns = [labels.index(label) for label in selected]
-    head = keras.layers.Dense(len(selected), dtype="float32", name="logits", use_bias=last.use_bias)
-    with_head = keras.Model(model.inputs, head(last.input))
-    head.set_weights([weights[..., columns] for weights in last.get_weights()])
-    return with_head
 
 
 def _select_labels(info: ModelInfo, selected: tuple[str, ...]) -> ModelInfo:

@@ -11,43 +11,13 @@ import numpy as np
 from edgeinfer.errors import EdgeInferError, UsageError
 from edgeinfer_export.convert.source import read_source
 from edgeinfer_export.errors import ExportError
-from edgeinfer_export.options import ExportOptions
+from edgeinfer_export.options import Budget, ExportOptions
 from edgeinfer_export.publish.report import ExportReport
 from edgeinfer_export.publish.staging import check_inputs_are_kept, publish, stage, staging_folder, validate_request
 from edgeinfer_export.selection.choice import PUBLISHED, Choice
 from edgeinfer_export.selection.criteria import batch_dependence
 from edgeinfer_export.selection.evaluation import Evaluation, Progress, evaluate_model
 from edgeinfer_export.verify.measure import Candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Limits of the target device.
-
-    Attributes:
-        max_ms: Largest median time of one face on one thread of this machine, in milliseconds, above 0; None for no
-            limit.
-        max_mb: Largest file size in megabytes (10^6 bytes), above 0; None for no limit.
-
-    Raises:
-        UsageError: A limit is not above 0.
-
-    >>> Budget(max_ms=2.0, max_mb=1.0)
-    Budget(max_ms=2.0, max_mb=1.0)
-    >>> Budget(max_mb=0.0)
-    Traceback (most recent call last):
-        ...
-    edgeinfer.errors.UsageError: invalid `max_mb` 0.0: expected a number above 0
-    """
-
-    max_ms: float | None = None
-    max_mb: float | None = None
-
-    def __post_init__(self) -> None:
-        """Validate both limits."""
-        for name, limit in (("max_ms", self.max_ms), ("max_mb", self.max_mb)):
-            if limit is not None and not limit > 0:  # NaN fails, too
-                raise UsageError(f"invalid `{name}` {limit}: expected a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +78,7 @@ def export_best(
         The report of the export, and all rejected runs and variants.
 
     Raises:
-        UsageError: `out` has another suffix, or `sources` is empty.
+        UsageError: `out` does not end in .onnx, or `sources` is empty.
         OutputError: `out` cannot be written.
         ExportError: No variant of any run can be exported within the budget.
     """
@@ -144,7 +114,7 @@ def _evaluate_all(
         scratch = folder / str(number)
         scratch.mkdir()
         try:
-            source = read_source(path, labels=options.labels, data=data)
+            source = read_source(path, labels=options.labels, data=data, input_range=options.input_range)
             if evaluations and source.info.labels != evaluations[0].source.info.labels:
                 reason = f"has the labels {' '.join(source.info.labels)}, which differ from those of the first run"
                 rejected.append(Rejection(str(path), "", reason))

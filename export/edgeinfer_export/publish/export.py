@@ -41,9 +41,9 @@ def export_model(
         The report of the export.
 
     Raises:
-        UsageError: `out` has another suffix, or faces or labels are required and missing.
+        UsageError: `out` does not end in .onnx, or faces or labels are required and missing.
         OutputError: `out` cannot be written.
-        ModelError: `source` is missing or not a Keras model, or the runtime refuses the result.
+        ModelError: `source` is missing or not a Keras model, or the runtime rejects the result.
         ExportError: The model cannot be converted or quantized, or a check fails.
         DataError: The faces cannot be used.
         CapabilityError: Keras uses another backend than TensorFlow.
@@ -65,7 +65,7 @@ def export_model(
     validate_request(out, data, options)
     check_inputs_are_kept(out, [source] if isinstance(source, Path) else [], data)
     progress(f"reading {source if isinstance(source, Path) else source.name}")
-    model = read_source(source, labels=options.labels, data=data)
+    model = read_source(source, labels=options.labels, data=data, input_range=options.input_range)
     with staging_folder(out) as folder:
         evaluation = evaluate_model(model, options, data=data, folder=folder, progress=progress)
         staged, report = stage(evaluation, choose(evaluation), folder)
