@@ -200,7 +200,8 @@ def _read_old(node: Element) -> Cascade:
 
 def _read_old_tree(tree: Element, features: list[Feature]) -> Tree:
     """Return one tree and append its features."""
-    nodes, leaves = [], []
+    nodes: list[tuple[float, ...]] = []
+    leaves: list[float] = []
     for node in tree.items():
         links = []
         for side in ("left", "right"):

@@ -1,7 +1,7 @@
 """Admission rules for YuNet files, applied before OpenCV parses them.
 
-OpenCV's ONNX importer may crash on a damaged file. Therefore the operators, the shapes of all tensors and the arithmetic
-are checked first, by the rules for expression models and those below.
+OpenCV's ONNX importer may crash on a damaged file. Therefore the operators, the shapes of all tensors and the
+arithmetic are checked first, by the rules for expression models and those below.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from edgeinfer.errors import ModelError, shown_path
 from edgeinfer.model.admission import find_violation
 from edgeinfer.model.cost import find_excess, propagate
 from edgeinfer.model.onnx_reader import OnnxSummary, summarize
-from edgeinfer.model.shapes import Operation, Value, convolution_weights
+from edgeinfer.model.operation import Operation, Value
+from edgeinfer.model.shapes import convolution_weights
 
 MAX_BYTES = 32 * 2**20
 SIDE = 640
@@ -87,7 +88,9 @@ def _is_consistent(operation: Operation, output: Value) -> bool:
             and _has_window_attributes(operation)
         )
     if node.op_type == "MaxPool":
-        return len(shape) == 4 and len(operation.integers("kernel_shape") or ()) == 2 and _has_window_attributes(operation)
+        return (
+            len(shape) == 4 and len(operation.integers("kernel_shape") or ()) == 2 and _has_window_attributes(operation)
+        )
     if node.op_type in ("Add", "Mul"):
         return len(operation.inputs) == 2 and operation.value(1).shape in (shape, (), (1,))
     if node.op_type == "Reshape":

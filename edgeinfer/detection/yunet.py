@@ -109,9 +109,11 @@ class YuNetDetector:
         except cv2.error as error:
             raise ModelError(f"OpenCV {cv2.__version__} cannot run the YuNet model on {size_wh} pixels") from error
         scale = height / scaled_height
-        boxes = [] if found is None else [
-            _clip(row[:4] * scale, width, height) for row in found if np.isfinite(row[:4]).all()
-        ]
+        boxes = (
+            []
+            if found is None
+            else [_clip(row[:4] * scale, width, height) for row in found if np.isfinite(row[:4]).all()]
+        )
         return [box for box in boxes if min(box.w, box.h) >= self._min_size]
 
 

@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterator
 
 from edgeinfer.model.onnx_reader import OnnxSummary
-from edgeinfer.model.shapes import Inputs, Operation, Value, convolution_weights, matmul_shapes, output_values
+from edgeinfer.model.operation import Inputs, Operation, Value
+from edgeinfer.model.shapes import convolution_weights, matmul_shapes, output_values
 
 MAX_BATCH = 16
 """Faces per call of onnxruntime, so that many faces stay within the memory limit: VGG16 at 224 pixels does with 16."""
 MAX_OPERATIONS = 50 * 10**9
 """Multiply-adds per face, the same as 100 GFLOP. VGG16 at 224 pixels needs 15.5e9."""
-MAX_INTERMEDIATE = 2**26
-"""Elements of one intermediate result per face."""
+MAX_INTERMEDIATE = 2**27
+"""Elements of one intermediate result per face, as many as a stored tensor may have."""
 MAX_RANK = 8
 _ELEMENT_COST = 16
 """Multiply-adds in the time of one elementwise operation, which is limited by memory."""
@@ -112,5 +113,3 @@ def _count(operation: Operation, outputs: tuple[Value, ...]) -> int:
 
 def _total(inputs: Inputs) -> int:
     return sum(value.count for value in inputs if value is not None)
-
-

@@ -202,6 +202,8 @@ class _Reader:
         if tensor is not None:
             self._tensors.append(tensor)
         name = _text(fields, 1)
+        if name == "keep_aspect_ratio_policy" and _text(fields, 4) != "stretch":
+            self._extras.add("sizes that depend on an aspect ratio")
         return name, tuple(_integers(fields, 3, 8)), _text(fields, 4) if name == "auto_pad" else "", tensor
 
     def _tensor(self, data: memoryview) -> Tensor:

@@ -59,7 +59,9 @@ def load_session(path: Path, *, threads: int = 1, bounded: bool = False) -> tupl
         source, target = session.get_inputs()[0], session.get_outputs()[0]
         shapes = source.type, list(source.shape), list(target.shape)
     except Exception as error:  # onnxruntime's exceptions have no other common base class
-        raise ModelError(f"{shown_path(path)} cannot be run by onnxruntime {ort.__version__}: {_first_line(error)}") from error
+        raise ModelError(
+            f"{shown_path(path)} cannot be run by onnxruntime {ort.__version__}: {_first_line(error)}"
+        ) from error
     _check_shapes(*shapes, card, path)
     return session, card
 
@@ -117,8 +119,8 @@ def _check_shapes(dtype: str, input_shape: list[Any], output_shape: list[Any], c
         )
     if len(output_shape) != 2 or output_shape[1] != len(card.labels):
         raise ModelError(
-            f"{shown_path(path)} has the output shape {output_shape}; expected {len(card.labels)} logits per face according to its "
-            "metadata"
+            f"{shown_path(path)} has the output shape {output_shape}; expected {len(card.labels)} logits per face "
+            "according to its metadata"
         )
 
 

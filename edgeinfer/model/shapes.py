@@ -9,81 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from edgeinfer.model.onnx_reader import MAX_VALUES, Node
+from edgeinfer.model.onnx_reader import MAX_VALUES
+from edgeinfer.model.operation import Operation, Value, checked_axis
 
 MAX_INTEGER = 2**40
 """Larger elements are treated as unknown, so that no integer grows without limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor of the graph.
-
-    Attributes:
-        shape: All dimensions.
-        elements: Elements of a short tensor, or None if unknown.
-    """
-
-    shape: tuple[int, ...]
-    elements: tuple[float, ...] | None = None
-
-    @property
-    def count(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-
-Inputs = list[Value | None]
-
-
-class Operation:
-    """One node with its input values."""
-
-    def __init__(self, node: Node, inputs: Inputs) -> None:
-        self.node, self.inputs = node, inputs
-        self._integers = dict(node.integers)
-
-    def value(self, index: int) -> Value:
-        """Return a required input.
-
-        Raises:
-            ValueError: It is absent.
-        """
-        value = self.inputs[index] if index < len(self.inputs) else None
-        if value is None:
-            raise ValueError("an absent input")
-        return value
-
-    def elements(self, index: int) -> tuple[float, ...] | None:
-        """Return the elements of an optional input, or None if it is absent.
-
-        Raises:
-            ValueError: The input is present, but its elements are unknown.
-        """
-        value = self.inputs[index] if index < len(self.inputs) else None
-        if value is None:
-            return None
-        if value.elements is None:
-            raise ValueError("an output size that is not known from the file")
-        return value.elements
-
-    def integers(self, name: str, index: int | None = None) -> tuple[int, ...] | None:
-        """Return an attribute, which is an input in later versions of the operator, or None if it is absent."""
-        values = self._integers.get(name)
-        if values is None and index is not None:
-            elements = self.elements(index)
-            values = None if elements is None else tuple(int(n) for n in elements)
-        return values
-
-    def integer(self, name: str, default: int) -> int:
-        """Return an attribute with one integer."""
-        return self._integers.get(name, (default,))[0]
-
-    def axis(self, default: int, rank: int) -> int:
-        """Return the attribute `axis` as 0..rank."""
-        return _axis(self.integer("axis", default), rank)
 
 
 def output_values(operation: Operation) -> tuple[Value, ...]:
@@ -102,13 +33,6 @@ def output_values(operation: Operation) -> tuple[Value, ...]:
     return values
 
 
-def _axis(axis: int, rank: int) -> int:
-    axis += rank if axis < 0 else 0
-    if not 0 <= axis <= rank:
-        raise ValueError("an axis out of range")
-    return axis
-
-
 def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
     rank = max(len(first), len(second))
     padded = [(1,) * (rank - len(shape)) + shape for shape in (first, second)]
@@ -117,7 +41,7 @@ def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ..
 
 def _broadcast_all(operation: Operation) -> tuple[Value, ...]:
     """Elementwise operators; integers are computed for the four that shapes are computed with."""
-    shape: tuple[int, ...] = ()
+    shape = operation.value(0).shape
     for value in operation.inputs:
         shape = _broadcast(shape, value.shape if value else ())
     compute = _ARITHMETIC.get(operation.node.op_type)
@@ -223,14 +147,14 @@ def _transpose(operation: Operation) -> tuple[Value, ...]:
 def _squeeze(operation: Operation) -> tuple[Value, ...]:
     value, axes = operation.value(0), operation.integers("axes", 1)
     rank = len(value.shape)
-    dropped = {_axis(a, rank) for a in axes} if axes else {i for i, dim in enumerate(value.shape) if dim == 1}
+    dropped = {checked_axis(a, rank) for a in axes} if axes else {i for i, dim in enumerate(value.shape) if dim == 1}
     return (Value(tuple(dim for i, dim in enumerate(value.shape) if i not in dropped), value.elements),)
 
 
 def _unsqueeze(operation: Operation) -> tuple[Value, ...]:
     value, axes = operation.value(0), operation.integers("axes", 1) or ()
     rank = len(value.shape) + len(axes)
-    added = {_axis(a, rank) for a in axes}
+    added = {checked_axis(a, rank) for a in axes}
     dims = iter(value.shape)
     return (Value(tuple(1 if i in added else next(dims, 1) for i in range(rank)), value.elements),)
 
@@ -268,8 +192,7 @@ def _resize(operation: Operation) -> tuple[Value, ...]:
     axes = operation.integers("axes") or tuple(range(len(shape)))
     dims = list(shape)
     for i, axis in enumerate(axes):
-        # With keep_aspect_ratio, the size is at most the given one, or a dimension grows like the others.
-        dims[axis] = sizes[i] if sizes else int(math.floor(dims[axis] * (scales or ())[i]))
+        dims[axis] = sizes[i] if sizes else math.floor(dims[axis] * (scales or ())[i])
     return (Value(tuple(dims)),)
 
 
@@ -289,7 +212,7 @@ def _reduce(operation: Operation) -> tuple[Value, ...]:
         axes = operation.integers("axes", 1)
         if not axes and operation.integer("noop_with_empty_axes", 0):
             return (Value(shape),)
-    reduced = {_axis(a, len(shape)) for a in axes} if axes else set(range(len(shape)))
+    reduced = {checked_axis(a, len(shape)) for a in axes} if axes else set(range(len(shape)))
     if operation.integer("keepdims", 1):
         return (Value(tuple(1 if i in reduced else dim for i, dim in enumerate(shape))),)
     return (Value(tuple(dim for i, dim in enumerate(shape) if i not in reduced)),)

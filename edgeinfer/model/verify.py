@@ -122,7 +122,9 @@ def verify(path: Path) -> tuple[Check, ...]:
     summary = summarize(data)
     digest, samples = (summary.metadata.get(key) for key in (DIGEST_KEY, SAMPLES_KEY))
     if digest is None or samples is None:
-        raise ModelError(f"{shown_path(path)} has no {'digest' if digest is None else 'samples'} in its metadata; export it again")
+        raise ModelError(
+            f"{shown_path(path)} has no {'digest' if digest is None else 'samples'} in its metadata; export it again"
+        )
     parts = f"{len(summary.nodes)} standard operators, {len(summary.tensors)} tensors, onnxruntime {ort.__version__}"
     return (
         Check("structure", parts),
@@ -134,7 +136,8 @@ def verify(path: Path) -> tuple[Check, ...]:
 def _check_digest(stored: str, computed: str, path: Path) -> Check:
     if stored != computed:
         raise ModelError(
-            f"{shown_path(path)} was modified: its graph has the digest {computed[:12]}, expected {stored[:12]}; download it again"
+            f"{shown_path(path)} was modified: its graph has the digest {computed[:12]}, expected {stored[:12]}; "
+            "download it again"
         )
     return Check("digest", f"sha256 {computed} of the graph")
 
@@ -150,8 +153,9 @@ def _check_answers(samples: Samples, session: ort.InferenceSession, card: ModelC
     flipped = int((answers.argmax(axis=1) != stored.argmax(axis=1))[clear].sum())
     if not difference <= samples.tolerance or flipped:
         raise ModelError(
-            f"{shown_path(path)} returns different logits than recorded for {len(stored)} generated pictures: relative difference "
-            f"{difference:.2g} ({samples.tolerance:g} allowed), {flipped} labels changed; do not use it on this machine"
+            f"{shown_path(path)} returns different logits than recorded for {len(stored)} generated pictures: relative "
+            f"difference {difference:.2g} ({samples.tolerance:g} allowed), {flipped} labels changed; do not use it "
+            "on this machine"
         )
     return Check(
         "answers",
@@ -170,7 +174,9 @@ def _parse_samples(text: str, card: ModelCard, path: Path) -> Samples:
         values = parse_object(text)
         samples = Samples(values["seed"], float(values["tolerance"]), np.asarray(values["logits"], dtype=np.float64))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ModelError(f"{shown_path(path)} has damaged metadata: edgeinfer.samples: {error}; export it again") from error
+        raise ModelError(
+            f"{shown_path(path)} has damaged metadata: edgeinfer.samples: {error}; export it again"
+        ) from error
     if not (
         isinstance(samples.seed, int)
         and not isinstance(samples.seed, bool)

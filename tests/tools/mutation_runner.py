@@ -1,8 +1,8 @@
 """Runs of `edgeinfer` with mutated models, cascades and face detection networks.
 
 A model that the pure-Python reader rejects runs in the test process, where it cannot cause a crash. All others, which
-onnxruntime parses, and all cascades and detection networks run in one child process. If the child dies, the mutation is reported with the signal and the next
-one gets a new child.
+onnxruntime parses, and all cascades and detection networks run in one child process. If the child dies, the mutation is
+reported with the signal and the next one gets a new child.
 
 The child reads one path per line from stdin and writes one JSON object per line to stdout:
 

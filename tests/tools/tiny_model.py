@@ -96,8 +96,24 @@ def model_bytes(
     external: bool = False,
     logits: int = len(LABELS),
     extra: bytes = b"",
+    between: bytes = b"",
+    pooled: str = "mean",
 ) -> bytes:
-    """Return a serialized ModelProto; with any argument other than `keys`, it violates an admission rule."""
+    """Return a serialized ModelProto.
+
+    With an argument other than `keys`, `between` and `pooled`, it violates an admission rule.
+
+    Args:
+        keys: Metadata; None for `metadata()`.
+        inputs: Names of the inputs.
+        output: Name of the output.
+        domain: Operator domain of one node.
+        external: True to store the slope in another file.
+        logits: Number of logits.
+        extra: Fields at the end of the graph.
+        between: Fields of the graph before the product with the slope.
+        pooled: Name of the value that is multiplied by the slope.
+    """
     cast = put(5, put(1, "to") + put(3, _FLOAT) + put(20, 2))
     axes = put(5, put(1, "axes") + put(8, 1) + put(8, 2) + put(20, 7))
     keep = put(5, put(1, "keepdims") + put(3, 0) + put(20, 2))
@@ -105,7 +121,8 @@ def model_bytes(
         [
             put(1, node("Cast", (inputs[0],), "grey", attributes=cast)),
             put(1, node("ReduceMean", ("grey",), "mean", attributes=axes + keep)),
-            put(1, node("MatMul", ("mean", "slope"), "tilted", domain=domain)),
+            between,
+            put(1, node("MatMul", (pooled, "slope"), "tilted", domain=domain)),
             put(1, node("Add", ("tilted", "bias"), output)),
             put(2, "tiny"),
             put(5, tensor("slope", (1, logits), SLOPE[:logits], external=external)),

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from edgeinfer import EmotionClassifier
 from edgeinfer.expression.preprocess import MAX_PADDED_SIDE, crop_face, model_input
 from edgeinfer.results import Image
+from tools.tiny_model import metadata, write_model
 
 RAMP = np.arange(100, dtype=np.uint8).reshape(10, 10)
 
@@ -82,3 +87,17 @@ def test_crop_of_the_right_size_is_unchanged() -> None:
 def test_reduction_averages_areas() -> None:
     checkerboard = np.kron([[0, 200], [200, 0]], np.ones((1, 1))).astype(np.uint8)
     assert model_input(np.tile(checkerboard, (8, 8)), size_hw=(8, 8), colour="grey").max() == 100
+
+
+def test_large_face_with_a_margin_of_two_is_cropped_without_much_memory(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "wide.onnx", keys=metadata(crop='{"margin": 2}'))
+    classifier = EmotionClassifier.load(model)
+    image = np.zeros((3000, 4000, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        crop = crop_face(image, (0, 0, 4000, 3000), classifier.margin)
+        assert classifier.classify([crop])[0].label == "neutral"
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 400 * 2**20

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgeinfer import EmotionClassifier, UsageError, load_pipeline
-from edgeinfer.expression.prior import logit_offsets, read_prior
+from edgeinfer.expression.prior import MAX_BYTES, logit_offsets, read_prior
+from tools.cli import edgeinfer, error_of
 from tools.tiny_model import LABELS, metadata, write_model
 
 NAMES, TRAINED = ("neutral", "happy", "fear"), {"neutral": 0.6, "happy": 0.3, "fear": 0.1}
@@ -85,3 +87,59 @@ def test_invalid_prior_files_are_rejected(tmp_path: Path, text: str | None, mess
         path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         read_prior(str(path))
+
+
+ALL = dict.fromkeys(LABELS, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        pytest.param(json.dumps(ALL).encode(), 0, id="valid"),
+        pytest.param(json.dumps(ALL).encode("utf-8-sig"), 0, id="byte-order-mark"),
+        pytest.param(json.dumps({**ALL, "fear": 1e-320}).encode(), 0, id="tiny"),
+        pytest.param(json.dumps({**ALL, "fear": 1e9}).encode(), 0, id="count"),
+        pytest.param(json.dumps(dict.fromkeys(LABELS, 5e-324)).encode(), 0, id="all-tiny"),
+        pytest.param(json.dumps(dict.fromkeys(LABELS, 1e308)).encode(), 2, id="huge"),
+        pytest.param(json.dumps({**ALL, "fear": int("1" + 400 * "0")}).encode(), 2, id="401-digits"),
+        pytest.param(json.dumps(ALL).replace("1.0", "1" * 5000, 1).encode(), 2, id="5000-digits"),
+        pytest.param(json.dumps({**ALL, "fear": math.nan}).encode(), 2, id="nan"),
+        pytest.param(json.dumps({**ALL, "fear": math.inf}).encode(), 2, id="infinite"),
+        pytest.param(json.dumps({**ALL, "fear": True}).encode(), 2, id="bool"),
+        pytest.param(json.dumps({**ALL, "fear": -0.5}).encode(), 2, id="negative"),
+        pytest.param(json.dumps({**ALL, "fear": None}).encode(), 2, id="null"),
+        pytest.param(json.dumps({**ALL, "x\x1b[2J" * 99: 1}).encode(), 2, id="hostile-label"),
+        pytest.param(json.dumps(ALL).replace('"happy"', '"fear"').encode(), 2, id="duplicate"),
+        pytest.param(b"[" * 100_000, 2, id="deep"),
+        pytest.param(json.dumps(ALL).encode("utf-16"), 2, id="utf-16"),
+        pytest.param(b'{"caf\xe9": 1}', 2, id="latin-1"),
+        pytest.param(b" " * (MAX_BYTES + 1), 2, id="large"),
+        pytest.param(b"", 2, id="empty"),
+    ],
+)
+def test_prior_file_gives_finite_probabilities_or_exits_with_2(
+    tmp_path: Path, face_picture: Path, tiny_model: Path, content: bytes, code: int
+) -> None:
+    path, out = tmp_path / "p.json", tmp_path / "out.jsonl"
+    path.write_bytes(content)
+    options: list[str | Path] = ["--model", tiny_model, "--detector", "none", "--quiet", "--out", out, "--prior", path]
+    done = edgeinfer("run", face_picture, *options)
+    if code:
+        assert len(error_of(done, code)) < 1000
+        return
+    assert done.returncode == 0, done.stderr
+    face = json.loads(out.read_text().splitlines()[1])["faces"][0]
+    assert all(math.isfinite(share) for share in (*face["probabilities"].values(), *face["raw"].values()))
+    assert sum(face["raw"].values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "missing", "long-name", "null-byte"])
+def test_prior_that_is_not_a_regular_file_is_rejected(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "p.json"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    text = {"long-name": "x" * 5000, "null-byte": "a\0b"}.get(kind, str(path))
+    with pytest.raises(UsageError, match=r"p\.json|too long|invalid path"):
+        read_prior(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,20 @@ def test_model_without_report_has_a_short_card(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "report",
-    ["[", "[1]", '{"variants": 3}', json.dumps({**REPORT, "verdict": None}), json.dumps({**REPORT, "variants": [{}]})],
-    ids=["invalid JSON", "list", "number for a list", "null verdict", "empty variant"],
+    [
+        pytest.param("[", id="invalid-json"),
+        pytest.param("[1]", id="list"),
+        pytest.param('{"variants": 3}', id="number-for-a-list"),
+        pytest.param(json.dumps({**REPORT, "verdict": None}), id="null-verdict"),
+        pytest.param(json.dumps({**REPORT, "variants": [{}]}), id="empty-variant"),
+        pytest.param(json.dumps(REPORT).replace("4321", "1" + 400 * "0"), id="size-of-401-digits"),
+        pytest.param(json.dumps(REPORT).replace("4321", "1e400"), id="size-infinite"),
+        pytest.param(json.dumps(REPORT).replace("4321", "true, true"), id="not-json"),
+        pytest.param(json.dumps(REPORT).replace("4321", '"large"'), id="size-text"),
+        pytest.param(json.dumps(REPORT).replace("1234", "NaN"), id="count-nan"),
+        pytest.param(json.dumps({**REPORT, "training": {**REPORT["training"], "settings": 7}}), id="settings-number"),
+        pytest.param(json.dumps({**REPORT, "limits": 7}), id="limits-number"),
+    ],
 )
 def test_damaged_report_raises_model_error(tmp_path: Path, report: str) -> None:
     with pytest.raises(ModelError, match="damaged"):
@@ -80,3 +93,10 @@ def test_control_characters_and_table_separators_are_replaced(tmp_path: Path) ->
     text = render(tmp_path, dataset="a\x1b[2Jb|c\nd", license="x\x07")
     assert "| training data set | a [2Jb/c d |" in text
     assert all(character.isprintable() or character == "\n" for character in text)
+
+
+@pytest.mark.parametrize("value", [None, 0, -1, 1e300, True, "text", [], [1], {}, {"a": {}}], ids=repr)
+@pytest.mark.parametrize("key", [*REPORT, "recall"])
+def test_any_value_in_the_report_gives_a_card_or_a_model_error(tmp_path: Path, key: str, value: Any) -> None:
+    with contextlib.suppress(ModelError):
+        assert render(tmp_path, {**REPORT, key: value}, metrics=json.dumps({key: value})).startswith("# m")

@@ -68,6 +68,36 @@ def test_card_matches_the_metadata(tiny_model: Path) -> None:
         pytest.param({"output": "probabilities"}, "the outputs probabilities", id="output-name"),
         pytest.param({"logits": 3}, "expected 7 logits", id="fewer-logits"),
         pytest.param({"keys": metadata(labels='["a\\n","b"]')}, "different printable names", id="control-character"),
+        *(
+            pytest.param({"keys": metadata(labels=json.dumps(["b", label]))}, "invalid labels", id=name)
+            for name, label in (
+                ("label-empty", ""),
+                ("label-blank", "  "),
+                ("label-slash", "a/b"),
+                ("label-backslash", "a\\b"),
+                ("label-parent", ".."),
+                ("label-long", "x" * 65),
+                ("label-control", "a\x1b[2J"),
+                ("label-case", "B "),
+                ("label-width", "\uff42"),
+                ("label-number", 3),
+                ("label-surrogate", "\ud800"),
+                ("label-none", None),
+            )
+        ),
+        pytest.param({"keys": metadata(labels=json.dumps([*map(str, range(1001))]))}, "2..1000", id="1001-labels"),
+        pytest.param({"keys": metadata(labels='{"a": 1, "b": 2}')}, "damaged metadata", id="labels-object"),
+        pytest.param({"keys": metadata(input=_input(channels=True))}, "True grey channels", id="channels-bool"),
+        pytest.param({"keys": metadata(input=_input(height=True))}, "expected a height and", id="height-bool"),
+        pytest.param({"keys": metadata(input=_input(height=8.0))}, "expected a height and", id="height-float"),
+        pytest.param({"keys": metadata(input="[]")}, "damaged metadata", id="input-list"),
+        pytest.param({"keys": metadata(crop='{"margin": true}')}, "damaged metadata", id="margin-bool"),
+        pytest.param({"keys": metadata(crop='{"margin": NaN}')}, "damaged metadata", id="margin-nan"),
+        pytest.param({"keys": metadata(prior='{"happy": true}')}, "invalid prior", id="prior-bool"),
+        pytest.param({"keys": metadata(prior='{"happy": 1e999}')}, "damaged metadata", id="prior-infinite"),
+        pytest.param({"keys": metadata(prior="3")}, "damaged metadata", id="prior-number"),
+        pytest.param({"keys": metadata(metrics="[" * 100_000)}, "damaged metadata", id="metrics-deep"),
+        pytest.param({"keys": metadata(report=f'{{"a": 1{400 * "0"}}}')}, "damaged metadata", id="report-number"),
         pytest.param({"keys": metadata(prior='{"happy": "often"}')}, "invalid prior", id="prior-no-number"),
         pytest.param({"keys": metadata(crop=f'{{"margin": 1{400 * "0"}}}')}, "damaged metadata", id="margin-huge"),
         pytest.param({"keys": metadata(dataset="x" * 2**20)}, "more than 1 MB of metadata", id="metadata-size"),
@@ -168,12 +198,18 @@ def test_model_with_more_than_one_graph_is_rejected(tmp_path: Path, more: bytes,
 
 
 def test_bounded_session_limits_memory(tmp_path: Path) -> None:
-    side = 2**15  # an intermediate result of 4 GB from 256 kB of weights
+    side = 2**13  # five intermediate results of 256 MB from 64 kB of weights
     stored = put(5, tensor("tall", (side, 1), (1.0,) * side)) + put(5, tensor("wide", (1, side), (1.0,) * side))
-    nodes = put(1, node("Add", ("tall", "mean"), "high")) + put(1, node("MatMul", ("high", "wide"), "huge"))
-    path = tmp_path / "huge.onnx"
-    data = model_bytes(extra=stored + nodes + put(1, node("ReduceMax", ("huge",), "most")))
-    path.write_bytes(data.replace(put(1, "mean") + put(1, "slope"), put(1, "most") + put(1, "slope")))
+    functions = ("Sin", "Cos", "Tanh", "Erf")
+    nodes = (
+        node("Add", ("tall", "mean"), "high"),
+        node("MatMul", ("high", "wide"), "large"),
+        *(node(function, ("large",), function) for function in functions),
+        node("Sum", ("large", *functions), "sum"),
+        node("ReduceMax", ("sum",), "most"),
+    )
+    between = b"".join(put(1, content) for content in nodes)
+    path = write_model(tmp_path / "large.onnx", extra=stored, between=between, pooled="most")
     with pytest.raises(ModelError, match="inference failed"):
         EmotionClassifier.load(path).classify([np.zeros((8, 8), np.uint8)])
 
