@@ -15,6 +15,8 @@ MAX_OPERATIONS = 50 * 10**9
 """Multiply-adds per face, the same as 100 GFLOP. VGG16 at 224 pixels needs 15.5e9."""
 MAX_INTERMEDIATE = 2**27
 """Elements of one intermediate result per face, as many as a stored tensor may have."""
+MAX_FOLDED = 2**27
+"""Elements that are computed from stored tensors only. onnxruntime computes and keeps them when it loads a model."""
 MAX_RANK = 8
 _ELEMENT_COST = 16
 """Multiply-adds in the time of one elementwise operation, which is limited by memory."""
@@ -69,8 +71,15 @@ def propagate(summary: OnnxSummary, shape: tuple[int, ...]) -> Iterator[tuple[Op
 
 
 def _find_excess(summary: OnnxSummary, shape: tuple[int, ...], batch: int) -> str | None:
-    operations = 0
+    operations = folded = 0
+    constants = {"", *(tensor.name for tensor in summary.tensors)}
     for operation, outputs in propagate(summary, shape):
+        node = operation.node
+        if constants.issuperset(node.inputs) and node.op_type != "DequantizeLinear":  # the only one that is not folded
+            constants.update(node.outputs)
+            folded += sum(value.count for value in outputs)
+        if folded > MAX_FOLDED:
+            return f"computes more than {MAX_FOLDED} elements from stored tensors only; export it again"
         for value in outputs:
             if value.count > MAX_INTERMEDIATE * batch or len(value.shape) > MAX_RANK:
                 return (

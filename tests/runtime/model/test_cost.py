@@ -47,6 +47,8 @@ TOO_MUCH = {
     "elementwise": SQUARE + chain(300, "Pow", "m0", "m"),
     "constants": integers("side", 4096, 4096) + floats("one", 1.0) + step("Expand", "one side", "m0")
     + chain(100, "MatMul", "m0", "m"),
+    "folded": integers("side", 2048, 2048) + floats("one", 1.0) + step("Expand", "one side", "m0")
+    + b"".join(step("Tan", f"m{i}", f"m{i + 1}") for i in range(40)),
     "expand": integers("side", 2**14, 2**14) + step("Expand", "mean side", "m0"),
     "tile": integers("twice", 2, 2) + put(1, node("Identity", ("mean",), "t0")) + chain(28, "Tile", "twice", "t"),
     "resize": PICTURE + floats("scales", 1.0, 1.0, 64.0, 64.0) + chain(3, "Resize", "scales scales", "p"),
