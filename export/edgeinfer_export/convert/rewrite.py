@@ -69,7 +69,7 @@ def to_logits_model(
     except Exception as error:  # Keras raises ValueError, TypeError and others for unsupported structures
         raise ExportError(f"{name} cannot be rewritten to logits: {first_line(error)}") from error
     if logits.from_softmax:
-        actual, expected = softmax(actual), _shares(expected)
+        actual, expected = _softmax(actual), _shares(expected)
     elif np.allclose(actual.sum(axis=1), 1, atol=1e-4) and (actual >= 0).all():
         raise ExportError(
             f"{name} ends with the layer {logits.layer}, whose values are probabilities: expected logits or a softmax "
@@ -139,4 +139,8 @@ def _predict(model: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
 
 def _shares(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities of selected columns of a softmax or a logarithmic softmax."""
-    return softmax(outputs) if (outputs < 0).any() else outputs / outputs.sum(axis=1, keepdims=True)
+    return _softmax(outputs) if (outputs < 0).any() else outputs / outputs.sum(axis=1, keepdims=True)
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return softmax(logits).astype(np.float32)

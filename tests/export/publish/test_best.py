@@ -13,8 +13,8 @@ from edgeinfer.errors import UsageError
 from edgeinfer.expression.classifier import EmotionClassifier
 from edgeinfer_export.convert.source import Source, read_source
 from edgeinfer_export.errors import ExportError
-from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.publish.best import Budget, export_best
+from edgeinfer_export.options import Budget, ExportOptions
+from edgeinfer_export.publish.best import export_best
 from edgeinfer_export.selection.evaluation import Evaluation, evaluate_model
 from edgeinfer_train.networks.model import MODEL_FILE, save_model
 
