@@ -233,7 +233,7 @@ def test_sighup_restarts_the_run_with_the_new_config(tmp_path: Path, clip: Path)
     assert len(lines) == len(refused) + 2
     kinds = {}
     for name in ("a.jsonl", "b.jsonl"):
-        lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
-        kinds[name] = [line["type"] for line in lines if line["type"] in ("header", "summary")]
-        assert len(lines) >= 5
+        records = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        kinds[name] = [record["type"] for record in records if record["type"] in ("header", "summary")]
+        assert len(records) >= 5
     assert kinds == {"a.jsonl": ["header", "summary"] * 2, "b.jsonl": ["header", "summary"]}
