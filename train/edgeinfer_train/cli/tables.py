@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.load import SPLITS
 from edgeinfer_train.datasets.prepare.writing import PrepareReport
 from edgeinfer_train.evaluation.compare import Leaderboard
@@ -52,7 +53,7 @@ def skipped_table(report: PrepareReport) -> str:
         f"{'-' * width}  {'-' * 6}  {'-' * 11}",
     ]
     for reason, names in reasons.items():
-        shown = [name for name in names[:SHOWN_NAMES] if name]
+        shown = [shown_path(name) for name in names[:SHOWN_NAMES] if name]
         more = " …" if len(names) > SHOWN_NAMES and shown else ""
         lines.append(f"{reason.ljust(width)}  {len(names):6,}  {' '.join(shown)}{more}".rstrip())
     return "\n".join(lines)

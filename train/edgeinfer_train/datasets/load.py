@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import SourceError
+from edgeinfer.errors import SourceError, shown_path
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.results import Colour, Image
-from edgeinfer.sources.picture_size import PICTURE_SUFFIXES, check_size
+from edgeinfer.sources.picture_size import PICTURE_SUFFIXES, check_size, read_header
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS, LABEL_MODES, VOTE_COLUMNS, LabelMode, has_majority, vote_distribution
 
@@ -26,6 +26,11 @@ Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 IMAGE_SUFFIXES = PICTURE_SUFFIXES
+MAX_IMAGE_BYTES = 100_000_000
+"""Largest image file of a data set."""
+MAX_IMAGE_MEGAPIXELS = 50.0
+"""Largest image of a data set, in millions of pixels."""
+
 DATASET_FILE = "dataset.json"
 VOTES_FILE = "votes.csv"
 SKIPPED_FILE = "skipped.csv"
@@ -225,18 +230,31 @@ def read_image(path: Path) -> Image:
     Raises:
         DataError: The file cannot be read.
     """
-    image = decode_image(path.read_bytes()) if path.is_file() else None
+    image = None
+    if path.is_file():
+        with path.open("rb") as file:
+            image = decode_image(file.read(MAX_IMAGE_BYTES + 1))
     if image is None:
-        raise DataError(f"{path} is not a readable image: remove it or prepare the data again")
+        raise DataError(f"{shown_path(path)} is not a readable image: remove it or prepare the data again")
     return image
+
+
+def exceeds_limit(data: bytes) -> bool:
+    """Return True if an encoded image has too many bytes, or its header declares too many pixels."""
+    try:
+        return len(data) > MAX_IMAGE_BYTES or read_header(data).pixels > 1e6 * MAX_IMAGE_MEGAPIXELS
+    except SourceError:
+        return False
 
 
 def decode_image(data: bytes) -> Image | None:
     """Decode an encoded image, such as PNG or JPEG, to (H, W) or (H, W, 3) uint8.
 
     Returns:
-        The image, or None if it is invalid or its header declares a size beyond the limit of the runtime.
+        The image, or None if it is invalid or exceeds the limits of a data set.
     """
+    if exceeds_limit(data):
+        return None
     try:
         check_size(data)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
@@ -247,7 +265,8 @@ def decode_image(data: bytes) -> Image | None:
 
 def pixel_digest(image: Image) -> bytes:
     """Return a digest of the pixels and the shape of an image."""
-    return hashlib.blake2b(image.tobytes(), digest_size=16, person=str(image.shape).encode()[:16]).digest()
+    pixels = np.ascontiguousarray(image).data
+    return hashlib.blake2b(pixels, digest_size=16, person=str(image.shape).encode()[:16]).digest()
 
 
 def read_votes(data: Path) -> dict[str, NDArray[np.float32]]:

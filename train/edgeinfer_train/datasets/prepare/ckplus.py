@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.prepare.folders import Picture, find_pictures, tree_identity, write_pictures
 from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
 from edgeinfer_train.datasets.prepare.tree import open_tree
 from edgeinfer_train.datasets.prepare.writing import (
+    FOLDS_FILE,
     PrepareReport,
     Progress,
     Skipped,
@@ -20,7 +22,6 @@ from edgeinfer_train.datasets.prepare.writing import (
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import EIGHT_LABELS
 
-FOLDS_FILE = "folds.csv"
 DEFAULT_FOLDS = 5  # 20 % of the faces for validation, as in the other layouts
 
 
@@ -61,14 +62,14 @@ def prepare_ckplus(
         )
     labels = EIGHT_LABELS[:classes]
     with open_tree(source) as tree:
-        everything, skipped = find_pictures(tree.files(), labels, source)
+        everything, skipped = find_pictures(tree, labels, source)
         found = [p for p in everything if subject_of(p)]
         skipped += [Skipped("", p.path, "no subject") for p in everything if not subject_of(p)]
         subjects = [subject_of(p) for p in found]
         if len(set(subjects)) < folds:
             raise DataError(
-                f"{source} has {len(set(subjects))} subjects, too few for {folds} folds: expected names such as "
-                "S010_004_00000017.png, with the subject before the first underscore"
+                f"{shown_path(source)} has {len(set(subjects))} subjects, too few for {folds} folds: "
+                "expected names such as S010_004_00000017.png, with the subject before the first underscore"
             )
         fold_numbers = folds_by_subject([p.label for p in found], subjects, folds=folds, seed=seed)
         pictures = [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,32 +14,29 @@ import numpy as np
 from edgeinfer.results import Image
 from edgeinfer_train.datasets.load import SPLITS, Split
 from edgeinfer_train.datasets.prepare.folders import prepare_tree
-from edgeinfer_train.datasets.prepare.splitting import with_validation
-from edgeinfer_train.datasets.prepare.tree import DAMAGED, FileTree, open_tree, shallowest
+from edgeinfer_train.datasets.prepare.splitting import split_of, with_validation
+from edgeinfer_train.datasets.prepare.table import read_rows
+from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, shallowest
 from edgeinfer_train.datasets.prepare.writing import (
     DataWriter,
+    DecodedFace,
     PrepareReport,
     Progress,
     Reason,
     Skipped,
     check_classes,
+    nothing_usable,
     one_label_identity,
     open_writer,
 )
-from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import EIGHT_LABELS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
+from edgeinfer_train.labels import EIGHT_LABELS, label_of
 
 NAME = "FER2013"
 TABLES = ("fer2013.csv", "icml_face_data.csv")
 COLUMNS = ("emotion", "pixels", "Usage")
-CODES = {"0": "angry", "1": "disgust", "2": "fear", "3": "happy", "4": "sad", "5": "surprise", "6": "neutral"}
-USAGES: dict[str, Split] = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
+CODES = {0.0: "angry", 1.0: "disgust", 2.0: "fear", 3.0: "happy", 4.0: "sad", 5.0: "surprise", 6.0: "neutral"}
 SIDE = 48
-CHUNK_ROWS = 1000
+SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +73,17 @@ def prepare_fer2013(
         RunError: `out` cannot be written.
     """
     with open_tree(source) as tree:
-        files = tree.files()
         wanted = (source.name,) if source.suffix.lower() == ".csv" else TABLES
-        table = next((path for name in wanted if (path := shallowest(files, name))), None)
+        table = next((path for name in wanted if (path := shallowest(tree.files, name))), None)
         if table is None:
             return prepare_tree(tree, source, out, name=NAME, classes=classes, seed=seed, progress=progress)
         labels = EIGHT_LABELS[:classes]
         rows, split_rule = _assign_splits(list(_read_outline(tree, table)), seed)
+        if all(row.split is None for row in rows):
+            raise nothing_usable(_skipped(rows))
         check_classes([row.label for row in rows if row.split == "train"], source)
         faces = (f"{row.split}/{row.label}" for row in rows)
-        identity = one_label_identity(NAME, labels, [f"{files[table]} bytes", *faces])
+        identity = one_label_identity(NAME, labels, [f"{tree.files[table]} bytes", *faces])
         with open_writer(out, identity, "argmax") as writer:
             _write(tree, table, rows, writer, progress)
             present = {row.split for row in rows}
@@ -93,18 +91,30 @@ def prepare_fer2013(
 
 
 def _read_outline(tree: FileTree, table: str) -> Iterator[_Row]:
-    """Read the two short columns first, because validation rows are at the end of a table."""
-    for chunk in _chunks(tree, table, ("emotion", "Usage")):
-        for code, usage in zip(chunk["emotion"], chunk["Usage"], strict=True):
-            split, label = USAGES.get(usage), CODES.get(code, "")
-            reason: Reason | None = None
+    """Read the labels and splits of all rows first, because validation rows are at the end of a table."""
+    for row in read_rows(tree, table, COLUMNS):
+        code, _, usage = row.values
+        split, label, reason = split_of(usage), _label(code), row.reason
+        if reason is None:
             if not (code and usage):
                 reason = "missing value"
             elif split is None:
                 reason = "unknown split"
             elif not label:
                 reason = "unknown code"
-            yield _Row(usage, label, None if reason else split, reason)
+        yield _Row(usage[:SHOWN_CHARACTERS], label, None if reason else split, reason)
+
+
+def _label(code: str) -> str:
+    """Return the label of a code such as "3", "3.0" or "happy", or "" if it is unknown."""
+    try:
+        return CODES.get(float(code), "")
+    except ValueError:
+        return label_of(code) or ""
+
+
+def _skipped(rows: Iterable[_Row]) -> Iterator[Skipped]:
+    return (Skipped(row.usage, "", row.reason) for row in rows if row.reason)
 
 
 def _assign_splits(rows: list[_Row], seed: int) -> tuple[list[_Row], str]:
@@ -120,18 +130,16 @@ def _assign_splits(rows: list[_Row], seed: int) -> tuple[list[_Row], str]:
 
 
 def _write(tree: FileTree, table: str, rows: list[_Row], writer: DataWriter, progress: Progress | None) -> None:
-    number = 0
-    for chunk in _chunks(tree, table, COLUMNS):
-        for text in chunk["pixels"]:
-            row, name = rows[number], f"fer{number:07d}.png"
-            pixels = row.reason or _pixels(text)
-            if isinstance(pixels, str):
-                writer.skipped.append(Skipped(row.split or row.usage, name, pixels))
-            elif row.split is not None:
-                writer.add(row.split, row.label, name, cv2.imencode(".png", pixels)[1].tobytes(), pixels)
-            number += 1
-            if progress:
-                progress(number, len(rows))
+    for number, (row, read) in enumerate(zip(rows, read_rows(tree, table, COLUMNS), strict=True)):
+        name = f"fer{number:07d}.png"
+        pixels = row.reason or _pixels(read.values[1])
+        if isinstance(pixels, str):
+            writer.skipped.append(Skipped(row.split or row.usage, name, pixels))
+        elif row.split is not None:
+            face = DecodedFace(cv2.imencode(".png", pixels)[1].tobytes(), pixels)
+            writer.add(row.split, row.label, name, face)
+        if progress:
+            progress(number + 1, len(rows))
 
 
 def _pixels(text: str) -> Image | Reason:
@@ -140,34 +148,5 @@ def _pixels(text: str) -> Image | Reason:
     if len(values) != SIDE * SIDE:
         return "wrong number of pixels" if values else "missing value"
     with contextlib.suppress(ValueError, OverflowError):
-        return np.array([int(value) for value in values], dtype=np.uint8).reshape(SIDE, SIDE)
+        return np.array([int(value.removesuffix(".0")) for value in values], dtype=np.uint8).reshape(SIDE, SIDE)
     return "unreadable image"
-
-
-def _chunks(tree: FileTree, table: str, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
-    """Read columns as text, in chunks of rows. Column names may be surrounded by spaces.
-
-    Raises:
-        DataError: The file is not a table with these columns.
-    """
-    import pandas as pd  # noqa: PLC0415 - slow import, not needed for the help text
-
-    try:
-        with tree.open(table) as file:
-            parts = pd.read_csv(
-                file, dtype=str, keep_default_na=False, skipinitialspace=True, chunksize=CHUNK_ROWS,
-                usecols=lambda name: name.strip() in columns,
-            )  # fmt: skip
-            with parts:
-                for part in parts:
-                    part.columns = part.columns.str.strip()
-                    missing = [column for column in columns if column not in part.columns]
-                    if missing:
-                        raise DataError(
-                            f"{table} lacks the columns {', '.join(missing)}; expected {', '.join(COLUMNS)}"
-                        )
-                    yield part.fillna("").map(str.strip)
-    except DataError:
-        raise
-    except (ValueError, OSError, *DAMAGED) as error:
-        raise DataError(f"{table} is not a readable CSV file: {error}") from error

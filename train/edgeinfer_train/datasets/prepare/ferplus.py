@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import numpy as np
-
-from edgeinfer_train.datasets.load import SPLITS, VOTES_FILE, Split, decode_image
-from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, read, shallowest
+from edgeinfer.errors import shown_path
+from edgeinfer_train.datasets.load import SPLITS, VOTES_FILE, Split
+from edgeinfer_train.datasets.prepare.splitting import split_of
+from edgeinfer_train.datasets.prepare.table import TableRow, read_rows
+from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face, open_tree, shallowest
 from edgeinfer_train.datasets.prepare.writing import (
     DataWriter,
     Identity,
@@ -28,11 +29,10 @@ from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, LabelMode
 
 NeutralRule = Literal["plurality", "others"]
 
-USAGES: dict[str, tuple[Split, str]] = {
-    "Training": ("train", "FER2013Train"),
-    "PublicTest": ("valid", "FER2013Valid"),
-    "PrivateTest": ("test", "FER2013Test"),
-}
+FOLDERS: dict[Split, str] = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
+COLUMNS = ("Usage", "Image name", *VOTE_COLUMNS)
+MAX_VOTES = 1e6
+SHOWN_CHARACTERS = 40
 CSV_NAME = "fer2013new.csv"
 NOT_A_LABEL: dict[str, Reason] = {"unknown": "unknown", "NF": "not a face", "contempt": "contempt"}
 
@@ -45,6 +45,16 @@ class _Layout:
     names: frozenset[str]
     labels: tuple[str, ...]
     neutral_rule: NeutralRule
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the table; a vote that is not a number is NaN."""
+
+    usage: str
+    name: str
+    votes: tuple[float, ...]
+    reason: Reason | None
 
 
 def prepare_ferplus(
@@ -75,97 +85,103 @@ def prepare_ferplus(
         RunError: `out` cannot be written.
     """
     with open_tree(source) as tree:
-        names = frozenset(tree.files())
+        names = frozenset(tree.files)
         table = shallowest(names, CSV_NAME)
         if table is None:
-            raise DataError(f"{source} has no {CSV_NAME}: expected FERPlus as published, image folders and that file")
-        content = read(tree, table)
-        rows = _rows(content, source)
-        folders = {split: _image_folder(names, folder) for split, folder in USAGES.values()}
+            raise DataError(
+                f"{shown_path(source)} has no {CSV_NAME}: expected FERPlus as published, image folders and that file"
+            )
+        count, digest = sum(1 for _ in read_rows(tree, table, COLUMNS)), _digest(tree, table)
+        folders = {split: _image_folder(names, folder) for split, folder in FOLDERS.items()}
         if all(folder is None for folder in folders.values()):
-            raise DataError(f"{source} has none of the folders {', '.join(f for _, f in USAGES.values())}")
+            raise DataError(f"{shown_path(source)} has none of the folders {', '.join(FOLDERS.values())}")
         rule = "argmax over ten votes" + (", neutral yields to others" if neutral_rule == "others" else "")
-        digest = hashlib.sha256(content).hexdigest()
         identity = Identity("FERPlus", EIGHT_LABELS[:classes], rule, "votes_sha256", digest)
         layout = _Layout(folders, names, identity.labels, neutral_rule)
         with open_writer(out, identity, label_mode) as writer:
-            votes = _write(tree, rows, layout, writer, progress)
-            write_csv(out / VOTES_FILE, ["file", *VOTE_COLUMNS], votes)
+            writer.skipped += tree.skipped
+            rows = map(_parse, read_rows(tree, table, COLUMNS))
+            votes = _write(tree, rows, layout, writer, progress and (lambda done: progress(done, count)))
+            if not writer.is_empty:
+                write_csv(out / VOTES_FILE, ["file", *VOTE_COLUMNS], votes)
             return writer.finish([split for split in SPLITS if folders[split] is None])
 
 
+def _digest(tree: FileTree, table: str) -> str:
+    """Return the SHA-256 digest of a table that was already read without an error."""
+    with tree.open(table) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _write(
-    tree: FileTree, rows: list[dict[str, Any]], layout: _Layout, writer: DataWriter, progress: Progress | None
+    tree: FileTree,
+    rows: Iterable[_Row],
+    layout: _Layout,
+    writer: DataWriter,
+    progress: Callable[[int], None] | None,
 ) -> list[list[Any]]:
     """Copy the images of all rows; return their paths relative to the data folder, with their votes."""
     votes: list[list[Any]] = []
     seen: set[str] = set()
     for done, row in enumerate(rows, start=1):
-        split, name, path, reason = _locate(row, seen, layout)
+        split = split_of(row.usage)
+        path = f"{layout.folders[split]}/{row.name}" if split else ""
+        reason, label = _reason_to_skip(row, split, path, seen, layout), ""
         if reason is None:
             reason, label = _label(row, layout)
-        content = read(tree, path) if reason is None else b""
-        image = decode_image(content)
-        if reason is None and image is None:
-            reason = "unreadable image"
-        if reason is not None:
-            writer.skipped.append(Skipped(split or str(row["Usage"]), name, reason))
-        elif split is not None and image is not None:
-            file = writer.add(split, label, name, content, image)
-            votes.append([file, *(int(row[c]) for c in VOTE_COLUMNS)])
+        face = reason or load_face(tree, path)
+        if isinstance(face, str):
+            writer.skipped.append(Skipped(split or row.usage, row.name, face))
+        elif split is not None:
+            file = writer.add(split, label, row.name, face)
+            votes.append([file, *map(int, row.votes)])
         if progress:
-            progress(done, len(rows))
+            progress(done)
     return votes
 
 
 def _image_folder(names: Iterable[str], wanted: str) -> str | None:
-    parents = {parent for n in names for parent in PurePosixPath(n).parents if parent.name == wanted}
+    wanted = wanted.lower()
+    parents = {parent for n in names for parent in PurePosixPath(n).parents if parent.name.lower() == wanted}
     return min((str(p) for p in parents), key=lambda p: (p.count("/"), p), default=None)
 
 
-def _rows(content: bytes, source: Path) -> list[dict[str, Any]]:
-    import pandas as pd  # noqa: PLC0415 - slow import, not needed for the help text
+def _parse(row: TableRow) -> _Row:
+    usage, name, *votes = row.values
+    return _Row(usage[:SHOWN_CHARACTERS], name[: MAX_NAME_BYTES + 1], tuple(map(_number, votes)), row.reason)
 
-    needed = ["Usage", "Image name", *VOTE_COLUMNS]
+
+def _number(text: str) -> float:
     try:
-        table = pd.read_csv(io.BytesIO(content), dtype=str, skipinitialspace=True)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{CSV_NAME} in {source} is not a readable CSV file: {error}") from error
-    table.columns = table.columns.str.strip()
-    missing = [c for c in needed if c not in table.columns]
-    if missing:
-        raise DataError(f"{CSV_NAME} in {source} lacks the columns {', '.join(missing)}")
-    table[list(VOTE_COLUMNS)] = table[list(VOTE_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    return [{str(name): value for name, value in row.items()} for row in table[needed].to_dict("records")]
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
-def _locate(row: dict[str, Any], seen: set[str], layout: _Layout) -> tuple[Split | None, str, str, Reason | None]:
-    """Return split, image name, path inside the source, and the reason for skipping the row or None."""
-    split = USAGES[row["Usage"]][0] if row["Usage"] in USAGES else None
-    name = row["Image name"].strip() if isinstance(row["Image name"], str) else ""
-    if not name:
-        return split, "", "", "no name"
+def _reason_to_skip(row: _Row, split: Split | None, path: str, seen: set[str], layout: _Layout) -> Reason | None:
+    if row.reason is not None:
+        return row.reason
+    if not row.name:
+        return "no name"
     if split is None:
-        return None, name, "", "unknown split"
-    if name in seen:
-        return split, name, "", "duplicate name"
-    seen.add(name)
-    votes = np.array([row[c] for c in VOTE_COLUMNS], dtype=float)
-    path = f"{layout.folders[split]}/{name}"
-    reason: Reason | None = None
-    if not np.isfinite(votes).all() or votes.min() < 0 or votes.sum() == 0:
-        reason = "missing value"
-    elif layout.folders[split] is None:
-        reason = "split absent"
-    elif PurePosixPath(name).name != name or path not in layout.names:
-        reason = "missing image"
-    return split, name, path, reason
+        return "unknown split"
+    if row.name in seen:
+        return "duplicate name"
+    seen.add(row.name)
+    if not all(0 <= votes <= MAX_VOTES for votes in row.votes) or sum(row.votes) == 0:
+        return "missing value"
+    if layout.folders[split] is None:
+        return "split absent"
+    if PurePosixPath(row.name).name != row.name or path not in layout.names:
+        return "missing image"
+    return None
 
 
-def _label(row: dict[str, Any], layout: _Layout) -> tuple[Reason | None, str]:
-    winner = max(VOTE_COLUMNS, key=lambda column: row[column])  # max returns the first of equal columns
+def _label(row: _Row, layout: _Layout) -> tuple[Reason | None, str]:
+    votes = dict(zip(VOTE_COLUMNS, row.votes, strict=True))
+    winner = max(votes, key=votes.__getitem__)  # max returns the first of equal columns
     if winner == VOTE_COLUMNS[0] and layout.neutral_rule == "others":
-        other = max(VOTE_COLUMNS[1 : len(layout.labels)], key=lambda column: row[column])
-        winner = other if row[other] > 0 else winner
+        other = max(VOTE_COLUMNS[1 : len(layout.labels)], key=votes.__getitem__)
+        winner = other if votes[other] > 0 else winner
     position = VOTE_COLUMNS.index(winner)
     return (None, layout.labels[position]) if position < len(layout.labels) else (NOT_A_LABEL[winner], "")

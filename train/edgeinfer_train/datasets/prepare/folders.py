@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from edgeinfer_train.datasets.load import IMAGE_SUFFIXES, SPLITS, Split, decode_image
-from edgeinfer_train.datasets.prepare.splitting import with_validation
-from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, read
+from edgeinfer.errors import path_text, shown_path
+from edgeinfer_train.datasets.load import IMAGE_SUFFIXES, SPLITS, Split
+from edgeinfer_train.datasets.prepare.splitting import split_of, with_validation
+from edgeinfer_train.datasets.prepare.tree import FileTree, is_visible, load_face, open_tree
 from edgeinfer_train.datasets.prepare.writing import (
     DataWriter,
     Identity,
@@ -18,15 +19,15 @@ from edgeinfer_train.datasets.prepare.writing import (
     Reason,
     Skipped,
     check_classes,
+    nothing_usable,
     one_label_identity,
     open_writer,
 )
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS, SYNONYMS, label_of
 
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test",
-}  # fmt: skip
+SHOWN_CLASSES = 10
+"""Number of unknown classes that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def prepare_folder(
             two classes; or `out` contains a different data set.
         RunError: `out` cannot be written.
     """
-    name = source.resolve().stem
+    name = path_text(source.resolve().stem)
     with open_tree(source) as tree:
         return prepare_tree(tree, source, out, name=name, classes=classes, seed=seed, progress=progress)
 
@@ -88,7 +89,7 @@ def prepare_tree(
 ) -> PrepareReport:
     """Prepare class folders in an open file tree; see `prepare_folder`."""
     labels = EIGHT_LABELS[:classes]
-    found, skipped = find_pictures(tree.files(), labels, source)
+    found, skipped = find_pictures(tree, labels, source)
     if any(picture.split for picture in found):
         skipped += [Skipped("", p.path, "unknown split") for p in found if p.split is None]
         found = [p for p in found if p.split is not None]
@@ -100,11 +101,11 @@ def prepare_tree(
         return writer.finish([split for split in SPLITS if split not in splits], split_rule=split_rule)
 
 
-def find_pictures(files: Mapping[str, int], labels: Sequence[str], source: Path) -> tuple[list[Picture], list[Skipped]]:
+def find_pictures(tree: FileTree, labels: Sequence[str], source: Path) -> tuple[list[Picture], list[Skipped]]:
     """Find all images in class folders, and the files to skip.
 
     Args:
-        files: File sizes in bytes, by path inside the source.
+        tree: File tree of the source.
         labels: Labels to use.
         source: Source for error messages.
 
@@ -112,38 +113,37 @@ def find_pictures(files: Mapping[str, int], labels: Sequence[str], source: Path)
         DataError: A class folder has an unknown name, or no class folder contains an image.
     """
     found: dict[tuple[Split | None, str, str], Picture] = {}
-    skipped: list[Skipped] = []
+    skipped = list(tree.skipped)
     unknown: set[str] = set()
-    for path in sorted(filter(_is_visible, files), key=lambda p: (p.count("/"), p)):
+    for path in sorted(filter(is_visible, tree.files), key=lambda p: (p.count("/"), p)):
         *_, above, folder, name = ("", "", *PurePosixPath(path).parts)
-        label, split = label_of(folder), SPLIT_NAMES.get(above.lower())
+        label, split = label_of(folder), split_of(above)
         reason: Reason | None = None
         if label is None:
             if not _is_picture(name):
                 continue
-            if folder and folder.lower() not in SPLIT_NAMES:
+            if folder and split_of(folder) is None:
                 unknown.add(folder)
             reason = "no class"
         elif label not in labels:
             reason = "contempt"
         elif not _is_picture(name):
             reason = "not an image"
-        elif (split, label, name) in found:
+        elif (split, label, path_text(name)) in found:
             reason = "duplicate name"
         else:
-            found[split, label, name] = Picture(path, files[path], split, label)
+            found[split, label, path_text(name)] = Picture(path, tree.files[path], split, label)
         if reason:
             skipped.append(Skipped(split or "", path, reason))
     if unknown:
         known = ", ".join(name for names in SYNONYMS.values() for name in names)
-        raise DataError(f"{source} has folders of unknown classes: {', '.join(sorted(unknown))}; expected {known}")
+        names = ", ".join(map(shown_path, sorted(unknown)[:SHOWN_CLASSES]))
+        more = f" and {len(unknown) - SHOWN_CLASSES} more" if len(unknown) > SHOWN_CLASSES else ""
+        raise DataError(f"{shown_path(source)} has folders of unknown classes: {names}{more}; expected {known}")
     if not found:
-        raise DataError(f"{source} has no images in class folders such as happy/ or train/happy/")
+        reason = f": {nothing_usable(skipped)}" if skipped else ""
+        raise DataError(f"{shown_path(source)} has no images in class folders such as happy/ or train/happy/{reason}")
     return list(found.values()), skipped
-
-
-def _is_visible(path: str) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
 
 
 def _is_picture(name: str) -> bool:
@@ -177,12 +177,11 @@ def write_pictures(
     writer.skipped.extend(skipped)
     written: dict[str, Picture] = {}
     for done, picture in enumerate(pictures, start=1):
-        content = read(tree, picture.path)
-        image = decode_image(content)
-        if image is None:
-            writer.skipped.append(Skipped(picture.split or "", picture.path, "unreadable image"))
+        face = load_face(tree, picture.path)
+        if isinstance(face, str):
+            writer.skipped.append(Skipped(picture.split or "", picture.path, face))
         elif picture.split is not None:
-            written[writer.add(picture.split, picture.label, picture.name, content, image)] = picture
+            written[writer.add(picture.split, picture.label, picture.name, face)] = picture
         if progress:
             progress(done, len(pictures))
     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,17 @@ from edgeinfer_train.datasets.load import Split
 from edgeinfer_train.datasets.prepare.writing import AS_PUBLISHED
 
 VALID_SHARE = 0.2
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid",
+    "publictest": "valid", "test": "test", "testing": "test", "privatetest": "test",
+}  # fmt: skip
+"""Splits by their names in published data sets, in lower case without spaces and punctuation."""
+
+
+def split_of(name: str) -> Split | None:
+    """Return the split for a name such as "Training", "public_test" or "val", or None if the name is unknown."""
+    return SPLIT_NAMES.get(re.sub(r"[\W_]+", "", name).lower())
 
 
 def with_validation(splits: Sequence[Split], labels: Sequence[str], *, seed: int) -> tuple[list[Split], str]:

@@ -3,48 +3,170 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import lzma
+import os
+import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
+from edgeinfer.errors import path_text, shown_path
+from edgeinfer_train.datasets.load import MAX_IMAGE_BYTES, decode_image, exceeds_limit
+from edgeinfer_train.datasets.prepare.writing import DecodedFace, Reason, Skipped
 from edgeinfer_train.errors import DataError
 
-# Exceptions from reading a damaged, encrypted or unsupported archive member.
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+DAMAGED = (
+    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError,
+    struct.error, MemoryError,
+)  # fmt: skip
+"""Exceptions from reading a damaged, encrypted or unsupported archive member, or an unreadable file."""
+
+MAX_FILES = 2_000_000
+MAX_DEPTH = 64
+MAX_NAME_BYTES = 255
+MAX_TABLE_BYTES = 1_000_000_000
+"""Largest table that is read; fer2013.csv has 0.3 GB."""
+MAX_ARCHIVE_BYTES = 50_000_000_000
+"""Largest total size of the files in an archive, after decompression."""
 
 
 class FileTree(Protocol):
-    """Files addressed by relative path."""
+    """Files addressed by relative path.
 
-    def files(self) -> dict[str, int]:
-        """Return the sizes in bytes of all files, by path with forward slashes."""
+    Attributes:
+        files: Sizes in bytes by path, with forward slashes.
+        skipped: Entries that are not read, with the reasons.
+    """
+
+    files: dict[str, int]
+    skipped: list[Skipped]
 
     def open(self, name: str) -> IO[bytes]:
         """Open one file for reading."""
 
 
 class _Folder:
-    def __init__(self, root: Path, found: Sequence[Path]) -> None:
-        self._root, self._found = root, found
+    """Folder on disk. Links are followed, except to a folder that contains them."""
 
-    def files(self) -> dict[str, int]:
-        return {p.relative_to(self._root).as_posix(): p.stat().st_size for p in self._found if p.is_file()}
+    def __init__(self, root: Path) -> None:
+        self._root, self.files, self.skipped = root, dict[str, int](), list[Skipped]()
+        pending = [("", frozenset([_file_id(root.stat())]))]
+        while pending:
+            folder, above = pending.pop()
+            for name in self._names(folder):
+                path = f"{folder}{name}"
+                status = self._status(path)
+                if status is None:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    if _file_id(status) in above or len(above) >= MAX_DEPTH:
+                        self._skip(path, "link loop")
+                    else:
+                        pending.append((f"{path}/", above | {_file_id(status)}))
+                elif not stat.S_ISREG(status.st_mode):
+                    self._skip(path, "not a file")
+                elif _has_valid_names(path):
+                    self.files[path] = status.st_size
+                else:
+                    self._skip(path, "name too long")
+            if len(self.files) + len(self.skipped) + len(pending) > MAX_FILES:
+                raise DataError(f"{shown_path(root)} has more than {MAX_FILES:,} files: choose a smaller folder")
 
     def open(self, name: str) -> IO[bytes]:
         return (self._root / name).open("rb")
 
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return sorted(entry.name for entry in (self._root / folder).iterdir())
+        except OSError:
+            self._skip(folder, "unreadable folder")
+            return []
 
-class _Archive:
-    def __init__(self, file: zipfile.ZipFile) -> None:
-        self._file = file
+    def _status(self, path: str) -> os.stat_result | None:
+        """Return the status of an entry, or skip it."""
+        try:
+            return (self._root / path).stat()
+        except OSError as error:
+            broken = (self._root / path).is_symlink()
+            is_loop = error.errno == errno.ELOOP
+            self._skip(path, "link loop" if is_loop else "broken link" if broken else "unreadable file")
+            return None
 
-    def files(self) -> dict[str, int]:
-        return {i.filename: i.file_size for i in self._file.infolist() if not i.is_dir()}
+    def _skip(self, path: str, reason: Reason) -> None:
+        if is_visible(path):
+            self.skipped.append(Skipped("", path, reason))
+
+
+class _Table:
+    """Single file on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.files, self.skipped = path, {path.name: path.stat().st_size}, list[Skipped]()
 
     def open(self, name: str) -> IO[bytes]:
-        return self._file.open(name)
+        return self._path.with_name(name).open("rb")
+
+
+class _Archive:
+    """Zip file. Members are never extracted by path, and read at most up to their declared size."""
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self._file, self.files, self.skipped = file, dict[str, int](), list[Skipped]()
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for member in file.infolist():
+            path = member.filename.replace("\\", "/")  # some Windows programs write backslashes
+            if path.endswith("/") or not is_visible(path):
+                continue
+            path = "/".join(part for part in path.split("/") if part != ".")
+            reason = _reason_to_skip(member, path)
+            if reason is None and path in self.files:
+                reason = "duplicate name"
+            if reason is not None:
+                self.skipped.append(Skipped("", path, reason))
+                continue
+            self._members[path], self.files[path] = member, member.file_size
+        total = sum(size for size in self.files.values() if size <= MAX_TABLE_BYTES)
+        if total > MAX_ARCHIVE_BYTES:
+            raise DataError(
+                f"the archive contains {total / 1e9:,.0f} GB, more than the limit of {MAX_ARCHIVE_BYTES / 1e9:g} GB: "
+                "extract it and pass the folder"
+            )
+
+    def open(self, name: str) -> IO[bytes]:
+        return self._file.open(self._members[name])
+
+
+def _reason_to_skip(member: zipfile.ZipInfo, path: str) -> Reason | None:
+    parts = path.split("/")
+    if ".." in parts or not parts[0] or parts[0].endswith(":"):
+        return "path outside the archive"
+    if not _has_valid_names(path):
+        return "name too long"
+    mode = member.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        return "link in the archive" if stat.S_ISLNK(mode) else "not a file"
+    if member.flag_bits & 1:
+        return "encrypted"
+    # zipfile decompresses other methods without a limit.
+    return None if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else "unsupported compression"
+
+
+def _has_valid_names(path: str) -> bool:
+    return all(len(path_text(part).encode()) <= MAX_NAME_BYTES for part in path.split("/"))
+
+
+def _file_id(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def is_visible(path: str) -> bool:
+    """Return False for hidden files and folders, and for those that macOS adds to archives."""
+    parts = path.split("/")
+    return not any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
 
 
 @contextlib.contextmanager
@@ -55,27 +177,40 @@ def open_tree(source: Path) -> Iterator[FileTree]:
         DataError: The source does not exist, or has a different format.
     """
     if source.is_dir():
-        yield _Folder(source, list(source.rglob("*")))
+        yield _Folder(source)
     elif source.suffix.lower() == ".csv" and source.is_file():
-        yield _Folder(source.parent, [source])
+        yield _Table(source)
     elif source.is_file():
         try:
             archive = zipfile.ZipFile(source)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DataError(f"{source} is neither a folder nor a readable zip file") from error
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{shown_path(source)} has a file name that is not UTF-8: extract it and pass the folder"
+            ) from error
+        except DAMAGED as error:
+            raise DataError(f"{shown_path(source)} is neither a folder nor a readable zip file") from error
         with archive:
             yield _Archive(archive)
     else:
-        raise DataError(f"{source} does not exist: expected a folder or a zip file")
+        raise DataError(f"{shown_path(source)} does not exist: expected a folder or a zip file")
 
 
-def read(tree: FileTree, name: str) -> bytes:
-    """Return the bytes of one file, or b"" if it cannot be read, so that a damaged image can be skipped."""
+def load_face(tree: FileTree, path: str) -> DecodedFace | Reason:
+    """Read and decode one image; return the reason for skipping it if it cannot be used.
+
+    The size of the file and the size in its header are checked before it is read and decoded.
+    """
+    if tree.files[path] > MAX_IMAGE_BYTES:
+        return "too large"
     try:
-        with tree.open(name) as file:
-            return file.read()
-    except (OSError, *DAMAGED):
-        return b""
+        with tree.open(path) as file:
+            content = file.read(MAX_IMAGE_BYTES + 1)
+    except DAMAGED:
+        return "unreadable image"
+    if exceeds_limit(content):
+        return "too large"
+    image = decode_image(content)
+    return "unreadable image" if image is None else DecodedFace(content, image)
 
 
 def shallowest(names: Iterable[str], wanted: str) -> str | None:

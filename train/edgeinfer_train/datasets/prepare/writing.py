@@ -14,19 +14,23 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeinfer.errors import path_text, shown_path
 from edgeinfer.results import Image
-from edgeinfer_train.datasets.load import DATASET_FILE, SKIPPED_FILE, SPLITS, Split, pixel_digest
+from edgeinfer_train.datasets.load import DATASET_FILE, SKIPPED_FILE, SPLITS, VOTES_FILE, Split, pixel_digest
 from edgeinfer_train.errors import DataError, RunError
 from edgeinfer_train.labels import LabelMode
 
 Reason = Literal[
     "no name", "duplicate name", "missing value", "unknown split", "split absent", "missing image", "not an image",
     "no class", "no subject", "unreadable image", "unknown code", "wrong number of pixels", "unknown", "not a face",
-    "contempt",
+    "contempt", "too large", "name too long", "path outside the archive", "encrypted", "link in the archive",
+    "unsupported compression",    "link loop", "broken link", "not a file", "unreadable file", "unreadable folder", "unreadable row",
 ]  # fmt: skip
 Progress = Callable[[int, int], None]
 """Called with (done, total), in rows or files."""
 
+FOLDS_FILE = "folds.csv"
+TABLE_FILES = (SKIPPED_FILE, VOTES_FILE, FOLDS_FILE)
 AS_PUBLISHED = "as published"
 ONE_LABEL = "one label a face"
 
@@ -38,6 +42,19 @@ class Skipped:
     split: str
     name: str
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFace:
+    """Image file in memory.
+
+    Attributes:
+        content: Encoded image.
+        image: Decoded pixels.
+    """
+
+    content: bytes
+    image: Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +123,7 @@ def one_label_identity(name: str, labels: tuple[str, ...], faces: Iterable[str])
         labels: Class folders, in order.
         faces: One string per face that identifies it, its split and its label.
     """
-    digest = hashlib.sha256("\n".join(faces).encode()).hexdigest()
+    digest = hashlib.sha256(path_text("\n".join(faces)).encode()).hexdigest()
     return Identity(name, labels, ONE_LABEL, "faces_sha256", digest)
 
 
@@ -121,7 +138,16 @@ def check_classes(labels: Collection[str], source: Path) -> None:
         DataError: All training faces have the same label.
     """
     if len(set(labels)) == 1:
-        raise DataError(f"{source} has training faces of {next(iter(labels))} only: expected at least two classes")
+        raise DataError(
+            f"{shown_path(source)} has training faces of {next(iter(labels))} only: expected at least two classes"
+        )
+
+
+def nothing_usable(skipped: Iterable[Skipped]) -> DataError:
+    """Return the error for a source without a usable face, with the number of skipped rows or files by reason."""
+    counts = Counter(row.reason for row in skipped)
+    reasons = ", ".join(f"{count:,} with the reason {reason!r}" for reason, count in counts.most_common())
+    return DataError(f"the source contains no usable face; skipped: {reasons or 'nothing'}")
 
 
 class DataWriter:
@@ -143,23 +169,27 @@ class DataWriter:
         self._pixels: dict[Split, Counter[bytes]] = {split: Counter() for split in SPLITS}
         self._written = 0
 
-    def add(self, split: Split, label: str, name: str, content: bytes, image: Image) -> str:
-        """Write one face into its class folder.
+    @property
+    def is_empty(self) -> bool:
+        """True if no face was added."""
+        return not self._counts
+
+    def add(self, split: Split, label: str, name: str, face: DecodedFace) -> str:
+        r"""Write one face into its class folder.
 
         Args:
             split: Split of the face.
             label: Label of the face.
-            name: File name.
-            content: Encoded image.
-            image: Decoded pixels, for finding duplicates.
+            name: File name; a byte that is not UTF-8 is written as \xNN.
+            face: Encoded image, and its pixels for finding duplicates.
 
         Returns:
             Path relative to the data folder.
         """
-        target = self.out / split / label / name
-        self._written += write_new(target, content)
+        target = self.out / split / label / path_text(name)
+        self._written += write_new(target, face.content)
         self._counts[split, label] += 1
-        self._pixels[split][pixel_digest(image)] += 1
+        self._pixels[split][pixel_digest(face.image)] += 1
         return target.relative_to(self.out).as_posix()
 
     def finish(self, absent: Iterable[Split], *, split_rule: str = AS_PUBLISHED) -> PrepareReport:
@@ -168,7 +198,12 @@ class DataWriter:
         Args:
             absent: Splits that the data folder lacks.
             split_rule: Human-readable origin of the splits.
+
+        Raises:
+            DataError: No face was added.
         """
+        if self.is_empty:
+            raise nothing_usable(self.skipped)
         labels, missing = self._identity.labels, tuple(absent)
         rows = [[s.split, s.name, s.reason] for s in self.skipped]
         write_csv(self.out / SKIPPED_FILE, ["split", "name", "reason"], rows)
@@ -193,15 +228,23 @@ class DataWriter:
 def open_writer(out: Path, identity: Identity, default_label_mode: LabelMode) -> Iterator[DataWriter]:
     """Open a data folder for writing, new or from an interrupted preparation of the same data set.
 
+    A new folder in which no face was written is removed, so that it does not block another attempt.
+
     Raises:
         DataError: The folder contains other data.
         RunError: The folder cannot be written.
     """
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         _initialize_folder(out, identity.to_mapping())
-        yield DataWriter(out, identity, default_label_mode)
+        writer = DataWriter(out, identity, default_label_mode)
+        try:
+            yield writer
+        finally:
+            if writer.is_empty and _has_no_faces(out):
+                _remove(out, created)
     except OSError as error:
-        raise RunError(f"cannot write the data folder {out}: {error.strerror or error}") from error
+        raise RunError(f"cannot write the data folder {shown_path(out)}: {error.strerror or error}") from error
 
 
 def _initialize_folder(out: Path, info: dict[str, Any]) -> None:
@@ -211,15 +254,29 @@ def _initialize_folder(out: Path, info: dict[str, Any]) -> None:
         old: Any = None
         with contextlib.suppress(ValueError):
             old = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(old, dict):
+        if isinstance(old, dict) and not _has_no_faces(out):
             if any(old.get(key) != value for key, value in info.items()):
                 raise DataError(
-                    f"{out} already contains a different data set, classes or splits: choose another `out` folder"
+                    f"{shown_path(out)} already contains a different data set, classes or splits: "
+                    "choose another `out` folder"
                 )
             return
     elif any(out.iterdir()):
-        raise DataError(f"{out} is not empty and contains no prepared data: choose another `out` folder")
+        raise DataError(f"{shown_path(out)} is not empty and contains no prepared data: choose another `out` folder")
     write_json(path, {**info, "complete": False})
+
+
+def _has_no_faces(out: Path) -> bool:
+    return {path.name for path in out.iterdir()} <= {DATASET_FILE, *TABLE_FILES}
+
+
+def _remove(out: Path, created: Iterable[Path]) -> None:
+    """Remove the files of a data folder without faces, and the folders that were created for it."""
+    for name in (DATASET_FILE, *TABLE_FILES):
+        (out / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for folder in created:
+            folder.rmdir()
 
 
 def write_new(target: Path, content: bytes) -> bool:
@@ -237,7 +294,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_new(path, text.getvalue().encode())
+    write_new(path, path_text(text.getvalue()).encode())
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -1,0 +1,120 @@
+"""Tables of published data sets: CSV files of any size, encoding and delimiter, read row by row."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from edgeinfer.errors import shown_path
+from edgeinfer_train.datasets.prepare.tree import DAMAGED, MAX_TABLE_BYTES, FileTree
+from edgeinfer_train.datasets.prepare.writing import Reason
+from edgeinfer_train.errors import DataError
+
+DELIMITERS = ",;\t|"
+MAX_LINE_CHARACTERS = 100_000
+"""Longest line that is parsed; a row of fer2013.csv has at most 9,230 characters."""
+MAX_ROWS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row.
+
+    Attributes:
+        values: Values of the requested columns without surrounding spaces; "" where the row has none.
+        reason: Reason for skipping the row, or None.
+    """
+
+    values: tuple[str, ...]
+    reason: Reason | None = None
+
+
+def read_rows(tree: FileTree, path: str, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yield the rows of a table; empty lines are not rows.
+
+    The text is UTF-8 or UTF-16, with or without a byte order mark. The delimiter is the most frequent one of comma,
+    semicolon, tab and bar in the header, and a row is one line. Column names are compared without case and
+    surrounding spaces.
+
+    Raises:
+        DataError: The file is not a table with these columns, is damaged, or too large.
+    """
+    name, size = shown_path(path), tree.files[path]
+    if size > MAX_TABLE_BYTES:
+        raise DataError(f"{name} has {size / 1e9:.1f} GB, more than the limit of {MAX_TABLE_BYTES / 1e9:g} GB")
+    try:
+        with _open_text(tree, path) as text:
+            lines = _lines(text)
+            header, delimiter = _read_header(lines)
+            positions = _positions(header, columns, name)
+            for number, line in enumerate(lines):
+                if number >= MAX_ROWS:
+                    raise DataError(f"{name} has more than {MAX_ROWS:,} rows")
+                yield _parse(line, delimiter, positions, len(header))
+    except DataError:
+        raise
+    except (csv.Error, *DAMAGED) as error:
+        raise DataError(f"{name} is not a readable CSV file: {error}") from error
+
+
+def _lines(file: TextIO) -> Iterator[str | None]:
+    """Yield the lines of a text file that are not empty, with None in the place of one that is too long."""
+    while line := file.readline(MAX_LINE_CHARACTERS):
+        if len(line) < MAX_LINE_CHARACTERS or line.endswith("\n"):
+            if not line.isspace():
+                yield line
+            continue
+        while line and not line.endswith("\n"):
+            line = file.readline(MAX_LINE_CHARACTERS)
+        yield None
+
+
+def _open_text(tree: FileTree, path: str) -> TextIO:
+    with tree.open(path) as file:
+        start = file.read(2)
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return io.TextIOWrapper(tree.open(path), encoding="utf-16", errors="replace")
+    # File names in a table may have the encoding of the system on which it was written.
+    return io.TextIOWrapper(tree.open(path), encoding="utf-8-sig", errors="surrogateescape")
+
+
+def _read_header(lines: Iterator[str | None]) -> tuple[list[str], str]:
+    """Return the normalized column names and the delimiter."""
+    line = next(lines, "")
+    if line and line.startswith("sep="):  # Excel writes the delimiter into the first line
+        line = next(lines, "")
+    if not line:
+        raise csv.Error("it has no header" if line == "" else "its first line is too long")
+    delimiter = max(DELIMITERS, key=line.count)
+    return [column.strip().lower() for column in _fields(line, delimiter)], delimiter
+
+
+def _positions(header: list[str], columns: Sequence[str], name: str) -> list[int]:
+    if not "".join(header).isprintable():
+        raise csv.Error("it is not text")
+    missing = [column for column in columns if column.lower() not in header]
+    if missing:
+        raise DataError(f"{name} lacks the columns {', '.join(missing)}; expected {', '.join(columns)}")
+    return [header.index(column.lower()) for column in columns]
+
+
+def _parse(line: str | None, delimiter: str, positions: list[int], width: int) -> TableRow:
+    """Parse one line; no published table has line breaks inside a field, so a damaged row does not affect others."""
+    reason: Reason = "too large"
+    if line is not None:
+        try:
+            row = [value.strip() for value in _fields(line, delimiter)]
+            if not any(row[width:]):
+                return TableRow(tuple(row[at] if at < len(row) else "" for at in positions))
+        except csv.Error:
+            pass
+        reason = "unreadable row"
+    return TableRow(("",) * len(positions), reason)
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
