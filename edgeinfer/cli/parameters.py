@@ -122,7 +122,10 @@ def _typer_option(field: OptionField, group: type[OptionGroup], optional: bool) 
         min=details.minimum,
         max=details.maximum,
         callback=validate if details.check else None,
-        show_default=details.show_default and not optional and field.default not in (None, False, ()),
+        show_default=details.show_default
+        and not optional
+        and field.default not in (None, "")
+        and field.default is not False,
         rich_help_panel=details.title or group.title,
     )
 

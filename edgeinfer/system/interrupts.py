@@ -208,10 +208,10 @@ class _Watchdog:
         _record(number, None)
         for callback in _state.cancel:
             callback()
-        guarded_run = _state.guards > 0
-        if guarded_run and self._closed.wait(GRACE_S):
+        closing = _state.guards > 0 or _state.raised
+        if closing and self._closed.wait(GRACE_S):
             return
-        outputs = "; some outputs may be incomplete" if guarded_run else ""
+        outputs = "; some outputs may be incomplete" if closing else ""
         _write_stderr(f"{self._program}: interrupted{outputs}\n")
         os._exit(128 + number)
 

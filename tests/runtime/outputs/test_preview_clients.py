@@ -109,7 +109,7 @@ def test_number_of_connections_is_limited(preview: PreviewRun) -> None:
     assert idle[0].recv(1) == b"", "the oldest connection is closed in favour of the newest"
     server = preview.sink._server
     assert server is not None
-    assert len(server.connections) <= MAX_CONNECTIONS
+    until(lambda: len(server.connections) <= MAX_CONNECTIONS)
     for client in idle:
         client.close()
     until(lambda: len(server.connections) == 0)
