@@ -109,8 +109,11 @@ def prepare_ferplus(
 
 def _digest(tree: FileTree, table: str) -> str:
     """Return the SHA-256 digest of a table that was already read without an error."""
+    digest = hashlib.sha256()
     with tree.open(table) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while part := file.read(1 << 16):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _write(

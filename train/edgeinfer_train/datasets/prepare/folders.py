@@ -141,8 +141,8 @@ def find_pictures(tree: FileTree, labels: Sequence[str], source: Path) -> tuple[
         more = f" and {len(unknown) - SHOWN_CLASSES} more" if len(unknown) > SHOWN_CLASSES else ""
         raise DataError(f"{shown_path(source)} has folders of unknown classes: {names}{more}; expected {known}")
     if not found:
-        reason = f": {nothing_usable(skipped)}" if skipped else ""
-        raise DataError(f"{shown_path(source)} has no images in class folders such as happy/ or train/happy/{reason}")
+        details = f": {nothing_usable(skipped)}" if skipped else ""
+        raise DataError(f"{shown_path(source)} has no images in class folders such as happy/ or train/happy/{details}")
     return list(found.values()), skipped
 
 

@@ -24,7 +24,8 @@ Reason = Literal[
     "no name", "duplicate name", "missing value", "unknown split", "split absent", "missing image", "not an image",
     "no class", "no subject", "unreadable image", "unknown code", "wrong number of pixels", "unknown", "not a face",
     "contempt", "too large", "name too long", "path outside the archive", "encrypted", "link in the archive",
-    "unsupported compression",    "link loop", "broken link", "not a file", "unreadable file", "unreadable folder", "unreadable row",
+    "unsupported compression", "link loop", "broken link", "not a file", "unreadable file", "unreadable folder",
+    "unreadable row",
 ]  # fmt: skip
 Progress = Callable[[int, int], None]
 """Called with (done, total), in rows or files."""
