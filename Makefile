@@ -4,11 +4,14 @@ SOURCE ?=
 override export SOURCE := $(value SOURCE)
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
+MINUTES ?= 10
+SEED ?= 1
+TARGETS ?=
 PIP = -m pip --quiet --disable-pip-version-check
 PYTEST = -m pytest -n $(WORKERS)
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
-.PHONY: run test test-fast test-pi check lint type wheel coverage reference assets clean
+.PHONY: run test test-fast test-pi check lint type wheel coverage fuzz reference assets clean
 
 run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4
 	.venv/bin/edgeinfer run $${SOURCE:+-- "$$SOURCE"}
@@ -34,6 +37,9 @@ wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime 
 
 coverage: .venv-dev/.ready   ## line coverage of the three packages over the whole suite
 	.venv-dev/bin/python $(PYTEST) --cov edgeinfer --cov edgeinfer_train --cov edgeinfer_export $(PYTEST_ARGS)
+
+fuzz: .venv-dev/.ready       ## mutated input for every parser: MINUTES=10 SEED=1 TARGETS="picture clip"
+	PYTHONPATH=tests .venv-dev/bin/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(TARGETS)
 
 test-pi: build/pi/.ready     ## the runtime tests and the demo with a Raspberry Pi 4's wheels, emulated: slow
 	.venv/bin/python $(PIP) install --no-deps --upgrade --target build/pi/site .
