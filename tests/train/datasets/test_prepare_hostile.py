@@ -177,6 +177,18 @@ def test_entries_of_a_folder_that_are_not_read_have_reasons(tmp_path: Path, fold
     }
 
 
+def test_links_that_multiply_folders_are_rejected(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "MAX_FOLDERS", 1000)
+    for level in range(40):
+        (folder / f"{level}").mkdir()
+        for name in "ab":
+            (folder / f"{level}/{name}").symlink_to(f"../{level + 1}")
+    with pytest.raises(DataError, match="more than 1,000 folders"):
+        prepare_folder(folder, tmp_path / "data")
+
+
 def test_names_that_are_not_utf8_are_escaped(tmp_path: Path, folder: Path, make_png: Maker) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/happy/caf\xe9.png")).write_bytes(make_png(90, seed=99))
     Path(os.fsdecode(os.fsencode(folder) + b"/happy/br\xe9.png")).write_bytes(b"broken")

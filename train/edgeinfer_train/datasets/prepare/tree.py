@@ -26,6 +26,8 @@ DAMAGED = (
 """Exceptions from reading a damaged, encrypted or unsupported archive member, or an unreadable file."""
 
 MAX_FILES = 2_000_000
+MAX_FOLDERS = 100_000
+"""Largest number of folders that are listed; links can multiply a few folders."""
 MAX_DEPTH = 64
 MAX_NAME_BYTES = 255
 MAX_TABLE_BYTES = 1_000_000_000
@@ -55,8 +57,10 @@ class _Folder:
     def __init__(self, root: Path) -> None:
         self._root, self.files, self.skipped = root, dict[str, int](), list[Skipped]()
         pending = [("", frozenset([_file_id(root.stat())]))]
+        listed = 0
         while pending:
             folder, above = pending.pop()
+            listed += 1
             for name in self._names(folder):
                 path = f"{folder}{name}"
                 status = self._status(path)
@@ -73,8 +77,11 @@ class _Folder:
                     self.files[path] = status.st_size
                 else:
                     self._skip(path, "name too long")
-            if len(self.files) + len(self.skipped) + len(pending) > MAX_FILES:
-                raise DataError(f"{shown_path(root)} has more than {MAX_FILES:,} files: choose a smaller folder")
+            if listed > MAX_FOLDERS or len(self.files) + len(self.skipped) > MAX_FILES:
+                raise DataError(
+                    f"{shown_path(root)} has more than {MAX_FOLDERS:,} folders or {MAX_FILES:,} files: "
+                    "choose a smaller folder"
+                )
 
     def open(self, name: str) -> IO[bytes]:
         return (self._root / name).open("rb")
