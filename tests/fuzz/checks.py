@@ -153,7 +153,7 @@ def check_prior(workspace: Workspace, path: Path) -> str:
 
 
 def check_config(_workspace: Workspace, path: Path) -> str:
-    """Check and print a configuration file: exit code 0 or 2, the same for both."""
+    """Check a configuration file and print its settings: exit code 0 or 2."""
     codes = {
         run_command("config", *arguments, codes=(0, 2)).returncode
         for arguments in (("check", path), ("show", "--config", path))
@@ -229,7 +229,7 @@ def check_address(_workspace: Workspace, path: Path) -> str:
 
 
 def check_fault(_workspace: Workspace, path: Path) -> str:
-    """Fail as the content says, to test the detection of failures."""
+    """Fail in the way that the content names, to test the detection of failures."""
     match path.read_bytes():
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)
