@@ -175,7 +175,7 @@ def pan(picture: Image, size_wh: tuple[int, int], seconds: float) -> Iterator[tu
 
 
 def scenes(pictures: list[Image]) -> dict[str, Callable[[], Iterator[tuple[Image, Truth]]]]:
-    """Return a generator function of frames for each clip, by name."""
+    """Return a function that generates the frames of each clip, by name."""
     heads = [head for picture in pictures for head in cut_heads(picture)]
     small, large = (640, 360), (960, 540)
     backgrounds = [make_background(pictures[n % len(pictures)], small, n) for n in range(4)]

@@ -3,7 +3,7 @@
     python benchmarks/peers.py CLIP [--data DATA] [--yunet FILE] [--cache FOLDER] [--peers NAME...]
 
 Frames are decoded in advance. The time of a frame is the CPU time from the picture in memory to its labels, which other
-processes on that core disturb little. The peers take turns; their frame rates are relative to that of the plain loop,
+processes on that core barely affect. The peers take turns; their frame rates are relative to that of the plain loop,
 which searches every full frame with `detectMultiScale(grey, 1.1, 5)` and classifies each box with the bundled model.
 With --data, faces of the validation split are embedded in one frame each; a face that is not detected counts as wrong.
 

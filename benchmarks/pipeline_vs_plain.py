@@ -5,7 +5,7 @@
 The plain loop decodes, searches every full frame with `detectMultiScale(grey, 1.1, 5)` and the frontal cascade, and
 classifies each box with the bundled model. It is compared with `edgeinfer.run` and a JSONL output. --pictures generates
 clips from pictures (see `made_clips.py`); by default the demo clip is used. All variants take turns in one process on
-one thread, with their models loaded. Times are CPU times, which other processes disturb least.
+one thread, with their models loaded. Times are CPU times, which other processes affect least.
 
 --yunet takes the model file of that detector, which defines the ground truth: faces of at least 32 pixels with a score
 of 0.7 or more in the full frame. A face counts as detected at an IoU of 0.3. A box is false if its IoU with every
@@ -102,7 +102,7 @@ def ground_truth(clip: Path, yunet: Path) -> tuple[Boxes, Boxes]:
 
 
 def score(detected: Boxes, truth: Boxes, candidates: Boxes) -> dict[str, float]:
-    """Return the number of faces, the share of detected ones, and false boxes per frame."""
+    """Return the number of faces, the share detected, and false boxes per frame."""
     hits = sum(any(face.iou(box) >= 0.3 for box in boxes)
                for faces, boxes in zip(truth, detected, strict=True) for face in faces)  # fmt: skip
     false = sum(all(face.iou(box) < 0.2 for face in faces)

@@ -11,7 +11,7 @@
     └── OutputError(OSError)                          exit code 6
 
 `except EdgeInferError` catches every error that the library raises on purpose. Its message states what happened, what
-was expected and what to do. A message puts names of parameters in backticks; the command line replaces them by flags.
+was expected and what to do. A message puts names of parameters in backticks; the command line replaces them with flags.
 """
 
 from __future__ import annotations

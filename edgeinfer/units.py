@@ -37,7 +37,7 @@ def backoff_s(failures: int, random_share: Callable[[], float] = random.random) 
 
     Args:
         failures: Number of consecutive failures, 1 or more.
-        random_share: Function that returns a random number of 0..1.
+        random_share: Function that returns a random number in 0..1.
 
     Returns:
         Seconds, 1 to 60.

@@ -23,8 +23,8 @@ _TOKEN = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]{16,}|[0-9a-f]{8}(-?
 def without_credentials(address: str) -> str:
     """Return an address without user name, password, query, fragment and path segments that could be secret.
 
-    Parts that could be secret are replaced by `HIDDEN`. If the address has several readings, because its password
-    contains unescaped characters such as @ / ? or #, everything that is secret in one of them is removed. Text that
+    Parts that could be secret are replaced by `HIDDEN`. If an address is ambiguous, because its password contains
+    unescaped characters such as @ / ? or #, everything that is secret in any reading is removed. Text that
     looks neither like a URL nor like credentials, for example a file name, is returned unchanged.
 
     >>> without_credentials("rtsp://admin:se?cret@camera:554/live?key=secret")
@@ -60,7 +60,7 @@ def hide_addresses(text: str, addresses: Iterable[str]) -> str:
 
     Args:
         text: Message that may quote an address, for example the text of an exception from another library.
-        addresses: Addresses, also as `Path` would write them; those without credentials change nothing.
+        addresses: Addresses, which are also found as `Path` writes them; those without credentials change nothing.
     """
     for address in sorted(set(addresses), key=len, reverse=True):
         shown = without_credentials(address)
@@ -98,7 +98,7 @@ def _without_userinfo(rest: str) -> str:
     if not at:
         return _host_and_path(rest)
     if "@" in authority:
-        # A further @ behind the authority is part of a path, or of a password that contains a slash.
+        # Another @ after the authority is part of a path, or of a password that contains a slash.
         return _host_and_path(after) if len(before) < len(authority) else HIDDEN
     # The apparent path or query contains an @. If the authority is not a host, it must be part of the password.
     certain = before.count("@") == 0 and not _HOST.fullmatch(authority)
@@ -122,7 +122,7 @@ def _host_and_path(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    """Return text without percent-encoding, also if it was encoded several times."""
+    """Return text without percent-encoding, even if it was encoded several times."""
     for _ in range(4):
         text, before = unquote(text), text
         if text == before:

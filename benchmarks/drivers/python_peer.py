@@ -39,7 +39,7 @@ def ours(_: Sequence[str]) -> tuple[str, Callable[[Image], Faces], Callable[[Ima
 
 
 def every_frame(yunet: Sequence[str]) -> tuple[str, Callable[[Image], Faces], Callable[[Image], Faces]]:
-    """Return a search of every full frame with the cascade, or with YuNet if its file is given, and our classifier."""
+    """Return a function that searches frames with the cascade, or YuNet if its file is given, and classifies faces."""
     import edgeinfer  # noqa: PLC0415
     from edgeinfer.detection.cascade_files import find_cascade  # noqa: PLC0415
     from edgeinfer.expression.preprocess import crop_face  # noqa: PLC0415

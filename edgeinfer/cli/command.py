@@ -44,13 +44,13 @@ class ConfigurableCommand(GroupedCommand):
                 self.check_combination(fresh.params)
             except EdgeInferError as error:
                 raise UsageError(name_flags(str(error), self)) from error
-            fresh.params["append"] = True  # keep what this run has written
+            fresh.params["append"] = True  # keep the output of this run
             return fresh
 
         return run_reloadable(super().invoke, ctx, reparse)
 
     def check_combination(self, options: dict[str, Any]) -> None:
-        """Raise an `EdgeInferError` for options that exclude each other, before a working run is stopped for them."""
+        """Raise an `EdgeInferError` for mutually exclusive options, before a working run is stopped."""
 
 
 def read_config_option(ctx: typer.Context, file: Path | None) -> Path | None:
@@ -77,7 +77,7 @@ ConfigOption = Annotated[
 
 
 def settings_of(ctx: typer.Context) -> dict[str, Setting]:
-    """Return the keys that a config file of this command may hold, with the type and check of each."""
+    """Return the keys that a config file of this command may contain, with the type and check of each."""
     return {p.name: Setting(_kind(p), _checker(ctx, p)) for p in configurable_parameters(ctx.command)}
 
 

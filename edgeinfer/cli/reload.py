@@ -70,7 +70,7 @@ class _Reloader:
         self._requested = False
         try:
             plan = self._plan_again()
-        except Exception as error:  # any error in the new plan keeps the run on the old one
+        except Exception as error:  # after any error in the new plan, the run continues with the old one
             reason = getattr(error, "format_message", error.__str__)()
             _print_stderr(f"not reloaded, the run continues unchanged: {reason}")
             return

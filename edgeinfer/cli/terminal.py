@@ -63,7 +63,7 @@ def _run(application: Callable[[], None]) -> tuple[int, str]:
 
 
 def name_flags(message: str, command: Any) -> str:
-    """Replace the option names in backticks of a library message by flags of a command or its subcommands."""
+    """Replace the option names in backticks of a library message with the flags of a command or its subcommands."""
     flags = dict(_flags(command))
     return re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), message)
 

@@ -12,9 +12,9 @@ from edgeinfer.results import Image
 from edgeinfer.system import interrupts
 
 MAX_SECONDS = 20.0
-"""Longest search of one picture."""
+"""Maximum duration of the search of one picture, in seconds."""
 MAX_HITS = 20_000
-"""Windows of one picture that the cascade may accept; grouping them takes quadratic time."""
+"""Maximum number of accepted windows per picture; grouping them takes quadratic time."""
 _GROUP_EPS = 0.2  # as in OpenCV's detectMultiScale
 
 

@@ -14,7 +14,7 @@ from edgeinfer.detection.cascade_xml import Element, parse_xml, whole
 MAX_BYTES = 10 * 2**20
 MAX_STAGES = 500
 MAX_NODES = 20_000
-"""Nodes of all trees of all stages together. The largest cascade of OpenCV has 8,468."""
+"""Maximum number of nodes in all trees of all stages together. The largest cascade of OpenCV has 8,468."""
 MAX_NODES_PER_TREE = 64
 MAX_FEATURES = 20_000
 WINDOW = (8, 256)
@@ -79,7 +79,7 @@ def read_cascade(data: bytes) -> Cascade:
     """Parse and check a cascade file in either of OpenCV's formats.
 
     Raises:
-        ValueError: The file is not a cascade, or violates a rule; the message completes "the file is damaged: ".
+        ValueError: The file is not a cascade, or violates a rule; the message follows "FILE is not a valid cascade: ".
     """
     root = parse_xml(data)
     if root.tag != "opencv_storage" or len(root.children) != 1:
@@ -129,7 +129,9 @@ def _numbers(values: tuple[float, ...]) -> str:
 def _read_current(node: Element) -> Cascade:
     stage_type, kind = (node.child(tag).text.strip() for tag in ("stageType", "featureType"))
     if stage_type != "BOOST" or kind not in ("HAAR", "LBP"):
-        raise ValueError(f"stages {stage_type[:20]} of features {kind[:20]}, expected BOOST of HAAR or LBP")
+        raise ValueError(
+            f"stages of type {stage_type[:20]} with features of type {kind[:20]}, expected BOOST with HAAR or LBP"
+        )
     categories = node.child("featureParams").child("maxCatCount").integer(0, _LBP_CATEGORIES)
     if categories != (_LBP_CATEGORIES if kind == "LBP" else 0):
         raise ValueError(f"maxCatCount is {categories} for {kind} features")
@@ -248,7 +250,7 @@ def _check_tree(tree: Tree, features: int) -> None:
         )
     for index, (left, right, feature, *_) in enumerate(tree.nodes):
         for child in (left, right):
-            # A child after its parent excludes cycles.
+            # Requiring each child to follow its parent excludes cycles.
             if not (index < child < count if child > 0 else -child <= count):
                 raise ValueError(f"a node has the child {child:g}, which does not exist or precedes it")
         if not 0 <= feature < features:

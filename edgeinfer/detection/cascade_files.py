@@ -62,7 +62,7 @@ def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
             with native_path(path) as file:
                 loaded.load(file)  # the constructor raises a SystemError for a damaged file
         else:
-            # The document has to exist as long as its nodes are read.
+            # The document must stay alive while its nodes are read.
             document = cv2.FileStorage(content, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
             loaded.read(document.getFirstTopLevelNode())
             document.release()
@@ -84,7 +84,7 @@ def _admit(path: Path) -> str:
     except OSError as error:
         raise ModelError(f"the cascade {shown_path(path)} cannot be read: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise ModelError(f"the cascade {shown_path(path)} has more than {MAX_BYTES >> 20} MB")
+        raise ModelError(f"the cascade {shown_path(path)} is larger than {MAX_BYTES >> 20} MB")
     try:
         return to_xml(read_cascade(data))
     except ValueError as error:

@@ -35,7 +35,7 @@ class Element:
         """Return the only child with a name, or None.
 
         Raises:
-            ValueError: There is more than one.
+            ValueError: There is more than one such child.
         """
         found = [child for child in self.children if child.tag == tag]
         if len(found) > 1:
@@ -46,7 +46,7 @@ class Element:
         """Return the only child with a name.
 
         Raises:
-            ValueError: There is none, or more than one.
+            ValueError: There is no such child, or more than one.
         """
         found = self.find(tag)
         if found is None:
@@ -101,7 +101,7 @@ def whole(value: float, low: int, high: int, name: str) -> int:
     """Return a number as int.
 
     Raises:
-        ValueError: It is not an integer from `low` to `high`.
+        ValueError: The number is not an integer from `low` to `high`.
     """
     if not (low <= value <= high and value == int(value)):
         raise ValueError(f"{name[:40]} is {value:g}, expected an integer in {low}..{high}")

@@ -42,7 +42,7 @@ def read_network(path: Path) -> bytes:
     except OSError as error:
         raise ModelError(f"{shown} cannot be read: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise ModelError(f"{shown} has more than {MAX_BYTES >> 20} MB; expected a YuNet model")
+        raise ModelError(f"{shown} is larger than {MAX_BYTES >> 20} MB; expected a YuNet model")
     try:
         violation = _find_violation(summarize(data))
     except (ModelError, ValueError) as error:

@@ -75,7 +75,7 @@ class YuNetDetector:
         return self._detect_at(image, image.shape[0], self._min_score)
 
     def detect_quick(self, image: Image) -> list[Box]:
-        """Search the frame at a reduced size, for about half of the cost.
+        """Search the frame at a reduced size, at about half the cost.
 
         The score threshold is lowered by `QUICK_SCORE_FACTOR`. On video clips, this finds the same faces as `detect`.
 

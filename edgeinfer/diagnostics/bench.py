@@ -165,7 +165,7 @@ class _Recorder:
 
 
 def _measure_starts(source: str, options: list[Any]) -> Measurement:
-    """Measure the milliseconds from the start of a new process to its first result."""
+    """Measure the time from the start of a new process to its first result, in milliseconds."""
     command = [sys.executable, "-c", _START, source, json.dumps(options, default=str)]
     environment = {**os.environ, "OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
     times_ms = []

@@ -18,7 +18,7 @@ LabelPrior = Literal["natural", "balanced"] | Mapping[str, float]
 MAX_SHARE = 1e9
 """Largest share; shares may have any sum, so they may also be counts."""
 MAX_BYTES = 2**20
-"""Size of a file with a prior."""
+"""Maximum size of a prior file, in bytes."""
 MIN_TRAINED_SHARE = 1e-4
 """Lower bound on a label's share of the training data, because a model hardly learns rarer labels."""
 
@@ -88,7 +88,7 @@ def read_prior(text: str) -> LabelPrior:
             f"invalid `prior` {shown}: expected natural, balanced, or a readable JSON file ({error.strerror})"
         ) from error
     if len(data) > MAX_BYTES:
-        raise UsageError(f"invalid `prior` {shown}: the file has more than {MAX_BYTES >> 10} kB")
+        raise UsageError(f"invalid `prior` {shown}: the file is larger than {MAX_BYTES >> 10} kB")
     try:
         prior = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:

@@ -72,7 +72,7 @@ class Smoother:
         return self._apply_threshold(state, Emotion(label, smoothed.probabilities[label], smoothed.probabilities))
 
     def _apply_threshold(self, state: _TrackState, emotion: Emotion) -> Emotion:
-        """Replace the label by "unknown" if the confidence is below the threshold."""
+        """Replace the label with "unknown" if the confidence is below the threshold."""
         threshold = self._unknown_below + (0.0 if state.known else self._hysteresis)
         reported = emotion.with_threshold(min(threshold, 1.0) if self._unknown_below else 0.0)
         state.known = reported is emotion

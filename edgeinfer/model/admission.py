@@ -11,11 +11,11 @@ import math
 from edgeinfer.model.onnx_reader import Node, OnnxSummary, Tensor
 
 MAX_ELEMENTS = 2**27
-"""Elements of one stored tensor. At four bytes each, they fill the largest file that is read."""
+"""Maximum number of elements of one stored tensor; at four bytes each, they fill the largest accepted file."""
 MAX_DIM = 2**24
 MAX_NODES = 20_000
 MAX_METADATA = 2**20
-"""Characters of all metadata keys and values together."""
+"""Maximum number of characters in all metadata keys and values together."""
 
 # Bytes per element by TensorProto.DataType: float uint8 int8 uint16 int16 int32 int64 bool float16 double bfloat16.
 _ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}

@@ -103,9 +103,9 @@ def find_model(model: str | Path | None) -> Path:
     if model is None:
         return asset_path(DEFAULT_MODEL)
     named = {path.stem: path for path in bundled_models()}
-    path = named.get(str(model), Path(model))
+    path = named.get(str(model)) or local_path(model, ModelNotFoundError, expand_home=False)
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {model}: expected an .onnx file or one of {', '.join(named)}")
+        raise ModelNotFoundError(f"no model at {shown_path(model)}: expected an .onnx file or one of {', '.join(named)}")
     return path
 
 
@@ -137,7 +137,7 @@ def read_model(path: Path) -> tuple[ModelCard, bytes]:
         raise ModelNotFoundError(f"no model at {shown}: expected the path of an .onnx file")
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{shown} has {path.stat().st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are accepted")
+            raise ModelError(f"{shown} is {path.stat().st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are accepted")
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{shown} cannot be read: {error.strerror}") from error

@@ -10,11 +10,11 @@ from edgeinfer.model.operation import Inputs, Operation, Value
 from edgeinfer.model.shapes import convolution_weights, matmul_shapes, output_values
 
 MAX_BATCH = 16
-"""Faces per call of onnxruntime, so that many faces stay within the memory limit: VGG16 at 224 pixels does with 16."""
+"""Maximum number of faces per onnxruntime call; VGG16 at 224 pixels stays within the memory limit with 16."""
 MAX_OPERATIONS = 50 * 10**9
-"""Multiply-adds per face, the same as 100 GFLOP. VGG16 at 224 pixels needs 15.5e9."""
+"""Maximum number of multiply-adds per face, equal to 100 GFLOP; VGG16 at 224 pixels needs 15.5e9."""
 MAX_INTERMEDIATE = 2**27
-"""Elements of one intermediate result per face, as many as a stored tensor may have."""
+"""Maximum number of elements of one intermediate result per face, the same as for a stored tensor."""
 MAX_FOLDED = 2**27
 """Elements that are computed from stored tensors only. onnxruntime computes and keeps them when it loads a model."""
 MAX_RANK = 8

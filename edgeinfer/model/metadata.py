@@ -17,7 +17,7 @@ MAX_SIDE = 1024
 MAX_LABELS = 1000
 MAX_LABEL_LENGTH = 64
 _MAX_DIGITS = 18
-"""Digits of an integer, so that it fits 64 bits."""
+"""Maximum number of digits of an integer, so that it fits in 64 bits."""
 
 
 def parse_json(text: str) -> Any:
@@ -25,7 +25,7 @@ def parse_json(text: str) -> Any:
 
     Raises:
         ValueError: The text is not such a value.
-        RecursionError: It is nested too deeply.
+        RecursionError: The text is nested too deeply.
     """
     return json.loads(text, parse_constant=_reject_constant, parse_int=_integer, parse_float=_finite)
 

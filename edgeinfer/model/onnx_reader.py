@@ -18,7 +18,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_FIELDS = 1_000_000
 _MAX_RANK = 8
 MAX_VALUES = 64
-"""Elements of a tensor whose values are read: shapes, axes and scales are short."""
+"""Maximum number of elements of a tensor whose values are read; shapes, axes and scales are short."""
 # TensorProto fields with elements, and the bytes per element; 0 for variable-length integers.
 _TYPED = {4: 4, 5: 0, 7: 0, 10: 8, 11: 0}
 # AttributeProto fields of a flat graph: name, f, i, s, t, floats, ints, doc_string, type.
@@ -127,7 +127,7 @@ def graph_digest(data: bytes) -> str:
 
 
 class _Reader:
-    """Reader of one model; it stops at the first damage, or after more fields than any real model has."""
+    """Reader of one model; it stops at the first error, or after more fields than any real model has."""
 
     def __init__(self) -> None:
         self._remaining_fields = _MAX_FIELDS
@@ -325,7 +325,7 @@ def _values(fields: Fields, data_type: int, raw: memoryview | None) -> tuple[flo
 
 
 def _only(fields: Fields, number: int) -> memoryview | None:
-    """Return the only message or byte string with a number; a second one is an error, as protobuf would merge them."""
+    """Return the only message or byte string of a field; a second one, which protobuf would merge, is an error."""
     messages = [_message(value) for field, value in fields if field == number]
     if len(messages) > 1:
         raise ValueError("its encoding is damaged")
@@ -339,6 +339,6 @@ def _message(value: memoryview | int) -> memoryview:
 
 
 def _text(fields: Fields, number: int) -> str:
-    """Return the last string with a number, as protobuf does; all of them must be valid UTF-8."""
+    """Return the last string of a field, as protobuf does; all of its strings must be valid UTF-8."""
     texts = [bytes(_message(value)).decode("utf-8") for field, value in fields if field == number]
     return texts[-1] if texts else ""

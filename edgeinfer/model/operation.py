@@ -40,7 +40,7 @@ class Operation:
         """Return a required input.
 
         Raises:
-            ValueError: It is absent.
+            ValueError: The input is absent.
         """
         value = self.inputs[index] if index < len(self.inputs) else None
         if value is None:
@@ -81,7 +81,7 @@ def checked_axis(axis: int, rank: int) -> int:
     """Return an axis as 0..rank, counted from the end if negative.
 
     Raises:
-        ValueError: It is out of range.
+        ValueError: The axis is out of range.
     """
     axis += rank if axis < 0 else 0
     if not 0 <= axis <= rank:

@@ -16,7 +16,7 @@ from edgeinfer.model.cost import MAX_BATCH
 from edgeinfer.system import interrupts
 
 MAX_WORKING_BYTES = 2**30
-"""Limit of weights and intermediate results together, shared by all bounded sessions of a process."""
+"""Memory limit in bytes for weights and intermediate results together, shared by all bounded sessions of a process."""
 MAX_LOGIT = 1e39
 """Largest absolute value of a logit, above that of float32, so that a division by the temperature stays finite."""
 

@@ -40,7 +40,7 @@ def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ..
 
 
 def _broadcast_all(operation: Operation) -> tuple[Value, ...]:
-    """Elementwise operators; integers are computed for the four that shapes are computed with."""
+    """Broadcast the inputs of an elementwise operator; compute the elements for the four used in shape arithmetic."""
     shape = operation.value(0).shape
     for value in operation.inputs:
         shape = _broadcast(shape, value.shape if value else ())
@@ -262,7 +262,7 @@ def _transposed_convolution(operation: Operation) -> tuple[Value, ...]:
         operation.integers(name) or (default,) * count
         for name, default in (("strides", 1), ("dilations", 1), ("output_padding", 0))
     )
-    # Padding only makes the output smaller.
+    # Padding is ignored, because it only makes the output smaller.
     dims = operation.integers("output_shape") or tuple(
         (spatial[i] - 1) * strides[i] + (weights[2 + i] - 1) * dilations[i] + 1 + extra[i] for i in range(count)
     )

@@ -153,9 +153,9 @@ def _check_answers(samples: Samples, session: ort.InferenceSession, card: ModelC
     flipped = int((answers.argmax(axis=1) != stored.argmax(axis=1))[clear].sum())
     if not difference <= samples.tolerance or flipped:
         raise ModelError(
-            f"{shown_path(path)} returns different logits than recorded for {len(stored)} generated pictures: relative "
-            f"difference {difference:.2g} ({samples.tolerance:g} allowed), {flipped} labels changed; do not use it "
-            "on this machine"
+            f"{shown_path(path)} returns logits that differ from those recorded for {len(stored)} generated pictures: "
+            f"relative difference {difference:.2g} ({samples.tolerance:g} allowed), {flipped} labels changed; "
+            "do not use it on this machine"
         )
     return Check(
         "answers",

@@ -38,7 +38,7 @@ def check_files(
         summary: True if the summary is printed to stdout.
 
     Raises:
-        UsageError: Two of the files are one, or the snapshots would be read as pictures of a source.
+        UsageError: Two of the files are the same, or the snapshots would be read as pictures of a source.
     """
     written = list(output_files(outputs))
     if summary and "-" not in outputs.out:
@@ -50,7 +50,7 @@ def check_files(
 
 
 def output_files(outputs: OutputOptions) -> Iterator[NamedPath]:
-    """Yield the files that a run writes, without snapshots."""
+    """Yield the files that a run writes, except snapshots."""
     for path in outputs.out:
         yield NamedPath("`out`", path)
     if outputs.save_video:
@@ -81,7 +81,7 @@ def check_parts(targets: Sequence[str]) -> None:
     """Check that no output has the name of a finished part of another one, which `keep` would delete.
 
     Raises:
-        UsageError: One of the outputs has.
+        UsageError: An output has such a name.
     """
     from edgeinfer.outputs.rotation import is_part  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ def check_parts(targets: Sequence[str]) -> None:
 
 
 def _source_files(source: str) -> Iterator[str]:
-    """Yield the local files of a source: itself, or the pictures in a folder or of a pattern."""
+    """Yield the local files of a source: itself, or the pictures in a folder or matching a pattern."""
     path = _local(source)
     if os.path.isdir(path):  # noqa: PTH112 - any string
         with suppress(OSError), os.scandir(path) as entries:
@@ -116,7 +116,7 @@ def _local(source: str) -> str:
 
 
 def _check_snapshots(folder: str, source: str) -> None:
-    """Check that no snapshot would be read as a picture of the source, or delete one as an old snapshot."""
+    """Check that the source contains no snapshots, which would be read as pictures, and deleted when they are old."""
     if _reads_from(_local(source), folder):
         raise UsageError(
             f"the snapshots in {shown_path(folder)} would be read as pictures of the source {shown_path(source)}; "
@@ -125,7 +125,7 @@ def _check_snapshots(folder: str, source: str) -> None:
 
 
 def _reads_from(path: str, folder: str) -> bool:
-    """Return True if a source contains the snapshots of a folder."""
+    """Return True if a source would include the snapshots in a folder."""
     if os.path.isdir(path):  # noqa: PTH112
         return _is_same(folder, path)
     if os.path.lexists(path):

@@ -16,7 +16,7 @@ class BackgroundQueue(Generic[Item]):
     """Bounded queue with one consumer thread; when it is full, the oldest item is dropped.
 
     Attributes:
-        closing: set once `close` was called; the remaining items are still delivered.
+        closing: set once `close` has been called; the remaining items are still delivered.
         error: first exception that `deliver` raised, or None; the items after it are still delivered.
     """
 

@@ -1,4 +1,4 @@
-"""Roles of outputs: result sinks, and listeners to source states and face events."""
+"""Roles of outputs: result sinks, and listeners for source states and face events."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ def check_writable(path: Path) -> None:
     Raises:
         OutputError: The folder does not exist or is not writable, or `path` is itself a folder.
     """
+    path = local_path(path, OutputError, expand_home=False)
     folder = path.resolve().parent
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; add a file name")

@@ -63,7 +63,7 @@ class ConstantRate:
 
 
 def choose_rate(nominal_fps: float | None, times_s: Sequence[float], *, live: bool) -> float:
-    """Return the frame rate of a video that is to keep the time of a source.
+    """Return the frame rate of a video that keeps the timing of a source.
 
     Args:
         nominal_fps: Frame rate reported by the source, or None if it is unknown.

@@ -20,7 +20,7 @@ PORTS = {"http": 80, "https": 443}
 MAX_LINE_BYTES = 1024
 """Maximum length of a status line."""
 MAX_HEAD_BYTES = 64 * 1024
-"""Number of bytes that are read before the final status line, and after it, at most."""
+"""Maximum number of bytes read before the final status line, and after it."""
 DRAIN_S = 0.2
 """Time to read the remaining response, so that the server can finish it, in seconds."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\n]*)?\r?\n")
@@ -202,7 +202,7 @@ def _read_status(connection: socket.socket, deadline_s: float, *, to_end_of_head
     Args:
         connection: connection on which a request was sent.
         deadline_s: latest time, in seconds of `time.monotonic()`.
-        to_end_of_head: read the headers too, but nothing behind them.
+        to_end_of_head: read the headers too, but nothing beyond them.
 
     Raises:
         ValueError: The response is not HTTP.
@@ -243,7 +243,7 @@ def _drain(connection: socket.socket, deadline_s: float) -> None:
 
 
 def _reason(error: Exception, timeout_s: float) -> str:
-    """Return the reason of a failure without text that could contain the URL."""
+    """Return the reason for a failure without text that could contain the URL."""
     if isinstance(error, TimeoutError):
         return f"no response within {timeout_s:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -47,7 +47,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
 
         Args:
             target: Path, or "-" for stdout.
-            append: Continue an existing file instead of replacing it.
+            append: Append to an existing file instead of replacing it.
             rotation: Rules for splitting the file, or None.
             flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600.
 

@@ -15,7 +15,7 @@ PAGE_BYTES = 4096
 HEADER_BYTES = 1 << 20
 """Maximum length of a first line."""
 RECOGNIZABLE_BYTES = 16
-"""Bytes of an incomplete first line that identify it as one of ours; a shorter one may belong to another program."""
+"""Length at which an incomplete first line is attributed to edgeinfer; a shorter one may be from another program."""
 
 
 class LockedError(Exception):

@@ -52,7 +52,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
 
         Args:
             target: Path, or "-" for stdout.
-            append: Continue an existing file instead of replacing it.
+            append: Append to an existing file instead of replacing it.
             rotation: Rules for splitting a regular file; other outputs are never split.
             flush_s: Longest time that a line stays in the buffer, in seconds, 0..3600; 0 writes each line immediately.
 
@@ -64,7 +64,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             raise UsageError(f"invalid flush_s {flush_s:g}: expected a value between 0 and 3600 seconds")
         self._is_stdout = target == STDOUT
         self._name = "stdout" if self._is_stdout else target
-        self._path = Path(target).absolute()
+        self._path = local_path(target, OutputError, expand_home=False).absolute()
         self._append, self._rotation, self._flush_s = append, rotation, flush_s
         self._lock = threading.Lock()
         self._buffer: list[bytes] = []
@@ -106,12 +106,12 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         """Prepare the file for the first line.
 
         Args:
-            beginning: Required beginning of a file that is continued. If only a part of it was written, the file is
+            beginning: Required beginning of a file that is appended to. If only a part of it was written, the file is
                 treated as empty.
-            is_header: Further check of the first line of a file that is continued.
+            is_header: Further check of the first line of a file that is appended to.
 
         Returns:
-            True if the following lines continue existing ones.
+            True if the following lines are appended to existing ones.
 
         Raises:
             OutputError: The file starts differently, cannot be read, or cannot be written; it is unchanged.
@@ -140,7 +140,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         return complete
 
     def commit(self) -> None:
-        """Replace the content of an existing file by the lines that were written so far.
+        """Replace the content of an existing file with the lines that were written so far.
 
         Further calls have no effect.
 
@@ -204,7 +204,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             if self._committed:
                 self._flush_or_schedule()
             elif len(self._buffer) > _HELD_LINES:
-                # The first line is the header, the others are source states: a long wait drops the oldest of them.
+                # The first line is the header; the rest are source states, of which a long wait drops the oldest.
                 self._buffered_bytes -= len(self._buffer.pop(1))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -240,7 +240,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
                     self._path.resolve().unlink()
 
     def _flush_or_schedule(self) -> None:
-        """Flush a full buffer; otherwise start the timer that does."""
+        """Flush a full buffer; otherwise start the timer that flushes it."""
         if self._flush_s == 0 or self._buffered_bytes >= BUFFER_BYTES:
             self._flush()
         elif self._timer is None and self._buffer:

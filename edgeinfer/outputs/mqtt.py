@@ -122,7 +122,7 @@ class MqttSink(AbstractContextManager["MqttSink"]):
         self._link.close()
 
     def _publish_changes(self, first: bool) -> None:
-        """Publish what has changed; everything if this is the first call on a connection."""
+        """Publish all values that have changed, or all values in the first call on a connection."""
         now_s = time.monotonic()
         if first:
             self._state, self._discovery_sent = None, False

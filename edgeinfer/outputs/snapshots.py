@@ -64,8 +64,8 @@ class _Snapshot:
 class SnapshotSink(AbstractContextManager["SnapshotSink"]):
     """Sink that writes an annotated JPEG whenever a face appears or changes its expression.
 
-    A file name holds the time (UTC), the track id, the kind of event and the label:
-    "20261123T101530123Z-3-changed-happy.jpg". For pictures, the name of the picture follows, and the JPEG comment holds
+    A file name contains the time (UTC), the track id, the kind of event and the label:
+    "20261123T101530123Z-3-changed-happy.jpg". For pictures, the name of the picture follows; the JPEG comment contains
     its path. Characters that are unsafe in a file name are percent-encoded, and long parts are truncated.
 
     A background thread encodes and writes the snapshots; if the disk is too slow, the oldest queued ones are dropped.

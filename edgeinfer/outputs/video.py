@@ -23,14 +23,14 @@ from edgeinfer.system.paths import local_path, native_path
 RATE_FRAMES = 8
 """Number of first frames that determine the frame rate."""
 RATE_BYTES = 32_000_000
-"""Size of the first frames that are held back at most; at least two are."""
+"""Maximum total size of the first frames that are held back, in bytes; at least two frames are."""
 _log = logging.getLogger(__name__)
 
 
 class VideoSink(AbstractContextManager["VideoSink"]):
     """Sink that writes an annotated MP4 video.
 
-    The video keeps the time of the source: it has a constant frame rate, and a frame is repeated until the next one
+    The video keeps the timing of the source: it has a constant frame rate, and a frame is repeated until the next one
     is due. A gap of more than 5 minutes is shortened to 5 minutes. The first frame determines the size of the video;
     frames of other sizes are fitted into it. The file is created after the first frames, so a run without frames
     leaves an existing file unchanged.
@@ -92,7 +92,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
             self._begin()
 
     def _begin(self) -> _OpenVideo:
-        """Create the file, at the frame rate of the first frames, and write these."""
+        """Create the file, at the frame rate of the first frames, and write those frames."""
         if self._append:
             self._path = _unused(self._path)
         times_s = [time_s for time_s, _ in self._first]
@@ -150,7 +150,7 @@ class _OpenVideo:
         if self._latest is None:
             return
         for repeat in range(times):
-            if repeat and interrupts.is_interrupted():  # a long gap takes longer than an interrupted run may
+            if repeat and interrupts.is_interrupted():  # a long gap would delay the end of the run
                 return
             self._writer.write(self._latest)
             self._written += 1

@@ -127,7 +127,7 @@ class Capture:
             )
         if self.size_wh is not None and self.size_wh[0] * self.size_wh[1] > 1e6 * self.max_megapixels:
             raise UsageError(
-                f"invalid size {self.size_wh[0]}x{self.size_wh[1]}: more than the limit of {self.max_megapixels:g} "
+                f"invalid size {self.size_wh[0]}x{self.size_wh[1]}: above the limit of {self.max_megapixels:g} "
                 "megapixels (`max_megapixels`)"
             )
         if self.fps is not None and not 0 < self.fps <= MAX_FPS:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Monotonic time, and waiting for a condition with a timeout on that time."""
+    """Monotonic clock that can wait for a condition with a timeout."""
 
     def now_s(self) -> float:
         """Return the time in seconds, comparable to `time.monotonic()`."""

@@ -29,7 +29,7 @@ class Connection:
     """One lifetime of a source, from opening to closing, in a separate thread.
 
     Attributes:
-        started: True once the thread was started.
+        started: True once the thread has been started.
         closed: True once the source is closed; set by the receiver.
         abandoned: True if the frames are discarded because a read timed out.
         error: Exception that ended the connection, or None if the source was read to its end.

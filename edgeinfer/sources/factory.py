@@ -205,7 +205,7 @@ def _glob_files(pattern: str) -> list[str]:
 
 
 def _natural_key(path: str) -> list[tuple[list[str | int], str]]:
-    """Return a sort key by which numbers in names are compared as numbers, and upper case equals lower case."""
+    """Return a case-insensitive sort key that compares the numbers in names by value."""
     return [(_natural_parts(name), name) for name in Path(path).parts]
 
 

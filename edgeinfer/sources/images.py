@@ -13,7 +13,7 @@ from edgeinfer.sources.picture_size import MAX_MEGAPIXELS, Data, PictureHeader, 
 from edgeinfer.system.stderr import silenced
 
 FRAME_PIXELS = 12_500_000
-"""Largest frame of a picture; larger pictures are reduced to it, because a search takes up to 33 bytes per pixel."""
+"""Maximum number of pixels of a frame; larger pictures are reduced, because a search takes up to 33 bytes per pixel."""
 _REDUCED_COLOUR = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 

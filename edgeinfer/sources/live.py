@@ -22,7 +22,7 @@ from edgeinfer.system.hardware import release_free_memory
 from edgeinfer.units import backoff_s
 
 CLOSING_S = 1.0
-"""Maximum time in seconds that closing waits for a pending read. A camera delivers a frame well within it."""
+"""Maximum time in seconds that closing waits for a pending read. A camera delivers a frame well within this time."""
 MAX_STUCK_READS = 3
 """Number of concurrently hanging reads at which no further connection is opened."""
 _log = logging.getLogger(__name__)

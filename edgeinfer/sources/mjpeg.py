@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_JPEG_BYTES = 64_000_000
-"""Size at which a picture without an end is given up."""
+"""Size in bytes at which a picture without an end is discarded."""
 _START = b"\xff\xd8\xff"
 _MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]", re.DOTALL)
 _FILL, _SOI, _EOI, _SOS, _TEM = 0xFF, 0xD8, 0xD9, 0xDA, 0x01
@@ -21,7 +21,7 @@ class JpegPicture:
 
     Attributes:
         data: Bytes of the picture; empty if it was larger than `MAX_JPEG_BYTES`.
-        size_wh: (width, height) in pixels according to its header, or None if it has no header, so that it cannot be
+        size_wh: (width, height) in pixels according to its header, or None if it has no header and thus cannot be
             decoded.
     """
 
@@ -30,9 +30,9 @@ class JpegPicture:
 
 
 class JpegSplitter:
-    """Splitter that finds the pictures of a stream in time proportional to its length.
+    """Splitter that finds the pictures in a stream in time proportional to its length.
 
-    Segments are skipped by their lengths, because a segment may contain a thumbnail, which is a JPEG of its own. Each
+    Segments are skipped by their lengths, because a segment may contain a thumbnail, which is itself a JPEG. Each
     byte is examined once: the search continues where the previous call stopped.
     """
 

@@ -27,12 +27,12 @@ MAX_MEGAPIXELS = 100.0
 LARGEST_LIMIT_MEGAPIXELS = 268.0
 """Largest value of the limit: 16384 x 16384 pixels."""
 MAX_FILE_BYTES = 256_000_000
-"""Largest picture file that is read into memory."""
+"""Maximum size of a picture file that is read into memory, in bytes."""
 HEADER_BYTES = 64
-"""Bytes from which `picture_format` recognizes a format."""
+"""Number of leading bytes from which `picture_format` recognizes a format."""
 
 _MAX_PARTS = 10_000
-"""Segments, boxes or directory entries that are searched for the size."""
+"""Maximum number of segments, boxes or directory entries searched for the size."""
 
 Data = bytes | bytearray
 
@@ -111,11 +111,13 @@ def check_size(data: Data, *, max_megapixels: float = MAX_MEGAPIXELS) -> Picture
     header = read_header(data)
     size = f"{header.width}x{header.height}"
     if header.pixels > 1e6 * max_megapixels:
-        raise SourceError(f"has {size} pixels, more than the limit of {max_megapixels:g} megapixels (`max_megapixels`)")
+        raise SourceError(f"has {size} pixels, above the limit of {max_megapixels:g} megapixels (`max_megapixels`)")
     if header.format == "png" and not _has_complete_chunks(data):
         raise SourceError("is not a readable picture: it is truncated")
     if len(data) < header.min_bytes:
-        raise SourceError(f"is damaged: its header declares a size of {size} pixels, but has only {len(data)} bytes")
+        raise SourceError(
+            f"is damaged: its header declares a size of {size} pixels, but the file has only {len(data)} bytes"
+        )
     return header
 
 
@@ -165,7 +167,7 @@ def _png(data: Data) -> PictureHeader:
 
 
 def _has_complete_chunks(data: Data) -> bool:
-    """Return True if each chunk of a PNG fits in the data; OpenCV allocates a chunk of any stated length."""
+    """Return True if each chunk of a PNG fits in the data; OpenCV allocates a chunk of any declared length."""
     offset = 8
     for _ in range(_MAX_PNG_CHUNKS):
         if offset + 12 > len(data):

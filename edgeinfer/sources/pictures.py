@@ -15,7 +15,7 @@ from edgeinfer.sources.images import DecodedPicture, decode_picture
 from edgeinfer.sources.picture_size import MAX_FILE_BYTES
 
 LISTED_FILES = 10
-"""Number of files that a warning names; it counts the others."""
+"""Maximum number of files that a warning names; the others are only counted."""
 
 
 class PictureSource(AbstractContextManager["PictureSource"]):
@@ -105,7 +105,7 @@ def _read_file(path: str) -> bytes:
     """Return the content of a picture file.
 
     Raises:
-        SourceError: It cannot be read, or exceeds `MAX_FILE_BYTES`.
+        SourceError: The file cannot be read, or exceeds `MAX_FILE_BYTES`.
     """
     try:
         # Without O_NONBLOCK, opening a FIFO would wait for a writer.
@@ -115,7 +115,7 @@ def _read_file(path: str) -> bytes:
                 raise SourceError("is not a regular file")
             if status.st_size > MAX_FILE_BYTES:
                 megabytes = status.st_size / 1e6
-                raise SourceError(f"has {megabytes:.0f} MB, more than the limit of {MAX_FILE_BYTES / 1e6:g} MB")
+                raise SourceError(f"is {megabytes:.0f} MB, above the limit of {MAX_FILE_BYTES / 1e6:g} MB")
             data = file.read(MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         if isinstance(error, SourceError):

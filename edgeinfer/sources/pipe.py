@@ -135,7 +135,7 @@ class PipeSource(AbstractContextManager["PipeSource"]):
             yield self._decode(picture)
 
     def _read(self, count: int) -> bytes:
-        """Return exactly this number of bytes, or fewer at the end."""
+        """Return the given number of bytes, or fewer at the end."""
         if self._descriptor is None:
             return self._pipe.read(count)
         data = bytearray()

@@ -9,9 +9,9 @@ DEFAULT_FPS = 30.0
 MAX_FPS = 240.0
 """Highest plausible frame rate. Containers declare 1000 or 90000 if they store only the unit of their clock."""
 MAX_STEP_BACK_S = 1.0
-"""Largest step back that is a frame out of order; a larger one is a clock that restarts, as in joined recordings."""
+"""Largest step back of frames out of order, in seconds; a larger one is a restart of the clock (joined recordings)."""
 MAX_GAP_S = 86_400.0
-"""Largest gap between two frames; a larger one is a damaged timestamp."""
+"""Largest gap between two frames, in seconds; a larger one is treated as a damaged timestamp."""
 _SMALLEST_STEP_S = 0.001
 
 

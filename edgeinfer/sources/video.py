@@ -27,7 +27,7 @@ MAX_FAILED_LIVE_READS = 5
 MAX_START_S = 1e10
 """Latest start of a video in seconds; times of day and of the calendar are below it, damaged timestamps above."""
 MAX_PIXEL_ASPECT = 8.0
-"""Largest ratio of a pixel's sides; a larger one is a damaged header."""
+"""Largest ratio of a pixel's sides; a larger one is treated as a damaged header."""
 SQUARE_TOLERANCE = 0.01
 """Relative deviation of a pixel's sides that is ignored, because scaling would cost more than it corrects."""
 MAX_URL_CHARACTERS = 4000
@@ -46,7 +46,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         Args:
             video: Open video, released by this source.
             name: Display name.
-            live: True if the end of the frames is a loss.
+            live: True if the end of the frames is treated as a loss.
             capture: Orientation and size limit of the frames.
         """
         self._video, self._capture = video, capture or Capture()
@@ -106,7 +106,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         read = yielded + self.skipped
         if self.skipped:
             warnings.warn(f"{self.name}: skipped {self.skipped} damaged frames", stacklevel=3)
-        # Both must be missing: the count of frames is an estimate unless the container has an index.
+        # Both must fall short: the count of frames is an estimate unless the container has an index.
         is_short = self._duration_s is not None and end_s < 0.9 * self._duration_s
         if is_short and self.frame_count and read < 0.9 * self.frame_count:
             warnings.warn(
@@ -154,7 +154,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
         width, height = self._video.get(cv2.CAP_PROP_FRAME_WIDTH), self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if width * height > 1e6 * self._capture.max_megapixels:
             raise SourceError(
-                f"{self.name} has frames of {width:.0f}x{height:.0f} pixels, more than the limit of "
+                f"{self.name} has frames of {width:.0f}x{height:.0f} pixels, above the limit of "
                 f"{self._capture.max_megapixels:g} megapixels (`max_megapixels`)"
             )
 

@@ -42,7 +42,7 @@ def check_distinct(outputs: Iterable[NamedPath], inputs: Iterable[NamedPath]) ->
         inputs: Files to be read; those that do not exist are ignored. Generators are consumed only as far as needed.
 
     Raises:
-        UsageError: Two of the files are one.
+        UsageError: Two of the files are the same.
     """
     taken: dict[_Key, NamedPath] = {}
     for output in outputs:
@@ -85,7 +85,7 @@ def is_same_or_below(path: Path, folder: Path) -> bool:
     wanted = _key(str(folder), 0)
     try:
         resolved = Path(os.path.realpath(path))
-    except ValueError:  # a character that no path can contain
+    except ValueError:  # a character that is not allowed in paths
         return False
     return any(_key(str(candidate), 0) == wanted for candidate in (resolved, *resolved.parents))
 

@@ -52,7 +52,7 @@ class Reload(BaseException):
 
 
 class _State:
-    """Signals of this process. There is one, because signal handlers belong to the process."""
+    """Signal state of this process. There is only one instance, because signal handlers are process-wide."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -128,7 +128,7 @@ def is_interrupted() -> bool:
 
 
 def interrupt(number: int) -> None:
-    """Interrupt the run as the signal does."""
+    """Interrupt the run as a signal does."""
     _record(number, None)
 
 

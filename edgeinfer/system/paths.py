@@ -13,7 +13,7 @@ from pathlib import Path
 from edgeinfer.errors import EdgeInferError, shown_path
 
 MAX_NATIVE_BYTES = 1000
-"""Longest path that is handed to a native library; some copy it to a buffer of 1024 bytes."""
+"""Longest path that is passed to a native library; some copy it to a buffer of 1024 bytes."""
 _PLAIN = re.compile(r"/[^\x00-\x1f\x7f%?\\\ud800-\udfff]*")
 _PLAIN_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
@@ -23,12 +23,12 @@ def local_path(name: str | Path, error: type[EdgeInferError], *, expand_home: bo
 
     Args:
         name: Path as the user wrote it.
-        error: Exception to raise if no file can have this path.
+        error: Exception to raise if the path is invalid.
         expand_home: False to leave `~` as it is.
 
     Raises:
         EdgeInferError: `error`, because the home folder is unknown, the path is too long, or it contains characters
-            that no path can contain.
+            that are not allowed in paths.
     """
     try:
         path = Path(name).expanduser() if expand_home else Path(name)
@@ -45,9 +45,9 @@ def local_path(name: str | Path, error: type[EdgeInferError], *, expand_home: bo
 
 @contextlib.contextmanager
 def native_path(path: str | Path) -> Iterator[str]:
-    """Yield a name of the same file that is safe to hand to OpenCV and FFmpeg.
+    """Yield a name of the same file that is safe to pass to OpenCV and FFmpeg.
 
-    OpenCV crashes if a name is not UTF-8, and FFmpeg takes "2024-01-01T12:30.mp4" for a protocol and "%03d" for a
+    OpenCV crashes if a name is not UTF-8, and FFmpeg reads "2024-01-01T12:30.mp4" as a protocol and "%03d" as a
     counter. An absolute path avoids the first meaning of a colon; where that is not enough, the name is a temporary
     symbolic link. It is valid within the block only; a library that has opened the file by then keeps it open.
 
@@ -64,7 +64,7 @@ def native_path(path: str | Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as folder:
         link = Path(folder, f"file{absolute.suffix if _PLAIN_SUFFIX.fullmatch(absolute.suffix) else ''}")
         if not _is_plain(link):
-            raise OSError(errno.EINVAL, "the path of the temporary folder is not plain text")
+            raise OSError(errno.EINVAL, "the path of the temporary folder is not plain ASCII")
         link.symlink_to(absolute)
         yield str(link)
 

@@ -1,4 +1,4 @@
-"""Reading of TOML files of any origin."""
+"""Reading of TOML files from any source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 1 << 16
-"""Largest TOML file that is read; the time of tomllib grows with the square of the length of a dotted key."""
+"""Maximum size of a TOML file in bytes; the parsing time grows with the square of the length of a dotted key."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ValueError(f"the file has more than {MAX_BYTES >> 10} kB")
+        raise ValueError(f"the file is larger than {MAX_BYTES >> 10} kB")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the file is UTF-16; save it as UTF-8 (invalid UTF-8 at byte 1)")
     try:

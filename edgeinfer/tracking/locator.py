@@ -21,7 +21,7 @@ FIRST_MAX_AGE_S = 0.5
 FULL_FRAME_EVERY = 3
 """Number of runs of a step per run on the full frame; the other runs search only the changed region."""
 VERIFIED_WEIGHT = 0.4
-"""Weight of a verified position against the tracked one."""
+"""Weight of a verified position relative to the tracked one."""
 
 
 class FaceLocator:

@@ -18,7 +18,7 @@ REACH_PIXELS = 7
 INNER_SHARE = 0.8
 """Template side as a share of the face side; the rest is hair and background."""
 MIN_SCALE_GAIN = 0.02
-"""Gain in correlation that another scale needs: smaller gains are random, and random steps accumulate."""
+"""Minimum gain in correlation for a change of scale: smaller gains are random, and random steps accumulate."""
 FLAT_DEVIATION = 2.0
 """Standard deviation in grey levels below which a picture has no texture to match."""
 
@@ -41,7 +41,7 @@ def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
 
 
 def match_template(pyramid: Pyramid, template: Image, predicted: Place) -> tuple[Place, float]:
-    """Search a template around a predicted position (normalised cross-correlation, Lewis 1995).
+    """Search for a template around a predicted position (normalised cross-correlation, Lewis 1995).
 
     Args:
         pyramid: Frame to search.

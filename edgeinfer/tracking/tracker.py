@@ -1,4 +1,4 @@
-"""Tracks: faces with an identity, followed from frame to frame, lost and recovered."""
+"""Tracks: faces with an identity that persists from frame to frame, and after an occlusion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeinfer.results import Image
 from edgeinfer.tracking.template import correlation, extract_template, match_template
 
 MIN_CORRELATION = 0.6
-"""Correlation from which a template match is the tracked face."""
+"""Minimum correlation at which a template match is accepted as the tracked face."""
 MIN_CORRELATION_NEAR_OTHER = 0.8
 """Same threshold near another face, with which the track could be confused."""
 MIN_CORRELATION_AFTER_CUT = 0.85
@@ -23,13 +23,13 @@ UPDATE_CORRELATION = 0.85
 MATCH_IOU = 0.3
 """Minimum intersection over union of a track and its detection; detection benchmarks commonly require 0.5."""
 DUPLICATE_IOU = 0.4
-"""Intersection over union from which two boxes are the same face."""
+"""Minimum intersection over union at which two boxes are treated as the same face."""
 CONTAINED_SHARE = 0.6
-"""Share of a box inside another from which it is a part of that face, such as an eye or a cheek."""
+"""Minimum share of a box inside another at which it is treated as part of that face, such as an eye or a cheek."""
 NEAR_ZOOM = 1.5
 """Scale factor for the neighbourhood test: two faces are near each other if their enlarged boxes intersect."""
 MIN_RECOVERY_CORRELATION = 0.3
-"""Correlation from which a detection away from the predicted position of a hidden track is the same face."""
+"""Minimum correlation of a hidden track with a detection away from its predicted position to be the same face."""
 MAX_HIDDEN_S = 1.5
 """Time for which a hidden track keeps its identity, in seconds."""
 VELOCITY_AVERAGE_S = 0.1
@@ -176,7 +176,7 @@ class Tracker:
             found: Detected position at or near the track.
             pyramid: Frame.
             now_s: Time of the frame in seconds.
-            weight: Weight of the detected position against the tracked one, 0..1.
+            weight: Weight of the detected position relative to the tracked one, 0..1.
 
         Returns:
             True if the detection was assigned.
@@ -213,7 +213,7 @@ class Tracker:
             found: Detected positions.
             pyramid: Frame.
             now_s: Time of the frame in seconds.
-            weight: Weight of the detected positions against the tracked ones, 0..1.
+            weight: Weight of the detected positions relative to the tracked ones, 0..1.
 
         Returns:
             The detections of new faces: those that match no track and are not part of a tracked face.
@@ -291,7 +291,7 @@ def _update_velocity(track: Track, place: Place, elapsed_s: float) -> None:
 
 
 def _is_same_face(one: Place, other: Place) -> bool:
-    """Return True if two boxes are too close for two faces, or one is part of the other."""
+    """Return True if two boxes are too close to be two faces, or one is part of the other."""
     near = max(abs(one.x - other.x) / (one.w + other.w), abs(one.y - other.y) / (one.h + other.h)) < 0.25
     inside = one.common(other) > CONTAINED_SHARE * min(one.side, other.side) ** 2
     return near or inside or one.iou(other) > MATCH_IOU

@@ -24,7 +24,7 @@ class LargestFaceDetector:
             UsageError: A model was given.
         """
         if model is not None:
-            raise edgeinfer.UsageError("the detector largest takes no `detector_model`: leave it out")
+            raise edgeinfer.UsageError("`detector_model` does not apply to the detector largest: omit it")
         self._cascade = edgeinfer.HaarDetector()
 
     def detect(self, image: NDArray[np.uint8]) -> list[edgeinfer.Box]:

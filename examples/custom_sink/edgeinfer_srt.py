@@ -12,7 +12,7 @@ from typing import Self
 import edgeinfer
 
 MIN_DURATION_S, MAX_DURATION_S = 0.5, 5.0
-"""Shortest readable and longest subtitle; a killed run loses at most the longest one."""
+"""Minimum and maximum duration of a subtitle, in seconds; a killed run loses at most one subtitle."""
 
 
 class SubtitleSink:

@@ -81,7 +81,7 @@ class QuantizationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BestQuantizationOptions(QuantizationOptions):
-    """Quantization options of `best`, which ranks variants by accuracy: a field without metadata has no flag."""
+    """Quantization options of `best`, which ranks variants by accuracy: fields without metadata have no flag."""
 
     quantize: Quantize = option("auto", "Variants to evaluate; auto evaluates all.")
     max_drop: None = None
@@ -227,7 +227,7 @@ class ExportOptions(ModelFileOptions, CalibrationOptions, QuantizationOptions):
 
 
 def _validate(field: OptionField, value: Any) -> None:
-    """Raise a `UsageError` if a value is none of the choices of an option, or outside its range."""
+    """Raise a `UsageError` if a value is not one of the choices of an option, or outside its range."""
     if value is None and field.default is None:
         return
     choices = [text for part in (field.type, *get_args(field.type)) for text in get_args(part) if isinstance(text, str)]

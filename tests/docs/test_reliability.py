@@ -1,4 +1,4 @@
-"""The reliability page names existing tests and make targets."""
+"""Tests of the reliability page: the tests and make targets that it names exist."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from fuzz.cases import CASES, cases
 from fuzz.child import Child, Limits, Outcome
 
 SLICE_S = 10.0
-"""Least time of a target per round, in seconds; each round starts a new child process."""
+"""Minimum time per target and round, in seconds; each round starts a new child process."""
 MAX_SAVED = 20
-"""Failing inputs that are saved per target."""
+"""Maximum number of failing inputs saved per target."""
 KINDS = ("crash", "hang", "unexpected", "memory")
 
 

@@ -45,7 +45,7 @@ quiet = true
 webhook = "https://hooks.example/T000"
 """
 SUMMARY = b'{"type":"summary","frames":1,"faces":1,"elapsed_s":0.1,"fps":10.0,"stages_ms":{}}\n'
-"""Summary line of a JSONL file. That of a run contains times, so that the cases would not be reproducible."""
+"""Summary line of a JSONL file. That of a run contains times, which would make the cases irreproducible."""
 NUMBERS = (
     b"0", b"-1", b"1e20", b"1e999", b"-1e-320", b"nan", b"NaN", b"inf", b"-Infinity", b"0x10", b"1_0", b"9" * 5000,
     b"2147483648", b"9223372036854775808", b"0.1", b"true", b"null", b"1979-05-27T07:32:00Z",
@@ -128,7 +128,7 @@ def in_turn(suffix: str, *sequences: Iterator[Mutation]) -> Iterator[Case]:
 
 
 def result_files(folder: Path, suffix: str) -> list[Seed]:
-    """Return the output of a run with one picture, alone and without its end."""
+    """Return the output of a run with one picture, complete and truncated."""
     path, model = folder / f"seed{suffix}", write_model(folder / "seed.onnx")
     done = edgeinfer("run", FACE, "--detector", "none", "--model", model, "--quiet", "--out", path)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ class MjpegServer:
 
     Attributes:
         behaviour: "play" sends pictures; "stall" keeps connections open and sends nothing; "die" closes them;
-            "garbage" sends random bytes; "refuse" answers requests with an error.
+            "garbage" sends random bytes; "refuse" responds to requests with an error.
         size_wh: (width, height) of the pictures in pixels.
         connections: Number of requests so far.
         served_connections: Number of connections that received at least one complete picture.

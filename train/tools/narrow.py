@@ -1,4 +1,4 @@
-"""Make a narrower edge network from a trained one, as a starting point for training.
+"""Reduction of a trained edge network to a smaller width, as a starting point for training.
 
 python train/tools/narrow.py RUN --width 0.92 --out start.keras
 edgeinfer-train fit DATA --width 0.92 --weights start.keras --run RUN2

@@ -1,4 +1,4 @@
-"""Halve the size of a trained model by storing its weights in float16.
+"""Reduction of a trained model to half its size by storing the weights in float16.
 
 python train/tools/pack.py RUN --out small.keras
 """

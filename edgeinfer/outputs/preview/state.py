@@ -87,7 +87,7 @@ class PreviewState:
         self._header, self._summarize = header, summary
 
     def update(self, frame: Frame, result: Result) -> None:
-        """Replace the latest frame; encodes nothing."""
+        """Replace the latest frame without encoding it."""
         now_s = time.monotonic()
         covered = self._blur.regions(result) if self._blur else ()
         self._rate.add()

@@ -1,4 +1,4 @@
-"""Admission rules for model files of other origin, applied to the file before Keras builds the network."""
+"""Admission rules for third-party model files, applied to the file before Keras builds the network."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ CONFIG_MEMBER = "config.json"
 ZIP_SIGNATURE = b"PK\x03\x04"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_CONFIG = 32 * 2**20
-"""Bytes of the architecture in JSON. EfficientNetB7, one of the deepest networks of Keras, has 1 MB."""
+"""Maximum size of the JSON architecture, in bytes; that of EfficientNetB7, one of the deepest networks, is 1 MB."""
 MAX_MEMBER = 4 * 2**30
-"""Bytes of one archive member after decompression."""
+"""Maximum size of one archive member after decompression, in bytes."""
 MAX_EXPANSION = 100
-"""Ratio of the decompressed to the compressed size of a member. Keras stores weights uncompressed."""
+"""Maximum ratio of the decompressed to the compressed size of a member. Keras stores weights uncompressed."""
 MAX_WEIGHTS = 2**30
-"""Bytes of one stored array."""
+"""Maximum size of one stored array, in bytes."""
 MAX_OBJECTS = 100_000
-"""Groups and arrays of a weights file."""
+"""Maximum number of groups and arrays in a weights file."""
 MAX_LAYERS = 5000
 
 CODE_LAYERS = frozenset({"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__lambda__"})
@@ -43,7 +43,7 @@ NOT_BUILT = frozenset({"compile_config", "build_config"})
 
 
 def check_model_file(path: Path) -> None:
-    """Refuse a file that contains code, is no complete model, or needs excessive memory.
+    """Refuse a file that contains code, is not a complete model, or needs excessive memory.
 
     Args:
         path: Zip archive (`.keras`) or HDF5 file (`.h5`).
@@ -147,14 +147,14 @@ def _check_config(path: Path, config: Any) -> None:
         layers += "inbound_nodes" in entry or "build_config" in entry
         if name in CODE_LAYERS:
             raise ExportError(
-                f"{path} contains the {name} layer{label}, whose code is not executed: replace it by built-in layers, "
-                "for example Rescaling, and save the model again"
+                f"{path} contains the {name} layer{label}, whose code is not executed: replace it with built-in "
+                "layers, for example Rescaling, and save the model again"
             )
         if name in FILE_LAYERS:
             raise ExportError(f"{path} contains the {name} layer{label}, which processes text: remove it")
         if not _is_builtin(entry):
             raise ExportError(
-                f"{path} contains the custom class {name}{label}: replace it by built-in layers and save the model "
+                f"{path} contains the custom class {name}{label}: replace it with built-in layers and save the model "
                 "again"
             )
     if layers > MAX_LAYERS:

@@ -52,7 +52,7 @@ def to_onnx(model: keras.Model) -> Conversion:
         model: Functional model from (B, H, W, C) uint8 to (B, K) float32.
 
     Raises:
-        CapabilityError: Keras uses another backend than TensorFlow.
+        CapabilityError: Keras uses a backend other than TensorFlow.
         ExportError: No converter produces a correct graph.
     """
     if keras.backend.backend() != "tensorflow":
@@ -108,7 +108,7 @@ def _check_outputs(model: keras.Model, graph: onnx.ModelProto) -> None:
     expected = np.asarray(model.predict_on_batch(images), dtype=np.float32)
     difference = relative_difference(expected, run_logits(session, images))
     if not difference <= TOLERANCE:  # NaN fails, too
-        raise ExportError(f"its graph differs from Keras by a relative {difference:.2g} on generated images")
+        raise ExportError(f"its graph differs from Keras by {difference:.2g} (relative) on generated images")
 
 
 def canonicalize(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -170,7 +170,7 @@ def _sorted_nodes(graph: onnx.GraphProto) -> list[Any]:
 
 
 def _with_constant_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace computed target shapes of Reshape by constants with -1 for the batch; modifies and returns the model.
+    """Replace computed target shapes of Reshape with constants with -1 for the batch; modifies and returns the model.
 
     tf2onnx computes the shape for Flatten and Reshape with Shape and Slice, which the runtime does not admit.
     """

@@ -92,7 +92,7 @@ def _activation(operation: Any) -> str | None:
 def _check_axis(name: str, operation: Any, tensor: Any) -> None:
     axis = getattr(operation, "axis", -1)
     if axis not in (-1, len(tensor.shape) - 1, [-1], (-1,)):
-        raise ExportError(f"{name} ends with the layer {operation.name}, a softmax over axis {axis}: expected the last")
+        raise ExportError(f"{name} ends with the layer {operation.name}, a softmax over axis {axis}: expected axis -1")
 
 
 def _is_identity(operation: Any) -> bool:

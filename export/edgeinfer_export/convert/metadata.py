@@ -69,7 +69,7 @@ def known_limits(info: ModelInfo, scores: Metrics | None, confidence: Confidence
 
 
 def write_runtime_metadata(model: onnx.ModelProto, source: Source, options: ExportOptions) -> None:
-    """Replace the metadata of a model by the keys that the runtime requires, without any measured figure."""
+    """Replace the metadata of a model with the keys that the runtime requires, without any measured figure."""
     _replace_metadata(model, _runtime_metadata(model, source, options))
 
 
@@ -83,7 +83,7 @@ def write_metadata(
     report: dict[str, Any],
     samples: dict[str, Any],
 ) -> None:
-    """Replace the metadata of a model by all `edgeinfer.` keys, in a fixed order.
+    """Replace the metadata of a model with all `edgeinfer.` keys, in a fixed order.
 
     Args:
         model: Model with the input `image` (batch, height, width, channels) uint8.

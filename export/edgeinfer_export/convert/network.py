@@ -46,7 +46,7 @@ def takes_floats(model: keras.Model) -> bool:
 
 
 def is_mixed(model: keras.Model) -> bool:
-    """Return True if a layer computes in another floating-point type than float32."""
+    """Return True if a layer computes in a floating-point type other than float32."""
     return any(layer.compute_dtype in OTHER_FLOATS for layer in _layers(model))
 
 

@@ -49,7 +49,7 @@ def to_logits_model(
 
     Raises:
         UsageError: The range of the pixels is not known.
-        ExportError: The model does not map faces to logits, or the rewritten model returns something else.
+        ExportError: The model does not map faces to logits, or the rewritten model returns different values.
     """
     _check_signature(name, model, len(labels))
     if selected == labels and input_range is None and _is_published_form(model):
@@ -78,8 +78,8 @@ def to_logits_model(
     difference = np.abs(actual - expected).max() / max(1.0, float(np.abs(expected).max()))
     if not difference <= (MIXED_TOLERANCE if mixed else TOLERANCE):  # NaN fails, too
         raise ExportError(
-            f"{name} returns other values after its rewriting to logits, by {difference:.2g} relative: end the model "
-            "with a Dense layer that is linear or has the softmax activation"
+            f"{name} returns different values after rewriting to logits (relative difference {difference:.2g}): "
+            "end the model with a Dense layer that is linear or has the softmax activation"
         )
     return rewritten
 

@@ -120,7 +120,7 @@ def _load_without_memory(path: Path) -> None:
 
 
 def _run_in_thread(function: Callable[[], object]) -> None:
-    """Run a function in a thread of its own, because Keras keeps its global state, such as names, by thread."""
+    """Run a function in a separate thread, because Keras keeps its global state, such as names, per thread."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         executor.submit(function).result()
 

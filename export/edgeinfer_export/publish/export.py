@@ -46,7 +46,7 @@ def export_model(
         ModelError: `source` is missing or not a Keras model, or the runtime rejects the result.
         ExportError: The model cannot be converted or quantized, or a check fails.
         DataError: The faces cannot be used.
-        CapabilityError: Keras uses another backend than TensorFlow.
+        CapabilityError: Keras uses a backend other than TensorFlow.
 
     >>> import tempfile
     >>> from edgeinfer_train.networks.model import ModelInfo, save_model

@@ -63,7 +63,7 @@ def check_inputs_are_kept(out: Path, sources: Iterable[Path], data: Path | None)
     """Check that the model, its report and its card overwrite no file that the export reads.
 
     Raises:
-        UsageError: One of them would.
+        UsageError: One of the outputs is such a file.
     """
     outputs = (NamedPath("`out`", str(path)) for path in (out, report_path(out), card_path(out)))
     models = chain.from_iterable(model_inputs(source) for source in sources)

@@ -11,11 +11,11 @@ def batch_dependence(candidate: Candidate) -> str | None:
     """Return an error if the outputs for a face depend on the other faces in a batch, else None."""
     if candidate.batch_difference <= TOLERANCE:
         return None
-    return f"its outputs depend on the other faces in a batch, by a relative {candidate.batch_difference:g}"
+    return f"its outputs depend on the other faces in a batch, by {candidate.batch_difference:g} (relative)"
 
 
 def excess_loss(candidate: Candidate, max_drop: float) -> str | None:
-    """Return an error if a variant is too much worse than float32 on the same faces, else None.
+    """Return an error if a variant is too inaccurate compared with float32 on the same faces, else None.
 
     Args:
         candidate: Variant measured on faces.

@@ -79,7 +79,7 @@ def evaluate_model(
         ExportError: Float32 differs from Keras, or int8 was requested and cannot be built.
         ModelError: The runtime rejects a variant.
         DataError: The faces cannot be used.
-        CapabilityError: Keras uses another backend than TensorFlow.
+        CapabilityError: Keras uses a backend other than TensorFlow.
     """
     shape = source.model.input_shape[1:]
     if data is None:

@@ -123,7 +123,7 @@ def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evalua
     relative = relative_difference(expected, logits)
     if not relative <= TOLERANCE:  # NaN fails, too
         raise ExportError(
-            f"rejected: the ONNX model differs from Keras by a relative {relative:.2g} on {images}, at most "
+            f"rejected: the ONNX model differs from Keras by {relative:.2g} (relative) on {images}, at most "
             f"{TOLERANCE:g} is allowed; nothing was written"
         )
     ranked = np.sort(expected, axis=1)
@@ -137,7 +137,7 @@ def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evalua
     in_batch = batch_difference(session, compared)
     if not in_batch <= TOLERANCE:
         raise ExportError(
-            f"rejected: the logits of a batch differ from those of single faces by a relative {in_batch:g}, "
+            f"rejected: the logits of a batch differ from those of single faces by {in_batch:g} (relative), "
             f"at most {TOLERANCE:g} is allowed; nothing was written"
         )
     return Verdict(

@@ -44,7 +44,7 @@ def build() -> keras.Model:
 
 
 def rewrite(source: Path, path: Path, **members: bytes) -> Path:
-    """Copy a `.keras` file with other members, compressed; the underscores of a name stand for dots."""
+    """Copy a `.keras` file with modified members, compressed; the underscores of a name stand for dots."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
         content = {name: old.read(name) for name in old.namelist()}
         for name, value in (content | {key.replace("_", "."): value for key, value in members.items()}).items():

@@ -50,7 +50,7 @@ def test_int8_export_agrees_with_keras(
     name: BackboneName, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The top labels of an untrained network have small margins, so int8 may lose accuracy. The search for sensitive
-    # layers, which would follow, is tested elsewhere and slow.
+    # layers, which would follow, is slow and tested elsewhere.
     monkeypatch.setattr(Quantizer, "rank_sensitive_nodes", lambda self: ())
     core, out = build_backbone(name), tmp_path / "model.onnx"
     save_model(core, make_info(name), tmp_path / "model.keras")

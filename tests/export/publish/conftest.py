@@ -24,6 +24,6 @@ def read_metadata(path: Path) -> ModelCard:
 
 @pytest.fixture
 def converted(graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace the conversion by the stored graph of edgenet, for tests of later steps."""
+    """Replace the conversion with the stored graph of edgenet, for tests of later steps."""
     content = graphs["edgenet"][1].SerializeToString()
     monkeypatch.setattr(evaluation, "to_onnx", lambda _: Conversion(onnx.ModelProto.FromString(content), "stored", ()))

@@ -22,7 +22,7 @@ IMPOSSIBLE = {"long": "x" * 5000, "deep": "a/" * 3000 + "x", "unknown-user": "~n
 
 
 @pytest.mark.parametrize("name", NAMES, ids=[repr(name)[2:-1] for name in NAMES])
-def test_a_name_works_as_source_and_output(tmp_path: Path, clip: Path, name: bytes) -> None:
+def test_name_works_as_source_and_output(tmp_path: Path, clip: Path, name: bytes) -> None:
     source = os.fsdecode(name)
     shutil.copy(clip, tmp_path / source)
     options = ("--detector", "none", "--max-frames", "5", "--quiet")
@@ -46,7 +46,7 @@ def test_a_name_works_as_source_and_output(tmp_path: Path, clip: Path, name: byt
     ],
     ids=["source", "save-video", "cascade", "detector-model"],
 )
-def test_an_impossible_name_is_refused_in_one_sentence(
+def test_impossible_name_is_refused_in_one_sentence(
     clip: Path, arguments: tuple[str, ...], suffix: str, code: int, name: str
 ) -> None:
     named = [str(clip) if argument == "CLIP" else argument for argument in arguments]
@@ -58,15 +58,13 @@ def test_an_impossible_name_is_refused_in_one_sentence(
     ["http://u:secret@127.0.0.1:1/caf\udce9", "rtsp://u:secret@127.0.0.1:1/a\nb", f"http://127.0.0.1:1/{'x' * 5000}"],
     ids=["not-utf-8", "line-end", "long"],
 )
-def test_an_address_with_hostile_characters_is_refused(url: str) -> None:
+def test_address_with_hostile_characters_is_refused(url: str) -> None:
     message = error_of(edgeinfer("run", url, "--quiet"), 4)
     assert "is invalid" in message
     assert "secret" not in message
 
 
-def test_a_cascade_and_a_detector_model_with_hostile_names_are_read(
-    tmp_path: Path, clip: Path, face_picture: Path
-) -> None:
+def test_cascade_and_detector_model_with_hostile_names_are_read(tmp_path: Path, clip: Path, face_picture: Path) -> None:
     cascade, model = tmp_path / "caf\udce9.xml", tmp_path / "caf\udce9.onnx"
     shutil.copy(find_cascade(None), cascade)
     shutil.copy(clip, model)
@@ -75,8 +73,8 @@ def test_a_cascade_and_a_detector_model_with_hostile_names_are_read(
     assert r"caf\xe9.onnx is not a YuNet model" in message
 
 
-def test_a_name_that_is_not_utf_8_crashes_no_process(tmp_path: Path, clip: Path) -> None:
-    """A crash of the former kind would end the test run, so the first attempt is made in a separate process."""
+def test_name_that_is_not_utf_8_does_not_crash_the_process(tmp_path: Path, clip: Path) -> None:
+    """Make the first attempt in a separate process, because a crash would end the test run."""
     shutil.copy(clip, tmp_path / "caf\udce9.mp4")
     options = ["run", "caf\udce9.mp4", "--max-frames", "3", "--save-video", "\udce9.mp4"]
     command = [sys.executable, "-m", "edgeinfer", *options]

@@ -54,7 +54,7 @@ def test_every_file_of_a_folder_is_read_or_named(photos: Path) -> None:
     assert (lines[-1]["frames"], lines[-1]["skipped"]) == (3, 3)
 
 
-def test_quiet_hides_the_summary_but_no_warning(photos: Path) -> None:
+def test_quiet_hides_the_summary_but_not_warnings(photos: Path) -> None:
     done = edgeinfer("run", photos / "*.jpg", "--quiet")
     assert done.stdout == ""
     assert "skipped 1 of 3 pictures" in done.stderr
@@ -114,9 +114,9 @@ def test_impossible_and_missing_names_are_refused_in_a_sentence(name: str) -> No
 
 def test_size_limit(tmp_path: Path, face_picture: Path) -> None:
     done = edgeinfer("run", face_picture, "--max-megapixels", "0.05")
-    assert "256x256 pixels, more than the limit of 0.05 megapixels (--max-megapixels)" in error_of(done, 4)
+    assert "256x256 pixels, above the limit of 0.05 megapixels (--max-megapixels)" in error_of(done, 4)
     (tmp_path / "config.toml").write_text("max_megapixels = 0.05\n")
-    assert "more than the limit" in error_of(edgeinfer("run", face_picture, "--config", tmp_path / "config.toml"), 4)
+    assert "above the limit" in error_of(edgeinfer("run", face_picture, "--config", tmp_path / "config.toml"), 4)
 
 
 @pytest.mark.slow

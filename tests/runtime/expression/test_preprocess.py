@@ -41,7 +41,7 @@ def test_pixels_outside_the_frame_repeat_the_edge() -> None:
 @pytest.mark.parametrize("margin", [0.2, 2.0])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_large_crop_beyond_the_frame_is_reduced(margin: float, channels: int) -> None:
-    """The reference is the same crop of a small frame."""
+    """Compare with the same crop of a small frame."""
     small = np.zeros((40, 30), np.uint8)
     small[10:25, 5:20] = 200
     large = np.kron(small, np.ones((100, 100), np.uint8))

@@ -39,7 +39,7 @@ STEADY_5 = [n / 5 for n in range(8)]
         "one-frame", "no-step",
     ],
 )  # fmt: skip
-def test_the_rate_follows_the_source(nominal: float | None, times_s: list[float], live: bool, rate: float) -> None:
+def test_rate_follows_the_source(nominal: float | None, times_s: list[float], live: bool, rate: float) -> None:
     assert choose_rate(nominal, times_s, live=live) == pytest.approx(rate, rel=3e-3)
 
 
@@ -69,12 +69,12 @@ def test_rates_are_those_that_opencv_writes(tmp_path_factory: pytest.TempPathFac
     ],
     ids=["steady", "gap", "too-fast", "jitter", "late-start", "very-late-start", "restart", "very-long-gap"],
 )
-def test_slots_keep_the_time(times_s: list[float], slots: list[int | None]) -> None:
+def test_slots_keep_the_timing(times_s: list[float], slots: list[int | None]) -> None:
     rate = ConstantRate(10, times_s[0])
     assert [rate.place(time_s) for time_s in times_s] == slots
 
 
-def test_the_part_of_a_gap_that_is_left_out_is_counted() -> None:
+def test_omitted_part_of_a_gap_is_counted() -> None:
     rate = ConstantRate(10, 0)
     for time_s in (0, 1000, 1100):
         rate.place(time_s)

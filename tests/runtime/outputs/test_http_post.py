@@ -1,4 +1,4 @@
-"""POST requests to servers with hostile answers, on the loopback interface only."""
+"""POST requests to servers with hostile responses, on the loopback interface only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def post(server: RawServer, timeout_s: float = 1.0) -> None:
         pytest.param(answer_endlessly(OK + b"\r\n", b"x" * 65536), id="endless-body"),
     ],
 )
-def test_status_alone_decides_about_success(handler: Handler) -> None:
+def test_status_alone_determines_success(handler: Handler) -> None:
     with RawServer(handler) as server:
         post(server)
 
@@ -79,7 +79,7 @@ def test_redirect_is_not_followed(status: int, location: str) -> None:
         assert (server.connections, other.connections) == (1, 0)
 
 
-def test_random_answers_never_raise_another_error() -> None:
+def test_random_responses_raise_only_post_errors() -> None:
     generator = random.Random(0)
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX: y\r\n\r\nabc"
     answers = []

@@ -70,7 +70,7 @@ def test_lines_are_buffered_until_the_writer_closes(path: Path) -> None:
     assert path.read_text() == "a\nb\nc\n"
 
 
-def test_timer_flushes_a_line_without_successor(path: Path) -> None:
+def test_timer_flushes_a_line_that_no_other_line_follows(path: Path) -> None:
     with started_writer(path, flush_s=0.02) as writer:
         for text in ("a\n", "b\n"):
             writer.write(text)

@@ -117,9 +117,7 @@ def test_file_system_without_locks_is_written(path: Path, monkeypatch: pytest.Mo
     assert path.read_text() == "a\n"
 
 
-def test_file_that_another_run_renames_before_the_lock_is_opened_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_renamed_before_it_is_locked_is_reopened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lock_after_rename(_: int) -> bool:
         if not path.with_name("part").exists():
             path.rename(path.with_name("part"))
@@ -131,7 +129,7 @@ def test_file_that_another_run_renames_before_the_lock_is_opened_again(
     assert (path.read_text(), path.with_name("part").read_text()) == ("a\n", "")
 
 
-def test_existing_content_is_replaced_by_the_commit_only(path: Path) -> None:
+def test_only_the_commit_replaces_existing_content(path: Path) -> None:
     path.write_text("old\n")
     with LineWriter(str(path), flush_s=0) as writer:
         assert path.read_text() == "old\n"
@@ -225,7 +223,7 @@ def test_buffered_lines_count_towards_the_size(path: Path) -> None:
         assert writer.due
 
 
-def test_append_archives_a_file_of_an_earlier_hour(path: Path) -> None:
+def test_append_archives_a_file_from_an_earlier_hour(path: Path) -> None:
     path.write_text("{old\n")
     os.utime(path, (0, 1_767_787_199))
     with LineWriter(str(path), append=True, rotation=Rotation(every_s=3600)) as writer:

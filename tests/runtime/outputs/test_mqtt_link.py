@@ -72,7 +72,7 @@ def test_missing_package_error_names_the_install_command(monkeypatch: pytest.Mon
 
 
 def test_face_that_left_is_not_published_before_the_next_frame() -> None:
-    """The connection's thread may publish between the events of a frame and the frame itself."""
+    """Publish between the events of a frame and the frame itself, as the connection's thread may do."""
     pytest.importorskip("paho.mqtt.client")
     sink = MqttSink("mqtt://h")
     frame = Frame(np.zeros((2, 2, 3), np.uint8), 0, 0.0)

@@ -203,7 +203,7 @@ def test_append_to_other_content_is_rejected(tmp_path: Path, pipeline: Pipeline,
     assert (tmp_path / name).read_text() == content
 
 
-def test_source_states_are_lines_of_their_own(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_source_states_are_separate_lines(tmp_path: Path, pipeline: Pipeline) -> None:
     sink = JsonlSink(str(tmp_path / "x.jsonl"))
     sink.source_state(SourceState("connecting", 0.0, "before the header"))
     states = {1: SourceState("stalled", 2.00001, "no frame for 5 s"), 2: SourceState("live", 9.5, "")}

@@ -165,7 +165,7 @@ def test_any_label_gives_a_file_name_that_is_removed_again(tmp_path: Path, label
     assert file_names(tmp_path) == [f"20270115T{hour:02}0000123Z-7-appeared-{written}.jpg" for hour in (9, 10)]
 
 
-def test_snapshot_of_a_picture_holds_its_path(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_snapshot_of_a_picture_contains_its_path(tmp_path: Path, pipeline: Pipeline) -> None:
     frame = Frame(LIGHT, 0, 0.0, picture="photos/caf\udce9 1.png")
     event = Event("appeared", 1, 0.0, "happy", 0.9, None, 0.0)
     with SnapshotSink(tmp_path, clock=lambda: NOW_S) as sink:

@@ -65,14 +65,14 @@ def grey_frames(times_s: list[float], *, live: bool = False) -> list[Frame]:
     ]
 
 
-def test_a_slow_camera_keeps_its_time(tmp_path: Path) -> None:
+def test_slow_camera_keeps_its_timing(tmp_path: Path) -> None:
     write_video(tmp_path / "v.mp4", grey_frames([n / 5 for n in range(20)], live=True), 30)
     rate, greys = read_video(tmp_path / "v.mp4")
     assert rate == 10
     assert len(greys) / rate == pytest.approx(4, abs=0.2)
 
 
-def test_a_gap_beyond_the_limit_is_shortened_and_logged(
+def test_gap_beyond_the_limit_is_shortened_and_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(constant_rate, "MAX_GAP_S", 2.0)
@@ -82,25 +82,25 @@ def test_a_gap_beyond_the_limit_is_shortened_and_logged(
     assert "v.mp4: gaps in the source were shortened by 9998 s" in caplog.text
 
 
-def test_an_interruption_ends_the_repetition_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_ends_the_repetition_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeinfer.system.interrupts.is_interrupted", lambda: True)
     write_video(tmp_path / "v.mp4", grey_frames([0, 0.1, 200.0, 200.1]), 10)
     assert len(read_video(tmp_path / "v.mp4")[1]) == 4
 
 
-def test_a_very_small_frame_is_written(tmp_path: Path) -> None:
+def test_very_small_frame_is_written(tmp_path: Path) -> None:
     frames = [Frame(np.full((1, 1, 3), 90, np.uint8), n, n / 25) for n in range(3)]
     write_video(tmp_path / "v.mp4", frames, 25)
     assert len(read_video(tmp_path / "v.mp4")[1]) == 3
 
 
-def test_a_missing_folder_for_the_link_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_folder_for_the_link_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(OutputError, match="cannot write the video"):
         write_video(tmp_path / "a%d.mp4", grey_frames([0, 0.1]), 25)
 
 
-def test_an_incomplete_video_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_video_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "v.mp4"
     sink = VideoSink(str(path))
     sink.start(RunHeader("x", 25, (), "", "", {}), lambda: RunSummary(0, 0, {}, 0.0, {}))

@@ -25,7 +25,7 @@ from tools.live_sources import PICTURE, TIMEOUT_S, StepCamera
 
 
 class CountingCondition(threading.Condition):
-    """Counts its waits and calls a function during each."""
+    """Clock that counts its waits and calls a function during each."""
 
     waits = 0
     on_wait: Callable[[], None] | None = None
@@ -211,7 +211,7 @@ def test_mode_selects_the_source_of_a_file(clip: Path, mode: Mode, kind: type[ob
         assert type(source) is kind
 
 
-def test_pictures_reject_live_mode_and_every_source_an_unknown_mode(face_picture: Path) -> None:
+def test_live_mode_of_pictures_and_unknown_modes_are_rejected(face_picture: Path) -> None:
     with pytest.raises(UsageError, match="no timestamps"):
         open_source(face_picture, mode="live")
     with pytest.raises(UsageError, match="auto, file, live"):

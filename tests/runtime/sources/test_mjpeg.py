@@ -52,19 +52,19 @@ def test_pictures_are_found_with_their_sizes_for_any_read_size(step: int) -> Non
     ],
     ids=["absurd-size", "no-width", "cut-in-its-scan", "segment-of-length-1", "without-header", "starts-only"],
 )
-def test_a_damaged_or_absurd_picture_is_counted_and_the_next_one_is_read(damaged: bytes, skipped: int) -> None:
+def test_damaged_or_absurd_picture_is_counted_and_the_next_one_is_read(damaged: bytes, skipped: int) -> None:
     source = PipeSource(io.BytesIO(GOOD * 2 + damaged + GOOD * 3), Capture(fps=10))
     with pytest.warns(UserWarning, match=f"skipped {skipped} damaged"):
         frames = list(source)
     assert [frame.index for frame in frames] == [0, 1, *range(2 + skipped, 5 + skipped)]
 
 
-def test_the_size_limit_is_an_option() -> None:
+def test_size_limit_is_adjustable() -> None:
     with pytest.raises(SourceError, match="contains no picture"):
         list(PipeSource(io.BytesIO(GOOD * 2), Capture(max_megapixels=0.001)))
 
 
-def test_a_picture_without_an_end_is_given_up_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_without_an_end_is_discarded_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mjpeg, "MAX_JPEG_BYTES", 100_000)
     source = PipeSource(io.BytesIO(GOOD + GOOD[:-2] + bytes(150_000) + GOOD), Capture(fps=10))
     with pytest.warns(UserWarning, match="skipped 1 damaged"):
@@ -77,7 +77,7 @@ def test_a_picture_without_an_end_is_given_up_and_the_next_one_is_read(monkeypat
     ids=["empty-segments", "stuffed-bytes", "fill-bytes", "starts", "empty-pictures", "restarts", "zeros"],
 )
 @pytest.mark.parametrize("start", [b"", GOOD[:2], GOOD[:-2]], ids=["bare", "header", "scan"])
-def test_the_time_is_proportional_to_the_length(unit: bytes, start: bytes) -> None:
+def test_time_is_proportional_to_the_length(unit: bytes, start: bytes) -> None:
     def seconds(length: int) -> float:
         data = start + unit * (length // len(unit))
         started_s = time.process_time()

@@ -26,7 +26,7 @@ def encoded(suffix: str, image: np.ndarray = NOISE, options: tuple[int, ...] = (
 
 
 def png(width: int, height: int, data: bytes = b"") -> bytes:
-    """Return a grey PNG that states a size, with any compressed data."""
+    """Return a grey PNG that declares a size, with any compressed data."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -36,7 +36,7 @@ def png(width: int, height: int, data: bytes = b"") -> bytes:
 
 
 def with_jpeg_size(width: int, height: int) -> bytes:
-    """Return a small JPEG whose frame header states another size."""
+    """Return a small JPEG whose frame header declares a different size."""
     data = bytearray(encoded(".jpg"))
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", height, width)
@@ -127,13 +127,13 @@ def test_damaged_headers_are_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        pytest.param(with_jpeg_size(32_000, 32_000), "has 32000x32000 pixels, more than the limit of 100", id="jpeg"),
-        pytest.param(png(12_000, 12_000), "has 12000x12000 pixels, more than the limit of 100 megapixels", id="png"),
-        pytest.param(tiff((256, 4, 1 << 31), (257, 4, 1 << 31)), "more than the limit", id="tiff"),
-        pytest.param(b"GIF89a" + b"\xff" * 20, "has 65535x65535 pixels, more than the limit", id="gif"),
-        pytest.param(with_jpeg_size(9000, 9000), "a size of 9000x9000 pixels, but has only", id="jpeg-lie"),
-        pytest.param(png(9000, 9000), "a size of 9000x9000 pixels, but has only", id="png-lie"),
-        pytest.param(b"P6 9000 9000 255\n", "a size of 9000x9000 pixels, but has only", id="pnm-lie"),
+        pytest.param(with_jpeg_size(32_000, 32_000), "has 32000x32000 pixels, above the limit of 100", id="jpeg"),
+        pytest.param(png(12_000, 12_000), "has 12000x12000 pixels, above the limit of 100 megapixels", id="png"),
+        pytest.param(tiff((256, 4, 1 << 31), (257, 4, 1 << 31)), "above the limit", id="tiff"),
+        pytest.param(b"GIF89a" + b"\xff" * 20, "has 65535x65535 pixels, above the limit", id="gif"),
+        pytest.param(with_jpeg_size(9000, 9000), "a size of 9000x9000 pixels, but the file has only", id="jpeg-lie"),
+        pytest.param(png(9000, 9000), "a size of 9000x9000 pixels, but the file has only", id="png-lie"),
+        pytest.param(b"P6 9000 9000 255\n", "a size of 9000x9000 pixels, but the file has only", id="pnm-lie"),
     ],
 )
 def test_large_and_impossible_sizes_are_refused_before_decoding(
@@ -154,7 +154,7 @@ def test_limit_is_adjustable() -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_large_pictures_are_reduced(suffix: str) -> None:
-    """The JPEG is reduced while it is decoded, the PNG afterwards."""
+    """Decode a JPEG, which is reduced during decoding, and a PNG, which is reduced afterwards."""
     image = np.zeros((6000, 8000, 3), np.uint8)
     image[3000:, 4000:] = 255
     picture = decode_picture(encoded(suffix, image, (cv2.IMWRITE_PNG_COMPRESSION, 1) if suffix == ".png" else ()))

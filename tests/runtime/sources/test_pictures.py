@@ -148,14 +148,14 @@ def test_impossible_names_are_reported_on_one_short_line(name: str) -> None:
     assert len(message) < 500
 
 
-def test_files_that_cannot_be_pictures_are_refused_unread(tmp_path: Path) -> None:
+def test_files_that_cannot_be_pictures_are_refused_without_reading_them(tmp_path: Path) -> None:
     with (tmp_path / "sparse.jpg").open("wb") as file:
         file.truncate(3_000_000_000)
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "dangling.jpg").symlink_to("nowhere")
     with pytest.raises(SourceError) as error:
         names(open_source(tmp_path))
-    for reason in ("sparse.jpg has 3000 MB, more than the limit of 256 MB", "pipe.jpg is not a regular file",
+    for reason in ("sparse.jpg is 3000 MB, above the limit of 256 MB", "pipe.jpg is not a regular file",
                    "dangling.jpg cannot be read: No such file or directory"):  # fmt: skip
         assert reason in str(error.value)
 
@@ -194,12 +194,12 @@ def test_several_sources_must_be_pictures(
 
 
 def test_limit_applies_to_pictures(album: Path) -> None:
-    with pytest.raises(SourceError, match=r"photo1.jpg has 256x256 pixels, more than the limit of 0.05 megapixels"):
+    with pytest.raises(SourceError, match=r"photo1.jpg has 256x256 pixels, above the limit of 0.05 megapixels"):
         names(open_source(album / "photo1.jpg", capture=Capture(max_megapixels=0.05)))
     for invalid in (0, -1, 300, float("nan")):
         with pytest.raises(UsageError, match="invalid `max_megapixels`"):
             Capture(max_megapixels=invalid)
-    with pytest.raises(UsageError, match="invalid size 4000x4000: more than the limit of 10 megapixels"):
+    with pytest.raises(UsageError, match="invalid size 4000x4000: above the limit of 10 megapixels"):
         Capture(size_wh=(4000, 4000), max_megapixels=10)
 
 

@@ -160,7 +160,7 @@ def test_signal_ends_the_command_immediately(tmp_path: Path, behaviour: Behaviou
     assert len(lines_of(out, "summary")) == 1
 
 
-def test_command_waits_for_a_camera_that_comes_later(tmp_path: Path) -> None:
+def test_command_waits_for_a_camera_that_appears_later(tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
     with MjpegServer() as server:
         server.behaviour = "refuse"

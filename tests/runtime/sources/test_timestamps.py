@@ -44,7 +44,7 @@ def test_times_are_those_of_the_container(tmp_path: Path, times_ms: list[int], f
     assert [frame.timestamp_s for frame in frames] == pytest.approx([ms / 1000 for ms in times_ms], abs=0.02)
 
 
-def test_a_file_that_ends_long_before_its_duration_is_reported(tmp_path: Path) -> None:
+def test_file_that_ends_long_before_its_duration_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "x.mkv"
     path.write_bytes(matroska(STEADY, duration_ms=4000))
     with open_source(path) as source, pytest.warns(UserWarning, match="ended after 12 of 100 frames"):
@@ -54,7 +54,7 @@ def test_a_file_that_ends_long_before_its_duration_is_reported(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("stated", "fps"), [(25.0, 25.0), (240.0, 240.0), (0.0, None), (-1.0, None), (1000.0, None), (float("nan"), None)]
 )
-def test_implausible_frame_rates_are_unknown(stated: float, fps: float | None) -> None:
+def test_implausible_frame_rates_are_ignored(stated: float, fps: float | None) -> None:
     assert plausible_fps(stated) == fps
 
 
@@ -81,7 +81,7 @@ def test_implausible_frame_rates_are_unknown(stated: float, fps: float | None) -
         "infinite-start",
     ],
 )
-def test_times_increase_whatever_is_stated(stated_s: list[float], expected_s: list[float]) -> None:
+def test_times_increase_despite_any_timestamps(stated_s: list[float], expected_s: list[float]) -> None:
     clock = PresentationClock(10)
     assert [clock.time_s(n, time_s) for n, time_s in enumerate(stated_s)] == pytest.approx(expected_s)
 

@@ -47,17 +47,17 @@ def test_wide_pixels_of_a_rotated_video_become_square(
     assert shape(path, Capture(rotate=rotate)) == (expected_wh[1], expected_wh[0])
 
 
-def test_a_video_that_states_an_absurd_size_is_refused(tmp_path: Path) -> None:
+def test_video_that_declares_an_absurd_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.mkv"
     path.write_bytes(matroska([0, 40], stated_wh=(15_000, 15_000), pictures=[b"\xff\xd8\xff\xd9"] * 2))
-    with pytest.raises(SourceError, match=r"15000x15000 pixels, more than the limit of 100 megapixels \(`max_meg"):
+    with pytest.raises(SourceError, match=r"15000x15000 pixels, above the limit of 100 megapixels \(`max_meg"):
         open_source(path)
 
 
-def test_a_video_beyond_a_lower_limit_is_refused(tmp_path: Path) -> None:
+def test_video_above_a_lower_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.mkv"
     path.write_bytes(matroska([0, 40], pictures=[grey_jpeg(90, (640, 480))] * 2))
-    with pytest.raises(SourceError, match=r"more than the limit of 0\.1 megapixels"):
+    with pytest.raises(SourceError, match=r"above the limit of 0\.1 megapixels"):
         open_source(path, capture=Capture(max_megapixels=0.1))
 
 
@@ -69,14 +69,14 @@ def audio_only() -> bytes:
 
 
 @pytest.mark.parametrize("suffix", ["wav", "mp4"])
-def test_a_file_without_video_is_refused_in_one_sentence(tmp_path: Path, suffix: str) -> None:
+def test_file_without_video_is_refused_in_one_sentence(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(audio_only())
     with pytest.raises(SourceError, match="cannot be read as a video"):
         open_source(path)
 
 
-def test_an_ordinary_video_causes_no_warning(clip: Path) -> None:
+def test_ordinary_video_causes_no_warning(clip: Path) -> None:
     with open_source(clip) as source, warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(list(source)) == 25

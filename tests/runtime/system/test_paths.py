@@ -15,7 +15,7 @@ HARMLESS = ["2024-01-01T12:30:05.mp4", "-dash.mp4", "a#b*c[1].mp4", " sp ace .mp
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_is_replaced_by_a_temporary_link(tmp_path: Path, name: str) -> None:
+def test_hostile_name_is_replaced_by_a_temporary_link(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"content")
     with native_path(path) as native:
@@ -29,20 +29,20 @@ def test_a_hostile_name_is_replaced_by_a_temporary_link(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_a_harmless_name_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_harmless_name_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     with native_path(name) as native:
         assert native == f"{tmp_path}/{name}"
 
 
-def test_a_new_file_gets_its_own_name(tmp_path: Path) -> None:
+def test_new_file_gets_its_own_name(tmp_path: Path) -> None:
     path = tmp_path / "caf\udce9.txt"
     with native_path(path) as native:
         Path(native).write_text("content")
     assert path.read_text() == "content"
 
 
-def test_a_long_path_is_replaced_by_a_link(tmp_path: Path) -> None:
+def test_long_path_is_replaced_by_a_link(tmp_path: Path) -> None:
     folder = tmp_path.joinpath(*["x" * 200] * 6)
     folder.mkdir(parents=True)
     (folder / "a.odd suffix").write_text("content")
@@ -51,7 +51,7 @@ def test_a_long_path_is_replaced_by_a_link(tmp_path: Path) -> None:
         assert Path(native).read_text() == "content"
 
 
-def test_a_temporary_folder_with_a_hostile_name_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_folder_with_a_hostile_name_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t%d").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t%d"))
     with pytest.raises(OSError, match="temporary folder"), native_path(tmp_path / "x%d"):
@@ -69,14 +69,14 @@ def test_a_temporary_folder_with_a_hostile_name_is_an_error(tmp_path: Path, monk
     ],
     ids=["unknown-user", "nul", "surrogate", "long-name", "long-path"],
 )
-def test_an_impossible_path_is_the_requested_error(name: str, message: str) -> None:
+def test_impossible_path_raises_the_requested_error(name: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as error:
         local_path(name, SourceError)
     assert len(str(error.value)) < 400
     assert "\n" not in str(error.value)
 
 
-def test_a_possible_path_is_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_possible_path_is_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert local_path("~/missing", OutputError) == tmp_path / "missing"
     assert local_path("~/missing", OutputError, expand_home=False) == Path("~/missing")

@@ -71,7 +71,7 @@ class TestPrepare:
 class TestFit:
     @pytest.fixture
     def received(self, monkeypatch: pytest.MonkeyPatch, toy_run: Path, tmp_path: Path) -> list[FitConfig]:
-        """Replace the training by a copy of a finished run and record the settings."""
+        """Replace the training with a copy of a finished run and record the settings."""
         seen: list[FitConfig] = []
 
         def record(data: Path, run: Path, config: FitConfig, **options: object) -> None:
@@ -263,7 +263,7 @@ def test_signals_set_the_exit_code(
 
 
 def test_interrupted_run_can_be_resumed(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
-    """Log output of TensorFlow's libraries does not appear on stderr."""
+    """Check that log output of TensorFlow's libraries does not appear on stderr."""
     save_config(toy_config.replace(epochs=10_000, patience=10_000), tmp_path / "my.toml")
     run = tmp_path / "run"
     arguments = ["-m", "edgeinfer_train.cli.app", "fit", toy_data, "--run", run, "--config", tmp_path / "my.toml"]

@@ -98,7 +98,7 @@ def test_flip_mirrors_half_of_the_faces(grey_faces: Faces) -> None:
 
 
 def test_shift_moves_along_both_axes_within_bounds(grey_faces: Faces) -> None:
-    """The shift of each face is measured by the centroid of a bright square."""
+    """Measure the shift of each face by the centroid of a bright square."""
     images = np.zeros((32, 48, 48, 1), np.uint8)
     images[:, 22:26, 20:24] = 200
     found = augment(affine(replace(DISABLED, shift=0.25)), images)[..., 0]
@@ -114,7 +114,7 @@ def test_shift_moves_along_both_axes_within_bounds(grey_faces: Faces) -> None:
 
 
 def test_rotation_is_around_the_centre() -> None:
-    """A bar through the centre keeps its centroid, and its angle stays within the limit."""
+    """Check that a bar through the centre keeps its centroid, and that its angle stays within the limit."""
     images = np.zeros((16, 49, 49, 1), np.uint8)
     images[:, 24, 8:41] = 255
     found = augment(affine(replace(DISABLED, rotation=30.0)), images)[..., 0].astype(float)

@@ -57,7 +57,7 @@ def test_labels_can_be_selected_and_reordered(data: Path) -> None:
 
 
 def test_training_split_excludes_copies_of_held_out_faces(data: Path) -> None:
-    """The copies have a different name, label and encoding."""
+    """Use copies with a different name, label and encoding."""
     held_out = sorted((data / "valid/happy").iterdir())[0]
     picture = cv2.imread(str(held_out), cv2.IMREAD_GRAYSCALE)
     assert picture is not None

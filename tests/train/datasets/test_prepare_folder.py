@@ -150,7 +150,7 @@ def test_folder_without_class_folders_is_rejected(
 def test_duplicates_between_splits_are_counted(
     tmp_path: Path, make_source: Callable[..., Path], make_png: Maker
 ) -> None:
-    """Duplicates are found despite a different name and encoding."""
+    """Find duplicates despite a different name and encoding."""
     face = make_png(90, seed=77)
     picture = cv2.imread(str(make_source({}, extra={"x.png": face}, root="x") / "x.png"), cv2.IMREAD_GRAYSCALE)
     assert picture is not None

@@ -1,4 +1,4 @@
-"""Damaged and hostile sources of `prepare`: each entry is skipped with a reason, and nothing ends the whole."""
+"""Damaged and hostile sources of `prepare`: bad entries are skipped with a reason, and none aborts it."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_unreadable_images_leave_no_folder(tmp_path: Path, folder: Path) -> None
 
 
 def test_data_folder_without_faces_is_reused(tmp_path: Path, folder: Path) -> None:
-    """Early versions marked a folder without faces as complete."""
+    """Use a folder without faces that an early version marked as complete."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/dataset.json").write_text('{"name": "other", "labels": ["happy"], "complete": true}')
     (tmp_path / "data/skipped.csv").write_text("split,name,reason\n")

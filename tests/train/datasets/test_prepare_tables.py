@@ -88,7 +88,7 @@ def test_large_table_is_rejected(tmp_path: Path) -> None:
     with (tmp_path / "fer2013.csv").open("wb") as file:
         file.write(b"emotion,pixels,Usage\n3,")
         file.truncate(LARGE)
-    with pytest.raises(DataError, match=r"fer2013\.csv has 2\.5 GB, more than the limit of 1 GB"):
+    with pytest.raises(DataError, match=r"fer2013\.csv is 2\.5 GB, above the limit of 1 GB"):
         prepare_fer2013(tmp_path / "fer2013.csv", tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

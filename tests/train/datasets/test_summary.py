@@ -12,7 +12,7 @@ from edgeinfer_train.datasets.summary import save_summary
 
 
 def test_summary_shows_sample_faces(tmp_path: Path, make_toy_data: Callable[..., Path]) -> None:
-    """The dark grey area of the picture grows with the number of dark toy faces."""
+    """Check that the dark grey area of the picture grows with the number of dark toy faces."""
     shown = {}
     for name, count in {"few": 2, "many": 40}.items():
         data = make_toy_data(tmp_path / name, train=count, valid=2, labels=("neutral", "happy"))

@@ -175,7 +175,7 @@ class TestExports:
             compare([run])
 
     def test_files_are_timed_alternately(self, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each call has one face and one thread, and no file is called twice in a row."""
+        """Check that each call has one face and one thread, and that no file is called twice in a row."""
         calls: list[tuple[str, int, tuple[int, ...]]] = []
 
         def load_recording_session(path: Path, *, threads: int) -> Any:

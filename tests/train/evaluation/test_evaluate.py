@@ -159,7 +159,7 @@ def test_default_label_mode_depends_on_the_data(toy_run: Path, voted_data: Path,
 
 
 def test_mistakes_are_sorted_by_confidence(tmp_path: Path, toy_run: Path, toy_data: Path) -> None:
-    """Faces in the wrong class folder count as mistakes of a correct model."""
+    """Count faces in the wrong class folder as mistakes of a correct model."""
     data = tmp_path / "data"
     shutil.copytree(toy_data, data)
     moved = [f"valid/happy/0{n:02}0.png" for n in range(3)]

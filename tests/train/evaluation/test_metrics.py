@@ -46,7 +46,7 @@ def test_soft_labels_change_only_the_loss() -> None:
 
 
 def test_calibration_error_is_computed_per_bin() -> None:
-    """Overconfidence and underconfidence cancel within a bin, but not between two bins."""
+    """Check that overconfidence and underconfidence cancel within a bin, but not between two bins."""
     correct = np.array([False, True])
     assert calibration_error(np.array([0.31, 0.71]), correct) == pytest.approx((0.31 + 0.29) / 2)
     assert calibration_error(np.array([0.47, 0.53]), correct) == pytest.approx(0)

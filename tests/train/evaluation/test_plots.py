@@ -25,7 +25,7 @@ def test_curves_are_drawn_for_any_number_of_epochs(tmp_path: Path, epochs: int) 
 
 
 def test_confusion_matrix_shows_row_shares(tmp_path: Path) -> None:
-    """Correct labels are dark on the diagonal; a label without faces has an empty row."""
+    """Check that correct labels are dark on the diagonal and that a label without faces has an empty row."""
     labels = np.repeat(np.arange(7), 10)
     evaluation = Evaluation(
         model="m",
@@ -47,7 +47,7 @@ def test_confusion_matrix_shows_row_shares(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 9, 40])
 def test_each_mistake_is_drawn(tmp_path: Path, count: int) -> None:
-    """Each face is a red square, so the red area is proportional to the number of faces drawn."""
+    """Count the faces drawn by the red area: each face is a red square."""
     assert cv2.imwrite(str(tmp_path / "face.png"), np.full((20, 20, 3), (0, 0, 255), np.uint8))
     labels = np.zeros(50, dtype=np.int64)
     evaluation = Evaluation(
@@ -76,7 +76,7 @@ def entry(name: str, accuracy: float, millions: int) -> Entry:
 
 
 def test_pareto_front_is_highlighted(tmp_path: Path) -> None:
-    """A second run on the front extends its line; a dominated run does not."""
+    """Check that a second run on the front extends its line and that a dominated run does not."""
     small, large, worse = entry("small", 0.7, 1), entry("large", 0.8, 100), entry("worse", 0.69, 200)
     front_pixels = []
     for number, entries in enumerate([(large, small), (large, small, worse), (large, worse)]):

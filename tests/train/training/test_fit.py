@@ -47,7 +47,7 @@ def test_training_reaches_high_accuracy_and_writes_the_run_folder(toy_run: Path,
 
 
 def test_kept_model_has_the_metrics_of_the_history(toy_run: Path, toy_data: Path) -> None:
-    """The file has the averaged weights in float32, with batch statistics estimated for them."""
+    """Check that the file has the averaged weights in float32, with batch statistics estimated for them."""
     rows = read_history(toy_run)
     best = rows[best_epoch(rows, "val_accuracy")]
     metrics = evaluate(toy_run, toy_data, split="valid").metrics
@@ -169,7 +169,7 @@ def test_unwritable_run_folder_is_rejected(tmp_path: Path, toy_data: Path, toy_c
 def test_infinite_loss_stops_training_and_keeps_the_best_model(
     tmp_path: Path, toy_data: Path, toy_config: FitConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The weights become NaN in the second epoch, as with a learning rate that is too high."""
+    """Set the weights to NaN in the second epoch, as a learning rate that is too high would."""
     config, run, begin = replace(toy_config, epochs=3), tmp_path / "run", EpochSeedCallback.on_epoch_begin
 
     def set_nan(self: EpochSeedCallback, epoch: int, logs: dict[str, object] | None = None) -> None:

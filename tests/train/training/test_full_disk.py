@@ -12,7 +12,7 @@ from edgeinfer_train.config import FitConfig, save_config
 def test_run_on_a_full_disk_fails_cleanly_and_can_be_resumed(
     tmp_path: Path, toy_data: Path, toy_config: FitConfig
 ) -> None:
-    """A file size limit simulates a full disk; the model exceeds it, the settings do not."""
+    """Simulate a full disk with a file size limit that the model exceeds and the settings do not."""
     run, settings = tmp_path / "run", tmp_path / "settings.toml"
     save_config(toy_config.replace(epochs=1, limit=16), settings)
     command = [sys.executable, "-m", "edgeinfer_train.cli.app", "fit", str(toy_data), "--run", str(run)]

@@ -70,7 +70,7 @@ def test_optimizers_use_their_settings(core: keras.Model) -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_weight_decay_applies_to_kernels_only(name: str) -> None:
-    """With zero gradients, only weight decay changes the weights."""
+    """Use zero gradients, so that only weight decay changes the weights."""
     core = build_core("edgenet-sep", 2, width=0.25)
     core.get_layer("logits").bias.assign([1.0, 2.0])
     config = replace(CONFIG, optimizer=name, weight_decay=0.5, warmup_epochs=0.0, ema_momentum=0.0)  # type: ignore[arg-type]

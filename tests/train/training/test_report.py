@@ -70,7 +70,7 @@ LAYERS = {
 
 @pytest.mark.parametrize(("layer", "expected"), LAYERS.values(), ids=LAYERS.keys())
 def test_multiply_adds_match_manual_calculation(layer: keras.layers.Layer, expected: int) -> None:
-    """The input is an 8x6 image with two channels; a dense head follows the layer."""
+    """Use an 8x6 image with two channels, and a dense head after the layer."""
     image = keras.Input((8, 6, 2))
     features = layer(image)
     head = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(features))
@@ -78,7 +78,7 @@ def test_multiply_adds_match_manual_calculation(layer: keras.layers.Layer, expec
 
 
 def test_multiply_adds_match_the_published_figure() -> None:
-    """MobileNetV2 has 300 million at 224 pixels with 1000 labels (Sandler et al. 2018, arXiv:1801.04381)."""
+    """Compare with 300 million for MobileNetV2 at 224 pixels, 1000 labels (Sandler et al. 2018, arXiv:1801.04381)."""
     found = multiply_adds(build_core("mobilenetv2", 7))
     assert found + 1280 * (1000 - 7) == pytest.approx(300e6, rel=0.01)
 
@@ -109,7 +109,7 @@ def test_label_mode_determines_the_targets(
 
 
 def test_label_mode_is_recorded(tmp_path: Path, voted_data: Path, short_config: FitConfig) -> None:
-    """The model is measured on the faces of its mode, and cannot be resumed in another one."""
+    """Check that the model is measured on the faces of its mode and cannot be resumed in another one."""
     run = tmp_path / "run"
     training.fit(voted_data, run, replace(short_config, label_mode="majority"))
     values = json.loads((run / "metrics.json").read_text())

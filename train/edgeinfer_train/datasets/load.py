@@ -27,9 +27,9 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 IMAGE_SUFFIXES = PICTURE_SUFFIXES
 MAX_IMAGE_BYTES = 100_000_000
-"""Largest image file of a data set."""
+"""Maximum size of an image file of a data set, in bytes."""
 MAX_IMAGE_MEGAPIXELS = 50.0
-"""Largest image of a data set, in millions of pixels."""
+"""Maximum size of an image of a data set, in millions of pixels."""
 
 DATASET_FILE = "dataset.json"
 VOTES_FILE = "votes.csv"
@@ -43,7 +43,7 @@ class DatasetInfo:
     Attributes:
         name: Display name, also written to the model's metadata, for example "FERPlus".
         labels: Class folders, in the order of the model's outputs.
-        label_mode: Rule that assigned faces to folders, in words.
+        label_mode: Human-readable rule that assigned faces to folders.
         default_label_mode: Default label mode of `load_split`.
     """
 
@@ -53,7 +53,7 @@ class DatasetInfo:
     default_label_mode: LabelMode = "argmax"
 
     def protocol(self, mode: LabelMode | None = None) -> str:
-        """Describe the labels under a mode, by default the data set's own, in words."""
+        """Return a human-readable description of the labels under a mode, by default the data set's own."""
         extra = {"argmax": "", "majority": ", faces with a majority only", "votes": ", votes as soft labels"}
         return self.label_mode + extra[mode or self.default_label_mode]
 
@@ -101,7 +101,7 @@ def read_info(data: Path) -> DatasetInfo:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         complete = values["complete"]
-        # Data folders of early versions have no mode.
+        # Data folders from early versions have no mode.
         mode = values.get("default_label_mode", "votes" if (data / VOTES_FILE).is_file() else "argmax")
         if mode not in LABEL_MODES:
             raise ValueError(mode)
@@ -240,7 +240,7 @@ def read_image(path: Path) -> Image:
 
 
 def exceeds_limit(data: bytes) -> bool:
-    """Return True if an encoded image has too many bytes, or its header declares too many pixels."""
+    """Return True if an encoded image is too large, or its header declares too many pixels."""
     try:
         return len(data) > MAX_IMAGE_BYTES or read_header(data).pixels > 1e6 * MAX_IMAGE_MEGAPIXELS
     except SourceError:

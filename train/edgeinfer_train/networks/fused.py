@@ -15,7 +15,7 @@ from keras import ops
 def with_fused_normalization(network: keras.Model) -> keras.Model:
     """Return a copy of a network with one-pass batch normalization and the same weights.
 
-    Weights and saved states are interchangeable between both networks. Other backends than TensorFlow fuse the
+    Weights and saved states are interchangeable between both networks. Backends other than TensorFlow fuse the
     operations when they compile; on these, the network is returned unchanged.
     """
     if keras.backend.backend() != "tensorflow":

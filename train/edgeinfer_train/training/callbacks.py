@@ -15,7 +15,7 @@ from edgeinfer_train.evaluation.history import History
 from edgeinfer_train.training.state import TrainingState
 
 STATISTICS_FACES, STATISTICS_BATCH = 1600, 64
-"""Faces, and faces per batch, for the estimation of batch normalization statistics."""
+"""Number of faces, and of faces per batch, for the estimation of batch normalization statistics."""
 
 
 class EpochSeedCallback(keras.callbacks.Callback):  # type: ignore[misc]

@@ -142,7 +142,9 @@ class TeacherViews:
 
 def _load_teacher(path: Path, labels: tuple[str, ...]) -> keras.Model:
     if path.suffix.lower() == ".onnx":
-        raise ModelError(f"{path} cannot be a teacher: expected a run folder or a .keras file, not an .onnx file")
+        raise ModelError(
+            f"{path} cannot be used as a teacher: expected a run folder or a .keras file, not an .onnx file"
+        )
     network, info = load_model(path / MODEL_FILE if path.is_dir() else path)
     if info.labels != labels:
         raise DataError(

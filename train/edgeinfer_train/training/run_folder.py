@@ -18,7 +18,7 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 def resolve_config(config: FitConfig, info: DatasetInfo) -> FitConfig:
-    """Replace settings that depend on the backbone or on the data set by their values.
+    """Replace settings that depend on the backbone or on the data set with their resolved values.
 
     Raises:
         ConfigError: The image size is below the backbone's minimum.

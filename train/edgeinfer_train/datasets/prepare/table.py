@@ -16,7 +16,7 @@ from edgeinfer_train.errors import DataError
 
 DELIMITERS = ",;\t|"
 MAX_LINE_CHARACTERS = 100_000
-"""Longest line that is parsed; a row of fer2013.csv has at most 9,230 characters."""
+"""Maximum length of a parsed line in characters; a row of fer2013.csv has at most 9,230 characters."""
 MAX_ROWS = 1_000_000
 
 
@@ -36,7 +36,7 @@ class TableRow:
 def read_rows(tree: FileTree, path: str, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yield the rows of a table; empty lines are not rows.
 
-    The text is UTF-8 or UTF-16, with or without a byte order mark. The delimiter is the most frequent one of comma,
+    The text is UTF-8 or UTF-16, with or without a byte order mark. The delimiter is the most frequent of comma,
     semicolon, tab and bar in the header, and a row is one line. Column names are compared without case and
     surrounding spaces.
 
@@ -45,7 +45,7 @@ def read_rows(tree: FileTree, path: str, columns: Sequence[str]) -> Iterator[Tab
     """
     name, size = shown_path(path), tree.files[path]
     if size > MAX_TABLE_BYTES:
-        raise DataError(f"{name} has {size / 1e9:.1f} GB, more than the limit of {MAX_TABLE_BYTES / 1e9:g} GB")
+        raise DataError(f"{name} is {size / 1e9:.1f} GB, above the limit of {MAX_TABLE_BYTES / 1e9:g} GB")
     try:
         with _open_text(tree, path) as text:
             lines = _lines(text)
@@ -62,7 +62,7 @@ def read_rows(tree: FileTree, path: str, columns: Sequence[str]) -> Iterator[Tab
 
 
 def _lines(file: TextIO) -> Iterator[str | None]:
-    """Yield the lines of a text file that are not empty, with None in the place of one that is too long."""
+    """Yield the non-empty lines of a text file, with None in place of any line that is too long."""
     while line := file.readline(MAX_LINE_CHARACTERS):
         if len(line) < MAX_LINE_CHARACTERS or line.endswith("\n"):
             if not line.isspace():

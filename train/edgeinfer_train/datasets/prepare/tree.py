@@ -31,9 +31,9 @@ MAX_FOLDERS = 100_000
 MAX_DEPTH = 64
 MAX_NAME_BYTES = 255
 MAX_TABLE_BYTES = 1_000_000_000
-"""Largest table that is read; fer2013.csv has 0.3 GB."""
+"""Maximum size of a table, in bytes; fer2013.csv is 0.3 GB."""
 MAX_ARCHIVE_BYTES = 50_000_000_000
-"""Largest total size of the files in an archive, after decompression."""
+"""Maximum total size of the files in an archive after decompression, in bytes."""
 
 
 class FileTree(Protocol):
@@ -139,7 +139,7 @@ class _Archive:
         total = sum(size for size in self.files.values() if size <= MAX_TABLE_BYTES)
         if total > MAX_ARCHIVE_BYTES:
             raise DataError(
-                f"the archive contains {total / 1e9:,.0f} GB, more than the limit of {MAX_ARCHIVE_BYTES / 1e9:g} GB: "
+                f"the archive contains {total / 1e9:,.0f} GB, above the limit of {MAX_ARCHIVE_BYTES / 1e9:g} GB: "
                 "extract it and pass the folder"
             )
 
