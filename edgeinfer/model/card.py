@@ -15,6 +15,7 @@ from edgeinfer.model.metadata import find_violation as find_metadata_violation
 from edgeinfer.model.metadata import is_number, parse_json, parse_object
 from edgeinfer.model.onnx_reader import summarize
 from edgeinfer.results import Colour
+from edgeinfer.system.paths import local_path
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 MAX_BYTES = 512 * 2**20
@@ -105,7 +106,8 @@ def find_model(model: str | Path | None) -> Path:
     named = {path.stem: path for path in bundled_models()}
     path = named.get(str(model)) or local_path(model, ModelNotFoundError, expand_home=False)
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {shown_path(model)}: expected an .onnx file or one of {', '.join(named)}")
+        names = ", ".join(named)
+        raise ModelNotFoundError(f"no model at {shown_path(model)}: expected an .onnx file or one of {names}")
     return path
 
 

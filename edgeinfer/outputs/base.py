@@ -11,6 +11,7 @@ from edgeinfer.errors import OutputError
 from edgeinfer.outputs.events import Event
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
+from edgeinfer.system.paths import local_path
 
 
 class Stopped(Exception):  # noqa: N818 - a request, not an error

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO
-from pathlib import Path
 from typing import Self
 
 from edgeinfer.errors import OutputError, UsageError
@@ -26,6 +25,7 @@ from edgeinfer.outputs.line_file import (
 )
 from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.system import interrupts
+from edgeinfer.system.paths import local_path
 
 STDOUT = "-"
 FLUSH_S = 1.0

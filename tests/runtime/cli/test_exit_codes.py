@@ -15,6 +15,8 @@ from tools.cli import Completed, edgeinfer, error_of
 from tools.patience import PATIENCE
 from tools.tiny_model import write_model
 
+LONG = "x" * 5000
+
 
 @pytest.mark.parametrize(
     "source", ["nowhere.mp4", "321", "/dev/video321", "nowhere/*.png", "http://127.0.0.1:1/x.mjpg"]
@@ -135,3 +137,23 @@ def test_lost_camera_exits_with_7(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert error_of(done, 7) == "edgeinfer: the camera was lost\n"
     assert camera.closed
     assert json.loads((tmp_path / "x.jsonl").read_text().splitlines()[-1])["frames"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["run", LONG], 4, id="source"),
+        pytest.param(["run", "--model", LONG], 5, id="model"),
+        pytest.param(["run", "--cascade", f"{LONG}.xml"], 5, id="cascade"),
+        pytest.param(["run", "--detector", "yunet", "--detector-model", LONG], 5, id="detector-model"),
+        pytest.param(["run", "--prior", LONG], 2, id="prior"),
+        pytest.param(["run", "--config", LONG], 2, id="config"),
+        pytest.param(["run", "--out", f"{LONG}.csv"], 6, id="out"),
+        pytest.param(["run", "--save-video", f"{LONG}.mp4"], 6, id="save-video"),
+        pytest.param(["run", "--snapshots", LONG], 6, id="snapshots"),
+        pytest.param(["bench", "--json", LONG], 6, id="json"),
+        pytest.param(["models", LONG], 5, id="card"),
+    ],
+)
+def test_too_long_path_is_rejected_in_one_sentence(arguments: list[str], code: int) -> None:
+    assert "unexpected" not in error_of(edgeinfer(*arguments), code)
