@@ -70,7 +70,7 @@ ConfigOption = Annotated[
         metavar="FILE.toml",
         is_eager=True,
         callback=read_config_option,
-        help=f"Settings under the names of these options; replaces {files.SYSTEM_FILE} and the user's file. "
+        help=f"Settings named like these options; replaces {files.SYSTEM_FILE} and the user's file. "
         f"Environment variables ({ENVIRONMENT}_MODEL ...) and the command line take precedence.",
     ),
 ]

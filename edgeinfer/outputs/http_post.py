@@ -104,7 +104,7 @@ def post_json(target: PostTarget, body: bytes, *, timeout_s: float) -> None:
         raise PostError(_reason(error, timeout_s)) from None
     if not 200 <= status <= 299:
         redirect = ", a redirect, which is not followed" if 300 <= status <= 399 else ""
-        raise PostError(f"answered {status}{redirect}")
+        raise PostError(f"received status {status}{redirect}")
 
 
 def _split(url: str) -> SplitResult:

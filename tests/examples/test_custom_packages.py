@@ -90,7 +90,7 @@ def test_detector_rejects_a_model(clip: Path, site: Path, run: Run) -> None:
     command = ["-m", "edgeinfer", "run", clip, "--detector", "largest", "--detector-model", clip]
     done = run(*command, PYTHONPATH=site)
     assert done.returncode == 2
-    assert "the detector largest takes no --detector-model" in done.stderr
+    assert "--detector-model does not apply to the detector largest" in done.stderr
 
 
 def test_subtitles_contain_the_labels_of_a_clip(

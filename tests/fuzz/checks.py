@@ -170,7 +170,7 @@ def check_webhook(workspace: Workspace, path: Path) -> str:
         post_json(target, b'{"a":1}', timeout_s=5.0)
     except PostError as error:
         reason = str(error)
-        if reason not in POST_REASONS and not reason.startswith("answered "):
+        if reason not in POST_REASONS and not reason.startswith("received status "):
             raise FailureError(f"reason: {reason} after {time.monotonic() - started_s:.1f} s") from error
         return "refused"
     return "delivered"

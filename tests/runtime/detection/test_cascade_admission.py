@@ -87,7 +87,7 @@ def test_document_for_opencv_is_stable() -> None:
         pytest.param(changed("<width>60</width>", ""), "no width", id="missing"),
         pytest.param(changed("<stageNum>20<", "<stageNum>21<"), "declares 21", id="stage-count"),
         pytest.param(changed("<maxWeakCount>6<", "<maxWeakCount>7<"), "declares 7", id="weak-count"),
-        pytest.param(changed("<featureType>HAAR", "<featureType>HOG"), "features HOG", id="hog"),
+        pytest.param(changed("<featureType>HAAR", "<featureType>HOG"), "features of type HOG", id="hog"),
         pytest.param(changed("<maxCatCount>0<", "<maxCatCount>256<"), "maxCatCount is 256", id="categories"),
         pytest.param(changed("<tilted>0<", "<tilted>2<"), "tilted is 2", id="tilted"),
         pytest.param(changed(" -1.</_>", " -1e9</_>"), "weight above", id="weight"),
@@ -99,7 +99,7 @@ def test_document_for_opencv_is_stable() -> None:
         pytest.param(f"<_>{'<_/>' * 400_001}</_>", "more than 400000 elements", id="elements"),
         pytest.param('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "document type definition", id="entities"),
         pytest.param('<?xml version="1.0" encoding="nosuch"?><a/>', "not well-formed XML", id="encoding"),
-        pytest.param(f"<a>{'x' * MAX_BYTES}</a>", "more than 10 MB", id="size"),
+        pytest.param(f"<a>{'x' * MAX_BYTES}</a>", "larger than 10 MB", id="size"),
     ],
 )  # fmt: skip
 def test_damaged_cascade_exits_with_5(tmp_path: Path, face_picture: Path, content: str, message: str) -> None:

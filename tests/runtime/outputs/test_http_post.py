@@ -50,7 +50,7 @@ def test_status_alone_determines_success(handler: Handler) -> None:
         pytest.param(answer(b"HTTP/1.1 999 No\r\n\r\n"), "not HTTP", id="status-out-of-range"),
         pytest.param(answer(b"HTTP/1.1 200 " + b"x" * 100_000), "not HTTP", id="long-status-line"),
         pytest.param(answer(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000), "not HTTP", id="only-interim"),
-        pytest.param(answer(b"HTTP/1.1 500 No\r\n\r\n"), "answered 500", id="server-error"),
+        pytest.param(answer(b"HTTP/1.1 500 No\r\n\r\n"), "received status 500", id="server-error"),
         pytest.param(answer_endlessly(b"HTTP/1.1 100 C\r\n", b"a: b\r\n"), "not HTTP", id="endless-interim"),
         pytest.param(answer_endlessly(b"H", b""), "no response within 0.5 s", id="silent"),
         pytest.param(answer_endlessly(b"HTTP/1.1 100 C\r\n", b"a", 0.05), "no response within 0.5 s", id="slow"),
@@ -73,7 +73,7 @@ def test_redirect_is_not_followed(status: int, location: str) -> None:
         head = f"HTTP/1.1 {status} Found\r\nLocation: {location.format(port=other.port)}\r\n\r\n"
         with (
             RawServer(answer(head.encode())) as server,
-            pytest.raises(PostError, match=f"answered {status}, a redirect"),
+            pytest.raises(PostError, match=f"received status {status}, a redirect"),
         ):
             post(server)
         assert (server.connections, other.connections) == (1, 0)
@@ -102,7 +102,7 @@ def test_random_responses_raise_only_post_errors() -> None:
                 failures.append(str(error))
     assert 0 < len(failures) < len(answers)
     assert set(failures) <= {"the response is not HTTP", "the connection was closed without a response"} | {
-        f"answered {status}" for status in range(100, 600)
+        f"received status {status}" for status in range(100, 600)
     }
 
 
@@ -114,7 +114,7 @@ def test_failed_deliveries_are_reported_and_counted(caplog: pytest.LogCaptureFix
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     where = f"http://127.0.0.1:{server.port}"
     assert warnings == [
-        f"{where}: event dropped: answered 302, a redirect, which is not followed; further drops are only counted",
+        f"{where}: event dropped: received status 302, a redirect, which is not followed; further drops are only counted",
         f"{where}: 0 events delivered, 3 dropped",
     ]
 
@@ -154,7 +154,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, tls: 
     with RawServer(refuse) as proxy:
         monkeypatch.setenv(f"{scheme}_proxy", f"http://a:b@127.0.0.1:{proxy.port}")
         monkeypatch.delenv("no_proxy", raising=False)
-        with pytest.raises(PostError, match="refused the connection" if tls else "answered 403"):
+        with pytest.raises(PostError, match="refused the connection" if tls else "received status 403"):
             post_json(PostTarget.parse(f"{scheme}://me:secret@hooks.invalid/x"), b"{}", timeout_s=2.0)
     start = b"CONNECT hooks.invalid:443 HTTP/1.1" if tls else b"POST http://hooks.invalid/x HTTP/1.1"
     assert received[0].startswith(start + b"\r\n")

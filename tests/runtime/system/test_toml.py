@@ -25,7 +25,7 @@ def test_file_is_read(tmp_path: Path, data: bytes) -> None:
         ("a = 1".encode("utf-16"), "UTF-16; save it as UTF-8"),
         (b"a = " + b"[" * 30_000, "nested too deeply"),
         (b"a = " + b"9" * 5000, "limit"),
-        (b"#" * 70_000, "more than 64 kB"),
+        (b"#" * 70_000, "larger than 64 kB"),
     ],
     ids=["broken", "not UTF-8", "UTF-16", "deep", "long integer", "large"],
 )
