@@ -8,7 +8,8 @@ MINUTES ?= 10
 SEED ?= 1
 TARGETS ?=
 PIP = -m pip --quiet --disable-pip-version-check
-PYTEST = -m pytest -n $(WORKERS)
+PYTEST = -m pytest -n $(WORKERS) --dist worksteal
+DOCTESTS = --doctest-modules edgeinfer train/edgeinfer_train export/edgeinfer_export
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
 .PHONY: run test test-fast test-pi check lint type wheel coverage fuzz reference assets clean
@@ -20,7 +21,7 @@ check: lint type test        ## everything that CI runs
 
 test: .venv-dev/.ready wheel ## the whole suite: the runtime tests against the wheel, the others in .venv-dev
 	cd tests && ../.venv-wheel/bin/python $(PYTEST) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
-	.venv-dev/bin/python $(PYTEST) --ignore tests/runtime $(PYTEST_ARGS)
+	.venv-dev/bin/python $(PYTEST) --ignore tests/runtime tests $(DOCTESTS) $(PYTEST_ARGS)
 
 test-fast: .venv-dev/.ready  ## the fast runtime tests, in less than a minute
 	.venv-dev/bin/python $(PYTEST) tests/runtime -m "not slow" $(PYTEST_ARGS)
@@ -36,7 +37,7 @@ type: .venv-dev/.ready
 wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies only
 
 coverage: .venv-dev/.ready   ## line coverage of the three packages over the whole suite
-	.venv-dev/bin/python $(PYTEST) --cov edgeinfer --cov edgeinfer_train --cov edgeinfer_export $(PYTEST_ARGS)
+	.venv-dev/bin/python $(PYTEST) --cov edgeinfer --cov edgeinfer_train --cov edgeinfer_export tests $(DOCTESTS) $(PYTEST_ARGS)
 
 fuzz: .venv-dev/.ready       ## mutated input for every parser: MINUTES=10 SEED=1 TARGETS="picture clip"
 	PYTHONPATH=tests .venv-dev/bin/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(TARGETS)

@@ -202,6 +202,7 @@ def _wait_for(process: subprocess.Popen[str], path: Path, text: str, times: int 
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_sighup_restarts_the_run_with_the_new_config(tmp_path: Path, clip: Path) -> None:
     path, errors = tmp_path / "c.toml", tmp_path / "errors"
     refused = {

@@ -120,6 +120,7 @@ def test_size_limit(tmp_path: Path, face_picture: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_picture_of_48_megapixels_takes_less_than_600_mb(tmp_path: Path, portrait: np.ndarray) -> None:
     image = np.full((6000, 8000, 3), 90, np.uint8)
     image[1500:4500, 2500:5500] = cv2.resize(portrait, (3000, 3000))

@@ -98,6 +98,7 @@ def test_new_run_replaces_a_longer_existing_output(tmp_path: Path, face_picture:
     assert (tmp_path / "x.csv").read_text().count("\n") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_closes_every_output(tmp_path: Path, clip: Path, number: signal.Signals, code: int) -> None:
     long = tmp_path / "long"

@@ -17,6 +17,8 @@ import pytest
 from tools.patience import PATIENCE, until
 from tools.programs import running
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "edgeinfer", "run"]
 LIMIT_S = 2.0
 SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -17,7 +17,10 @@ from tools.mutations import Mutation, mutations
 COUNT = 100
 MAX_PEAK_MB = 600
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc"),
+]
 
 
 def codes(picture: Path, folder: Path, kind: str, mutated: Iterable[Mutation]) -> Counter[int]:

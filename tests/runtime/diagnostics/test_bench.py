@@ -16,6 +16,8 @@ from edgeinfer.diagnostics.measurement import Measurement, Noise
 from edgeinfer.options.groups import DetectionOptions, ModelOptions
 from tools.cli import edgeinfer
 
+pytestmark = pytest.mark.slow
+
 STEADY = (1.0,) * 30
 
 

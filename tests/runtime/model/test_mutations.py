@@ -14,6 +14,8 @@ from tools.mutation_runner import MutationRunner
 from tools.mutations import Mutation, mutations
 from tools.tiny_model import write_model
 
+pytestmark = pytest.mark.slow
+
 COUNT = 500
 MAX_PEAK_MB = 300 + (MAX_WORKING_BYTES >> 20)
 

@@ -114,7 +114,8 @@ def test_failed_deliveries_are_reported_and_counted(caplog: pytest.LogCaptureFix
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     where = f"http://127.0.0.1:{server.port}"
     assert warnings == [
-        f"{where}: event dropped: received status 302, a redirect, which is not followed; further drops are only counted",
+        f"{where}: event dropped: received status 302, a redirect, which is not followed; "
+        "further drops are only counted",
         f"{where}: 0 events delivered, 3 dropped",
     ]
 

@@ -15,6 +15,8 @@ from tools.mqtt_driver import drive
 from tools.patience import until
 from tools.raw_server import RawServer
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("paho.mqtt.client")
 CONNACK, SUBACK = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x00"
 MEGABYTE = bytes(1_000_000)

@@ -21,6 +21,8 @@ from tools.mqtt_driver import BASE, drive, event_labels, make_url, write_visits
 from tools.patience import PATIENCE, until
 from tools.programs import running
 
+pytestmark = pytest.mark.slow
+
 DARK, LIGHT = np.full((60, 80, 3), 0, np.uint8), np.full((60, 80, 3), 250, np.uint8)
 
 

@@ -69,7 +69,7 @@ def send(preview: PreviewRun, request: bytes) -> bytes:
         pytest.param(b"GET / HTTP/1.1\r\n", None, id="incomplete"),
     ],
 )
-def test_malformed_request_is_answered_without_quoting_it(
+def test_response_to_a_malformed_request_does_not_quote_it(
     preview: PreviewRun, request_bytes: bytes, status: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     response = send(preview, request_bytes)

@@ -38,6 +38,8 @@ from tools.fakes import FakeDetector, FakeSource
 from tools.mjpeg_server import MjpegServer
 from tools.secret_texts import Secret, addresses
 
+pytestmark = pytest.mark.slow
+
 EVENT = Event("appeared", 1, 0.0, "happy", 1.0, None, 0.0)
 
 

@@ -24,6 +24,8 @@ from tools.mjpeg_server import Behaviour, MjpegServer
 from tools.patience import PATIENCE, until
 from tools.programs import running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:

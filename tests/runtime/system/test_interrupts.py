@@ -119,6 +119,7 @@ except interrupts.Interrupted as end:
 """
 
 
+@pytest.mark.slow
 @SIGNALS
 @pytest.mark.parametrize(
     ("script", "output", "message"),
