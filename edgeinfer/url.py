@@ -106,7 +106,7 @@ def _without_userinfo(rest: str) -> str:
 
 
 def _host_and_path(text: str) -> str:
-    """Return host, port and path without query, fragment and everything from the first path segment with a secret."""
+    """Return host, port and path, with the path cut before the first segment that could be secret."""
     host, *segments = re.split(r"[?#]", text, maxsplit=1)[0].split("/")
     if not _HOST.fullmatch(host):
         return HIDDEN

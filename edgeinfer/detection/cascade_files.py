@@ -15,7 +15,7 @@ DEFAULT_CASCADE = "haarcascade_frontalface_default"
 
 
 def find_cascade(cascade: str | Path | None) -> Path:
-    """Return the XML file for a cascade name or path, or for None the frontal face cascade.
+    """Return the XML file for a cascade name or path; None selects the frontal face cascade.
 
     Raises:
         CapabilityError: this OpenCV has no cascade classifier or lacks its cascade files.
@@ -46,9 +46,9 @@ def find_cascade(cascade: str | Path | None) -> Path:
 
 
 def load_cascade(cascade: str | Path | None) -> cv2.CascadeClassifier:
-    """Load a cascade by name or path, or for None the frontal face cascade.
+    """Load a cascade by name or path; None selects the frontal face cascade.
 
-    A file that is not bundled with OpenCV has to pass the rules of `cascade_admission`.
+    A file that is not bundled with OpenCV must pass the rules of `cascade_admission`.
 
     Raises:
         CapabilityError: this OpenCV has no cascade classifier or lacks its cascade files.

@@ -35,7 +35,7 @@ class Finding:
 
     Attributes:
         name: Name of the check.
-        state: "ok"; "note" for features that only some uses need; "problem" for requirements of `edgeinfer run`.
+        state: "ok"; "note" for optional features; "problem" for requirements of `edgeinfer run`.
         detail: Description of the state and, unless it is "ok", of the remedy.
     """
 

@@ -87,13 +87,13 @@ class EmotionClassifier:
         Args:
             path: Path of an ONNX file with edgeinfer metadata, or name of a bundled model; None for the default model.
             threads: CPU threads per call, 1 or more.
-            prior: Expected distribution of the expressions: "natural" as in the training data, "balanced" uniform,
-                or a dict of each label to its share. Shares may have any positive sum.
+            prior: Expected distribution of the expressions: "natural" (as in the training data), "balanced" (uniform),
+                or a dict from label to share. Shares may have any positive sum.
 
         Raises:
             ModelNotFoundError: the model does not exist.
             ModelError: the file is not a valid model, lacks metadata, or is not permitted by the admission rules.
-            UsageError: `threads` is below 1, or `prior` does not fit the labels of the model.
+            UsageError: `threads` is below 1, or `prior` does not match the labels of the model.
         """
         if threads < 1:
             raise UsageError(f"invalid `threads` {threads}: expected 1 or more")

@@ -68,7 +68,7 @@ class FaceBlur:
         self._last_seen: dict[int, tuple[Box, float]] = {}
 
     def regions(self, result: Result) -> tuple[Box, ...]:
-        """Return the boxes to cover in a frame; this has to be called for every frame."""
+        """Return the boxes to cover in a frame; this must be called for every frame."""
         now_s = result.timestamp_s
         self._last_seen |= {face.track_id: (face.box, now_s) for face in result.faces}
         self._last_seen = {

@@ -72,7 +72,7 @@ class Rotation:
         return cls(None if size is None else parse_size(size), None if every is None else parse_duration(every), keep)
 
     def due(self, *, size_bytes: int, began_s: float, now_s: float) -> bool:
-        """Return True if a part has to end before the next frame.
+        """Return True if a part must end before the next frame.
 
         Args:
             size_bytes: Size of the part in bytes.

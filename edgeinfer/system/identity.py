@@ -98,7 +98,7 @@ def _key(path: str, stream: int) -> _Key | None:
         return None if path == STDIN_OR_STDOUT else _new_key(path)
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == _device(os.devnull):
         return None
-    # A terminal or a socket may well be both input and output.
+    # A terminal or a socket can be both input and output.
     stream_like = stat.S_ISCHR(status.st_mode) or stat.S_ISSOCK(status.st_mode)
     return ("stream" if stream_like else "file", status.st_dev, status.st_ino)
 

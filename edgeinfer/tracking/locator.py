@@ -117,7 +117,7 @@ class FaceLocator:
     def _run_due_steps(self, pyramid: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
         """Run the search steps that are due and add tracks for the new faces."""
         can_verify = self._search.can_verify
-        # Verification recovers occluded tracks; a search without it has to run more often instead.
+        # Verification recovers occluded tracks; without it, the search must run more often instead.
         occluded = not can_verify and any(track.occluded for track in self._tracker.tracks)
         for step, first_run in self._scheduler.next_steps(now_s, elapsed_s, cut=cut, occluded=occluded):
             region = self._next_region(pyramid, step, first_run=first_run)

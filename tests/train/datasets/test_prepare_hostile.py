@@ -206,7 +206,7 @@ def test_large_image_of_a_prepared_folder_is_rejected_without_reading_it(tmp_pat
 
 
 def test_memory_is_bounded(tmp_path: Path, folder: Path) -> None:
-    """A table of 300 MB in one line and a sparse image of 100 MB are read in a fraction of 1 GB."""
+    """Read a 300 MB table in one line and a sparse image of 100 MB in a fraction of 1 GB of memory."""
     with (
         zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("fer2013.csv", "w") as file,

@@ -26,7 +26,7 @@ for command in (prepare, fit, evaluate, compare):
 
 
 def main() -> NoReturn:
-    """Entry point of `edgeinfer-train`."""
+    """Run the `edgeinfer-train` command (entry point)."""
     sys.exit(execute(app, "edgeinfer-train", guarded=False))
 
 
