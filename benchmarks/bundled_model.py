@@ -65,7 +65,7 @@ def average(networks: list[Network]) -> Network:
 
 
 def evaluate(network: Network, data: Path, count: int) -> Metrics:
-    """Return the figures on seven labels by argmax, or on eight by majority."""
+    """Return the metrics for seven labels by argmax, or for eight labels by majority."""
     mode: LabelMode = "argmax" if count == 7 else "majority"
     faces = load_split(
         data, "valid", size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=NAMES[count]

@@ -27,7 +27,7 @@ def machine_name() -> str:
 
 
 def save_results(name: str, figures: dict[str, Any]) -> None:
-    """Save the figures of a benchmark in the results file of this machine, next to those of other benchmarks."""
+    """Save the figures of a benchmark in the results file for this machine, next to those from other benchmarks."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{machine_name()}.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -95,7 +95,7 @@ def measured(results: dict[str, Any]) -> str:
 
 
 def forms(results: dict[str, Any]) -> str:
-    """Return the accuracy of the teachers and of each variant of the bundled network."""
+    """Return the accuracy of the teachers and each variant of the bundled network."""
     rows = []
     for name, form in results["bundled_model"]["forms"].items():
         seven, eight = form["7"], form["8"]

@@ -54,7 +54,7 @@ class ConfigurableCommand(GroupedCommand):
 
 
 def read_config_option(ctx: typer.Context, file: Path | None) -> Path | None:
-    """Use the values of the config files as defaults of all other options (callback of `--config`).
+    """Use values from the config files as defaults for all other options (callback of `--config`).
 
     Raises:
         UsageError: A file is invalid.

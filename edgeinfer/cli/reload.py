@@ -25,7 +25,7 @@ def run_reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Cal
     Args:
         start: Function that does the work; `interrupts.check` raises `Reload` in it.
         plan: First argument of `start`.
-        plan_again: Returns the argument of the next `start`; if it raises, the run continues unchanged.
+        plan_again: Function that returns the argument of the next `start`; if it raises, the run continues unchanged.
 
     Returns:
         Result of the last `start`.

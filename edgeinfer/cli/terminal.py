@@ -99,7 +99,7 @@ class _StderrHandler(logging.Handler):
 
 
 def _print_logs(name: str) -> None:
-    """Print warnings, the address of the preview and changes of the duty cycle as lines of this program on stderr."""
+    """Print warnings, the preview address and duty cycle changes to stderr, prefixed with the program name."""
     warnings.showwarning = lambda message, *_args, **_kwargs: print(
         f"{name}: warning: {one_line(masked(str(message)))}", file=sys.stderr
     )

@@ -61,7 +61,7 @@ class CascadeSearch:
     VERIFY_FACE_PIXELS = 24
     """Side to which a face is scaled for verification, in pixels."""
     VERIFY_REACH = 1.7
-    """Side of the square that is searched for verification, as a multiple of the side of the face."""
+    """Side of the square that is searched for verification, as a multiple of the face side."""
 
     def __init__(self, strict: cv2.CascadeClassifier) -> None:
         """Load the alt2 frontal and the profile cascade; `strict` is `haarcascade_frontalface_default`."""

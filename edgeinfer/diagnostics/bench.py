@@ -41,7 +41,7 @@ from edgeinfer.system.hardware import (
 )
 
 FRAMES, WARM_UP_FRAMES, STARTS = 500, 25, 3
-"""Number of measured frames, of frames read before them, and of new processes whose start is timed."""
+"""Numbers of measured frames, warm-up frames, and new processes whose start is timed."""
 
 _REFERENCE = bytes(2**17)
 _START = """

@@ -21,17 +21,17 @@ _MAX_DIGITS = 18
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text with finite numbers and integers of at most 64 bits.
+    """Parse JSON text with finite numbers and integers of at most 64 bits.
 
     Raises:
-        ValueError: The text is not such a value.
+        ValueError: The text is not valid JSON, or a number is out of range.
         RecursionError: The text is nested too deeply.
     """
     return json.loads(text, parse_constant=_reject_constant, parse_int=_integer, parse_float=_finite)
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Return the value of a JSON text that is an object; see `parse_json`."""
+    """Parse JSON text that contains an object; see `parse_json`."""
     value = parse_json(text)
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object")

@@ -18,7 +18,7 @@ from edgeinfer.system import interrupts
 MAX_WORKING_BYTES = 2**30
 """Memory limit in bytes for weights and intermediate results together, shared by all bounded sessions of a process."""
 MAX_LOGIT = 1e39
-"""Largest absolute value of a logit, above that of float32, so that a division by the temperature stays finite."""
+"""Maximum absolute value of a logit, beyond the float32 range; a division by the temperature stays finite."""
 
 _BOUNDS = {
     "session.use_env_allocators": "1",

@@ -18,7 +18,7 @@ MAX_INTEGER = 2**40
 
 
 def output_values(operation: Operation) -> tuple[Value, ...]:
-    """Return the values of the outputs of an operator; all further outputs have the shape of the first.
+    """Return the outputs of an operator; all further outputs have the shape of the first.
 
     Raises:
         ValueError: The shape is unknown; the message completes "has an operator X with ".

@@ -19,7 +19,7 @@ LONGEST_STEP_S = 1.0
 
 @dataclass(slots=True)
 class Minute:
-    """Counts of one minute, or of the part of it that belongs to the run.
+    """Counts for one minute, or for the part of it within the run.
 
     Attributes:
         from_s: Start in seconds in the time base of the frames, a multiple of 60.

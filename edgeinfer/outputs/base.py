@@ -51,7 +51,7 @@ class Sink(Protocol):
 
         Args:
             header: Source, model and versions of the run.
-            summary: Returns the summary of the run so far; may be called from any thread, and while the sink closes.
+            summary: Function that returns the summary of the run so far, callable from any thread and while closing.
         """
 
     def write(self, frame: Frame, result: Result) -> None:

@@ -74,7 +74,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
 
         Args:
             header: Source, model and versions of the run.
-            summary: Returns the summary of the run so far.
+            summary: Function that returns the summary of the run so far.
 
         Raises:
             OutputError: The run cannot append to an existing file.
@@ -101,7 +101,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
             self._write_line(source_line(state))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the summary line and close the file, also after an error."""
+        """Write the summary line and close the file, even after an error."""
         try:
             self._finish()
         finally:

@@ -57,8 +57,8 @@ class Rotation:
         """Create rules from option texts.
 
         Args:
-            size: Such as "100MB"; the units are B, kB, MB and GB, decimal.
-            every: Such as "1h"; the units are s, m, h and d.
+            size: Maximum size, such as "100MB"; the units are B, kB, MB and GB, decimal.
+            every: Interval, such as "1h"; the units are s, m, h and d.
             keep: Number of finished parts to keep.
 
         Returns:

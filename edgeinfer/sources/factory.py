@@ -103,7 +103,7 @@ def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
 
 
 def _open_plugin(factory: Callable[[str, Capture], Source], address: str, capture: Capture) -> Source:
-    """Open the source of a plugin; the text of its errors contains no credentials of the address."""
+    """Open a plugin's source; its error messages contain no credentials from the address."""
     try:
         return factory(address, capture)
     except Exception as error:

@@ -9,7 +9,7 @@ DEFAULT_FPS = 30.0
 MAX_FPS = 240.0
 """Highest plausible frame rate. Containers declare 1000 or 90000 if they store only the unit of their clock."""
 MAX_STEP_BACK_S = 1.0
-"""Largest step back of frames out of order, in seconds; a larger one is a restart of the clock (joined recordings)."""
+"""Largest step back due to frame reordering, in seconds; a larger one is treated as a restart of the clock."""
 MAX_GAP_S = 86_400.0
 """Largest gap between two frames, in seconds; a larger one is treated as a damaged timestamp."""
 _SMALLEST_STEP_S = 0.001

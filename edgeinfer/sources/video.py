@@ -25,7 +25,7 @@ MAX_FAILED_READS = 100
 """Consecutive failed reads that end a file: OpenCV reports several failures for each damaged frame."""
 MAX_FAILED_LIVE_READS = 5
 MAX_START_S = 1e10
-"""Latest start of a video in seconds; times of day and of the calendar are below it, damaged timestamps above."""
+"""Latest start of a video in seconds; times of day and dates are below it, damaged timestamps above."""
 MAX_PIXEL_ASPECT = 8.0
 """Largest ratio of a pixel's sides; a larger one is treated as a damaged header."""
 SQUARE_TOLERANCE = 0.01

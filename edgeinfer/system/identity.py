@@ -76,7 +76,7 @@ def files_below(role: str, folder: Path) -> Iterator[NamedPath]:
 
 
 def is_same_or_below(path: Path, folder: Path) -> bool:
-    """Return True if a path is a folder or would lie in it, also through links and other spellings.
+    """Return True if a path is a folder or would be in it, even through links and other spellings.
 
     Args:
         path: Path that may not exist yet.

@@ -39,9 +39,9 @@ class ThermalGovernor:
 
         Args:
             max_c: Limit in degrees Celsius.
-            clock: Returns the time in seconds.
-            sleep: Sleeps for the given number of seconds.
-            thermometer: Returns degrees Celsius, or None without a sensor.
+            clock: Function that returns the time in seconds.
+            sleep: Function that sleeps for the given number of seconds.
+            thermometer: Function that returns degrees Celsius, or None without a sensor.
         """
         self.duty_cycle = 1.0
         self._max_c = max_c

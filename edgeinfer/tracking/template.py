@@ -50,7 +50,7 @@ def match_template(pyramid: Pyramid, template: Image, predicted: Place) -> tuple
 
     Returns:
         The position with the highest correlation, to a fraction of a pixel, and that correlation, -1..1. A template
-        without texture keeps its predicted position, with a correlation of 1 if the frame is flat there, too.
+        without texture keeps its predicted position, with a correlation of 1 if the frame is also flat there.
         If less than a third of the template lies inside the frame, the result is the prediction and 0.
     """
     window_pixels = TEMPLATE_PIXELS + 2 * REACH_PIXELS

@@ -151,7 +151,7 @@ class Budget:
     def __post_init__(self) -> None:
         """Validate both limits."""
         for name, limit in (("max_ms", self.max_ms), ("max_mb", self.max_mb)):
-            if limit is not None and not limit > 0:  # NaN fails, too
+            if limit is not None and not limit > 0:  # NaN also fails
                 raise UsageError(f"invalid `{name}` {limit}: expected a number above 0")
 
 
@@ -234,6 +234,6 @@ def _validate(field: OptionField, value: Any) -> None:
     if choices and value not in choices:
         raise UsageError(f"invalid `{field.name}` {value!r}: expected one of {', '.join(choices)}")
     low, high = field.option.minimum, field.option.maximum
-    if low is not None and not low <= value <= (math.inf if high is None else high):  # NaN fails, too
+    if low is not None and not low <= value <= (math.inf if high is None else high):  # NaN also fails
         expected = f"{low} or more" if high is None else f"{low}..{high}"
         raise UsageError(f"invalid `{field.name}` {value}: expected {expected}")

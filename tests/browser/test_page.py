@@ -83,7 +83,7 @@ def picture(browser: Any) -> np.ndarray[Any, Any]:
 
 
 def coloured_pixels(browser: Any) -> int:
-    """Return the number of pixels of the timeline in the colour of "happy"."""
+    """Return the number of timeline pixels in the colour of "happy"."""
     script = """
         const canvas = document.getElementById("timeline");
         const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height - 30).data;

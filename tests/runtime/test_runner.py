@@ -229,7 +229,7 @@ def test_first_frame_of_an_awaited_source_replaces_existing_outputs(pipeline: Pi
     assert [line["type"] for line in lines_of(path)] == ["header", "source", "source", "frame", "summary"]
 
 
-def test_pipe_receives_states_of_an_awaited_source_at_once(
+def test_pipe_receives_states_of_an_awaited_source_immediately(
     pipeline: Pipeline, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class SilentSource(AwaitedSource):

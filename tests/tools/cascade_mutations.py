@@ -1,4 +1,4 @@
-"""Seeded mutations of cascade files: of bytes, of numbers and of elements."""
+"""Seeded mutations of bytes, numbers and elements in cascade files."""
 
 from __future__ import annotations
 

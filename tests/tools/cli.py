@@ -27,7 +27,7 @@ class Completed:
     Attributes:
         returncode: Exit code.
         stdout: Everything written to file descriptor 1.
-        stderr: Everything written to file descriptor 2, also by native code.
+        stderr: Everything written to file descriptor 2, including output from native code.
     """
 
     returncode: int

@@ -25,8 +25,8 @@ def matroska(
     Args:
         times_ms: Presentation times.
         size_wh: Size of the frames.
-        fps: Nominal frame rate in the header, or None for none.
-        duration_ms: Duration in the header, or None for none.
+        fps: Nominal frame rate in the header, or None to omit it.
+        duration_ms: Duration in the header, or None to omit it.
         display_wh: Size at which the frames are to be displayed, for pixels that are not square.
         stated_wh: Size in the header, if it is not that of the frames.
         roll_deg: Rotation of the camera to be corrected, counterclockwise in degrees.

@@ -148,7 +148,7 @@ def main(picture: Path, kind: str) -> None:
     with os.fdopen(os.dup(1), "w") as results:
         for line in sys.stdin:
             reset_peak_mb()
-            # Without a handler, both signals end the process, also within native code.
+            # Without a handler, both signals end the process, even within native code.
             signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)
             signal.alarm(TIMEOUT_S)
             outcome = run_file(Path(line.rstrip("\n")), picture, kind)

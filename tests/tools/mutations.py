@@ -56,7 +56,7 @@ class Mutation:
 
 
 def mutations(data: bytes, *, seed: int, count: int) -> Iterator[Mutation]:
-    """Yield mutations of a model, alternately of its messages and of its bytes.
+    """Yield mutations of a model, alternately changing its messages and its bytes.
 
     Args:
         data: Content of a valid ONNX file.

@@ -125,7 +125,7 @@ class FitConfig:
         tensorboard: True to write TensorBoard logs into the run folder.
         augment: Augmentation of training faces.
 
-    Fields with option metadata are options of `edgeinfer-train fit`, too.
+    Fields with option metadata are also options of `edgeinfer-train fit`.
 
     Example:
         >>> config = FitConfig.for_backbone("mobilenetv2").replace(epochs=5)

@@ -107,7 +107,7 @@ def _check_outputs(model: keras.Model, graph: onnx.ModelProto) -> None:
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     expected = np.asarray(model.predict_on_batch(images), dtype=np.float32)
     difference = relative_difference(expected, run_logits(session, images))
-    if not difference <= TOLERANCE:  # NaN fails, too
+    if not difference <= TOLERANCE:  # NaN also fails
         raise ExportError(f"its graph differs from Keras by {difference:.2g} (relative) on generated images")
 
 

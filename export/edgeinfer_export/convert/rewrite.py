@@ -76,7 +76,7 @@ def to_logits_model(
             "as the last layer"
         )
     difference = np.abs(actual - expected).max() / max(1.0, float(np.abs(expected).max()))
-    if not difference <= (MIXED_TOLERANCE if mixed else TOLERANCE):  # NaN fails, too
+    if not difference <= (MIXED_TOLERANCE if mixed else TOLERANCE):  # NaN also fails
         raise ExportError(
             f"{name} returns different values after rewriting to logits (relative difference {difference:.2g}): "
             "end the model with a Dense layer that is linear or has the softmax activation"

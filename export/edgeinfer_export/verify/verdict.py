@@ -121,7 +121,7 @@ def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evalua
     logits = run_logits(session, compared)
     images = f"{count} {evaluation_set.description}"
     relative = relative_difference(expected, logits)
-    if not relative <= TOLERANCE:  # NaN fails, too
+    if not relative <= TOLERANCE:  # NaN also fails
         raise ExportError(
             f"rejected: the ONNX model differs from Keras by {relative:.2g} (relative) on {images}, at most "
             f"{TOLERANCE:g} is allowed; nothing was written"

@@ -1,4 +1,4 @@
-"""Damaged and hostile model files: refused in one sentence, without running their code, in bounded memory."""
+"""Damaged and hostile model files: rejected with a one-line error, in bounded memory and without running their code."""
 
 from __future__ import annotations
 

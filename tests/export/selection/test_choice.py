@@ -1,4 +1,4 @@
-"""Selection of the published variant from made-up measurements."""
+"""Selection of the published variant from simulated measurements."""
 
 from __future__ import annotations
 

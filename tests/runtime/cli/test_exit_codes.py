@@ -155,5 +155,5 @@ def test_lost_camera_exits_with_7(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         pytest.param(["models", LONG], 5, id="card"),
     ],
 )
-def test_too_long_path_is_rejected_in_one_sentence(arguments: list[str], code: int) -> None:
+def test_too_long_path_is_rejected_with_one_line(arguments: list[str], code: int) -> None:
     assert "unexpected" not in error_of(edgeinfer(*arguments), code)

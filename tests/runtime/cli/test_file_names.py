@@ -1,4 +1,4 @@
-"""Any file name as a source, output, cascade or detector model: processed, or refused in one sentence."""
+"""Any file name as a source, output, cascade or detector model: processed, or rejected with a one-line error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_name_works_as_source_and_output(tmp_path: Path, clip: Path, name: bytes
     ],
     ids=["source", "save-video", "cascade", "detector-model"],
 )
-def test_impossible_name_is_refused_in_one_sentence(
+def test_impossible_name_is_rejected_with_one_line(
     clip: Path, arguments: tuple[str, ...], suffix: str, code: int, name: str
 ) -> None:
     named = [str(clip) if argument == "CLIP" else argument for argument in arguments]

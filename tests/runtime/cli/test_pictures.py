@@ -106,7 +106,7 @@ def test_any_name_is_written(tmp_path: Path, face_picture: Path, name: str) -> N
      pytest.param(os.fsdecode(b"caf\xe9.jpg"), id="latin-1")],
     ids=ascii,
 )  # fmt: skip
-def test_impossible_and_missing_names_are_refused_in_a_sentence(name: str) -> None:
+def test_impossible_and_missing_names_are_rejected_with_one_line(name: str) -> None:
     message = error_of(edgeinfer("run", name), 4)
     assert message.rstrip("\n").isprintable()
     assert len(message) < 500

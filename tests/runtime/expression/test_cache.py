@@ -39,7 +39,7 @@ def test_face_is_classified_by_time_and_more_often_if_uncertain(happy: float, fp
     assert most - 2 <= sum(classifier.batches) <= most
 
 
-def test_new_face_is_classified_at_once_and_expired_faces_in_one_batch() -> None:
+def test_new_face_is_classified_immediately_and_expired_faces_in_one_batch() -> None:
     classifier = CountingClassifier()
     cache = ExpressionCache(classifier)
     cache.classify(FRAME, [(2, BOX), (1, BOX)], 0.0)

@@ -69,7 +69,7 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("nodes", [pytest.param(nodes, id=name) for name, nodes in TOO_MUCH.items()])
-def test_excessive_arithmetic_exits_with_5_at_once(tmp_path: Path, face_picture: Path, nodes: bytes) -> None:
+def test_excessive_arithmetic_exits_with_5_immediately(tmp_path: Path, face_picture: Path, nodes: bytes) -> None:
     path = write_model(tmp_path / "bomb.onnx", between=nodes)
     started = time.perf_counter()
     error = error_of(edgeinfer("run", face_picture, "--quiet", "--model", path), 5)

@@ -70,7 +70,7 @@ def test_invalid_interval_is_rejected(every_s: float) -> None:
         pytest.param(Rotation(1000, 3600), 1000, NOON_S, NOON_S + 1, True, id="whichever-comes-first"),
     ],
 )
-def test_due(rotation: Rotation, size: int, began_s: float, now_s: float, due: bool) -> None:
+def test_part_ends_when_rotation_is_due(rotation: Rotation, size: int, began_s: float, now_s: float, due: bool) -> None:
     assert rotation.due(size_bytes=size, began_s=began_s, now_s=now_s) is due
 
 

@@ -1,4 +1,4 @@
-"""Mutated clips and MJPEG streams: read, or refused in one sentence."""
+"""Mutated clips and MJPEG streams: read, or rejected with a one-line error."""
 
 from __future__ import annotations
 

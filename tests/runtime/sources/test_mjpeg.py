@@ -1,4 +1,4 @@
-"""Splitting of MJPEG streams, also hostile ones, in linear time and bounded memory."""
+"""Splitting of MJPEG streams, including hostile ones, in linear time and bounded memory."""
 
 from __future__ import annotations
 

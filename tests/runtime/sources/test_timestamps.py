@@ -81,7 +81,7 @@ def test_implausible_frame_rates_are_ignored(stated: float, fps: float | None) -
         "infinite-start",
     ],
 )
-def test_times_increase_despite_any_timestamps(stated_s: list[float], expected_s: list[float]) -> None:
+def test_times_increase_for_any_timestamps(stated_s: list[float], expected_s: list[float]) -> None:
     clock = PresentationClock(10)
     assert [clock.time_s(n, time_s) for n, time_s in enumerate(stated_s)] == pytest.approx(expected_s)
 

@@ -69,7 +69,7 @@ def audio_only() -> bytes:
 
 
 @pytest.mark.parametrize("suffix", ["wav", "mp4"])
-def test_file_without_video_is_refused_in_one_sentence(tmp_path: Path, suffix: str) -> None:
+def test_file_without_video_is_rejected_with_one_line(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(audio_only())
     with pytest.raises(SourceError, match="cannot be read as a video"):

@@ -30,7 +30,7 @@ def test_one_step_per_frame_unless_the_frame_rate_is_low() -> None:
     assert max(len(due) for due in run_schedule(2.0, 6.0)) == 3
 
 
-def test_new_scene_is_searched_at_once_and_more_often() -> None:
+def test_new_scene_is_searched_immediately_and_more_often() -> None:
     due = run_schedule(30.0, 3.0)
     assert due[:3] == [[0], [1], [2]]
     assert sum(2 in steps for steps in due[:45]) > sum(2 in steps for steps in due[45:])

@@ -20,7 +20,7 @@ def core() -> keras.Model:
 
 
 def rates(config: FitConfig, core: keras.Model, phase: Phase) -> list[float]:
-    """Return the learning rate of each step of a phase, and of the step after it."""
+    """Return the learning rate for each step of a phase and for the step after it."""
     schedule = build_optimizer(config, phase, core, STEPS)._learning_rate
     return [float(schedule(step)) for step in range((phase.end - phase.begin) * STEPS + 1)]
 

@@ -147,7 +147,7 @@ class RandomPatch(_Random):
         self.probability = probability
 
     def augment(self, images: Any) -> Any:
-        """Fill a rectangle with sides of 15 to 45 % of the image's in a share of the images."""
+        """Fill a rectangle, 15 to 45 % of the image side in size, in a share of the images."""
         batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         each = (batch, 1, 1)
         half_h, half_w = (self.uniform(each, 0.075, 0.225) for _ in range(2))

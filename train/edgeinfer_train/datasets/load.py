@@ -27,9 +27,9 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 IMAGE_SUFFIXES = PICTURE_SUFFIXES
 MAX_IMAGE_BYTES = 100_000_000
-"""Maximum size of an image file of a data set, in bytes."""
+"""Maximum size of an image file in a data set, in bytes."""
 MAX_IMAGE_MEGAPIXELS = 50.0
-"""Maximum size of an image of a data set, in millions of pixels."""
+"""Maximum size of an image in a data set, in millions of pixels."""
 
 DATASET_FILE = "dataset.json"
 VOTES_FILE = "votes.csv"

@@ -19,7 +19,7 @@ from edgeinfer_train.evaluation.evaluate import RUN_METRICS, RUN_MODEL
 
 Cost = Literal["multiply_adds", "latency_ms"]
 WARM_UP, ROUNDS = 5, 50
-"""Number of unmeasured and of measured calls of each ONNX file."""
+"""Numbers of warm-up calls and measured calls per ONNX file."""
 SHARED_KEYS = {
     "dataset": "data set",
     "split": "split",

@@ -221,16 +221,18 @@ def load_network(model: Path) -> Network:
     """
     if model.is_dir():
         if not (model / RUN_MODEL).is_file():
-            raise ModelNotFoundError(f"no {RUN_MODEL} in {model}: expected a run folder, a .keras or an .onnx file")
+            raise ModelNotFoundError(
+                f"no {RUN_MODEL} in {model}: expected a run folder, a .keras file or an .onnx file"
+            )
         return _load_keras(model / RUN_MODEL)
     if not model.is_file():
-        raise ModelNotFoundError(f"no model at {model}: expected a run folder, a .keras or an .onnx file")
+        raise ModelNotFoundError(f"no model at {model}: expected a run folder, a .keras file or an .onnx file")
     suffix = model.suffix.lower()
     if suffix == ".onnx":
         return _load_onnx(model)
     if suffix == ".keras":
         return _load_keras(model)
-    raise ModelError(f"invalid model file {model}: expected a .keras or an .onnx file")
+    raise ModelError(f"invalid model file {model}: expected a .keras file or an .onnx file")
 
 
 def _load_onnx(path: Path) -> Network:

@@ -79,7 +79,7 @@ def _load(features: keras.Model, backbone: BackboneName, path: Path) -> None:
 
 
 def _load_backbone(path: Path, backbone: BackboneName) -> keras.Model:
-    """Load the feature extractor of a `.keras` file of this package or of keras.applications."""
+    """Load the feature extractor from a `.keras` file of this package or keras.applications."""
     try:
         info = read_model_info(path)
     except ModelError:

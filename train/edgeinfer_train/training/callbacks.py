@@ -109,8 +109,8 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
         Args:
             state: Training state; updated after each epoch.
-            save_model: Called with the history when the last epoch is the best one.
-            on_epoch: Called with the history after the state was written.
+            save_model: Callback, called with the history when the last epoch is the best one.
+            on_epoch: Callback, called with the history after the state has been written.
         """
         super().__init__()
         self._state, self._save_model, self._on_epoch = state, save_model, on_epoch

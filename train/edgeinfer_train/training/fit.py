@@ -54,7 +54,7 @@ def fit(
         resume: True to continue an interrupted run with the same settings, losing at most one epoch. For a finished
             run, only missing files are created.
         verbose: Keras' progress output: 0 silent, 1 progress bar, 2 one line per epoch.
-        on_epoch: Called with the history after every epoch.
+        on_epoch: Callback, called with the history after every epoch.
 
     Returns:
         One row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.

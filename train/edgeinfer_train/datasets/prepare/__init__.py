@@ -78,7 +78,7 @@ def prepare(
         folds: Number of folds of CK+; None uses 5.
         fold: Validation fold of CK+, counted from 1; None uses 1.
         seed: Seed of splits that are created here; None uses 0. FERPlus has published splits.
-        progress: Called with (done, total).
+        progress: Callback with the arguments (done, total).
 
     Returns:
         Counts of the prepared faces and the list of skipped rows.

@@ -48,7 +48,7 @@ def prepare_ckplus(
         folds: Number of folds; 5 puts 20 % of the subjects into validation.
         fold: Validation fold, 1..folds.
         seed: Seed of the fold assignment.
-        progress: Called with (files done, total files).
+        progress: Callback with the arguments (files done, total files).
 
     Raises:
         ConfigError: The fold does not exist.

@@ -65,7 +65,7 @@ def prepare_fer2013(
         out: Data folder to write.
         classes: Number of labels; 8 adds contempt, for which FER2013 has no faces.
         seed: Seed of the validation split.
-        progress: Called with (rows or files done, total).
+        progress: Callback with the arguments (rows or files done, total).
 
     Raises:
         DataError: The source is missing or has an unexpected layout, or training faces of fewer than two classes; or

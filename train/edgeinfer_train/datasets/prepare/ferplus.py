@@ -78,7 +78,7 @@ def prepare_ferplus(
         classes: Number of labels; 8 includes contempt.
         label_mode: Default label mode of `load_split`; it does not affect the class folders.
         neutral_rule: "others" assigns a face that neutral wins to the strongest other emotion with a vote, if any.
-        progress: Called with (rows done, total rows).
+        progress: Callback with the arguments (rows done, total rows).
 
     Raises:
         DataError: The source is missing or has an unexpected layout, or `out` contains a different data set.

@@ -65,7 +65,7 @@ def prepare_folder(
         out: Data folder to write.
         classes: Number of labels; 8 includes contempt.
         seed: Seed of the validation split.
-        progress: Called with (files done, total files).
+        progress: Callback with the arguments (files done, total files).
 
     Raises:
         DataError: The source is missing or has an unexpected layout, an unknown class, or training faces of fewer than
@@ -169,7 +169,7 @@ def write_pictures(
         pictures: Images with splits.
         skipped: Files that were already skipped.
         writer: Writer of the data folder.
-        progress: Called with (files done, total files).
+        progress: Callback with the arguments (files done, total files).
 
     Returns:
         The readable images, by path relative to the data folder.

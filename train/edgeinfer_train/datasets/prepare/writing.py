@@ -28,7 +28,7 @@ Reason = Literal[
     "unreadable row",
 ]  # fmt: skip
 Progress = Callable[[int, int], None]
-"""Called with (done, total), in rows or files."""
+"""Callback with the arguments (done, total), in rows or files."""
 
 FOLDS_FILE = "folds.csv"
 TABLE_FILES = (SKIPPED_FILE, VOTES_FILE, FOLDS_FILE)
