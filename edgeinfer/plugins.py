@@ -29,7 +29,7 @@ def plugin(group: Group, name: str) -> Any:
     for entry in metadata.entry_points(group=f"edgeinfer.{group}", name=name):
         try:
             return entry.load()
-        except Exception as error:  # importing a third-party module may raise anything
+        except Exception as error:  # importing a third-party module may raise any exception
             raise CapabilityError(
                 f"plugin {name!r} cannot be imported from {entry.value}: {error}; update or uninstall its package"
             ) from error

@@ -214,7 +214,7 @@ def _header(source: Source, pipeline: Pipeline) -> RunHeader:
 
 
 def _timed_frames(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:
-    """Yield frames with the time that reading each one took, in milliseconds."""
+    """Yield each frame with the time taken to read it, in milliseconds."""
     frames = iter(source)
     read = 0
     while max_frames is None or read < max_frames:

@@ -45,7 +45,7 @@ class GroupedCommand(TyperCommand):
 
 
 def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
-    """Replace each parameter annotated with an option group by one parameter per option.
+    """Replace each parameter annotated with an option group with one parameter per option.
 
     Args:
         function: Command with keyword parameters. Those annotated with an `OptionGroup` receive an instance of it;

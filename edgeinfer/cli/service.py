@@ -1,4 +1,4 @@
-"""`edgeinfer service`."""
+"""`edgeinfer service`: install, remove or inspect the systemd service."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def write_report(report: Report, path: Path) -> None:
 
 
 class _Recorder:
-    """Recorder of all times of a pipeline that runs over sources."""
+    """Recorder of all times of a pipeline that processes sources."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline

@@ -47,7 +47,7 @@ class Samples:
     Attributes:
         seed: Seed of `sample_pictures`.
         tolerance: Largest accepted difference of two logits, relative to the largest recorded logit or 1; 0..0.5.
-        logits: (N, K) float64 array; each picture was run alone.
+        logits: (N, K) float64 array; each picture was processed alone.
     """
 
     seed: int

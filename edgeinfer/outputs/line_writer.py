@@ -37,10 +37,10 @@ class LineWriter(AbstractContextManager["LineWriter"]):
     """Writer of whole lines to one output.
 
     A regular file is written in blocks, which reduces wear of SD cards; a timer flushes the buffer if no further line
-    follows. All other outputs receive each line immediately. A line that was written only in part is removed again.
+    follows. All other outputs receive each line immediately. A partially written line is removed.
 
     A file that is to be replaced keeps its content until `commit`, which the sinks call with the first frame; if the
-    run fails earlier, the file is left unchanged. A new file is removed again if the run fails before `start`.
+    run fails earlier, the file is left unchanged. A new file is removed if the run fails before `start`.
     """
 
     _file: FileIO

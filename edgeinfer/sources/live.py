@@ -247,7 +247,7 @@ class LiveSource(AbstractContextManager["LiveSource"]):
         return replace(frame, captured_s=self._clock.now_s())
 
     def _renumber(self, frame: Frame) -> Frame:
-        """Return a frame with the index and timestamp that continue over all connections."""
+        """Return a frame with an index and timestamp that continue across connections."""
         index, self._frames_read = self._frames_read, self._frames_read + 1
         captured_s = self._clock.now_s() if frame.captured_s is None else frame.captured_s
         self._first_s = captured_s if self._first_s is None else self._first_s

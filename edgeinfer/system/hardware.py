@@ -110,7 +110,7 @@ def peak_memory_mb() -> float:
 
 
 def release_free_memory() -> None:
-    """Return free memory of the C library's heaps to the system; does nothing without glibc (malloc_trim(3)).
+    """Return free heap memory of the C library to the system; do nothing without glibc (malloc_trim(3)).
 
     Each connection to a stream allocates from the heaps of its own threads, and freed memory there stays resident.
     """

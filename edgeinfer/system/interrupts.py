@@ -159,12 +159,12 @@ def guarded() -> Iterator[None]:
 
 
 def wait_readable(descriptor: int) -> None:
-    """Wait until a descriptor has data or is closed by its writer; interruptions are checked meanwhile."""
+    """Wait until a descriptor has data or is closed by its writer, checking for interruptions."""
     _wait(descriptor, select.POLLIN)
 
 
 def wait_writable(descriptor: int) -> None:
-    """Wait until a descriptor accepts `select.PIPE_BUF` bytes or fails; interruptions are checked meanwhile."""
+    """Wait until a descriptor accepts `select.PIPE_BUF` bytes or fails, checking for interruptions."""
     _wait(descriptor, select.POLLOUT)
 
 

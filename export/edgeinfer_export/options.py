@@ -167,7 +167,7 @@ class ExportOptions(ModelFileOptions, CalibrationOptions, QuantizationOptions):
         target: Processor whose preset restricts the choice of "auto", for an export on another machine. None selects
             by measured latency.
         labels: Labels to publish, in this order; the other columns of the head are removed. Empty publishes all. An
-            item may hold several labels, separated by commas.
+            item may contain several labels, separated by commas.
         input_range: Pixel range that a model with float inputs expects, for example "-1..1"; None if the model takes
             uint8 or contains its own scaling.
         calibration: Method that derives activation ranges from calibration faces: "minmax" uses the extremes, "entropy"

@@ -73,7 +73,7 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process; one that does not react is killed."""
+        """End the process, and kill it if it does not react."""
         if self._process is not None:
             with suppress(OSError):
                 self._input(self._process).close()

@@ -77,7 +77,7 @@ def test_empty_source_produces_a_complete_output(pipeline: Pipeline, tmp_path: P
 
 
 class FailingSink(JsonlSink):
-    """Sink that raises at the third frame."""
+    """Sink that raises an error on the third frame."""
 
     error: BaseException = OutputError("full")
 

@@ -55,7 +55,7 @@ def matroska(
 
 
 def grey_jpeg(grey: int, size_wh: tuple[int, int] = (64, 48)) -> bytes:
-    """Return a JPEG picture of one brightness."""
+    """Return a JPEG picture of uniform brightness."""
     return bytes(cv2.imencode(".jpg", np.full((size_wh[1], size_wh[0], 3), grey, np.uint8))[1])
 
 

@@ -30,7 +30,7 @@ FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTes
 
 
 def png(value: int, *, lower: int | None = None, seed: int = 0, size: int = 48) -> bytes:
-    """Encode a noisy grey image, optionally with another level in its lower half."""
+    """Encode a noisy grey image, optionally with a different grey level in its lower half."""
     levels = np.full((size, 1), value)
     levels[size // 2 :] = value if lower is None else lower
     noise = np.random.default_rng(seed).integers(-20, 21, (size, size))
@@ -50,7 +50,7 @@ class Row:
 
 
 class FerplusMaker:
-    """Writes FERPlus as published."""
+    """Writer of FERPlus in its published layout."""
 
     def __call__(self, root: Path, rows: Sequence[Row], *, nested: str = "", archive: bool = False) -> Path:
         files = {"fer2013new.csv": self.table(rows).encode()}
@@ -58,7 +58,7 @@ class FerplusMaker:
             folder = FOLDERS.get(row.usage)
             if folder is None or not row.name or row.picture is None:
                 continue
-            # The published folders contain files of this name with other votes.
+            # The published folders contain files of this name with different votes.
             files.setdefault(f"{folder}/label.csv", f'{row.name},"(0, 0, 48, 48)",0,0,0,0,0,0,0,0,0,10\n'.encode())
             path = f"{folder}/{row.name}"
             files.setdefault(path, png(100, seed=number) if row.picture == b"default" else row.picture)
@@ -202,7 +202,7 @@ def restored_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def command(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], restored_terminal: None
 ) -> Callable[..., Outcome]:
-    """Returns a function that runs `edgeinfer-train` in this process."""
+    """Return a function that runs `edgeinfer-train` in this process."""
     from edgeinfer_train.cli.app import main
 
     def run(*arguments: object) -> Outcome:

@@ -1,4 +1,4 @@
-"""Exceptions of the training, with their exit codes on the command line.
+"""Exceptions raised by training, with their exit codes on the command line.
 
 EdgeInferError
 └── TrainError

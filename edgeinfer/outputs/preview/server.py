@@ -264,7 +264,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             self.server.streams.release()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Send a plain-text response; it repeats nothing of the request, as the base class would do."""
+        """Send a plain-text response without quoting the request, as the base class would."""
         self.command = getattr(self, "command", None) or "GET"
         self.requestline, self.request_version = "", "HTTP/1.0"
         # For these, the base class includes parts of the request in the message.

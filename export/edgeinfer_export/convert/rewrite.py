@@ -109,7 +109,7 @@ def _check_signature(name: str, model: keras.Model, labels: int) -> None:
 
 
 def _is_published_form(model: keras.Model) -> bool:
-    """Return True if a model needs no rewriting, as those of `edgeinfer-train fit`."""
+    """Return True if a model needs no rewriting, like models from `edgeinfer-train fit`."""
     head, image = model.layers[-1], model.inputs[0]
     return (
         not isinstance(model, keras.Sequential)

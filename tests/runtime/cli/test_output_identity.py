@@ -99,7 +99,7 @@ def test_snapshot_that_is_the_source_exits_with_2(folder: Path) -> None:
         pytest.param("my.mp4 --snapshots .", id="snapshots-beside-a-video"),
     ],
 )
-def test_output_beside_the_inputs_is_written_again(folder: Path, arguments: str) -> None:
+def test_output_beside_the_inputs_is_overwritten(folder: Path, arguments: str) -> None:
     before = state(folder)
     for _ in range(2):
         done = edgeinfer("run", *arguments.split(), "--quiet", "--detector", "none", "--max-frames", "2", cwd=folder)

@@ -152,7 +152,7 @@ def test_start_logs_the_url_without_the_token(classifier: EmotionClassifier, cap
     assert "do not print" not in caplog.text
 
 
-def test_busy_port_is_exit_code_6_and_changes_no_output(clip: Path, tmp_path: Path) -> None:
+def test_busy_port_exits_with_6_and_changes_no_output(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.jsonl"
     out.write_text("before")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -172,7 +172,7 @@ def test_busy_port_is_exit_code_6_and_changes_no_output(clip: Path, tmp_path: Pa
     ],
     ids=["no-token", "invalid-address", "anonymous"],
 )
-def test_invalid_options_are_exit_code_2(clip: Path, options: list[str], message: str) -> None:
+def test_invalid_options_exit_with_2(clip: Path, options: list[str], message: str) -> None:
     completed = _edgeinfer_run(str(clip), *options)
     assert (completed.returncode, message in completed.stderr) == (2, True), completed.stderr
 

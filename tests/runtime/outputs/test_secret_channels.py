@@ -53,7 +53,7 @@ def error_text(action: Callable[[], object]) -> str:
 
 
 def read(values: str, folder: Path) -> str:
-    """Return the error about a config file whose every value is rejected by its check."""
+    """Return the error about a config file in which every value is rejected by its check."""
     path = folder / "c.toml"
     path.write_text(values, encoding="utf-8")
     settings = {

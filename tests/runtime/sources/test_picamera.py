@@ -130,7 +130,7 @@ def test_camera_in_use_by_another_program_is_closed_again(
     picamera2: type[FakeCamera], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picamera2, "fails_to_start", True)
-    with pytest.raises(SourceError, match="device busy; another program may use the camera"):
+    with pytest.raises(SourceError, match="device busy; another program may be using the camera"):
         open_picamera("csi:", Capture())
     assert picamera2.instances[0].closed
 

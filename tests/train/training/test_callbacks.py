@@ -78,7 +78,7 @@ def test_weights_are_copied_without_averaging(faces: Faces) -> None:
         np.testing.assert_array_equal(left, right)
 
 
-def test_infinite_metrics_raise(faces: Faces) -> None:
+def test_infinite_metrics_raise_an_error(faces: Faces) -> None:
     core, kept = network(), network()
     core.layers[-1].bias.assign([np.nan, 0.0, 0.0])
     with pytest.raises(DivergedError, match="epoch 1: start a new run with a lower `learning_rate`"):

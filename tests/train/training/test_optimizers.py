@@ -34,7 +34,7 @@ def test_cosine_schedule_warms_up_and_decays_to_zero(core: keras.Model) -> None:
     assert (np.diff(found[2 * STEPS :]) < 0).all()
 
 
-def test_constant_schedule_warms_up_and_stays(core: keras.Model) -> None:
+def test_constant_schedule_warms_up_and_stays_constant(core: keras.Model) -> None:
     config = replace(CONFIG, schedule="constant")
     found = rates(config, core, *training_phases(config))
     assert found[0] == pytest.approx(0.1 / 25)

@@ -46,7 +46,7 @@ class Backbone:
 
 
 def resolve(config: FitConfig) -> FitConfig:
-    """Replace an image size of 0 and weights of "auto" by the backbone's values.
+    """Replace an image size of 0 and weights of "auto" with the backbone's values.
 
     Raises:
         ConfigError: The image size is below the backbone's minimum.

@@ -281,7 +281,7 @@ def _remove(out: Path, created: Iterable[Path]) -> None:
 
 
 def write_new(target: Path, content: bytes) -> bool:
-    """Write a file unless it exists with this content; return True if it was written."""
+    """Write a file unless it already has this content; return True if it was written."""
     if target.is_file() and target.read_bytes() == content:
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -290,7 +290,7 @@ def write_new(target: Path, content: bytes) -> bool:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV table unless it exists unchanged."""
+    """Write a CSV table unless the file already has this content."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -299,5 +299,5 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object unless it exists unchanged."""
+    """Write a JSON object unless the file already has this content."""
     write_new(path, (json.dumps(value, indent=2) + "\n").encode())
