@@ -113,6 +113,8 @@ def open_picamera(address: str, capture: Capture) -> PicameraSource:
             stack.callback(camera.close)
             source = PicameraSource(camera, capture, name=address)
         except Exception as error:  # libcamera's bindings raise various types
-            raise SourceError(f"{address} cannot be started: {error}; another program may be using the camera") from error
+            raise SourceError(
+                f"{address} cannot be started: {error}; another program may be using the camera"
+            ) from error
         stack.pop_all()
         return source

@@ -198,7 +198,8 @@ def open_camera(device: Path, capture: Capture) -> VideoSource:
         video = cv2.VideoCapture(name, cv2.CAP_V4L2)
     if not video.isOpened():
         raise SourceError(
-            f"the camera {shown} cannot be opened; another program may be using it, or you may not be in the group 'video'"
+            f"the camera {shown} cannot be opened; another program may be using it, "
+            "or you may not be in the group 'video'"
         )
     if capture.size_wh is not None:
         video.set(cv2.CAP_PROP_FRAME_WIDTH, capture.size_wh[0])
