@@ -33,7 +33,7 @@ def main() -> None:
     faces, info = load_split(options.data, "valid", limit=options.faces), read_info(options.data)
     if info.labels != classifier.labels:
         raise SystemExit(
-            f"the labels of the model are {classifier.labels}, those of the data {info.labels}; expected the same"
+            f"the model has the labels {classifier.labels} and the data {info.labels}; expected the same labels"
         )
     direct = [emotion.label for emotion in classifier.classify([image[:, :, 0] for image in faces.images])]
     truth = [info.labels[label] for label in faces.labels]

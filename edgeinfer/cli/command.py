@@ -27,7 +27,7 @@ class ConfigurableCommand(GroupedCommand):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        for parameter in self.params:  # the help of --config states the rule for all variables
+        for parameter in self.params:  # the help of --config describes the rule for all variables
             vars(parameter)["show_envvar"] = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -56,7 +56,7 @@ def _run_context(root: Any, file: Path | None) -> Any:
 
 
 def _check_combination(run: Any, found: tuple[Path, ...]) -> None:
-    """Raise `UsageError` for settings that exclude each other, including those of the environment."""
+    """Raise `UsageError` for mutually exclusive settings, including those of the environment."""
     try:
         run.command.check_combination(run.params)
     except EdgeInferError as error:

@@ -29,7 +29,7 @@ from edgeinfer.system.files import write_file
 from edgeinfer.system.interrupts import closing_limit_s
 
 QUEUE_CAPACITY = 8
-"""Maximum number of queued snapshots; each holds a full frame in memory."""
+"""Maximum number of queued snapshots; each keeps a full frame in memory."""
 CLOSE_TIMEOUT_S = 10.0
 """Time for writing the remaining snapshots when the sink is closed, in seconds."""
 FILE_NAME = re.compile(r"\d{8}T\d{9}Z-\d+-(appeared|changed)-[\w.~%-]+\.jpg")

@@ -83,8 +83,8 @@ class VideoSource(AbstractContextManager["VideoSource"]):
             yielded += 1
         if yielded == 0:
             raise SourceError(
-                f"{self.name} was opened but delivered no frame; the file may be damaged, or another program may use "
-                "the camera"
+                f"{self.name} was opened but delivered no frame; the file may be damaged, or another program may be "
+                "using the camera"
             )
         if self.live:
             raise SourceLostError(f"{self.name} was lost after {yielded} frames; check its cable or network")

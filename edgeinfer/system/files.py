@@ -18,7 +18,7 @@ _MAX_NAME_BYTES = 255
 def replacing(path: Path) -> Iterator[Path]:
     """Provide a temporary path and rename it to `path` if the block succeeds.
 
-    The final name never holds a partial file: if the block raises, the temporary file is removed and an existing file
+    A file with the final name is never partial: if the block raises, the temporary file is removed and an existing file
     keeps its content. A symbolic link stays in place, and an existing file keeps its permissions. A device or a pipe
     is written directly.
 

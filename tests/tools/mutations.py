@@ -174,7 +174,7 @@ def mutate_messages(data: bytes, rng: random.Random) -> tuple[str, bytes]:
         groups = defaultdict(list)
         for kind, fields, index in list_fields(tree):
             groups[kind, fields[index][0]].append((fields, index))
-        # All fields of a kind together are as likely as those of any other kind.
+        # Each kind of field is equally likely, regardless of the number of its fields.
         (kind, number), group = rng.choice(sorted(groups.items(), key=lambda item: item[0]))
         fields, index = rng.choice(group)
         other, other_index = rng.choice(group)

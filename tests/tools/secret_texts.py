@@ -1,4 +1,4 @@
-"""User names, passwords and tokens of hostile characters, and a check that none of them is printed."""
+"""User names, passwords and tokens with hostile characters, and a check that none of them is printed."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_signal_while_the_reader_of_stdout_is_stalled(clip: Path, number: signal
 
 
 def _has_data(reader: int) -> bool:
-    """Return True if a pipe of one page holds data, so that it accepts no further line."""
+    """Return True if a pipe of one page contains data, so that it accepts no further line."""
     unread = array.array("i", [0])
     fcntl.ioctl(reader, termios.FIONREAD, unread)
     return unread[0] > 0

@@ -27,7 +27,7 @@ FILES = (
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run, data and source folders whose files hold their own names."""
+    """Run, data and source folders whose files contain their own names."""
     for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)

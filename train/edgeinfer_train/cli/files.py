@@ -25,7 +25,7 @@ def check_outputs(
     Args:
         json_file: Results as JSON.
         picture: Picture of the results.
-        option: Parameter that holds the path of the picture.
+        option: Parameter with the path of the picture.
         inputs: Files that the command reads.
 
     Raises:
