@@ -55,7 +55,7 @@ def cost_ms(images: list[Image]) -> tuple[float, float]:
 
 
 def memory_growth_mb(images: list[Image], count: int) -> tuple[float, float]:
-    """Return the growth of resident memory from frame 1,000 to the last and its maximum, in MiB."""
+    """Return the growth of resident memory from frame 1,000 to the last frame, and its peak, in MiB."""
     pipeline, sizes_mb = load_pipeline(), []
     for number in range(count):
         pipeline(images[number % len(images)])

@@ -150,7 +150,7 @@ def load_pipeline(
 
     Args:
         model: Path of an ONNX file with edgeinfer metadata, or name of a bundled model; None for the default model.
-        detector: "haar", "yunet", "none" to treat the whole frame as one face, or the name of a plug-in.
+        detector: "haar", "yunet", "none" to treat the whole frame as one face, or the name of a plugin.
         detector_model: Path of the network's file, required by "yunet".
         cascade: Cascade name or path of an XML file, only for "haar".
         detect_every: "auto", or N to run the detector every N-th frame; see `Pipeline`.

@@ -54,7 +54,7 @@ def format_summary(summary: RunSummary, *, pictures: bool = False) -> str:
 
     Args:
         summary: Summary of the run.
-        pictures: True if the source consisted of pictures rather than of frames that follow each other.
+        pictures: True if the source consisted of pictures rather than consecutive frames.
     """
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
     seen = ", ".join(f"{one_line(label)} {count / summary.faces:.0%}" for label, count in shares) or "no face found"

@@ -19,7 +19,7 @@ Outcome = TypeVar("Outcome")
 def run_reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Callable[[], Plan]) -> Outcome:
     """Run `start`, restarting it after each SIGHUP.
 
-    The signal handler only records the request; `interrupts.check`, which the loop of `start` calls, serves it. If
+    The signal handler only records the request; `interrupts.check`, which the loop of `start` calls, handles it. If
     SIGHUP came because the terminal was closed, the command ends with 129. Under nohup SIGHUP is ignored.
 
     Args:

@@ -185,7 +185,7 @@ def _rectangle(element: Element, count: int) -> tuple[float, ...]:
 
 
 def _read_old(node: Element) -> Cascade:
-    """Read the format before OpenCV 2: every node of a tree contains its feature."""
+    """Read the format used before OpenCV 2: every node of a tree contains its feature."""
     size = node.child("size").numbers()
     if len(size) != 2:
         raise ValueError(f"size has {len(size)} numbers, expected 2")

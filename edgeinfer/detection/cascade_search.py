@@ -142,10 +142,10 @@ def _run_cascade(
     cascade: cv2.CascadeClassifier, picture: Image, mirrored: bool, factor: float, min_neighbors: int,
     min_face: int, max_face: int,
 ) -> list[tuple[int, int, int, int]]:  # fmt: skip
-    """Return the boxes (x, y, w, h) that a cascade detects; 0 neighbours keeps every group of one hit or more.
+    """Return the boxes (x, y, w, h) that a cascade detects; with 0 neighbours, single hits are kept.
 
     OpenCV evaluates every second pixel for faces up to twice the cascade's window, and every pixel for larger ones,
-    for which it matters least. Larger faces are therefore searched in halved pictures.
+    where it matters least. Larger faces are therefore searched in halved pictures.
     """
     width, window = picture.shape[1], cascade.getOriginalWindowSize()[0]
     scaled, hits, zoom = cv2.flip(picture, 1) if mirrored else picture, [], 1

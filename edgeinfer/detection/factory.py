@@ -16,7 +16,7 @@ def create_detector(name: str, *, model: str | Path | None = None, cascade: str 
     """Create a detector by name.
 
     Args:
-        name: One of `DETECTORS`, or the name of a plug-in, see `edgeinfer.plugins`.
+        name: One of `DETECTORS`, or the name of a plugin, see `edgeinfer.plugins`.
         model: Path of the network's file; required by "yunet", invalid for "haar" and "none".
         cascade: Cascade name or path, only for "haar"; see `HaarDetector`.
 
@@ -50,7 +50,7 @@ def check_detector(name: str) -> None:
     """Validate the name of a detector.
 
     Raises:
-        UsageError: it is neither in `DETECTORS` nor the name of an installed plug-in.
+        UsageError: the name is neither in `DETECTORS` nor the name of an installed plugin.
     """
     if name not in DETECTORS and name not in (plugins := plugin_names("detectors")):
         raise UsageError(f"unknown detector {name!r}: expected one of {', '.join((*DETECTORS, *plugins))}")

@@ -1,4 +1,4 @@
-"""Cascade files for tests: a random LBP cascade, and a bundled cascade in the format before OpenCV 2."""
+"""Cascade files for tests: a random LBP cascade, and a bundled cascade in the format used before OpenCV 2."""
 
 from __future__ import annotations
 

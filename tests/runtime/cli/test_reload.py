@@ -33,7 +33,7 @@ def _restored_handlers() -> Iterator[None]:
 
 
 def hang_up() -> None:
-    """Send SIGHUP to this process and serve the request, as the loop of a run does."""
+    """Send SIGHUP to this process and handle the request, as the loop of a run does."""
     signal.raise_signal(signal.SIGHUP)
     interrupts.check()
 
