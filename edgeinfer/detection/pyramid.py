@@ -8,7 +8,7 @@ import numpy as np
 from edgeinfer.results import Image
 
 MAX_GREY_SIDE = 720
-"""Shorter side above which a frame is halved before all other steps, in pixels. Faces in them are large enough."""
+"""Shorter side above which frames are halved before all other steps, in pixels; their faces are large enough."""
 
 
 class Pyramid:

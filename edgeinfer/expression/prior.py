@@ -14,7 +14,7 @@ from edgeinfer.errors import UsageError, one_line, shown_path
 from edgeinfer.system.paths import local_path
 
 LabelPrior = Literal["natural", "balanced"] | Mapping[str, float]
-"""Expected distribution of the labels: "natural" as in the training data, "balanced" uniform, or a share per label."""
+"""Expected distribution of the labels: "natural" (as in the training data), "balanced" (uniform), or a share per label."""
 MAX_SHARE = 1e9
 """Largest share; shares may have any sum, so they may also be counts."""
 MAX_BYTES = 2**20

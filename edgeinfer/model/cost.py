@@ -16,10 +16,10 @@ MAX_OPERATIONS = 50 * 10**9
 MAX_INTERMEDIATE = 2**27
 """Maximum number of elements of one intermediate result per face, the same as for a stored tensor."""
 MAX_FOLDED = 2**27
-"""Elements that are computed from stored tensors only. onnxruntime computes and keeps them when it loads a model."""
+"""Maximum number of elements computed from stored tensors only, which onnxruntime keeps when it loads a model."""
 MAX_RANK = 8
 _ELEMENT_COST = 16
-"""Multiply-adds in the time of one elementwise operation, which is limited by memory."""
+"""Number of multiply-adds that take as long as one elementwise operation, which is limited by memory."""
 _SLOW_COST = 64
 _SLOW = frozenset(
     """Acos Acosh Asin Asinh Atan Atanh Celu Cos Cosh Div Elu Erf Exp Gelu HardSwish LRN Log LogSoftmax Mish Mod Pow

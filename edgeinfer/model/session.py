@@ -97,7 +97,7 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
 
 @cache
 def _run_options() -> ort.RunOptions:
-    """Return the options of all inferences, which a signal terminates."""
+    """Return the run options of all inferences, through which a signal terminates them."""
     options = ort.RunOptions()
     interrupts.on_interrupt(lambda: setattr(options, "terminate", True))
     return options

@@ -116,7 +116,7 @@ def _local(source: str) -> str:
 
 
 def _check_snapshots(folder: str, source: str) -> None:
-    """Check that the source contains no snapshots, which would be read as pictures, and deleted when they are old."""
+    """Check that no snapshot would be read as a picture of the source, and no picture deleted as an old snapshot."""
     if _reads_from(_local(source), folder):
         raise UsageError(
             f"the snapshots in {shown_path(folder)} would be read as pictures of the source {shown_path(source)}; "

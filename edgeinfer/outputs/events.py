@@ -172,7 +172,7 @@ def events(results: Iterable[Result], *, hold_s: float = 0.0, left_after_s: floa
 
 
 def event_payload(event: Event, source: str) -> dict[str, Any]:
-    """Return an event that was just detected as a JSON object for webhooks and MQTT.
+    """Return a newly detected event as a JSON object for webhooks and MQTT.
 
     Args:
         event: the event.

@@ -178,7 +178,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         if self._rotation is None:
             return
         with self._output_errors("; the finished part cannot be renamed"):
-            # A symbolic link stays in place, its target is renamed.
+            # A symbolic link stays in place; its target is renamed.
             self._rotation.archive(self._path.resolve(), ended_s)
             finished, self._file = self._file, self._open()
             finished.close()

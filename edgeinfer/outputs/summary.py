@@ -81,7 +81,7 @@ class RunSummary:
         return max(self.labels, key=lambda label: self.labels[label]) if self.faces else None
 
     def since(self, earlier: RunSummary) -> RunSummary:
-        """Return the difference to an earlier summary of the same run.
+        """Return the difference from an earlier summary of the same run.
 
         Args:
             earlier: Summary at the beginning of the interval.

@@ -136,7 +136,7 @@ class _OpenVideo:
             )
 
     def add(self, time_s: float, picture: Image) -> None:
-        """Show a picture from its time on."""
+        """Show a picture from its timestamp onwards."""
         slot = self._rate.place(time_s)
         if slot is None:
             return

@@ -115,7 +115,7 @@ def open_pictures(paths: Sequence[str], *, mode: Mode = "auto", capture: Capture
     """Open several picture files as one source.
 
     Args:
-        paths: Picture files. In alphabetical order, in which a shell expands a glob, they are sorted naturally: 1, 2,
+        paths: Picture files. Paths in alphabetical order, as from a shell glob, are sorted naturally: 1, 2,
             10. Any other order is kept.
         mode: See `open_source`; pictures have no "live" mode.
         capture: Orientation and size limit of the pictures.

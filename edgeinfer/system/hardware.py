@@ -99,7 +99,7 @@ def throttling() -> tuple[str, ...] | None:
 def peak_memory_mb() -> float:
     """Return the peak resident memory of this process in MiB."""
     try:
-        # ru_maxrss is inherited from the parent process, VmHWM is not.
+        # ru_maxrss is inherited from the parent process; VmHWM is not.
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
         status = ""

@@ -94,7 +94,7 @@ def remove_signal_handlers() -> None:
 def raise_in_main_thread() -> None:
     """Make SIGINT and SIGTERM raise `Interrupted` in the main thread.
 
-    For programs without a loop that calls `check`, such as a training in Keras.
+    For programs without a loop that calls `check`, such as Keras training.
     """
     remove_signal_handlers()
     for number in _SIGNALS:

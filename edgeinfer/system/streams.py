@@ -77,7 +77,7 @@ def _discard_output(stream: TextIO) -> None:
 
 
 class _CheckedText(io.TextIOWrapper):
-    """Text stream of stdout that raises `OutputError` for errors of the operating system."""
+    """Text stream of stdout that raises `OutputError` for operating system errors."""
 
     def write(self, text: str) -> int:
         try:
@@ -93,7 +93,7 @@ class _CheckedText(io.TextIOWrapper):
 
 
 class _TolerantText(io.TextIOWrapper):
-    """Text stream of stderr that ignores errors of the operating system."""
+    """Text stream of stderr that ignores operating system errors."""
 
     def write(self, text: str) -> int:
         with suppress(OSError):

@@ -29,7 +29,7 @@ CONTAINED_SHARE = 0.6
 NEAR_ZOOM = 1.5
 """Scale factor for the neighbourhood test: two faces are near each other if their enlarged boxes intersect."""
 MIN_RECOVERY_CORRELATION = 0.3
-"""Minimum correlation of a hidden track with a detection away from its predicted position to be the same face."""
+"""Minimum correlation at which a detection away from the predicted position of a hidden track is the same face."""
 MAX_HIDDEN_S = 1.5
 """Time for which a hidden track keeps its identity, in seconds."""
 VELOCITY_AVERAGE_S = 0.1

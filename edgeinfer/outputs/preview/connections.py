@@ -1,4 +1,4 @@
-"""Limit on the preview's connections, which cannot be used to exclude other clients."""
+"""Limit on the preview's connections that no client can exploit to exclude others."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def _sorted_nodes(graph: onnx.GraphProto) -> list[Any]:
 
 
 def _with_constant_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace computed target shapes of Reshape with constants with -1 for the batch; modifies and returns the model.
+    """Replace computed target shapes of Reshape with constants, -1 for the batch; modify and return the model.
 
     tf2onnx computes the shape for Flatten and Reshape with Shape and Slice, which the runtime does not admit.
     """
