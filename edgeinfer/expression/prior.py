@@ -14,9 +14,9 @@ from edgeinfer.errors import UsageError, one_line, shown_path
 from edgeinfer.system.paths import local_path
 
 LabelPrior = Literal["natural", "balanced"] | Mapping[str, float]
-"""Expected distribution of the labels: "natural" (as in the training data), "balanced" (uniform), or a share per label."""
+"""Expected label distribution: "natural" (as in the training data), "balanced" (uniform), or a share per label."""
 MAX_SHARE = 1e9
-"""Largest share; shares may have any sum, so they may also be counts."""
+"""Maximum share; shares may have any sum, so they may also be counts."""
 MAX_BYTES = 2**20
 """Maximum size of a prior file, in bytes."""
 MIN_TRAINED_SHARE = 1e-4

@@ -174,7 +174,7 @@ def cascades(seed: int) -> Iterator[Case]:
 
 
 def secret_addresses(rng: random.Random) -> Iterator[Case]:
-    """Yield JSON objects of an address and the words in it that are secret; every second address is mutated.
+    """Yield JSON objects with an address and its secret words; every second address is mutated.
 
     Secrets of a mutated address are not listed, because a mutation may turn them into an ordinary part of the address.
     """

@@ -191,7 +191,7 @@ def check_preview(workspace: Workspace, path: Path) -> str:
 
 
 def _send(port: int, request: bytes) -> bytes:
-    """Return the response of a server, of a stream only the beginning; raise `TimeoutError` if there is no end."""
+    """Return the response of a server, or the beginning of a stream; raise `TimeoutError` if there is no end."""
     response = b""
     with socket.create_connection(("127.0.0.1", port), timeout=15) as client:
         try:
@@ -229,7 +229,7 @@ def check_address(_workspace: Workspace, path: Path) -> str:
 
 
 def check_fault(_workspace: Workspace, path: Path) -> str:
-    """Fail in the way that the content names, to test the detection of failures."""
+    """Fail as specified by the content, to test the detection of failures."""
     match path.read_bytes():
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)

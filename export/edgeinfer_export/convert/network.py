@@ -28,7 +28,7 @@ OTHER_FLOATS = frozenset({"float16", "bfloat16", "float64", "mixed_float16", "mi
 MAX_SPAN = 32.0
 """Largest range of the values after the scaling layers for pixels 0..255. A larger one indicates inputs of 0..1."""
 MAX_VALUES = 2**28
-"""Largest number of values that all layers together compute for one face."""
+"""Maximum number of values that all layers together compute for one face."""
 SCALES: dict[InputRange, tuple[float, float]] = {"0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0), "0..255": (1, 0)}
 """Scale and offset from 0..255 to each range."""
 

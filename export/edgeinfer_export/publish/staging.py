@@ -42,7 +42,7 @@ def card_path(out: Path) -> Path:
 
 
 def validate_request(out: Path, data: Path | None, options: ExportOptions) -> None:
-    """Refuse an export that cannot succeed before the first slow step.
+    """Refuse an export that cannot succeed, before the first slow step begins.
 
     Raises:
         UsageError: `out` does not end in .onnx, or quantization was requested without faces.

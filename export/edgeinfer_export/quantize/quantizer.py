@@ -92,7 +92,7 @@ class Quantizer:
         self._model, self._faces, self._method = model, faces, CALIBRATION_METHODS[calibration]
         self._folder, self._ranges = folder, folder / "ranges.json"
         self._float32_file, self._quantized_file = folder / "to-quantize.onnx", folder / "quantized.onnx"
-        # onnxruntime moves the weights of a model that is passed as an object to a file of external data.
+        # If a model is passed as an object, onnxruntime moves its weights to an external data file.
         onnx.save(model, self._float32_file)
         self._float_nodes = float_nodes(model)
 

@@ -52,7 +52,7 @@ def test_large_message_occupies_no_memory(caplog: pytest.LogCaptureFixture) -> N
                 peak.append(memory_bytes() - before)
         connection.sendall(publish(6) + b"online")
         while data := connection.recv(65536):
-            # The message behind the large ones is read: the device is announced a second time.
+            # The message after the large ones is read: the device is announced a second time.
             discoveries.extend([b"/config"] * data.count(b"/config"))
             if len(discoveries) >= 2:
                 received.set()

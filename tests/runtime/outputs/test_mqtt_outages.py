@@ -1,4 +1,4 @@
-"""MQTT links whose run or broker is killed, paused, restarted, unreachable or refuses the connection."""
+"""MQTT outages: a killed run, and a broker that is killed, paused, restarted or unreachable, or refuses clients."""
 
 from __future__ import annotations
 

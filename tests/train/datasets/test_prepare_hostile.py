@@ -1,4 +1,4 @@
-"""Damaged and hostile sources of `prepare`: bad entries are skipped with a reason, and none aborts it."""
+"""Damaged and hostile sources of `prepare`: bad entries are skipped with a reason and do not end the preparation."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_patience_counts_from_the_second_phase(
 def test_frozen_backbone_keeps_its_weights_and_statistics(
     tmp_path: Path, toy_data: Path, toy_config: FitConfig
 ) -> None:
-    """Check also that its batch statistics are not estimated again for averaged weights."""
+    """Check also that the backbone's batch statistics are not estimated again for averaged weights."""
     config = replace(toy_config, trainable_layers=0, epochs=1, limit=16)
     fit(toy_data, tmp_path / "run", config)
     keras.utils.set_random_seed(config.seed)

@@ -59,7 +59,7 @@ def prepare(
     from edgeinfer_train.datasets.summary import save_summary
 
     count: Literal[7, 8] = 8 if classes == "8" else 7
-    # libpng writes about broken pictures to file descriptor 2, which a live progress bar needs.
+    # libpng writes messages about damaged pictures to file descriptor 2, which the progress bar also uses.
     with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else silenced(native_only=True):
         report = prepare_data(
             kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,

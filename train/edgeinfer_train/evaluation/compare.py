@@ -60,7 +60,7 @@ class Entry:
         return min(self.latencies_ms.values(), default=None)
 
     def dominates(self, other: Entry, cost: Cost) -> bool:
-        """Return True if this run is at least as accurate and as cheap, and better in one of the two."""
+        """Return True if this run is at least as accurate and as cheap, and better in at least one of the two."""
         own, its = (self.accuracy, -self.cost(cost)), (other.accuracy, -other.cost(cost))
         return own != its and all(a >= b for a, b in zip(own, its, strict=True))
 

@@ -111,9 +111,9 @@ class Change:
 
     Attributes:
         accuracy: Difference in accuracy, -1..1.
-        accuracy_interval: 95 % bootstrap interval of it over faces (1,000 resamples, seed 0).
+        accuracy_interval: 95 % bootstrap interval of this difference over faces (1,000 resamples, seed 0).
         macro_f1: Difference in mean F1 over the labels that have faces, -1..1.
-        macro_f1_interval: 95 % interval of it, from the same resamples.
+        macro_f1_interval: 95 % interval of this difference, from the same resamples.
     """
 
     accuracy: float

@@ -67,7 +67,7 @@ def _scaled_rgb(image: Any, scale: float | list[float], offset: float | list[flo
 
 
 def _caffe_scaling(image: Any) -> Any:
-    """Subtract the means of B, G and R. Equal channels need no reordering, only the means are in BGR order."""
+    """Subtract the means of B, G and R. Equal channels need no reordering; only the means are in BGR order."""
     return _scaled_rgb(image, 1.0, [-103.939, -116.779, -123.68])
 
 

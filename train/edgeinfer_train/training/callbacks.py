@@ -1,4 +1,4 @@
-"""Keras callbacks of the training: random seeds, validation and checkpoints."""
+"""Keras callbacks for training: random seeds, validation and checkpoints."""
 
 from __future__ import annotations
 

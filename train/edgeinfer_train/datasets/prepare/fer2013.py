@@ -143,7 +143,7 @@ def _write(tree: FileTree, table: str, rows: list[_Row], writer: DataWriter, pro
 
 
 def _pixels(text: str) -> Image | Reason:
-    """Parse a text of grey levels; return the image or the reason for skipping it."""
+    """Parse text with grey levels; return the image or the reason for skipping it."""
     values = text.split()
     if len(values) != SIDE * SIDE:
         return "wrong number of pixels" if values else "missing value"

@@ -27,7 +27,7 @@ DAMAGED = (
 
 MAX_FILES = 2_000_000
 MAX_FOLDERS = 100_000
-"""Largest number of folders that are listed; links can multiply a few folders."""
+"""Maximum number of folders that are listed; links can multiply a few folders."""
 MAX_DEPTH = 64
 MAX_NAME_BYTES = 255
 MAX_TABLE_BYTES = 1_000_000_000
