@@ -79,7 +79,7 @@ def check(jsonl: Path, table: Path) -> dict[str, Any]:
         rows = list(csv.reader(file))
     faces = sum(len(line["faces"]) for line in frames)
     if len(rows) - 1 != faces or {len(row) for row in rows} != {len(rows[0])}:
-        raise SystemExit(f"the CSV output has {len(rows) - 1} rows; expected {faces} complete ones")
+        raise SystemExit(f"the CSV output has {len(rows) - 1} rows; expected {faces} complete rows")
     states = [line["state"] for line in lines if line["type"] == "source"]
     return {
         "frames": len(frames),

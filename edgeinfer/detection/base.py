@@ -76,7 +76,7 @@ class FaceSearch(Protocol):
     max_age_s: float
 
     def search_frame(self, image: Image) -> list[Place]:
-        """Return the faces in the first frame, (H, W, 3) BGR or (H, W) grey uint8, which may be the only one."""
+        """Return the faces in the first, possibly only, frame, (H, W, 3) BGR or (H, W) grey uint8."""
 
     def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
         """Run one step on a region of the frame and return the candidate faces."""

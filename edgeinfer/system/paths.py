@@ -64,7 +64,9 @@ def native_path(path: str | Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as folder:
         link = Path(folder, f"file{absolute.suffix if _PLAIN_SUFFIX.fullmatch(absolute.suffix) else ''}")
         if not _is_plain(link):
-            raise OSError(errno.EINVAL, "the path of the temporary folder is too long or contains unsupported characters")
+            raise OSError(
+                errno.EINVAL, "the path of the temporary folder is too long or contains unsupported characters"
+            )
         link.symlink_to(absolute)
         yield str(link)
 

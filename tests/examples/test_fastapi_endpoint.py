@@ -30,7 +30,7 @@ httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 @pytest.fixture
 def endpoint(examples: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the module of the example."""
-    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "")  # restored after the test, although the example sets it
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "")  # makes pytest restore the variable, which the example sets
     spec = importlib.util.spec_from_file_location("fastapi_endpoint", examples / "fastapi_endpoint.py")
     assert spec is not None
     assert spec.loader is not None
