@@ -24,7 +24,7 @@ def execute(application: Callable[[], None], name: str, *, guarded: bool = True)
     Args:
         application: Typer application, which raises SystemExit.
         name: Program name, printed before each sentence.
-        guarded: True if the loops of the program call `interrupts.check`; otherwise signals raise in the main thread.
+        guarded: True if the program's loops call `interrupts.check`; otherwise signal handlers raise an exception.
 
     Returns:
         Exit code.

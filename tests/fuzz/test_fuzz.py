@@ -40,7 +40,7 @@ def test_every_target_has_a_check() -> None:
 
 
 @pytest.mark.parametrize("target", CASES)
-def test_cases_depend_on_the_seed_only(tmp_path: Path, target: str) -> None:
+def test_cases_depend_only_on_the_seed(tmp_path: Path, target: str) -> None:
     first, second, other = (list(islice(cases(target, seed, tmp_path), 6)) for seed in (1, 1, 2))
     assert first == second
     assert first != other

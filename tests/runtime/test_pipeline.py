@@ -133,7 +133,7 @@ def test_frames_are_not_modified(classifier: EmotionClassifier, portrait: Image)
 @pytest.mark.parametrize(
     "options", [{"detect_every": 0}, {"detect_every": 2, "track": False}], ids=["zero", "no-tracking"]
 )
-def test_options_out_of_range(options: dict[str, Any], tiny_model: Path) -> None:
+def test_options_out_of_range_are_rejected(options: dict[str, Any], tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="detect_every"):
         load_pipeline(model=tiny_model, **options)
 

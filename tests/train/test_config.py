@@ -154,6 +154,6 @@ def test_defaults_depend_on_the_backbone() -> None:
     assert FitConfig.for_backbone("edgenet-sep") == FitConfig(backbone="edgenet-sep")
 
 
-def test_head_phase_counts_with_two_phases_only() -> None:
+def test_head_phase_counts_only_with_two_phases() -> None:
     assert FitConfig(epochs=1, head_epochs=2).head_phase == 0
     assert FitConfig(epochs=3, head_epochs=2, phases="two-phase").head_phase == 2

@@ -171,7 +171,7 @@ def test_rescaling_of_unit_range_inputs_does_not_count_as_scaling(faces: Path) -
         read_source(model, labels=LABELS, data=faces)
 
 
-def test_labels_are_selected_behind_a_head_that_is_not_dense(faces: Path) -> None:
+def test_labels_are_selected_after_a_head_that_is_not_dense(faces: Path) -> None:
     model = normalized_after_head()
     whole, part = (read_source(model, labels=names, data=faces) for names in (LABELS, LABELS))
     assert whole.info == part.info

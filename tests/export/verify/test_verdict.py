@@ -128,12 +128,12 @@ def test_faces_are_loaded_from_the_preferred_split(make_data: DataMaker, splits:
     assert (faces.dataset, faces.protocol) == ("blobs", "by place, 7 labels")
 
 
-def test_data_without_a_label_of_the_model_is_rejected(make_data: DataMaker) -> None:
+def test_data_without_a_label_of_the_model_are_rejected(make_data: DataMaker) -> None:
     with pytest.raises(DataError, match="has the labels fear neutral, not happy surprise"):
         load_faces(make_data(labels=("fear", "neutral"), valid=1), LABELS, size_hw=(48, 48), colour="grey")
 
 
-def test_data_without_faces_is_rejected(make_data: DataMaker, tmp_path: Path) -> None:
+def test_data_without_faces_are_rejected(make_data: DataMaker, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no valid faces"):
         load_faces(make_data(), LABELS, size_hw=(48, 48), colour="grey")
     with pytest.raises(DataError, match="edgeinfer-train prepare"):

@@ -60,7 +60,7 @@ def test_quiet_hides_the_summary_but_not_warnings(photos: Path) -> None:
     assert "skipped 1 of 3 pictures" in done.stderr
 
 
-def test_pictures_of_an_unquoted_glob(photos: Path) -> None:
+def test_pictures_of_an_unquoted_glob_are_read(photos: Path) -> None:
     pictures = sorted(path.name for path in photos.glob("*1*.jpg"))
     done = edgeinfer("run", *pictures, "photo2.JPG", "--out", "a.csv", cwd=photos)
     assert done.returncode == 0

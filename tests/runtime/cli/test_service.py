@@ -58,7 +58,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-def test_install_writes_unit_and_config_and_starts(machine: Machine) -> None:
+def test_install_writes_unit_and_config_and_starts_the_service(machine: Machine) -> None:
     machine.service.install()
     assert machine.service.unit == machine.root / "etc/systemd/system/edgeinfer.service"
     assert machine.service.unit.read_text() == unit_text()
@@ -142,7 +142,7 @@ def test_missing_systemd_exits_with_3(tmp_path: Path, command: str) -> None:
     assert "requires systemd" in done.stderr.splitlines()[-1]
 
 
-def test_dry_run_prints_the_unit_only(tmp_path: Path) -> None:
+def test_dry_run_prints_only_the_unit(tmp_path: Path) -> None:
     done = edgeinfer("service", "install", "--dry-run", "--user", ME, env={"PATH": str(tmp_path)})
     assert (done.returncode, done.stdout) == (0, unit_text(user=ME))
 

@@ -46,7 +46,7 @@ def grey(portrait: Image) -> Image:
 
 @pytest.mark.parametrize("name", BUNDLED)
 @pytest.mark.parametrize("old", [False, True], ids=["current", "old"])
-def test_copy_of_a_bundled_cascade_finds_the_same(tmp_path: Path, grey: Image, name: str, old: bool) -> None:
+def test_copy_of_a_bundled_cascade_finds_the_same_faces(tmp_path: Path, grey: Image, name: str, old: bool) -> None:
     content = bundled(name).read_text()
     path = tmp_path / "copy.xml"
     path.write_text(old_format(read_cascade(content.encode())) if old else content)

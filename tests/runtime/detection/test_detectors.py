@@ -48,7 +48,7 @@ def test_haar_options_exclude_the_face(portrait: Image, options: dict[str, int])
     [{"scale_factor": 1.0}, {"min_neighbors": -1}, {"min_size": 0}, {"min_size": 50, "max_size": 40}],
     ids=["scale", "neighbors", "min", "max"],
 )
-def test_haar_options_out_of_range(options: dict[str, Any]) -> None:
+def test_haar_options_out_of_range_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         HaarDetector(**options)
 
@@ -72,13 +72,13 @@ def test_invalid_cascade_file_is_rejected(tmp_path: Path, content: bytes) -> Non
         HaarDetector(path)
 
 
-def test_opencv_without_cascade_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_without_cascade_classifier_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(CapabilityError, match=r"opencv-python-headless>=4.10,<5"):
         HaarDetector()
 
 
-def test_opencv_without_cascade_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_opencv_without_cascade_files_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("cv2.data.haarcascades", str(tmp_path))
     with pytest.raises(CapabilityError, match="without its cascade files"):
         HaarDetector()
@@ -97,7 +97,9 @@ def test_detector_none_returns_the_whole_frame() -> None:
         pytest.param("dlib", {}, ", ".join(DETECTORS), id="unknown"),
     ],
 )
-def test_options_that_do_not_apply_to_the_detector(name: Any, options: dict[str, str], message: str) -> None:
+def test_options_that_do_not_apply_to_the_detector_are_rejected(
+    name: Any, options: dict[str, str], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         create_detector(name, **options)
 

@@ -137,7 +137,7 @@ def test_paused_broker_does_not_block_the_run(
     assert caplog.text.count("event dropped") == 1
 
 
-def test_close_gives_a_paused_broker_a_limited_time(
+def test_close_waits_a_limited_time_for_a_paused_broker(
     broker: Broker, subscriber: Subscriber, subscribe: Callable[..., Subscriber], monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip

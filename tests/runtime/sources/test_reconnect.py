@@ -211,7 +211,7 @@ def test_programming_error_is_not_retried() -> None:
         list(source)
 
 
-def test_losses_and_recoveries_are_warnings_and_other_states_are_information(
+def test_losses_and_recoveries_are_logged_as_warnings_and_other_states_as_info(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source, _ = live_source(SourceSequence(failing_source(1)), failing_source(1), retries=1)

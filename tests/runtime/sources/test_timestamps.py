@@ -86,7 +86,7 @@ def test_times_increase_for_any_timestamps(stated_s: list[float], expected_s: li
     assert [clock.time_s(n, time_s) for n, time_s in enumerate(stated_s)] == pytest.approx(expected_s)
 
 
-def test_skipped_frames_take_their_time_if_there_are_no_timestamps() -> None:
+def test_skipped_frames_advance_the_time_without_timestamps() -> None:
     clock = PresentationClock(10)
     assert clock.end_s == 0
     assert [clock.time_s(index, 0) for index in (0, 1, 4)] == pytest.approx([0, 0.1, 0.4])

@@ -65,7 +65,7 @@ def test_full_stdout_of_every_command_exits_with_6(
 
 
 @pytest.mark.parametrize("command", ["models", "run --help"])
-def test_unbuffered_stdout_is_checked_too(command: str) -> None:
+def test_unbuffered_stdout_is_also_checked(command: str) -> None:
     code, error = shell(f"{command} > /dev/full", PYTHONUNBUFFERED="1")
     assert (code, error.count("\n")) == (6, 1), error
 

@@ -38,7 +38,7 @@ def test_part_of_a_tracked_face_is_not_a_new_face(tracker: Tracker, place: Place
     assert tracker.is_tracked(place) is tracked
 
 
-def test_hidden_track_rejects_detections_of_other_appearance(tracker: Tracker, scene: Pyramid) -> None:
+def test_hidden_track_rejects_detections_with_a_different_appearance(tracker: Tracker, scene: Pyramid) -> None:
     (track,) = tracker.tracks
     track.visible, track.near_other = False, True
     background = Place(140, 130, 80, 80)

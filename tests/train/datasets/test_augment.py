@@ -127,7 +127,7 @@ def test_rotation_is_around_the_centre() -> None:
     assert np.abs((found * rows).sum(axis=(1, 2)) / found.sum(axis=(1, 2))).max() < 0.3
 
 
-def test_reduced_face_keeps_low_frequencies_only() -> None:
+def test_reduced_face_keeps_only_low_frequencies() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 48, 48, 1), np.uint8)
     found = augment(RandomSoftness(small=0.5, blur=0.0, noise=0.0, seed=0), noise)
     reduced = np.array([np.abs(after - before).max() > 1e-3 for before, after in zip(noise, found, strict=True)])

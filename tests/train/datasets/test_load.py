@@ -76,7 +76,7 @@ def test_take_selects_faces_by_position(data: Path) -> None:
     np.testing.assert_array_equal(some.images[0], faces.images[6])
 
 
-def test_training_split_of_copies_only_is_rejected(data: Path) -> None:
+def test_training_split_consisting_of_copies_is_rejected(data: Path) -> None:
     shutil.rmtree(data / "train")
     shutil.copytree(data / "valid", data / "train")
     with pytest.raises(DataError, match="copy of a validation or test face"):

@@ -235,7 +235,7 @@ def test_votes_are_converted_to_soft_labels(tmp_path: Path, make_ferplus: Any, r
     assert json.loads((tmp_path / "data/dataset.json").read_text())["complete"] is True
 
 
-def test_data_folder_of_earlier_version_is_read_and_completed(
+def test_data_folder_from_an_earlier_version_is_read_and_completed(
     tmp_path: Path, make_ferplus: Any, rows: list[Any]
 ) -> None:
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"

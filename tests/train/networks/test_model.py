@@ -47,7 +47,7 @@ def test_saved_model_and_info_are_loaded(tmp_path: Path, core: keras.Model, grey
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
 
 
-def test_file_of_earlier_version_is_read(tmp_path: Path, core: keras.Model) -> None:
+def test_file_from_an_earlier_version_is_read(tmp_path: Path, core: keras.Model) -> None:
     path, older = tmp_path / "model.keras", tmp_path / "older.keras"
     save_model(core, INFO, path)
     with zipfile.ZipFile(path) as new, zipfile.ZipFile(older, "w") as old:

@@ -69,7 +69,7 @@ def test_optimizers_use_their_settings(core: keras.Model) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_weight_decay_applies_to_kernels_only(name: str) -> None:
+def test_weight_decay_applies_only_to_kernels(name: str) -> None:
     """Use zero gradients, so that only weight decay changes the weights."""
     core = build_core("edgenet-sep", 2, width=0.25)
     core.get_layer("logits").bias.assign([1.0, 2.0])

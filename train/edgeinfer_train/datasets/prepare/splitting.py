@@ -59,7 +59,7 @@ def folds_by_subject(labels: Sequence[str], subjects: Sequence[str], *, folds: i
         labels: Labels of N faces.
         subjects: Subjects of the N faces.
         folds: Number of folds, at most the number of subjects.
-        seed: Seed of the order of equal subjects.
+        seed: Seed for the order of equal subjects.
 
     Returns:
         The fold of each face, counted from 1.
