@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 
-from edgeinfer.detection.cascade_admission import MAX_BYTES, read_cascade, to_xml
 from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, shown_path
 from edgeinfer.system.paths import local_path, native_path
 
@@ -78,6 +77,8 @@ def is_bundled(path: Path) -> bool:
 
 def _admit(path: Path) -> str:
     """Return the validated content of an untrusted cascade file as XML."""
+    from edgeinfer.detection.cascade_admission import MAX_BYTES, read_cascade, to_xml  # noqa: PLC0415 - seldom needed
+
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -22,6 +22,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 Pixels = Literal["bgr24", "rgb24", "gray", "yuv420p"]
 PIXELS: tuple[Pixels, ...] = get_args(Pixels)
 
+CSI = "csi:"
+"""Prefix of the address of a Raspberry Pi ribbon camera."""
 MAX_SIDE = 16_384
 MAX_FPS = 1000
 

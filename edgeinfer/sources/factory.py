@@ -10,14 +10,11 @@ from pathlib import Path
 
 from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError, shown_path
 from edgeinfer.plugins import plugin
-from edgeinfer.sources.base import MODES, Capture, Mode, Source
+from edgeinfer.sources.base import CSI, MODES, Capture, Mode, Source
 from edgeinfer.sources.connection import open_within
 from edgeinfer.sources.live import LiveSource
-from edgeinfer.sources.picamera import PREFIX as CSI
-from edgeinfer.sources.picamera import open_picamera
 from edgeinfer.sources.picture_size import HEADER_BYTES, PICTURE_SUFFIXES, has_picture_suffix, picture_format
 from edgeinfer.sources.pictures import PictureSource
-from edgeinfer.sources.pipe import open_stdin
 from edgeinfer.sources.retry import Patience
 from edgeinfer.sources.video import open_camera, open_file, open_stream
 from edgeinfer.url import hide_addresses, scheme, without_credentials
@@ -93,6 +90,8 @@ def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
     if text.startswith(("/dev/video", "/dev/v4l/")):
         return lambda: open_camera(Path(text), capture)
     if text.startswith(CSI):
+        from edgeinfer.sources.picamera import open_picamera  # noqa: PLC0415 - only for CSI cameras
+
         return lambda: open_picamera(text, capture)
     prefix = scheme(text)
     if prefix and prefix not in STREAMS and (factory := plugin("sources", prefix)):
@@ -141,6 +140,8 @@ def open_pictures(paths: Sequence[str], *, mode: Mode = "auto", capture: Capture
 
 def _open_local(text: str, capture: Capture) -> Source:
     if text == STDIN:
+        from edgeinfer.sources.pipe import open_stdin  # noqa: PLC0415 - only for stdin
+
         return open_stdin(capture)
     path = text if os.path.lexists(text) else os.path.expanduser(text)  # noqa: PTH111 - "~nosuch" stays unchanged
     if os.path.isdir(path):  # noqa: PTH112 - false for a path that is too long

@@ -13,11 +13,10 @@ import numpy as np
 
 from edgeinfer.errors import CapabilityError, SourceError, SourceNotFoundError, UsageError
 from edgeinfer.results import Frame
-from edgeinfer.sources.base import Capture
+from edgeinfer.sources.base import CSI, Capture
 from edgeinfer.url import without_credentials
 
 DEFAULT_SIZE_WH = (640, 480)
-PREFIX = "csi:"
 REPAIR = "update the system, or run: pip install --force-reinstall --no-deps simplejpeg"
 """Remedy for a picamera2 whose binary parts were built for an older numpy than the environment contains."""
 
@@ -88,7 +87,7 @@ def open_picamera(address: str, capture: Capture) -> PicameraSource:
         SourceNotFoundError: The camera does not exist.
         SourceError: The camera cannot be started.
     """
-    number = address.removeprefix(PREFIX) or "0"
+    number = address.removeprefix(CSI) or "0"
     if not number.isdecimal():
         shown = without_credentials(address)
         raise UsageError(f"invalid camera {shown!r}: expected csi: or a number after the colon, for example csi:1")

@@ -16,7 +16,6 @@ from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError, 
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
 from edgeinfer.sources.timestamps import PresentationClock, plausible_fps
-from edgeinfer.sources.v4l2 import camera_nodes
 from edgeinfer.system.paths import local_path, native_path
 from edgeinfer.url import without_credentials
 
@@ -192,6 +191,8 @@ def open_camera(device: Path, capture: Capture) -> VideoSource:
     """
     shown = shown_path(device)
     if not local_path(device, SourceNotFoundError).exists():
+        from edgeinfer.sources.v4l2 import camera_nodes  # noqa: PLC0415 - only for this message
+
         available = ", ".join(str(path) for path in camera_nodes()) or "none"
         raise SourceNotFoundError(f"no camera at {shown}; available cameras: {available}")
     with native_path(device.resolve()) as name:
