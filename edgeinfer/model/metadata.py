@@ -82,7 +82,7 @@ def find_violation(schema: str, spec: dict[str, Any], card: ModelCard) -> str | 
 
 
 def _are_labels(labels: tuple[Any, ...]) -> bool:
-    """Return True for valid label names that also differ without regard to case, width and spaces."""
+    """Return True if all label names are valid and distinct, ignoring case, width and spaces."""
     if not (2 <= len(labels) <= MAX_LABELS and all(_is_label(label) for label in labels)):
         return False
     normalised = {" ".join(unicodedata.normalize("NFKC", label).casefold().split()) for label in labels}

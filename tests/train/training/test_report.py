@@ -78,7 +78,7 @@ def test_multiply_adds_match_manual_calculation(layer: keras.layers.Layer, expec
 
 
 def test_multiply_adds_match_the_published_figure() -> None:
-    """Compare with 300 million for MobileNetV2 at 224 pixels, 1000 labels (Sandler et al. 2018, arXiv:1801.04381)."""
+    """Compare with 300 million: MobileNetV2 at 224 pixels, 1000 labels (Sandler et al. 2018, arXiv:1801.04381)."""
     found = multiply_adds(build_core("mobilenetv2", 7))
     assert found + 1280 * (1000 - 7) == pytest.approx(300e6, rel=0.01)
 
