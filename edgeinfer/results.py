@@ -152,7 +152,7 @@ class Emotion:
     Attributes:
         label: One of the model's labels, or "unknown" if `confidence` is below the threshold of the pipeline.
         confidence: Probability of the expression, 0..1. For "unknown", that of the most probable expression.
-        probabilities: Label to probability, in the model's order. The values sum to 1.
+        probabilities: Map from label to probability, in the model's order. The values sum to 1.
 
     Examples:
         >>> import edgeinfer

@@ -124,7 +124,7 @@ class Report:
         threads: Number of threads of "opencv" and "model".
         machine: Architecture, system, processor, cores, temperatures and throttling.
         noise: Noise of the machine during the measurement.
-        versions: Package name to version.
+        versions: Map from package name to version.
         measured: Date and time in UTC, ISO 8601.
     """
 

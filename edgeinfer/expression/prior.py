@@ -29,7 +29,7 @@ def logit_offsets(prior: LabelPrior, labels: tuple[str, ...], trained: Mapping[s
     Args:
         prior: Expected distribution of the labels. Shares may have any positive sum.
         labels: Labels of the model in the order of its logits.
-        trained: Label to share in the training data.
+        trained: Map from label to share of the training data.
 
     Returns:
         (K,) log of expected over trained share; -inf for a label with an expected share of 0.

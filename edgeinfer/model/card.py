@@ -41,7 +41,7 @@ class ModelCard:
         colour: Channel order of the input: "grey", "rgb" or "bgr".
         margin: Extension of the detector's box on each side before cropping, as a share of the box, -0.4..2.
         temperature: Divisor of the logits before softmax (Guo et al. 2017, arXiv:1706.04599), 0.001..1000.
-        prior: Label to share of the training labels, 0..1.
+        prior: Map from label to share of the training labels, 0..1.
         metrics: Measured figures with their data set and protocol.
         dataset: Training data set.
         version: Version of edgeinfer that exported the model.

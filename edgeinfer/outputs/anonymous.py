@@ -25,7 +25,7 @@ class Minute:
         from_s: Start in seconds in the time base of the frames, a multiple of 60.
         to_s: End in seconds; for the last minute, the time of the last frame.
         faces: Number of different track ids; a person who leaves and returns counts again.
-        label_s: Label to the seconds for which it was shown, summed over all faces.
+        label_s: Map from label to the seconds for which it was shown, summed over all faces.
     """
 
     from_s: float

@@ -116,5 +116,5 @@ def _draw(picture: Image, face: Face) -> None:
 
 
 def _drawable(label: str) -> str:
-    """Return a label in the characters that OpenCV's font has, at most `_LABEL_CHARACTERS` of them."""
+    """Return a label reduced to the characters of OpenCV's font, at most `_LABEL_CHARACTERS` of them."""
     return re.sub(r"[^ -~]", "?", label[:_LABEL_CHARACTERS])

@@ -16,7 +16,7 @@ class RunHeader:
         labels: Labels of the classifier, in the order of the model's outputs.
         model: Name of the model.
         model_sha256: SHA-256 of the model file, 64 hexadecimal digits; empty for a classifier without a file.
-        versions: Package name to version.
+        versions: Map from package name to version.
         has_pictures: True if the frames are unrelated pictures, each with `Frame.picture`.
 
     Examples:
@@ -42,9 +42,9 @@ class RunSummary:
     Attributes:
         frames: Number of processed frames.
         faces: Number of faces, summed over all frames.
-        labels: Label to the number of faces that showed it.
+        labels: Map from label to the number of faces that showed it.
         elapsed_s: Time from the first read until the last output is closed, in seconds.
-        stages_ms: Stage ("decode", "detect", "track", "classify", "write") to {"p50", "p95"} in milliseconds, over the
+        stages_ms: Map from stage ("decode", "detect", "track", "classify", "write") to {"p50", "p95"} in milliseconds, over the
             last 10,000 frames.
         delay_ms: {"p50", "p95"} of the time from capturing a frame until it is written, in milliseconds, over the last
             10,000 frames; None if the source is not live.

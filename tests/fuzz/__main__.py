@@ -3,7 +3,7 @@
     python -m fuzz [--minutes 10] [--seed 1] [--save FOLDER] [TARGET ...]
     python -m fuzz --replay FILE ...
 
-A failing input is saved as TARGET-SEED-NUMBER, from which `--replay` takes the target.
+A failing input is saved as TARGET-SEED-NUMBER; `--replay` reads the target from that name.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Broker:
         """Find a free port.
 
         Args:
-            users: user name to password; None to allow anonymous connections.
+            users: map from user name to password; None to allow anonymous connections.
         """
         self._program, self._users = require_program("mosquitto"), users
         self._password_program = require_program("mosquitto_passwd") if users else ""

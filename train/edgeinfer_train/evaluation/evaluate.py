@@ -109,7 +109,7 @@ class Evaluation:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Restrictions of the metrics, one sentence each."""
+        """Limitations of the metrics, one sentence each."""
         empty = self.metrics.labels_without_faces
         if not empty:
             return ()
