@@ -126,7 +126,7 @@ class MqttLink:
             address: address of the broker.
             on_tick: called in the background thread at least ten times per second while the broker accepts data, with
                 True for the first call on a connection; publishes values that need no delivery guarantee.
-            subscriptions: map from topic to handler, which is called in the background thread with the payload of each message.
+            subscriptions: map from topic to handler, called in the background thread with the payload of each message.
 
         Raises:
             CapabilityError: paho-mqtt is not installed.

@@ -21,7 +21,7 @@ from edgeinfer.url import without_credentials
 
 STREAM_TIMEOUT_MS = 10_000
 MAX_FAILED_READS = 100
-"""Consecutive failed reads that end a file: OpenCV reports several failures for each damaged frame."""
+"""Number of consecutive failed reads that end a file; OpenCV reports several failures for each damaged frame."""
 MAX_FAILED_LIVE_READS = 5
 MAX_START_S = 1e10
 """Latest start of a video in seconds; times of day and dates are below it, damaged timestamps above."""

@@ -16,7 +16,7 @@ from edgeinfer.errors import UsageError
 from edgeinfer.url import without_credentials
 
 MIN_TOKEN_LENGTH = 8
-"""Minimum number of characters of an access token."""
+"""Minimum number of characters in an access token."""
 MAX_FAILURES = 10
 """Number of requests with a wrong token after which an address is blocked."""
 FAILURE_WINDOW_S = 60.0
