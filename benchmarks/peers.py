@@ -41,7 +41,7 @@ NODE_PACKAGES = (
     "@tensorflow/tfjs-backend-wasm@4.22.0",
 )  # fmt: skip
 FER_BARE = ("fer==25.10.3",)
-"""Installed without dependencies: it requires PyTorch, pandas and more, which its cascade path does not use."""
+"""FER, installed without its dependencies: PyTorch, pandas and others, which its cascade path does not use."""
 FER_PACKAGES = ("setuptools<81", "opencv-python-headless>=4.10,<5", "requests", "Pillow", "tensorflow>=2.16,<2.20")
 
 

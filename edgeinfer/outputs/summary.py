@@ -44,8 +44,8 @@ class RunSummary:
         faces: Number of faces, summed over all frames.
         labels: Map from label to the number of faces that showed it.
         elapsed_s: Time from the first read until the last output is closed, in seconds.
-        stages_ms: Map from stage ("decode", "detect", "track", "classify", "write") to {"p50", "p95"} in milliseconds, over
-            the last 10,000 frames.
+        stages_ms: Map from stage ("decode", "detect", "track", "classify", "write") to {"p50", "p95"} in milliseconds,
+            over the last 10,000 frames.
         delay_ms: {"p50", "p95"} of the time from capturing a frame until it is written, in milliseconds, over the last
             10,000 frames; None if the source is not live.
         dropped: Number of frames that a live source replaced by newer ones; None if the source is not live.

@@ -11,7 +11,7 @@ from edgeinfer.model.card import OUTPUT_NAME
 from edgeinfer_export.errors import ExportError
 
 SOFTMAX = frozenset({"Softmax", "LogSoftmax", "softmax", "log_softmax"})
-"""Layers, operations and activations. The softmax of logits and of their logarithmic softmax is the same."""
+"""Layers, operations and activations. The softmax of logits equals that of their log-softmax."""
 RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze"})
 NONLINEAR = frozenset(
     """

@@ -138,7 +138,7 @@ def _predict(model: keras.Model, images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _shares(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities of selected columns of a softmax or a logarithmic softmax."""
+    """Return the probabilities of selected columns of a softmax or a log-softmax."""
     return _softmax(outputs) if (outputs < 0).any() else outputs / outputs.sum(axis=1, keepdims=True)
 
 
