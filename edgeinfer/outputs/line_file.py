@@ -75,7 +75,7 @@ def complete_lines_bytes(file: BufferedReader) -> int:
 
 
 def blocks(data: bytes, offset: int) -> Iterator[bytes]:
-    """Split lines into blocks that end before a page of the file does.
+    """Split lines into blocks, each of which ends with the last line before a page boundary of the file.
 
     If a process is killed during a write, Linux ends the write at a page boundary. With these blocks, only a line that
     crosses such a boundary can be truncated.
