@@ -122,7 +122,7 @@ class Tracker:
             pyramid: Frame.
             now_s: Time of the frame in seconds.
             elapsed_s: Time since the previous frame in seconds.
-            cut: True if the frame starts a new scene; tracks hidden in this call are discarded.
+            cut: True if the frame starts a new scene; all hidden tracks are discarded.
         """
         for track in self.tracks:
             predicted = track.place.moved(track.velocity[0] * elapsed_s, track.velocity[1] * elapsed_s)
