@@ -133,7 +133,7 @@ def test_replace_ignores_none() -> None:
         ("epochs = 3".encode("utf-16"), "is UTF-16; save it as UTF-8"),
         (b"epochs = " + b"[" * 20_000, "nested too deeply"),
         (b"epochs = " + b"9" * 5000, "not valid TOML"),
-        (b"#" * 100_000, "more than 64 kB"),
+        (b"#" * 100_000, "larger than 64 kB"),
         (None, "cannot read"),
     ],
     ids=["broken", "not text", "UTF-16", "deep", "long integer", "large", "missing"],
