@@ -34,7 +34,7 @@ lint: .venv-dev/.ready
 type: .venv-dev/.ready
 	.venv-dev/bin/mypy
 
-wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies and the extra mqtt only
+wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies and extras only
 
 coverage: .venv-dev/.ready   ## line coverage of the three packages over the whole suite
 	.venv-dev/bin/python $(PYTEST) --cov edgeinfer --cov edgeinfer_train --cov edgeinfer_export tests $(DOCTESTS) $(PYTEST_ARGS)
@@ -76,5 +76,5 @@ build/pi/.ready: pyproject.toml tests/pi/build.py .venv/.ready
 	.venv-dev/bin/python -m build --wheel --no-isolation --outdir dist .
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python $(PIP) install --force-reinstall --no-deps dist/*.whl
-	.venv-wheel/bin/python $(PIP) install "$$(ls dist/*.whl)[mqtt]" pytest pytest-xdist
+	.venv-wheel/bin/python $(PIP) install "$$(ls dist/*.whl)[mqtt,video,batch,ray,report]" pytest pytest-xdist
 	touch $@

@@ -1,4 +1,4 @@
-"""Parsers for sizes and durations, and the reconnect backoff."""
+"""Parsers for sizes, durations and counts, and the reconnect backoff."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ JITTER = 0.25
 SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 DURATIONS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MIN_SIZE_BYTES = 1000
+MAX_WORKERS = 1024
 
 
 def parse_size_wh(text: str) -> tuple[int, int]:
@@ -67,6 +68,31 @@ def parse_duration(text: str) -> float:
     duration_s = _parse_quantity(text, DURATIONS, "duration", "1h")
     check_duration(duration_s)
     return duration_s
+
+
+def parse_workers(text: str) -> int | None:
+    """Parse a number of workers; "auto" is None.
+
+    Raises:
+        UsageError: The text is neither "auto" nor an integer from 1 to 1024.
+    """
+    if text == "auto":
+        return None
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_WORKERS:
+        raise UsageError(f"invalid number of workers {text!r}: expected auto, or an integer from 1 to {MAX_WORKERS}")
+    return int(text)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Parse a part of a whole, such as "2/4", into its number and the number of parts.
+
+    Raises:
+        UsageError: The text has a different format, or the number is not between 1 and the number of parts.
+    """
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"invalid shard {text!r}: expected I/N with I from 1 to N, for example 2/4")
+    return int(match[1]), int(match[2])
 
 
 def check_size(size_bytes: int) -> None:

@@ -13,6 +13,7 @@ from edgeinfer.options import build
 from edgeinfer.options.files import check_files
 from edgeinfer.options.groups import (
     CaptureOptions,
+    ContentOptions,
     DetectionOptions,
     IntegrationOptions,
     LiveOptions,
@@ -60,6 +61,7 @@ def run(
     ] = None,
     *,
     outputs: OutputOptions,
+    content: ContentOptions,
     detection: DetectionOptions,
     model: ModelOptions,
     capture: CaptureOptions,
@@ -76,7 +78,7 @@ def run(
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
 
-    sinks = build.build_sinks(outputs, integrations)
+    sinks = build.build_sinks(outputs, integrations, content)
     name = str(asset_path("demo.mp4")) if source is None else source
     check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)
     policy = build.build_retry_policy(live)

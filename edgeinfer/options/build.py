@@ -8,6 +8,7 @@ from edgeinfer.errors import UsageError
 from edgeinfer.options.files import check_parts, output_files
 from edgeinfer.options.groups import (
     CaptureOptions,
+    ContentOptions,
     DetectionOptions,
     IntegrationOptions,
     LiveOptions,
@@ -120,7 +121,7 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions) -> N
         check_parts(outputs.out)
 
 
-def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions) -> list[Sink]:
+def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions, content: ContentOptions) -> list[Sink]:
     """Build all sinks of a run; they open their files and connections when they are entered.
 
     Raises:
@@ -135,10 +136,11 @@ def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions) -> lis
         open_sink(target, append=outputs.append, rotation=rotation, anonymous=outputs.anonymous)
         for target in outputs.out
     ]
-    return [*files, *_picture_sinks(outputs), *_integration_sinks(integrations, blur=outputs.blur_faces)]
+    blur = content.blur_faces
+    return [*files, *_picture_sinks(outputs, blur=blur), *_integration_sinks(integrations, blur=blur)]
 
 
-def _picture_sinks(options: OutputOptions) -> Iterator[Sink]:
+def _picture_sinks(options: OutputOptions, *, blur: bool) -> Iterator[Sink]:
     """Yield the sinks that show or save frames; their modules are slow to import and seldom needed."""
     if options.show:
         from edgeinfer.outputs.window import WindowSink  # noqa: PLC0415
@@ -147,12 +149,12 @@ def _picture_sinks(options: OutputOptions) -> Iterator[Sink]:
     if options.save_video:
         from edgeinfer.outputs.video import VideoSink  # noqa: PLC0415
 
-        yield VideoSink(options.save_video, append=options.append, blur=options.blur_faces)
+        yield VideoSink(options.save_video, append=options.append, blur=blur)
     if options.snapshots is not None:
         from edgeinfer.outputs.snapshots import SnapshotSink  # noqa: PLC0415
 
         age_s = None if options.snapshots_age is None else parse_duration(options.snapshots_age)
-        yield SnapshotSink(options.snapshots, keep=options.snapshots_keep, age_s=age_s, blur=options.blur_faces)
+        yield SnapshotSink(options.snapshots, keep=options.snapshots_keep, age_s=age_s, blur=blur)
 
 
 def _integration_sinks(options: IntegrationOptions, *, blur: bool) -> Iterator[Sink]:

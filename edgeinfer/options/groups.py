@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from edgeinfer.options.fields import option
 from edgeinfer.sources.base import Mode, Pixels, Turn
 from edgeinfer.sources.picture_size import LARGEST_LIMIT_MEGAPIXELS, MAX_MEGAPIXELS
 from edgeinfer.sources.retry import parse_retries
-from edgeinfer.units import parse_duration, parse_size, parse_size_wh
+from edgeinfer.units import parse_duration, parse_shard, parse_size, parse_size_wh, parse_workers
+
+ResultFormat = Literal["csv", "jsonl", "parquet"]
+"""Formats of a batch's results; the value is the suffix of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +29,23 @@ class OutputOptions:
         check="edgeinfer.outputs.factory:check_target",
         plugins="sinks",
     )
-    save_video: str | None = option(None, "Annotated copy as .mp4.", metavar="FILE.mp4")
+    save_video: str | None = option(
+        None,
+        "Annotated copy as .mp4, .mkv or .webm; H.264 with the extra `video`.",
+        metavar="FILE.mp4",
+        link="annotated-copies",
+    )
+    save_pictures: str | None = option(
+        None,
+        "Annotated copies of pictures, in the layout of the sources.",
+        metavar="FOLDER",
+        link="annotated-copies",
+    )
     show: bool = option(False, "Show the annotated frames in a window; q or Escape ends the run.")
     append: bool = option(
         False, "Append to existing output files instead of overwriting them.", link="append-and-rotation"
     )
+    no_overwrite: bool = option(False, "Fail if an output file exists already.")
     split_size: str | None = option(
         None,
         "Start a new .jsonl or .csv file at this size, for example 500kB, 100MB or 1GB.",
@@ -54,8 +69,17 @@ class OutputOptions:
         None, "Delete snapshots older than this, for example 12h or 7d.", metavar="TIME", check=parse_duration,
         link="snapshots",
     )  # fmt: skip
-    blur_faces: bool = option(False, "Pixelate the detected faces in videos, snapshots and the preview.")
     anonymous: bool = option(False, "Write per-minute counts only: no boxes, no pictures.", link="anonymous-output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentOptions:
+    """Content of results and annotated copies, for one source or many."""
+
+    title: ClassVar[str] = "Output"
+
+    empty_frames: bool = option(False, "Write a CSV row without a face for each frame that has none.")
+    blur_faces: bool = option(False, "Pixelate the detected faces in annotated copies, snapshots and the preview.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,18 +133,11 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptureOptions:
-    """Format requested from a camera or expected on stdin, and the orientation of frames."""
+class DecodingOptions:
+    """Orientation and size limit of frames from any source."""
 
     title: ClassVar[str] = "Capture"
 
-    size: str | None = option(
-        None, "Frame size requested from a camera, or of raw frames on stdin.", metavar="WxH", check=parse_size_wh
-    )
-    fps: float | None = option(
-        None, "Frame rate requested from a camera, or of frames on stdin.", metavar="N", minimum=0.1, maximum=1000
-    )
-    pixels: Pixels | None = option(None, "Pixel format of raw frames on stdin. Default: MJPEG.")
     rotate: Turn = option("auto", "Clockwise rotation in degrees; auto follows the file's metadata.")
     flip: bool = option(False, "Mirror frames horizontally, after the rotation.")
     max_megapixels: float = option(
@@ -131,6 +148,19 @@ class CaptureOptions:
         maximum=LARGEST_LIMIT_MEGAPIXELS,
         link="pictures",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureOptions(DecodingOptions):
+    """Decoding options, and the format requested from a camera or expected on stdin."""
+
+    size: str | None = option(
+        None, "Frame size requested from a camera, or of raw frames on stdin.", metavar="WxH", check=parse_size_wh
+    )
+    fps: float | None = option(
+        None, "Frame rate requested from a camera, or of frames on stdin.", metavar="N", minimum=0.1, maximum=1000
+    )
+    pixels: Pixels | None = option(None, "Pixel format of raw frames on stdin. Default: MJPEG.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +211,7 @@ class IntegrationOptions:
     preview_token: str | None = option(
         None, "Token that the preview requires.", metavar="TOKEN", secret=True, link="preview"
     )
+    stay: bool = option(False, "Keep serving the preview after the end of a file, until Ctrl-C.", link="preview")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +224,40 @@ class RunOptions:
     quiet: bool = option(False, "Print neither progress nor summary.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """Results, workers and resumption of a batch."""
+
+    title: ClassVar[str] = "Batch"
+
+    out: str = option("", "Folder of the results; created if missing.", metavar="DIR")
+    format: tuple[ResultFormat, ...] = option(
+        (), "Format of the results, csv by default. Repeatable; parquet needs the extra `batch`."
+    )
+    per_picture: bool = option(False, "Write one result per picture instead of one per folder of pictures.")
+    annotate_videos: bool = option(False, "Write annotated copies of videos below DIR/annotated.")
+    annotate_pictures: bool = option(False, "Write annotated copies of pictures below DIR/annotated.")
+    workers: str = option(
+        "auto", "Number of worker processes; auto uses cores and memory.", metavar="auto|N", check=parse_workers
+    )
+    ray: str | None = option(
+        None, "Run the workers on a Ray cluster, or with `local` on a new one here.", metavar="ADDRESS|local"
+    )
+    shard: str | None = option(
+        None, "Process only part I of N, chosen by a hash of the path.", metavar="I/N", check=parse_shard
+    )
+    fresh: bool = option(False, "Process every source again.")
+    verify: bool = option(False, "Detect changed sources by their content instead of size and modification time.")
+    dry_run: bool = option(False, "List sources, results and skipped files, and process nothing.")
+
+
 RUN_GROUPS = (
-    OutputOptions, DetectionOptions, ModelOptions, CaptureOptions, LiveOptions, IntegrationOptions, RunOptions,
+    OutputOptions, ContentOptions, DetectionOptions, ModelOptions, CaptureOptions, LiveOptions, IntegrationOptions,
+    RunOptions,
 )  # fmt: skip
 """Groups of `edgeinfer run` in the order of its help text."""
+
+BATCH_GROUPS = (
+    BatchOptions, ContentOptions, DetectionOptions, ModelOptions, DecodingOptions, RunOptions,
+)  # fmt: skip
+"""Groups of `edgeinfer batch` in the order of its help text."""
