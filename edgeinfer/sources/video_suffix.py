@@ -1,0 +1,17 @@
+"""Recognition of video files by the suffix of their names."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob",
+    ".ts", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogm", ".mjpeg", ".mjpg", ".h264",
+    ".264", ".h265", ".265", ".hevc", ".dv", ".mxf", ".y4m", ".ivf", ".nut",
+})  # fmt: skip
+"""File name suffixes of videos in folders and globs, in lower case. A named file may have any suffix."""
+
+
+def has_video_suffix(path: str | PurePath) -> bool:
+    """Return True if a file name ends in one of `VIDEO_SUFFIXES`, in upper or lower case."""
+    return PurePath(path).suffix.lower() in VIDEO_SUFFIXES
