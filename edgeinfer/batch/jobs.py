@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self, TypeAlias
 
 from edgeinfer.options.groups import ContentOptions, DecodingOptions, DetectionOptions, ModelOptions, ResultFormat
@@ -73,6 +73,10 @@ class Job:
         results: Temporary path of the result by format. The worker replaces what is there, and syncs it to disk.
         annotated_video: Temporary path of the annotated copy, or None.
         annotated_pictures: Final path of the annotated copy of each picture, in the order of `files`; empty for none.
+        is_chunk: True if the files are only a part of the pictures of the source. If none of them can be read, the
+            results are empty files and the outcome is a success with a reason.
+        chunks: Paths of the results of all chunks by format, in order. If there are any, the job merges them into
+            `results`, and `files` is not read.
     """
 
     number: int
@@ -84,6 +88,8 @@ class Job:
     results: Mapping[ResultFormat, str]
     annotated_video: str | None = None
     annotated_pictures: tuple[str, ...] = ()
+    is_chunk: bool = False
+    chunks: Mapping[ResultFormat, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
