@@ -24,7 +24,7 @@ class OutputOptions:
 
     out: tuple[str, ...] = option(
         (),
-        "Result file: .jsonl, .csv, or - for JSONL on stdout. Repeatable.",
+        "Result file: .jsonl, .csv, .parquet, or - for JSONL on stdout. Repeatable.",
         metavar="FILE",
         check="edgeinfer.outputs.factory:check_target",
         plugins="sinks",

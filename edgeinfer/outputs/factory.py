@@ -11,11 +11,21 @@ from edgeinfer.outputs.base import Sink
 from edgeinfer.outputs.csv import CsvSink
 from edgeinfer.outputs.jsonl import JsonlSink
 from edgeinfer.outputs.line_writer import FLUSH_S, STDOUT
+from edgeinfer.outputs.parquet import ParquetSink
 from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.plugins import plugin, plugin_names
 from edgeinfer.url import scheme, without_credentials
 
-SINKS: dict[str, Callable[..., Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink}
+
+def _parquet_sink(target: str, *, append: bool, rotation: Rotation | None, flush_s: float) -> ParquetSink:
+    """Create a Parquet sink; a Parquet file cannot be extended, and is written at the end of the run."""
+    if append or rotation is not None:
+        option = "`append`" if append else "`split_size` and `split_every`"
+        raise UsageError(f"a .parquet output excludes {option}; rename {without_credentials(target)} to .jsonl or .csv")
+    return ParquetSink(target)
+
+
+SINKS: dict[str, Callable[..., Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink, ".parquet": _parquet_sink}
 ANONYMOUS_SINKS: dict[str, Callable[..., Sink]] = {".jsonl": AnonymousJsonlSink, ".csv": AnonymousCsvSink}
 
 
@@ -30,7 +40,7 @@ def open_sink(
     """Create a sink for a file, stdout or a plugin; entering the sink opens its target.
 
     Args:
-        target: Path that ends in .jsonl or .csv; "-" for JSONL on stdout; or a target of a plugin (see
+        target: Path that ends in .jsonl, .csv or .parquet; "-" for JSONL on stdout; or a target of a plugin (see
             `edgeinfer.plugins`), which receives none of the options.
         append: Append to an existing file instead of replacing it. An incomplete line at its end is removed.
         rotation: Rules for splitting a file, or None; stdout, pipes and devices are never split.

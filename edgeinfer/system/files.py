@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if mode is not None and not os.access(target, os.W_OK):
         raise PermissionError(13, os.strerror(13), str(path))
-    partial = target.with_name(_PREFIX + _tail(target.name))
+    partial = partial_path(target)
     try:
         yield partial
         if mode is not None:
@@ -51,6 +51,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def partial_path(path: Path) -> Path:
+    """Return the temporary path that `replacing` uses for a path without symbolic links."""
+    return path.with_name(_PREFIX + _tail(path.name))
 
 
 def write_file(path: Path, content: str | bytes) -> None:
