@@ -72,16 +72,20 @@ def write_file(path: Path, content: str | bytes) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Lock an open file against other writers until it is closed.
 
     The lock is advisory (flock). File systems without locks are treated as unlocked.
 
+    Args:
+        descriptor: Open file.
+        shared: Allow other shared locks at the same time.
+
     Returns:
-        False if another open file, of this or another process, holds the lock.
+        False if another open file, of this or another process, holds a lock that excludes this one.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # some network file systems have no locks
