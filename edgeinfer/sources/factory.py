@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from edgeinfer.plugins import plugin
 from edgeinfer.sources.base import CSI, MODES, Capture, Mode, Source
 from edgeinfer.sources.connection import open_within
 from edgeinfer.sources.live import LiveSource
+from edgeinfer.sources.order import natural_key
 from edgeinfer.sources.picture_size import HEADER_BYTES, PICTURE_SUFFIXES, has_picture_suffix, picture_format
 from edgeinfer.sources.pictures import PictureSource
 from edgeinfer.sources.retry import Patience
@@ -132,7 +132,7 @@ def open_pictures(paths: Sequence[str], *, mode: Mode = "auto", capture: Capture
                 "process one source at a time, or a folder or quoted glob of pictures"
             )
         raise SourceNotFoundError(f"no picture at {shown_path(path)}")
-    ordered = sorted(paths, key=_natural_key) if list(paths) == sorted(paths) else list(paths)
+    ordered = sorted(paths, key=natural_key) if list(paths) == sorted(paths) else list(paths)
     source = PictureSource(ordered, name=f"{paths[0]} and {len(paths) - 1} more", capture=capture)
     _check_mode(source, mode)
     return source
@@ -188,7 +188,7 @@ def _folder_files(folder: str) -> list[str]:
             found = [entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir()]
     except OSError as error:
         raise SourceError(f"{shown_path(folder)} cannot be read: {error.strerror}") from error
-    return [os.path.join(folder, name) for name in sorted(found, key=_natural_key)]  # noqa: PTH118
+    return [os.path.join(folder, name) for name in sorted(found, key=natural_key)]  # noqa: PTH118
 
 
 def _glob_files(pattern: str) -> list[str]:
@@ -198,22 +198,11 @@ def _glob_files(pattern: str) -> list[str]:
     """
     first: dict[str, str] = {}
     found = []
-    for path in sorted(glob.glob(pattern, recursive=True), key=_natural_key):  # noqa: PTH207 - Path.glob rejects absolute patterns
+    for path in sorted(glob.glob(pattern, recursive=True), key=natural_key):  # noqa: PTH207 - Path.glob rejects absolute patterns
         folder = os.path.dirname(path)  # noqa: PTH120
         if first.setdefault(os.path.realpath(folder), folder) == folder and not os.path.isdir(path):  # noqa: PTH112
             found.append(path)
     return found
-
-
-def _natural_key(path: str) -> list[tuple[list[str | int], str]]:
-    """Return a case-insensitive sort key that compares the numbers in names by value."""
-    return [(_natural_parts(name), name) for name in Path(path).parts]
-
-
-def _natural_parts(name: str) -> list[str | int]:
-    """Split a name into text at even positions and numbers at odd ones."""
-    parts = re.split("([0-9]+)", name.casefold())
-    return [int(part) if position % 2 else part for position, part in enumerate(parts)]
 
 
 def _open_matches(files: Sequence[str], text: str, capture: Capture) -> Source:

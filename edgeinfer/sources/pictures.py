@@ -12,10 +12,8 @@ from edgeinfer.errors import SourceError, path_text, shown_path
 from edgeinfer.results import Frame
 from edgeinfer.sources.base import Capture
 from edgeinfer.sources.images import DecodedPicture, decode_picture
+from edgeinfer.sources.order import listed
 from edgeinfer.sources.picture_size import MAX_FILE_BYTES
-
-LISTED_FILES = 10
-"""Maximum number of files that a warning names; the others are only counted."""
 
 
 class PictureSource(AbstractContextManager["PictureSource"]):
@@ -47,7 +45,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         self._unreadable: list[str] = []
         if others:
             total = len(others) + len(self._paths)
-            names = _listed([os.path.basename(path) for path in others], ", ")  # noqa: PTH119 - paths as given
+            names = listed([os.path.basename(path) for path in others], ", ")  # noqa: PTH119 - paths as given
             warnings.warn(
                 f"{shown_path(name)}: skipped {len(others)} of {total} files, without a picture suffix: {names}",
                 stacklevel=2,
@@ -78,7 +76,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         unreadable, self._unreadable = self._unreadable, []
         if not unreadable:
             return
-        total, sentence = len(self._paths), _listed(unreadable, "; ")
+        total, sentence = len(self._paths), listed(unreadable, "; ")
         if len(unreadable) == total:
             raise SourceError(sentence if total == 1 else f"none of the {total} pictures can be read: {sentence}")
         warnings.warn(
@@ -93,12 +91,6 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         """Issue the warning about unreadable pictures if the iteration ended early."""
         if len(self._unreadable) < len(self._paths):
             self._report_unreadable()
-
-
-def _listed(names: Sequence[str], separator: str) -> str:
-    """Join the first names and count the others."""
-    shown = separator.join(shown_path(name) for name in names[:LISTED_FILES])
-    return shown if len(names) <= LISTED_FILES else f"{shown}{separator}and {len(names) - LISTED_FILES} more"
 
 
 def _read_file(path: str) -> bytes:
