@@ -123,6 +123,11 @@ def shown_path(path: str | Path) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS // 2]}...{text[-97:]}"
 
 
+def exists_already(path: str | Path) -> str:
+    """Return the message about an output that must not be overwritten."""
+    return f"{shown_path(path)} exists already; choose another name, or omit `no_overwrite`"
+
+
 _SHOWN_CHARACTERS = 200
 
 

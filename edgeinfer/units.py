@@ -1,4 +1,4 @@
-"""Parsers for sizes, durations and counts, and the reconnect backoff."""
+"""Parsers for sizes, durations and counts, counts in messages, and the reconnect backoff."""
 
 from __future__ import annotations
 
@@ -93,6 +93,15 @@ def parse_shard(text: str) -> tuple[int, int]:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"invalid shard {text!r}: expected I/N with I from 1 to N, for example 2/4")
     return int(match[1]), int(match[2])
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural.
+
+    >>> counted(1, "row"), counted(2, "row")
+    ('1 row', '2 rows')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def check_size(size_bytes: int) -> None:

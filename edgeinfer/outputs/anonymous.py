@@ -11,6 +11,7 @@ from edgeinfer.outputs.csv import CsvSink, csv_row
 from edgeinfer.outputs.jsonl import JsonlSink
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import UNKNOWN, Frame, Result
+from edgeinfer.units import counted
 
 MINUTE_S = 60.0
 LONGEST_STEP_S = 1.0
@@ -76,6 +77,7 @@ class AnonymousJsonlSink(JsonlSink):
         """Validate the arguments; see `JsonlSink`."""
         super().__init__(target, **options)
         self._counter = MinuteCounter()
+        self._minutes = 0
 
     def write(self, frame: Frame, result: Result) -> None:
         """Count one frame; at the start of a new minute, write the line of the previous one."""
@@ -98,6 +100,12 @@ class AnonymousJsonlSink(JsonlSink):
         seconds = {label: round(minute.label_s[label], 1) for label in (*self._header["model"]["labels"], UNKNOWN)}
         span = {"from_s": minute.from_s, "to_s": round(minute.to_s, 1)}
         self._write_line({"type": "minute", **span, "faces": minute.faces, "label_s": seconds})
+        self._minutes += 1
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Path and number of minutes."""
+        return self._lines.written(counted(self._minutes, "minute"))
 
 
 class AnonymousCsvSink(CsvSink):
@@ -130,4 +138,4 @@ class AnonymousCsvSink(CsvSink):
         if minute is None:
             return
         seconds = (round(minute.label_s[label], 1) for label in self._labels)
-        self._write_rows(csv_row(minute.from_s, round(minute.to_s, 1), minute.faces, *seconds))
+        self._write_rows([csv_row(minute.from_s, round(minute.to_s, 1), minute.faces, *seconds)])

@@ -28,6 +28,8 @@ class Sink(Protocol):
         source_state: Method that receives the states of a live source; see `StateListener`.
         handle_events: Method that receives face events; see `EventListener`.
         closes_last: bool, True if the sink closes after the others, because it writes the summary of the run.
+        written: Results of a closed sink, for the summary of the command line; see `ResultWriter`.
+        after_run: Method that the command line calls after the summary; see `AfterRun`.
 
     Examples:
         >>> import edgeinfer
@@ -80,6 +82,27 @@ class EventListener(Protocol):
             events: At least one, in order of time.
             frame: The frame, or None at the end of a run.
             result: The result of the frame, or None at the end of a run.
+        """
+
+
+@runtime_checkable
+class ResultWriter(Protocol):
+    """Role of a sink that writes files."""
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Path and content of each result, such as "faces.csv (4 rows)", on one line each; for a closed sink."""
+
+
+@runtime_checkable
+class AfterRun(Protocol):
+    """Role of a sink that works on after the end of the source, until the program is interrupted."""
+
+    def after_run(self) -> None:
+        """Continue after the run and its summary; return at once if there is nothing to do.
+
+        Raises:
+            Interrupted: The program received SIGINT or SIGTERM.
         """
 
 

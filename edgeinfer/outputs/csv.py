@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Self
 
@@ -14,6 +14,9 @@ from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.outputs.schema import rounded
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Face, Frame, Result
+from edgeinfer.units import counted
+
+_FACE_COLUMNS = ("track", "x", "y", "w", "h", "label", "confidence")
 
 
 class CsvSink(AbstractContextManager["CsvSink"]):
@@ -21,6 +24,9 @@ class CsvSink(AbstractContextManager["CsvSink"]):
 
     The columns are frame, time_s, track, x, y, w, h, label, confidence and the probability of each label. For pictures,
     the path of the picture comes first. An existing file keeps its content until the first frame is written.
+
+    Attributes:
+        written: Path and number of rows, for the summary of a run; empty before the first frame, and for stdout.
 
     Examples:
         >>> import tempfile
@@ -38,7 +44,14 @@ class CsvSink(AbstractContextManager["CsvSink"]):
     """
 
     def __init__(
-        self, target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S
+        self,
+        target: str,
+        *,
+        append: bool = False,
+        rotation: Rotation | None = None,
+        flush_s: float = FLUSH_S,
+        empty_frames: bool = False,
+        no_overwrite: bool = False,
     ) -> None:
         """Validate the arguments; the file is opened by `__enter__`.
 
@@ -47,20 +60,26 @@ class CsvSink(AbstractContextManager["CsvSink"]):
             append: Append to an existing file instead of replacing it.
             rotation: Rules for splitting the file, or None.
             flush_s: Longest time that a row stays in the buffer, in seconds, 0..3600.
+            empty_frames: Write a row for each frame without faces too, in which only the columns up to time_s have a
+                value.
+            no_overwrite: Refuse an existing file.
 
         Raises:
             UsageError: `flush_s` is out of range.
             OutputError: The folder of the file does not exist.
         """
-        self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s)
+        self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s, no_overwrite=no_overwrite)
+        self._empty_frames = empty_frames
         self._columns = ""
+        self._empty_values: tuple[str, ...] = ()
         self._has_pictures = False
+        self._rows = 0
 
     def __enter__(self) -> Self:
         """Open the file.
 
         Raises:
-            OutputError: The file cannot be created or opened for writing.
+            OutputError: The file cannot be created or opened for writing, or exists and must not be overwritten.
         """
         self._lines.__enter__()
         return self
@@ -73,8 +92,9 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         """
         self._has_pictures = header.has_pictures
         first = ("picture",) if header.has_pictures else ()
-        names = ("frame", "time_s", "track", "x", "y", "w", "h", "label", "confidence")
-        self._write_columns(csv_row(*first, *names, *header.labels))
+        names = (*_FACE_COLUMNS, *header.labels)
+        self._empty_values = ("",) * len(names)
+        self._write_columns(csv_row(*first, "frame", "time_s", *names))
 
     def write(self, frame: Frame, result: Result) -> None:
         """Write a row for each face, in a new part of the file if one is due.
@@ -82,31 +102,39 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         Raises:
             OutputError: The rows cannot be written.
         """
-        first = (path_text(frame.picture or ""),) if self._has_pictures else ()
-        self._write_rows("".join(_face_row(first, frame, face) for face in result.faces))
+        picture = (path_text(frame.picture or ""),) if self._has_pictures else ()
+        first = (*picture, frame.index, round(frame.timestamp_s, 4))
+        rows = [csv_row(*first, *_face_values(frame, face)) for face in result.faces]
+        if self._empty_frames and not rows:
+            rows.append(csv_row(*first, *self._empty_values))
+        self._write_rows(rows)
 
     def _write_columns(self, columns: str) -> None:
         self._columns = columns
         if not self._lines.start(columns):
             self._lines.write(columns)
 
-    def _write_rows(self, rows: str) -> None:
+    def _write_rows(self, rows: Sequence[str]) -> None:
         self._lines.commit()
         if self._lines.due:
             self._lines.split()
             self._lines.write(self._columns)
-        self._lines.write(rows)
+        self._lines.write("".join(rows))
+        self._rows += len(rows)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Path and number of rows."""
+        return self._lines.written(counted(self._rows, "row"))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the file."""
         self._lines.__exit__(kind)
 
 
-def _face_row(first: tuple[str, ...], frame: Frame, face: Face) -> str:
+def _face_values(frame: Frame, face: Face) -> tuple[object, ...]:
     shares = rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
-    box = frame.source_box(face.box).xywh
-    time_s = round(frame.timestamp_s, 4)
-    return csv_row(*first, frame.index, time_s, face.track_id, *box, face.emotion.label, *shares)
+    return (face.track_id, *frame.source_box(face.box).xywh, face.emotion.label, *shares)
 
 
 def csv_row(*values: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edgeinfer.errors import UsageError
 from edgeinfer.outputs.anonymous import AnonymousCsvSink, AnonymousJsonlSink
@@ -17,15 +18,22 @@ from edgeinfer.plugins import plugin, plugin_names
 from edgeinfer.url import scheme, without_credentials
 
 
-def _parquet_sink(target: str, *, append: bool, rotation: Rotation | None, flush_s: float) -> ParquetSink:
+def _jsonl_sink(target: str, *, empty_frames: bool, **options: Any) -> JsonlSink:
+    """Create a JSONL sink, which writes the frames without faces in any case."""
+    return JsonlSink(target, **options)
+
+
+def _parquet_sink(
+    target: str, *, append: bool, rotation: Rotation | None, empty_frames: bool, **_: object
+) -> ParquetSink:
     """Create a Parquet sink; a Parquet file cannot be extended, and is written at the end of the run."""
     if append or rotation is not None:
         option = "`append`" if append else "`split_size` and `split_every`"
         raise UsageError(f"a .parquet output excludes {option}; rename {without_credentials(target)} to .jsonl or .csv")
-    return ParquetSink(target)
+    return ParquetSink(target, empty_frames=empty_frames)
 
 
-SINKS: dict[str, Callable[..., Sink]] = {".jsonl": JsonlSink, ".csv": CsvSink, ".parquet": _parquet_sink}
+SINKS: dict[str, Callable[..., Sink]] = {".jsonl": _jsonl_sink, ".csv": CsvSink, ".parquet": _parquet_sink}
 ANONYMOUS_SINKS: dict[str, Callable[..., Sink]] = {".jsonl": AnonymousJsonlSink, ".csv": AnonymousCsvSink}
 
 
@@ -36,6 +44,8 @@ def open_sink(
     rotation: Rotation | None = None,
     flush_s: float = FLUSH_S,
     anonymous: bool = False,
+    empty_frames: bool = False,
+    no_overwrite: bool = False,
 ) -> Sink:
     """Create a sink for a file, stdout or a plugin; entering the sink opens its target.
 
@@ -47,12 +57,15 @@ def open_sink(
         flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600; a killed process loses
             at most this much. Other outputs receive each line immediately.
         anonymous: Write per-minute aggregates instead of data about single faces.
+        empty_frames: Write a row of CSV or Parquet for each frame without faces too. JSONL contains all frames.
+        no_overwrite: Refuse an existing file.
 
     Returns:
         A context manager with `start` and `write`. `edgeinfer.run` enters and closes it.
 
     Raises:
-        UsageError: The format is unknown, it has no anonymous variant, or `flush_s` is out of range.
+        UsageError: The format is unknown, it has no anonymous variant, `flush_s` is out of range, or two options
+            exclude each other.
         OutputError: The folder of the file does not exist.
 
     Examples:
@@ -68,13 +81,20 @@ def open_sink(
         'frame,time_s,track,'
     """
     kind = check_target(target)
+    if append and no_overwrite:
+        raise UsageError("`append` and `no_overwrite` exclude each other; remove one of them")
+    options: dict[str, Any] = {
+        "append": append, "rotation": rotation, "flush_s": flush_s, "no_overwrite": no_overwrite,
+    }  # fmt: skip
     if anonymous:
         if kind not in ANONYMOUS_SINKS:
             supported = " and ".join(ANONYMOUS_SINKS)
             raise UsageError(f"`anonymous` supports only {supported} outputs; rename {without_credentials(target)}")
-        return ANONYMOUS_SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
+        if empty_frames:
+            raise UsageError("`anonymous` writes no rows for frames; remove `empty_frames`")
+        return ANONYMOUS_SINKS[kind](target, **options)
     if kind in SINKS:
-        return SINKS[kind](target, append=append, rotation=rotation, flush_s=flush_s)
+        return SINKS[kind](target, empty_frames=empty_frames, **options)
     sink: Sink = plugin("sinks", kind)(target)
     return sink
 

@@ -13,6 +13,7 @@ from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.outputs.schema import SCHEMA, frame_line, header_line, source_line, summary_line
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
+from edgeinfer.units import counted
 
 
 class JsonlSink(AbstractContextManager["JsonlSink"]):
@@ -22,6 +23,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
 
     Attributes:
         closes_last: True; the summary includes the time in which the other sinks close.
+        written: Path and number of frames, for the summary of a run; empty before the first frame, and for stdout.
 
     Examples:
         >>> import json, tempfile
@@ -41,7 +43,13 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
     closes_last = True
 
     def __init__(
-        self, target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S
+        self,
+        target: str,
+        *,
+        append: bool = False,
+        rotation: Rotation | None = None,
+        flush_s: float = FLUSH_S,
+        no_overwrite: bool = False,
     ) -> None:
         """Validate the arguments; the file is opened by `__enter__`.
 
@@ -50,12 +58,14 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
             append: Append to an existing file instead of replacing it.
             rotation: Rules for splitting the file, or None.
             flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600.
+            no_overwrite: Refuse an existing file.
 
         Raises:
             UsageError: `flush_s` is out of range.
             OutputError: The folder of the file does not exist.
         """
-        self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s)
+        self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s, no_overwrite=no_overwrite)
+        self._frames = 0
         self._header: dict[str, Any] = {}
         self._summary: Callable[[], RunSummary] | None = None
         self._previous: RunSummary | None = None
@@ -64,7 +74,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         """Open the file.
 
         Raises:
-            OutputError: The file cannot be created or opened for writing.
+            OutputError: The file cannot be created or opened for writing, or exists and must not be overwritten.
         """
         self._lines.__enter__()
         return self
@@ -94,6 +104,12 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         if self._lines.due:
             self._split()
         self._write_line(frame_line(frame, result))
+        self._frames += 1
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Path and number of frames."""
+        return self._lines.written(counted(self._frames, "frame"))
 
     def source_state(self, state: SourceState) -> None:
         """Write the state of a live source; states before `start` are ignored."""

@@ -22,17 +22,23 @@ class LockedError(Exception):
     """Another run is writing the file."""
 
 
-def open_locked(path: Path) -> FileIO:
+def open_locked(path: Path, *, new: bool = False) -> FileIO:
     """Open a file for appending, without changing it, and lock it until it is closed.
 
     Pipes and devices are not locked.
 
+    Args:
+        path: Path of the file.
+        new: True to require that the file does not exist; a pipe or a device may exist.
+
     Raises:
         LockedError: Another run is writing the file.
+        FileExistsError: The file exists, or is a symbolic link, although it must be new.
         OSError: The file cannot be created or opened.
     """
+    exclusive = os.O_EXCL if new and not is_pipe_or_device(path) else 0
     while True:
-        file = FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), "wb")
+        file = FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | exclusive, 0o666), "wb")
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             return file
@@ -42,6 +48,15 @@ def open_locked(path: Path) -> FileIO:
         if _is_at(path, status):
             return file
         file.close()  # another run has renamed it in between, for example to a finished part
+
+
+def is_pipe_or_device(path: Path) -> bool:
+    """Return True if a path exists and is not a regular file or a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def is_ours(first_line: bytes, beginning: bytes, is_header: Callable[[bytes], bool]) -> bool:

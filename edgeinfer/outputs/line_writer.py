@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO
 from typing import Self
 
-from edgeinfer.errors import OutputError, UsageError
+from edgeinfer.errors import OutputError, UsageError, exists_already, shown_path
 from edgeinfer.outputs.line_file import (
     BUFFER_BYTES,
     HEADER_BYTES,
@@ -46,7 +46,13 @@ class LineWriter(AbstractContextManager["LineWriter"]):
     _file: FileIO
 
     def __init__(
-        self, target: str, *, append: bool = False, rotation: Rotation | None = None, flush_s: float = FLUSH_S
+        self,
+        target: str,
+        *,
+        append: bool = False,
+        rotation: Rotation | None = None,
+        flush_s: float = FLUSH_S,
+        no_overwrite: bool = False,
     ) -> None:
         """Validate the arguments; the file is opened by `__enter__`.
 
@@ -55,6 +61,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             append: Append to an existing file instead of replacing it.
             rotation: Rules for splitting a regular file; other outputs are never split.
             flush_s: Longest time that a line stays in the buffer, in seconds, 0..3600; 0 writes each line immediately.
+            no_overwrite: Refuse an existing regular file; it is created exclusively.
 
         Raises:
             UsageError: `flush_s` is out of range.
@@ -66,6 +73,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         self._name = "stdout" if self._is_stdout else target
         self._path = local_path(target, OutputError, expand_home=False).absolute()
         self._append, self._rotation, self._flush_s = append, rotation, flush_s
+        self._no_overwrite, self._parts = no_overwrite, 1
         self._lock = threading.Lock()
         self._buffer: list[bytes] = []
         self._buffered_bytes = 0
@@ -82,7 +90,8 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         """Open the file without changing it.
 
         Raises:
-            OutputError: The file cannot be created or opened for writing, or another run is writing it.
+            OutputError: The file cannot be created or opened for writing, another run is writing it, or it exists and
+                must not be overwritten.
         """
         self._created = not self._is_stdout and not self._path.exists()
         with self._output_errors("; check that its folder exists and is writable"):
@@ -96,7 +105,9 @@ class LineWriter(AbstractContextManager["LineWriter"]):
 
     def _open(self) -> FileIO:
         try:
-            return open_locked(self._path)
+            return open_locked(self._path, new=self._no_overwrite)
+        except FileExistsError as error:
+            raise OutputError(exists_already(self._name)) from error
         except LockedError as error:
             raise OutputError(
                 f"cannot write {self._name}: another run is writing this file; choose another name or stop that run"
@@ -173,6 +184,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         with self._lock:
             self._flush()
             self._start_part(ended_s=time.time())
+            self._parts += 1
 
     def _start_part(self, *, ended_s: float) -> None:
         if self._rotation is None:
@@ -183,6 +195,17 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             finished, self._file = self._file, self._open()
             finished.close()
         self._started_s = time.time()
+
+    def written(self, content: str) -> tuple[str, ...]:
+        """Return the path with a description of the content, for the summary of a run; nothing for stdout.
+
+        Args:
+            content: Description of all lines written so far, such as "4 rows".
+        """
+        if self._is_stdout or not self._committed:
+            return ()
+        parts = f", split into {self._parts} files" if self._parts > 1 else ""
+        return (f"{shown_path(self._name)} ({content}{parts})",)
 
     def write(self, text: str) -> None:
         """Write whole lines: all of them, or none.
