@@ -11,7 +11,7 @@ from edgeinfer.options.groups import ResultFormat
 
 if TYPE_CHECKING:
     from edgeinfer.batch.planning import Plan
-    from edgeinfer.batch.state import BatchState
+    from edgeinfer.batch.state import Annotated, BatchState
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,7 @@ def run_batch(
     pool: WorkerPool,
     *,
     formats: Sequence[ResultFormat],
-    annotate_videos: bool = False,
-    annotate_pictures: bool = False,
+    annotated: Annotated | None = None,
     on_update: Callable[[BatchProgress], None] = lambda _: None,
 ) -> BatchSummary:
     """Process the sources of a batch that are missing, failed or changed.
@@ -87,8 +86,8 @@ def run_batch(
         state: Open state in the batch's folder.
         pool: Workers, not yet entered.
         formats: Formats of the results, each once.
-        annotate_videos: True to write annotated copies of videos.
-        annotate_pictures: True to write annotated copies of pictures.
+        annotated: Function from a source to the final paths of its annotated copies, as for `BatchState`; None if none
+            are requested.
         on_update: Callback for the progress, called several times per second.
 
     Returns:
