@@ -75,6 +75,7 @@ def run_batch(
     *,
     formats: Sequence[ResultFormat],
     annotated: Annotated | None = None,
+    max_frames: int | None = None,
     on_update: Callable[[BatchProgress], None] = lambda _: None,
 ) -> BatchSummary:
     """Process the sources of a batch that are missing, failed or changed.
@@ -88,6 +89,8 @@ def run_batch(
         formats: Formats of the results, each once.
         annotated: Function from a source to the final paths of its annotated copies, as for `BatchState`; None if none
             are requested.
+        max_frames: Maximum number of frames of one source, as in the settings of the workers; with a maximum, pictures
+            are not divided into chunks.
         on_update: Callback for the progress, called several times per second.
 
     Returns:

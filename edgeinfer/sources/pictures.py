@@ -29,7 +29,13 @@ class PictureSource(AbstractContextManager["PictureSource"]):
     fps: float | None = None
 
     def __init__(
-        self, paths: Sequence[str], *, name: str, capture: Capture | None = None, others: Sequence[str] = ()
+        self,
+        paths: Sequence[str],
+        *,
+        name: str,
+        capture: Capture | None = None,
+        others: Sequence[str] = (),
+        first_index: int = 0,
     ) -> None:
         """Create a source of pictures and issue a warning about the files that are not read.
 
@@ -38,10 +44,12 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             name: Display name.
             capture: Orientation and size limit of the pictures.
             others: Files of the same folder or glob that are not pictures.
+            first_index: Index of the first picture.
         """
         self._paths, self._capture = tuple(paths), capture or Capture()
         self.name, self.skipped = path_text(name), len(others)
         self.frame_count: int | None = len(self._paths)
+        self._first_index = first_index
         self._unreadable: list[str] = []
         if others:
             total = len(others) + len(self._paths)
@@ -52,14 +60,14 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             )
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield each readable picture; its index is its position, so an unreadable picture leaves a gap.
+        """Yield each readable picture; its index is its position, so that unreadable ones leave gaps.
 
         A warning at the end names the unreadable ones.
 
         Raises:
             SourceError: No picture could be read.
         """
-        for index, path in enumerate(self._paths):
+        for index, path in enumerate(self._paths, self._first_index):
             try:
                 picture = self._read(path)
             except SourceError as error:
