@@ -73,8 +73,7 @@ class Job:
         results: Temporary path of the result by format. The worker replaces what is there, and syncs it to disk.
         annotated_video: Temporary path of the annotated copy, or None.
         annotated_pictures: Final path of the annotated copy of each picture, in the order of `files`; empty for none.
-        is_chunk: True if the files are only a part of the pictures of the source. If none of them can be read, the
-            results are empty files and the outcome is a success with a reason.
+        is_chunk: True if the files are only a part of the pictures of the source, of which none needs to be readable.
         chunks: Paths of the results of all chunks by format, in order. If there are any, the job merges them into
             `results`, and `files` is not read.
     """

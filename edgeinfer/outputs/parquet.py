@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Self
 
 from edgeinfer.errors import CapabilityError, OutputError, path_text, shown_path
 from edgeinfer.outputs.base import check_writable
-from edgeinfer.outputs.schema import header_line, rounded, summary_line
+from edgeinfer.outputs.schema import header_line, joined_summary, rounded, summary_line
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Face, Frame, Result
 from edgeinfer.system.files import partial_path, replacing, try_lock
@@ -151,7 +150,9 @@ class ParquetSink(AbstractContextManager["ParquetSink"]):
 
 
 def merge_parquet(parts: Sequence[Path], target: Path, summary: Mapping[str, Any] | None = None) -> None:
-    """Join the files of consecutive chunks of one source, reading a row group at a time.
+    """Join the files of consecutive chunks of the pictures of one source, reading a row group at a time.
+
+    The track numbers of a chunk, which begin at 1, continue those of the chunks before it.
 
     Args:
         parts: At least one complete file, in the order of their rows. The header is that of the first.
@@ -164,23 +165,36 @@ def merge_parquet(parts: Sequence[Path], target: Path, summary: Mapping[str, Any
     """
     pa, pq = _pyarrow()
     metadata = [read_metadata(part) for part in parts]
+    tracks = 0
     with _output_errors(target), ExitStack() as stack:
         file = _ParquetFile(target)
         stack.callback(file.discard)
         batches: list[Any] = []
-        for part in parts:
+        for part, values in zip(parts, metadata, strict=True):
             with part.open("rb") as opened, pq.ParquetFile(opened) as rows:
                 if part == parts[0]:
                     file.start(rows.schema_arrow.remove_metadata())
                 for batch in rows.iter_batches(ROW_GROUP_ROWS, use_threads=False):
-                    batches.append(batch)
+                    batches.append(_renumbered(batch, tracks))
                     if sum(held.num_rows for held in batches) >= ROW_GROUP_ROWS:
                         file.write_table(pa.Table.from_batches(batches))
                         batches = []
+            tracks += values[SUMMARY_KEY]["faces"]
         if batches:
             file.write_table(pa.Table.from_batches(batches))
-        total = _sum_of([values[SUMMARY_KEY] for values in metadata]) if summary is None else summary
+        total = joined_summary([values[SUMMARY_KEY] for values in metadata]) if summary is None else summary
         file.finish({HEADER_KEY: metadata[0][HEADER_KEY], SUMMARY_KEY: total})
+
+
+def _renumbered(batch: Any, offset: int) -> Any:
+    """Return a record batch with a number added to the tracks."""
+    if not offset:
+        return batch
+    import pyarrow.compute as pc  # noqa: PLC0415 - optional, slow to import
+
+    position = batch.schema.get_field_index("track")
+    tracks = pc.add(batch.column(position), offset).cast(batch.schema.field(position).type)
+    return batch.set_column(position, batch.schema.field(position), tracks)
 
 
 def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
@@ -270,23 +284,6 @@ def _schema(labels: Sequence[str]) -> Any:
 def _face_values(frame: Frame, face: Face) -> tuple[Any, ...]:
     shares = rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
     return (face.track_id, *frame.source_box(face.box).xywh, face.emotion.label, *shares)
-
-
-def _sum_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the summary of all chunks of a source. Percentiles of times cannot be joined and are left out."""
-    labels: Counter[str] = Counter()
-    for summary in summaries:
-        labels.update(summary["labels"])
-    skipped = sum(summary.get("skipped", 0) for summary in summaries)
-    total = RunSummary(
-        frames=sum(summary["frames"] for summary in summaries),
-        faces=sum(summary["faces"] for summary in summaries),
-        labels=dict(labels),
-        elapsed_s=sum(summary["elapsed_s"] for summary in summaries),
-        stages_ms={stage: {} for stage in summaries[0]["stages_ms"]},
-        skipped=skipped or None,
-    )
-    return summary_line(total)
 
 
 def _pyarrow() -> tuple[Any, Any]:

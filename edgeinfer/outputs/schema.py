@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeinfer.errors import path_text
@@ -64,6 +65,27 @@ def summary_line(summary: RunSummary) -> dict[str, Any]:
         "stages_ms": {stage: dict(values) for stage, values in summary.stages_ms.items()},
         **{name: value for name, value in optional.items() if value is not None},
     }
+
+
+def joined_summary(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the summary line of all chunks of a source; percentiles of times cannot be joined and are left out.
+
+    Args:
+        summaries: At least one summary line.
+    """
+    labels: Counter[str] = Counter()
+    for summary in summaries:
+        labels.update(summary["labels"])
+    skipped = sum(summary.get("skipped", 0) for summary in summaries)
+    total = RunSummary(
+        frames=sum(summary["frames"] for summary in summaries),
+        faces=sum(summary["faces"] for summary in summaries),
+        labels=dict(labels),
+        elapsed_s=sum(summary["elapsed_s"] for summary in summaries),
+        stages_ms={stage: {} for stage in summaries[0]["stages_ms"]},
+        skipped=skipped or None,
+    )
+    return summary_line(total)
 
 
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:

@@ -35,7 +35,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         name: str,
         capture: Capture | None = None,
         others: Sequence[str] = (),
-        first_index: int = 0,
+        first_index: int | None = None,
     ) -> None:
         """Create a source of pictures and issue a warning about the files that are not read.
 
@@ -44,12 +44,13 @@ class PictureSource(AbstractContextManager["PictureSource"]):
             name: Display name.
             capture: Orientation and size limit of the pictures.
             others: Files of the same folder or glob that are not pictures.
-            first_index: Index of the first picture.
+            first_index: Index of the first picture if these are only a part of a source, of which none needs to be
+                readable; None for a whole source.
         """
         self._paths, self._capture = tuple(paths), capture or Capture()
         self.name, self.skipped = path_text(name), len(others)
         self.frame_count: int | None = len(self._paths)
-        self._first_index = first_index
+        self._first_index, self._is_part = first_index or 0, first_index is not None
         self._unreadable: list[str] = []
         if others:
             total = len(others) + len(self._paths)
@@ -65,7 +66,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         A warning at the end names the unreadable ones.
 
         Raises:
-            SourceError: No picture could be read.
+            SourceError: No picture of a whole source could be read.
         """
         for index, path in enumerate(self._paths, self._first_index):
             try:
@@ -85,7 +86,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         if not unreadable:
             return
         total, sentence = len(self._paths), listed(unreadable, "; ")
-        if len(unreadable) == total:
+        if len(unreadable) == total and not self._is_part:
             raise SourceError(sentence if total == 1 else f"none of the {total} pictures can be read: {sentence}")
         warnings.warn(
             f"{shown_path(self.name)}: skipped {len(unreadable)} of {total} pictures: {sentence}", stacklevel=3
