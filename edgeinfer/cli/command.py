@@ -37,20 +37,30 @@ class ConfigurableCommand(GroupedCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, again after each SIGHUP."""
+        written = self.output_paths(ctx.params)
 
         def reparse() -> Any:
             fresh = self.make_context(ctx.info_name, list(ctx.meta[ARGUMENTS]), parent=ctx.parent)
             try:
                 self.check_combination(fresh.params)
+                self.check_outputs(fresh.params, written)
             except EdgeInferError as error:
                 raise UsageError(name_flags(str(error), self)) from error
-            fresh.params["append"] = True  # keep the output of this run
+            written.update(self.output_paths(fresh.params))
+            fresh.params |= {"append": True, "no_overwrite": False}  # keep the output of this run
             return fresh
 
         return run_reloadable(super().invoke, ctx, reparse)
 
     def check_combination(self, options: dict[str, Any]) -> None:
         """Raise an `EdgeInferError` for mutually exclusive options, before a working run is stopped."""
+
+    def output_paths(self, options: dict[str, Any]) -> set[str]:
+        """Return the paths of the output files, as given."""
+        return set()
+
+    def check_outputs(self, options: dict[str, Any], written: set[str]) -> None:
+        """Raise an `EdgeInferError` if an output exists that must not be overwritten, except those written before."""
 
 
 def read_config_option(ctx: typer.Context, file: Path | None) -> Path | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from edgeinfer.errors import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edgeinfer.outputs.summary import RunSummary
     from edgeinfer.results import Frame, Result
     from edgeinfer.sources.base import Source
@@ -49,11 +51,12 @@ class ProgressBar:
             self._bar.stop()
 
 
-def format_summary(summary: RunSummary, *, pictures: bool = False) -> str:
-    """Format the summary of a run in two or three lines.
+def format_summary(summary: RunSummary, results: Iterable[str] = (), *, pictures: bool = False) -> str:
+    """Format the summary of a run in two or three lines, followed by one line per result.
 
     Args:
         summary: Summary of the run.
+        results: Path and content of each result; see `ResultWriter`.
         pictures: True if the source consisted of pictures rather than consecutive frames.
     """
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
@@ -68,4 +71,5 @@ def format_summary(summary: RunSummary, *, pictures: bool = False) -> str:
     if summary.delay_ms:
         delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
         lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
+    lines += [f"wrote {one_line(result)}" for result in results]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from edgeinfer.cli.command import ENVIRONMENT, ConfigOption, ConfigurableCommand
 from edgeinfer.cli.config_file import config_files
 from edgeinfer.cli.parameters import build_group, expand_groups
 from edgeinfer.options import build
-from edgeinfer.options.files import check_files
+from edgeinfer.options.files import check_files, check_new, output_files
 from edgeinfer.options.groups import (
     CaptureOptions,
     ContentOptions,
@@ -31,7 +31,11 @@ app = typer.Typer(rich_markup_mode=None)
 
 class _RunCommand(ConfigurableCommand):
     def check_combination(self, options: dict[str, Any]) -> None:
-        build.check_outputs(build_group(OutputOptions, options), build_group(IntegrationOptions, options))
+        build.check_outputs(
+            build_group(OutputOptions, options),
+            build_group(IntegrationOptions, options),
+            build_group(ContentOptions, options),
+        )
         check_files(
             build_group(OutputOptions, options),
             [] if options["source"] is None else [options["source"]],
@@ -43,6 +47,12 @@ class _RunCommand(ConfigurableCommand):
         build.build_pipeline(
             build_group(ModelOptions, options), build_group(DetectionOptions, options), continuous=True
         )
+
+    def output_paths(self, options: dict[str, Any]) -> set[str]:
+        return {path for _, path in output_files(build_group(OutputOptions, options))}
+
+    def check_outputs(self, options: dict[str, Any], written: set[str]) -> None:
+        check_new(build_group(OutputOptions, options), written)
 
 
 @app.command(cls=_RunCommand, context_settings={"auto_envvar_prefix": ENVIRONMENT, "allow_extra_args": True})
@@ -74,17 +84,21 @@ def run(
     from edgeinfer import runner
     from edgeinfer.cli.progress import ProgressBar, format_summary
     from edgeinfer.model.card import asset_path
-    from edgeinfer.sources.factory import open_pictures, open_source
+    from edgeinfer.outputs.base import AfterRun, ResultWriter
+    from edgeinfer.sources.factory import open_pictures, open_playback, open_source
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
 
     sinks = build.build_sinks(outputs, integrations, content)
     name = str(asset_path("demo.mp4")) if source is None else source
     check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)
+    check_new(outputs)
     policy = build.build_retry_policy(live)
     settings = build.build_capture(capture)
     if ctx.args:  # more than one picture
         opened = open_pictures([str(source), *ctx.args], mode=live.mode, capture=settings)
+    elif integrations.preview is not None and live.mode == "auto":
+        opened = open_playback(name, capture=settings, patience=policy)
     else:
         opened = open_source(name, mode=live.mode, capture=settings, patience=policy)
     with opened as frames:
@@ -100,4 +114,8 @@ def run(
 
             summary = runner.run(frames, pipeline, sinks, max_frames=control.max_frames, on_result=after_frame)
     if not control.quiet:
-        typer.echo(format_summary(summary, pictures=not frames.continuous), err="-" in outputs.out)
+        results = [line for sink in sinks if isinstance(sink, ResultWriter) for line in sink.written]
+        typer.echo(format_summary(summary, results, pictures=not frames.continuous), err="-" in outputs.out)
+    for sink in sinks:
+        if isinstance(sink, AfterRun):
+            sink.after_run()

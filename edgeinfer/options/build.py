@@ -88,14 +88,16 @@ def build_rotation(options: OutputOptions) -> Rotation | None:
     return Rotation.parse(options.split_size, options.split_every, options.keep)
 
 
-def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions) -> None:
+def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions, content: ContentOptions) -> None:
     """Validate outputs that exclude or require each other; nothing is opened.
 
     Raises:
-        UsageError: Two outputs are the same file, an output is not anonymous although `anonymous` is set, or an address
-            is invalid.
+        UsageError: Two outputs are the same file, an output is not anonymous although `anonymous` is set, an address
+            is invalid, or two options exclude each other.
     """
     check_distinct(output_files(outputs), ())
+    if outputs.append and outputs.no_overwrite:
+        raise UsageError("`append` and `no_overwrite` exclude each other; remove one of them")
     identifying = {
         "save_video": outputs.save_video, "show": outputs.show, "snapshots": outputs.snapshots,
         "webhook": integrations.webhook, "mqtt": integrations.mqtt, "preview": integrations.preview,
@@ -103,6 +105,8 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions) -> N
     if outputs.anonymous and any(identifying.values()):
         named = " and ".join(f"`{name}`" for name, value in identifying.items() if value)
         raise UsageError(f"`anonymous` excludes outputs about single faces; remove {named}")
+    if outputs.anonymous and content.empty_frames:
+        raise UsageError("`anonymous` writes no rows for frames; remove `empty_frames`")
     if integrations.webhook is not None:
         from edgeinfer.outputs import webhook  # noqa: PLC0415 - slow to import
 
@@ -117,6 +121,8 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions) -> N
         from edgeinfer.outputs.preview import check_access  # noqa: PLC0415 - slow to import
 
         check_access(integrations.preview, integrations.preview_token)
+    elif integrations.stay:
+        raise UsageError("`stay` keeps the preview open after the end of the source; set `preview` too")
     if build_rotation(outputs) is not None:
         check_parts(outputs.out)
 
@@ -130,10 +136,17 @@ def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions, conten
     """
     from edgeinfer.outputs.factory import open_sink  # noqa: PLC0415
 
-    check_outputs(outputs, integrations)
+    check_outputs(outputs, integrations, content)
     rotation = build_rotation(outputs)
     files = [
-        open_sink(target, append=outputs.append, rotation=rotation, anonymous=outputs.anonymous)
+        open_sink(
+            target,
+            append=outputs.append,
+            rotation=rotation,
+            anonymous=outputs.anonymous,
+            empty_frames=content.empty_frames,
+            no_overwrite=outputs.no_overwrite,
+        )
         for target in outputs.out
     ]
     blur = content.blur_faces
@@ -162,7 +175,7 @@ def _integration_sinks(options: IntegrationOptions, *, blur: bool) -> Iterator[S
     if options.preview is not None:
         from edgeinfer.outputs.preview import PreviewSink  # noqa: PLC0415
 
-        yield PreviewSink(options.preview, token=options.preview_token, blur=blur)
+        yield PreviewSink(options.preview, token=options.preview_token, blur=blur, stay=options.stay)
     if options.webhook:
         from edgeinfer.outputs.webhook import WebhookSink  # noqa: PLC0415
 

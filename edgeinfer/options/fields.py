@@ -27,7 +27,7 @@ class Option:
         plugins: Entry-point group whose names are valid values too, or None.
         secret: True if the value must never be printed.
         link: Anchor in docs/reference.md that explains the option, or "".
-        flags: Names on the command line where they differ from the field's name.
+        flags: Names on the command line where they differ from the field's name; "--on/--off" for a boolean one.
         show_default: False if the help text states the default itself.
         title: Heading in the help text where it differs from that of the group.
     """
@@ -83,7 +83,7 @@ class OptionField:
     @property
     def flag(self) -> str:
         """Name on the command line."""
-        return self.option.flags[0] if self.option.flags else f"--{self.name.replace('_', '-')}"
+        return self.option.flags[0].partition("/")[0] if self.option.flags else f"--{self.name.replace('_', '-')}"
 
 
 def option(default: Any, help: str, **details: Any) -> Any:

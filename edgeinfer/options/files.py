@@ -5,15 +5,15 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
-from edgeinfer.errors import EdgeInferError, UsageError, shown_path
+from edgeinfer.errors import EdgeInferError, OutputError, UsageError, exists_already, shown_path
 from edgeinfer.options.groups import DetectionOptions, ModelOptions, OutputOptions
 from edgeinfer.sources.picture_size import has_picture_suffix
-from edgeinfer.system.identity import NamedPath, check_distinct, is_same_or_below
+from edgeinfer.system.identity import STDIN_OR_STDOUT, NamedPath, check_distinct, is_same_or_below
 
 SNAPSHOT_EXAMPLE = "20260101T000000000Z-1-appeared-happy.jpg"
 
@@ -55,6 +55,27 @@ def output_files(outputs: OutputOptions) -> Iterator[NamedPath]:
         yield NamedPath("`out`", path)
     if outputs.save_video:
         yield NamedPath("`save_video`", outputs.save_video)
+
+
+def check_new(outputs: OutputOptions, known: Collection[str] = ()) -> None:
+    """Check that no output file exists if `no_overwrite` is set; pipes and devices may exist.
+
+    Args:
+        outputs: Output options.
+        known: Paths, as given, that may exist because earlier runs of this process wrote them.
+
+    Raises:
+        OutputError: A file exists.
+    """
+    if not outputs.no_overwrite:
+        return
+    from edgeinfer.outputs.line_file import is_pipe_or_device  # noqa: PLC0415 - not needed by the help text
+
+    for output in output_files(outputs):
+        if output.path in known or output.path == STDIN_OR_STDOUT:
+            continue
+        if os.path.lexists(output.path) and not is_pipe_or_device(Path(output.path)):
+            raise OutputError(exists_already(str(output)))
 
 
 def input_files(

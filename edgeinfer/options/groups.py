@@ -45,7 +45,12 @@ class OutputOptions:
     append: bool = option(
         False, "Append to existing output files instead of overwriting them.", link="append-and-rotation"
     )
-    no_overwrite: bool = option(False, "Fail if an output file exists already.")
+    no_overwrite: bool = option(
+        False,
+        "Exit with 6, before anything is processed, if an output exists already.",
+        flags=("--no-overwrite/--overwrite",),
+        link="append-and-rotation",
+    )
     split_size: str | None = option(
         None,
         "Start a new .jsonl or .csv file at this size, for example 500kB, 100MB or 1GB.",
@@ -78,7 +83,10 @@ class ContentOptions:
 
     title: ClassVar[str] = "Output"
 
-    empty_frames: bool = option(False, "Write a CSV row without a face for each frame that has none.")
+    empty_frames: bool = option(
+        False, "Write a .csv or .parquet row for each frame without faces too, empty but for frame and time.",
+        link="csv",
+    )  # fmt: skip
     blur_faces: bool = option(False, "Pixelate the detected faces in annotated copies, snapshots and the preview.")
 
 
@@ -211,7 +219,7 @@ class IntegrationOptions:
     preview_token: str | None = option(
         None, "Token that the preview requires.", metavar="TOKEN", secret=True, link="preview"
     )
-    stay: bool = option(False, "Keep serving the preview after the end of a file, until Ctrl-C.", link="preview")
+    stay: bool = option(False, "Keep serving the preview after the source has ended, until Ctrl-C.", link="preview")
 
 
 @dataclass(frozen=True, kw_only=True)

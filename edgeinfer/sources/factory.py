@@ -13,6 +13,7 @@ from edgeinfer.sources.base import CSI, MODES, Capture, Mode, Source
 from edgeinfer.sources.connection import open_within
 from edgeinfer.sources.live import LiveSource
 from edgeinfer.sources.order import natural_key
+from edgeinfer.sources.paced import PacedSource
 from edgeinfer.sources.picture_size import HEADER_BYTES, PICTURE_SUFFIXES, has_picture_suffix, picture_format
 from edgeinfer.sources.pictures import PictureSource
 from edgeinfer.sources.retry import Patience
@@ -76,6 +77,24 @@ def open_source(
     if mode == "live" or (mode == "auto" and opened.live):
         return LiveSource(opened, reopen=reopen if opened.live else None, patience=patience, paced=not opened.live)
     return opened
+
+
+def open_playback(
+    source: str | int | Path, *, capture: Capture | None = None, patience: Patience | None = None
+) -> Source:
+    """Open a source for watching: as `open_source` does, but a video file plays in real time, with every frame.
+
+    Args:
+        source: See `open_source`.
+        capture: See `open_source`.
+        patience: See `open_source`.
+
+    Raises:
+        SourceNotFoundError: See `open_source`, also for the other errors.
+    """
+    opened = open_source(source, capture=capture, patience=patience)
+    is_video_file = opened.continuous and not opened.live and str(source) != STDIN
+    return PacedSource(opened) if is_video_file else opened
 
 
 def _check_mode(source: Source, mode: Mode) -> None:

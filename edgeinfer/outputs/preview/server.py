@@ -220,12 +220,15 @@ class _RequestHandler(BaseHTTPRequestHandler):
     def _jpeg_parts(self) -> Iterator[bytes]:
         """Yield each new picture; repeat the last if none arrives, because only a write detects a closed connection."""
         state, number, jpeg = self.server.state, 0, b""
+        # The boundary follows each picture at once, because browsers show a picture when it is complete.
+        boundary = f"--{BOUNDARY}\r\n".encode()
+        yield boundary
         while not state.closed.is_set():
             newer = state.wait_for_jpeg(after=number, timeout_s=REPEAT_INTERVAL_S)
             number, jpeg = newer or (number, jpeg)
             if jpeg:
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                yield head.encode() + jpeg + b"\r\n"
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + b"\r\n" + boundary
 
     def _send_events(self) -> None:
         self._stream_parts("text/event-stream; charset=utf-8", self._event_parts())
@@ -243,7 +246,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             if latest is not None:
                 number = latest.number
                 yield _event(frame_line(latest.frame, latest.result))
-        yield _event({}, "end")
+        yield _event({"detail": state.farewell}, "end")
 
     def _stream_parts(self, content_type: str, parts: Iterator[bytes]) -> None:
         """Send parts until the run ends; a client that blocks a write for `CLIENT_TIMEOUT_S` is disconnected."""

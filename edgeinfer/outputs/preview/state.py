@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import cv2
 
@@ -15,6 +15,7 @@ from edgeinfer.outputs.preview.timeline import Timeline
 from edgeinfer.outputs.rate import RateMeter
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Box, Frame, Image, Result, SourceState, State
+from edgeinfer.units import counted
 
 STREAM_FPS = 12.0
 """Maximum frame rate of the MJPEG stream, in frames per second."""
@@ -30,6 +31,9 @@ PRUNE_INTERVAL_S = 1.0
 """Interval between removals of expired timeline spans, in seconds."""
 SUMMARY_AGE_S = 1.0
 """Maximum age of the cached run summary, in seconds."""
+
+ShownState: TypeAlias = State | Literal["ended"]
+"""State of a source, or "ended" after the last frame of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class PreviewState:
         self._timeline, self._pruned_s = Timeline(), 0.0
         self._rate = RateMeter(RATE_WINDOW_S)
         self._delay_ms: float | None = None
-        self._source_state: State = "live"
+        self._source_state: ShownState = "live"
         self._detail = ""
         self._header: RunHeader | None = None
         self._summarize: Callable[[], RunSummary] | None = None
@@ -105,6 +109,19 @@ class PreviewState:
         with self._changed:
             self._source_state, self._detail = state.state, state.detail
             self._changed.notify_all()
+
+    def end(self) -> None:
+        """Show that the run has ended; the latest frame is the last one."""
+        with self._changed:
+            frames = counted(self._latest_number(), "frame")
+            self._source_state, self._detail = "ended", f"Ended after {frames}; this is the last one."
+            self._changed.notify_all()
+
+    @property
+    def farewell(self) -> str:
+        """Sentence for the clients when the preview is closed."""
+        event = "has ended" if self._source_state == "ended" else "was stopped"
+        return f"The run {event}; waiting for the next run."
 
     def close(self) -> None:
         """Set `closed` and wake all waiting threads."""
@@ -154,8 +171,8 @@ class PreviewState:
         return self._header
 
     @property
-    def source_state(self) -> State:
-        """State of the source; always "live" for a source that is not live."""
+    def source_state(self) -> ShownState:
+        """State of the source: "ended" after the run; until then always "live" for a source that is not live."""
         return self._source_state
 
     @property

@@ -11,6 +11,8 @@ const OTHER_COLOUR = "#8a8f98";
 const element = (id) => document.getElementById(id);
 const colour = (label) => COLOURS[label] || OTHER_COLOUR;
 let status = null, statusReceivedMs = 0;
+// Last sentence of the run, received before it closed the connection.
+let farewell = "";
 
 function createElement(name, className, text) {
   const node = document.createElement(name);
@@ -79,8 +81,9 @@ function drawTimeline() {
   context.scale(scale, scale);
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "middle";
+  const isOver = element("state").textContent === "ended";
   // Between two status events the timeline scrolls on while frames arrive.
-  const elapsed = status.fps > 0 ? Math.min(1.5, (performance.now() - statusReceivedMs) / 1000) : 0;
+  const elapsed = status.fps > 0 && !isOver ? Math.min(1.5, (performance.now() - statusReceivedMs) / 1000) : 0;
   const now = status.time_s + elapsed, pixelsPerSecond = (width - LABEL_WIDTH) / DURATION_S;
   const x = (time) => LABEL_WIDTH + Math.max(0, DURATION_S - (now - time)) * pixelsPerSecond;
   tracks.forEach((track, row) => {
@@ -94,7 +97,8 @@ function drawTimeline() {
   });
   context.fillStyle = textColour;
   for (const ago of [60, 45, 30, 15, 0]) {
-    const text = ago ? `${ago} s` : "now", position = LABEL_WIDTH + (DURATION_S - ago) * pixelsPerSecond;
+    const text = ago ? `${ago} s` : isOver ? "end" : "now";
+    const position = LABEL_WIDTH + (DURATION_S - ago) * pixelsPerSecond;
     context.textAlign = ago === 60 ? "left" : ago ? "center" : "right";
     context.fillText(text, position, height - AXIS_HEIGHT / 2);
   }
@@ -104,14 +108,26 @@ function drawTimeline() {
 function connect() {
   const events = new EventSource("events");
   // An image does not reconnect by itself: request the stream again.
-  events.onopen = () => { element("stream").src = `stream.mjpg?${Date.now()}`; };
+  events.onopen = () => {
+    farewell = "";
+    element("stream").src = `stream.mjpg?${Date.now()}`;
+  };
   events.onmessage = (event) => showFaces(JSON.parse(event.data).faces);
   events.addEventListener("status", (event) => showStatus(JSON.parse(event.data)));
-  events.addEventListener("end", () => showState("ended", "The run has ended; waiting for the next run."));
+  events.addEventListener("end", (event) => {
+    farewell = JSON.parse(event.data).detail;
+    showState("ended", farewell);
+  });
   events.onerror = () => {
-    if (element("state").textContent !== "ended") showState("unreachable", "Cannot connect to the run; retrying.");
+    if (!farewell) showState(...lostState());
     if (events.readyState === EventSource.CLOSED) setTimeout(reconnect, 2000);
   };
+}
+
+function lostState() {
+  if (!status) return ["unreachable", "Cannot connect to the run; retrying."];
+  if (status.state === "ended") return ["ended", `${status.detail} The connection is lost; retrying.`];
+  return ["unreachable", "The connection to the run is lost; retrying."];
 }
 
 async function reconnect() {
