@@ -9,6 +9,7 @@ import typer
 from edgeinfer.cli.command import ENVIRONMENT, ConfigOption, ConfigurableCommand
 from edgeinfer.cli.config_file import config_files
 from edgeinfer.cli.parameters import build_group, expand_groups
+from edgeinfer.errors import UsageError, shown_path
 from edgeinfer.options import build
 from edgeinfer.options.files import check_files, check_new, output_files
 from edgeinfer.options.groups import (
@@ -52,7 +53,11 @@ class _RunCommand(ConfigurableCommand):
         return {path for _, path in output_files(build_group(OutputOptions, options))}
 
     def check_outputs(self, options: dict[str, Any], written: set[str]) -> None:
-        check_new(build_group(OutputOptions, options), written)
+        outputs = build_group(OutputOptions, options)
+        check_new(outputs, written)
+        open_parquet = next((path for path in outputs.out if path.lower().endswith(".parquet")), None)
+        if open_parquet is not None:
+            raise UsageError(f"the Parquet file {shown_path(open_parquet)} cannot be continued; start the run again")
 
 
 @app.command(cls=_RunCommand, context_settings={"auto_envvar_prefix": ENVIRONMENT, "allow_extra_args": True})

@@ -24,13 +24,13 @@ def _jsonl_sink(target: str, *, empty_frames: bool, **options: Any) -> JsonlSink
 
 
 def _parquet_sink(
-    target: str, *, append: bool, rotation: Rotation | None, empty_frames: bool, **_: object
+    target: str, *, append: bool, rotation: Rotation | None, flush_s: float, **options: Any
 ) -> ParquetSink:
     """Create a Parquet sink; a Parquet file cannot be extended, and is written at the end of the run."""
     if append or rotation is not None:
         option = "`append`" if append else "`split_size` and `split_every`"
         raise UsageError(f"a .parquet output excludes {option}; rename {without_credentials(target)} to .jsonl or .csv")
-    return ParquetSink(target, empty_frames=empty_frames)
+    return ParquetSink(target, **options)
 
 
 SINKS: dict[str, Callable[..., Sink]] = {".jsonl": _jsonl_sink, ".csv": CsvSink, ".parquet": _parquet_sink}
