@@ -18,6 +18,8 @@ from edgeinfer.sources.picture_size import HEADER_BYTES, PICTURE_SUFFIXES, has_p
 from edgeinfer.sources.pictures import PictureSource
 from edgeinfer.sources.retry import Patience
 from edgeinfer.sources.video import open_camera, open_file, open_stream
+from edgeinfer.sources.video_suffix import batch_command, has_video_suffix
+from edgeinfer.units import counted
 from edgeinfer.url import hide_addresses, scheme, without_credentials
 
 STDIN = "-"
@@ -148,7 +150,8 @@ def open_pictures(paths: Sequence[str], *, mode: Mode = "auto", capture: Capture
         if os.path.lexists(path) or _reopener(path, Capture()) is not None or path == STDIN:
             raise UsageError(
                 f"several sources are possible only if all of them are pictures, and {shown_path(path)} is not one; "
-                "process one source at a time, or a folder or quoted glob of pictures"
+                "process one source at a time, a folder or quoted glob of pictures, or many recordings with: "
+                "edgeinfer batch SOURCE... --out DIR"
             )
         raise SourceNotFoundError(f"no picture at {shown_path(path)}")
     ordered = sorted(paths, key=natural_key) if list(paths) == sorted(paths) else list(paths)
@@ -228,9 +231,24 @@ def _open_matches(files: Sequence[str], text: str, capture: Capture) -> Source:
     """Open the pictures among the files of a folder or glob."""
     pictures = [path for path in files if has_picture_suffix(path)]
     others = [path for path in files if not has_picture_suffix(path)]
-    if not pictures:
+    if pictures:
+        return PictureSource(pictures, name=text, capture=capture, others=others)
+    shown = shown_path(without_credentials(text))
+    if videos := sum(map(has_video_suffix, others)):
         raise SourceNotFoundError(
-            f"no pictures at {shown_path(without_credentials(text))}: expected files ending in "
-            f"{', '.join(sorted(PICTURE_SUFFIXES))}; {len(others)} other files were found"
+            f"no pictures at {shown}, but {counted(videos, 'video')}; process one of them, or all with: "
+            f"{batch_command(text)}"
         )
-    return PictureSource(pictures, name=text, capture=capture, others=others)
+    advice = f"; to include its subfolders use: {batch_command(text)}" if _has_subfolder(text) else ""
+    raise SourceNotFoundError(
+        f"no pictures at {shown}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}; "
+        f"{len(others)} other files were found{advice}"
+    )
+
+
+def _has_subfolder(path: str) -> bool:
+    try:
+        with os.scandir(os.path.expanduser(path)) as entries:  # noqa: PTH111
+            return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+    except (OSError, ValueError):
+        return False

@@ -14,6 +14,7 @@ from edgeinfer.sources.base import Capture
 from edgeinfer.sources.images import DecodedPicture, decode_picture
 from edgeinfer.sources.order import listed
 from edgeinfer.sources.picture_size import MAX_FILE_BYTES
+from edgeinfer.sources.video_suffix import batch_command, has_video_suffix
 
 
 class PictureSource(AbstractContextManager["PictureSource"]):
@@ -55,8 +56,10 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         if others:
             total = len(others) + len(self._paths)
             names = listed([os.path.basename(path) for path in others], ", ")  # noqa: PTH119 - paths as given
+            advice = f"; for the videos use: {batch_command(name)}" if any(map(has_video_suffix, others)) else ""
             warnings.warn(
-                f"{shown_path(name)}: skipped {len(others)} of {total} files, without a picture suffix: {names}",
+                f"{shown_path(name)}: skipped {len(others)} of {total} files, without a picture suffix: {names}"
+                f"{advice}",
                 stacklevel=2,
             )
 

@@ -83,7 +83,7 @@ def test_events_are_jsonl_frames_and_status(preview: PreviewRun) -> None:
         preview.source.put(LIGHT)
         assert next_event(response, "message")["frame"] == 1
         preview.source.end()
-        assert next_event(response, "end") == {}
+        assert next_event(response, "end") == {"detail": "The run has ended; waiting for the next run."}
         assert response.readline() == b"\n"
         assert response.readline() == b""
 

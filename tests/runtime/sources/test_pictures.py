@@ -11,6 +11,8 @@ import pytest
 from edgeinfer import Box, SourceError, SourceNotFoundError, UsageError, open_source
 from edgeinfer.sources.base import Capture, Source
 from edgeinfer.sources.factory import open_pictures
+from edgeinfer.sources.picture_size import PICTURE_SUFFIXES
+from edgeinfer.sources.video_suffix import VIDEO_SUFFIXES, has_video_suffix
 
 
 @pytest.fixture
@@ -64,7 +66,10 @@ def test_picture_is_the_path_as_given(album: Path, monkeypatch: pytest.MonkeyPat
 def test_files_that_are_not_read_are_named_and_counted(album: Path) -> None:
     for number in range(12):
         (album / f"clip{number}.mp4").write_bytes(b"x")
-    expected = "skipped 12 of 16 files, without a picture suffix: clip0.mp4, clip1.mp4, .*, clip9.mp4, and 2 more$"
+    expected = (
+        "skipped 12 of 16 files, without a picture suffix: clip0.mp4, clip1.mp4, .*, clip9.mp4, and 2 more; "
+        "for the videos use: edgeinfer batch .*album --out DIR$"
+    )
     with pytest.warns(UserWarning, match=expected):
         source = open_source(album)
     with source, pytest.warns(UserWarning, match=r"skipped 1 of 4 pictures: .*photo7\.png is not a picture"):
@@ -94,8 +99,28 @@ def test_folder_of_unreadable_pictures_is_rejected(tmp_path: Path) -> None:
 def test_picture_with_another_suffix_is_read_if_named_alone(tmp_path: Path, face_picture: Path, name: str) -> None:
     shutil.copy(face_picture, tmp_path / name)
     assert names(open_source(tmp_path / name)) == [(0, 0.0, name)]
-    with pytest.raises(SourceNotFoundError, match=r"no pictures at .*; 1 other files were found"):
+    with pytest.raises(SourceNotFoundError, match=r"no pictures at .*(1 other files were found$|, but 1 video;)"):
         open_source(tmp_path)
+
+
+def test_folder_or_glob_of_videos_refers_to_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my clips", "day 1").mkdir(parents=True)
+    with pytest.raises(
+        SourceNotFoundError, match=r"0 other files were found; .*: edgeinfer batch 'my clips' --out DIR"
+    ):
+        open_source("my clips")
+    for name in ("a.mp4", "b.MOV", "notes.txt"):
+        Path("my clips", name).write_bytes(b"x")
+    for source in ("my clips", "my clips/*"):
+        with pytest.raises(SourceNotFoundError, match=r"but 2 videos; .* edgeinfer batch 'my clips.*' --out DIR$"):
+            open_source(source)
+
+
+def test_suffixes_of_pictures_and_videos_are_distinct() -> None:
+    assert not PICTURE_SUFFIXES & VIDEO_SUFFIXES
+    assert has_video_suffix("a.b.MP4")
+    assert not has_video_suffix("mp4")
 
 
 def test_file_of_successive_jpeg_pictures_is_a_video(tmp_path: Path, face_picture: Path) -> None:
