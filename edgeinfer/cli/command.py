@@ -60,7 +60,7 @@ class ConfigurableCommand(GroupedCommand):
         return set()
 
     def check_outputs(self, options: dict[str, Any], written: set[str]) -> None:
-        """Raise an `EdgeInferError` if an output exists that must not be overwritten, except those written before."""
+        """Raise an `EdgeInferError` if a restart cannot write its outputs; `written` are those of the runs before."""
 
 
 def read_config_option(ctx: typer.Context, file: Path | None) -> Path | None:

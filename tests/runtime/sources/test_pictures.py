@@ -106,9 +106,7 @@ def test_picture_with_another_suffix_is_read_if_named_alone(tmp_path: Path, face
 def test_folder_or_glob_of_videos_refers_to_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my clips", "day 1").mkdir(parents=True)
-    with pytest.raises(
-        SourceNotFoundError, match=r"0 other files were found; .*: edgeinfer batch 'my clips' --out DIR"
-    ):
+    with pytest.raises(SourceNotFoundError, match=r"; 0 other files .*: edgeinfer batch 'my clips' --out DIR"):
         open_source("my clips")
     for name in ("a.mp4", "b.MOV", "notes.txt"):
         Path("my clips", name).write_bytes(b"x")
