@@ -102,6 +102,11 @@ class BatchState(AbstractContextManager["BatchState"]):
         """Return the final path of a chunk's result, from which the result of the source is merged."""
         return self._chunks.path(source, f"{index}.{suffix}")
 
+    def own(self, sources: Iterable[BatchSource]) -> Iterator[BatchSource]:
+        """Yield the sources of this shard, or all without a shard."""
+        shard = self._shard
+        return (source for source in sources if shard is None or shard_of(source.path, shard[1]) == shard[0])
+
     def pending(self, sources: Sequence[BatchSource]) -> list[BatchSource]:
         """Return the sources that must be processed, in the given order. Call this once, with the whole plan.
 
@@ -111,14 +116,13 @@ class BatchState(AbstractContextManager["BatchState"]):
             OutputError: The folder cannot be read or written.
             Interrupted: A signal arrived while the files were read.
         """
-        shard, updates = self._shard, list[Entry]()
+        updates = list[Entry]()
         with self._output_errors():
-            own = [source for source in sources if shard is None or shard_of(source.path, shard[1]) == shard[0]]
-            pending = [source for source in own if not self._is_finished(source, updates)]
+            pending = [source for source in self.own(sources) if not self._is_finished(source, updates)]
             if updates:
                 self._manifests.append(updates)
             self._tables.plan([source.path for source in sources])
-            self._chunks.remove(pending if self._fresh else (), others_than=pending if shard is None else None)
+            self._chunks.remove(pending if self._fresh else (), others_than=pending if self._shard is None else None)
         return pending
 
     def chunks(self, source: BatchSource) -> Mapping[int, Outcome]:
