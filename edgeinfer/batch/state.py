@@ -102,7 +102,7 @@ class BatchState(AbstractContextManager["BatchState"]):
         """Return the final path of a chunk's result, from which the result of the source is merged."""
         return self._chunks.path(source, f"{index}.{suffix}")
 
-    def own(self, sources: Iterable[BatchSource]) -> Iterator[BatchSource]:
+    def own(self, sources: Sequence[BatchSource]) -> Iterator[BatchSource]:
         """Yield the sources of this shard, or all without a shard."""
         shard = self._shard
         return (source for source in sources if shard is None or shard_of(source.path, shard[1]) == shard[0])
