@@ -27,6 +27,7 @@ from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Box, Frame, Image, Result
 from edgeinfer.system.files import write_file
 from edgeinfer.system.interrupts import closing_limit_s
+from edgeinfer.units import counted
 
 QUEUE_CAPACITY = 8
 """Maximum number of queued snapshots; each keeps a full frame in memory."""
@@ -72,6 +73,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
 
     Attributes:
         dropped: number of snapshots that were dropped because the queue was full.
+        written: folder and number of saved snapshots, for the summary of a run.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         self._folder, self._keep, self._age_s, self._clock = Path(folder), keep, age_s, clock
         self._blur = FaceBlur() if blur else None
         self._recent: deque[Path] = deque(maxlen=100)
-        self.dropped = 0
+        self.dropped = self._saved = 0
         self._queue: BackgroundQueue[_Snapshot] = BackgroundQueue(
             self._save, name="snapshots", capacity=QUEUE_CAPACITY, on_drop=self._count_dropped
         )
@@ -153,11 +155,16 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         if kind is None:
             self._raise_write_error()
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Folder and number of saved snapshots."""
+        return (f"{shown_path(self._folder)} ({counted(self._saved, 'snapshot')})",)
+
     def _path(self, event: Event, frame: Frame) -> Path:
-        """Return a path that no other snapshot of this run has."""
+        """Return a path that no other snapshot has."""
         now_ms = int(self._clock() * 1000)
         paths = (self._folder / _file_name(at_ms, event, frame.picture) for at_ms in count(now_ms))
-        path = next(path for path in paths if path not in self._recent)
+        path = next(path for path in paths if path not in self._recent and not path.exists())
         self._recent.append(path)
         return path
 
@@ -165,6 +172,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         image = snapshot.frame.image
         image = cover(image, snapshot.covered) if snapshot.covered else image
         write_file(snapshot.path, _encode_jpeg(annotate(image, snapshot.result), snapshot.frame.picture))
+        self._saved += 1
         self._remove_expired()
 
     def _remove_expired(self) -> None:

@@ -19,6 +19,7 @@ from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Image, Result
 from edgeinfer.system import interrupts
 from edgeinfer.system.paths import local_path, native_path
+from edgeinfer.units import counted
 
 RATE_FRAMES = 8
 """Number of first frames that determine the frame rate."""
@@ -34,6 +35,9 @@ class VideoSink(AbstractContextManager["VideoSink"]):
     is due. A gap of more than 5 minutes is shortened to 5 minutes. The first frame determines the size of the video;
     frames of other sizes are fitted into it. The file is created after the first frames, so a run without frames
     leaves an existing file unchanged.
+
+    Attributes:
+        written: Path and number of frames, for the summary of a run; empty before the first frame.
 
     Examples:
         >>> import tempfile
@@ -71,6 +75,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         self._first: list[tuple[float, Image]] = []
         self._live = False
         self._video: _OpenVideo | None = None
+        self._frames = 0
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Store the nominal frame rate of the source."""
@@ -82,6 +87,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         Raises:
             OutputError: The file cannot be created.
         """
+        self._frames += 1
         picture = annotate(self._blur(frame.image, result) if self._blur else frame.image, result)
         if self._video is not None:
             self._video.add(frame.timestamp_s, picture)
@@ -90,6 +96,11 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         self._first.append((frame.timestamp_s, picture))
         if len(self._first) >= min(RATE_FRAMES, max(2, RATE_BYTES // picture.nbytes)):
             self._begin()
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Path and number of frames."""
+        return (f"{shown_path(self._path)} ({counted(self._frames, 'frame')})",) if self._frames else ()
 
     def _begin(self) -> _OpenVideo:
         """Create the file, at the frame rate of the first frames, and write those frames."""
