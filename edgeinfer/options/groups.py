@@ -259,6 +259,25 @@ class BatchOptions:
     dry_run: bool = option(False, "List sources, results and skipped files, and process nothing.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Outputs and contents of a report."""
+
+    title: ClassVar[str] = "Report"
+
+    out: str | None = option(None, "Page to write; needs the extra `report`.", metavar="FILE.html")
+    csv: str | None = option(None, "Summary to write, with one row per track.", metavar="FILE.csv")
+    group: str | None = option(
+        None,
+        "Compare groups of recordings: the first capture group, or the match, of a regular expression in the name.",
+        metavar="REGEX",
+    )
+    thumbnails: bool = option(False, "Include small pictures of faces from the sources.")
+    sources: Path | None = option(
+        None, "Folder of the sources, if they are not at the path in the result.", metavar="DIR"
+    )
+
+
 RUN_GROUPS = (
     OutputOptions, ContentOptions, DetectionOptions, ModelOptions, CaptureOptions, LiveOptions, IntegrationOptions,
     RunOptions,

@@ -1,0 +1,224 @@
+"""Rendering of the report as one HTML file.
+
+A template (Jinja2) writes the page. Its plots are inline SVG: their colours come from the style sheet, so that they
+follow light and dark mode and print well, and they are complete without a script. `docs/report.md` compares the sizes
+of charting libraries, which embed 0.2 to 4.9 MB of script, or write 60 kB of SVG per timeline.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import metadata, resources
+from typing import Any
+
+from edgeinfer.errors import CapabilityError
+from edgeinfer.report.details import Images, Limits, ShareRow, detail_values, percent, share_rows, spoken_shares
+from edgeinfer.report.group_plots import group_values
+from edgeinfer.report.groups import GroupSummary
+from edgeinfer.report.overview import Overview, shown_label, table_data
+from edgeinfer.report.recording import Recording, shares_of
+from edgeinfer.report.style import style_rules, styles_of
+from edgeinfer.report.timeline import clock
+
+MAX_FAILED = 200
+"""Number of failed sources in their own list; the table of recordings has all."""
+MAX_MODELS = 20
+
+METHOD = (
+    "The results are perceived expressions, smoothed over each track: no measurement of feelings, and no basis for "
+    "decisions about people. The model card lists the known errors and prohibited uses: edgeinfer models NAME.",
+    "Share of time: a frame counts until the next one, at most one second. Several faces in a frame count separately.",
+    "The dominant expression has the longest time; “unknown” is dominant only if there is no other expression.",
+    "A track is one visit of a face, not a person: somebody who leaves and returns is a new track.",
+    "Pictures have neither time nor tracks: their shares are shares of faces.",
+)
+
+
+class Page:
+    """The report's page: details are rendered as the recordings arrive, the rest at the end.
+
+    Attributes:
+        details: Rendered details, in order.
+    """
+
+    def __init__(self) -> None:
+        """Load the templates.
+
+        Raises:
+            CapabilityError: Jinja2 is not installed.
+        """
+        try:
+            import jinja2  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise CapabilityError("A page needs jinja2; install it with: pip install 'edgeinfer[report]'") from error
+        loader = jinja2.FunctionLoader(_text)
+        self._environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+        self._environment.filters.update(percent=percent, number="{:,}".format, spoken=_spoken)
+
+    def render(
+        self,
+        overview: Overview,
+        recordings: Sequence[Recording],
+        groups: Sequence[GroupSummary],
+        images: Mapping[int, Images],
+        notes: Sequence[str] = (),
+    ) -> str:
+        """Return the page.
+
+        Args:
+            overview: All recordings.
+            recordings: Recordings with details: the first ones of the overview.
+            groups: Comparison of groups, or empty.
+            images: Pictures of faces by the position in `recordings`.
+            notes: Sentences about the report.
+        """
+        import markupsafe  # noqa: PLC0415 - part of Jinja2
+
+        labels = overview.labels()
+        styles = styles_of(labels)
+        css = f"{_text('report.css')}\n{style_rules(styles)}\n"
+        script = _text("report.js")
+        failed = [row for row in overview.rows if row.status == "failed"]
+        results = overview.results
+        values: dict[str, Any] = {
+            "policy": _policy(css, script),
+            "version": metadata.version("edgeinfer"),
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "title": "Perceived expressions",
+            "subtitle": _subtitle(overview),
+            "css": markupsafe.Markup(css),  # noqa: S704 - a file of this package and colours
+            "script": markupsafe.Markup(script),  # noqa: S704 - a file of this package
+            "styles": styles,
+            "cards": _cards(overview),
+            "totals": list(_totals(overview, labels)),
+            "groups": group_values(groups, labels) if groups else None,
+            "columns": _columns(has_groups=bool(groups)),
+            "failed": failed[:MAX_FAILED],
+            "failed_count": len(failed),
+            "result_count": len(results),
+            "details": self._details(recordings, labels, images),
+            "models": _model_rows(overview),
+            "model_note": _model_note(overview),
+            "method": (*METHOD, *notes),
+            "data": markupsafe.Markup(safe_json(table_data(overview, labels, len(recordings)))),  # noqa: S704 - escaped
+        }
+        return self._environment.get_template("report.html").render(values)
+
+    def _details(
+        self, recordings: Sequence[Recording], labels: Sequence[str], images: Mapping[int, Images]
+    ) -> list[Any]:
+        import markupsafe  # noqa: PLC0415 - part of Jinja2
+
+        template, limits = self._environment.get_template("recording.html"), Limits.of(len(recordings))
+        return [
+            markupsafe.Markup(  # noqa: S704 - rendered with escapes
+                template.render(detail_values(recording, number, labels, limits, images.get(number - 1, Images())))
+            )
+            for number, recording in enumerate(recordings, 1)
+        ]
+
+
+def safe_json(value: Any) -> str:
+    r"""Return JSON that can be embedded in a script element: no character can end it or start a comment.
+
+    >>> safe_json(["</script>", "\u2028"])
+    '["\\u003c/script\\u003e","\\u2028"]'
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+@cache
+def _text(name: str) -> str:
+    return resources.files("edgeinfer.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _policy(css: str, script: str) -> str:
+    """Return the Content-Security-Policy: nothing is loaded, and only these two texts apply."""
+    style, code = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script))
+    return (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{code}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _spoken(rows: Sequence[ShareRow]) -> str:
+    return spoken_shares({row.label: row.share for row in rows})
+
+
+def _subtitle(overview: Overview) -> str:
+    results = overview.results
+    names = [row.name for row in results[:1]]
+    if len(results) == 1:
+        return names[0]
+    return f"{len(results):,} recordings"
+
+
+def _columns(*, has_groups: bool) -> list[tuple[str, str, str]]:
+    """Return key, name and CSS classes of the overview's columns."""
+    group = [("group", "Group", "")] if has_groups else []
+    return [
+        ("name", "Recording", "name"), *group, ("status", "Status", "status"), ("length", "Length", "number"),
+        ("tracks", "Tracks", "number minor"), ("coverage", "In view", "number minor"),
+        ("confidence", "Confidence", "number minor"), ("share", "Expressions", "wide"),
+    ]  # fmt: skip
+
+
+def _cards(overview: Overview) -> list[tuple[str, str, str]]:
+    """Return name, value and unit of the totals."""
+    results = overview.results
+    failed = len(overview.rows) - len(results)
+    videos, pictures = [row for row in results if not row.has_pictures], [row for row in results if row.has_pictures]
+    cards = [("Recordings", f"{len(results):,}", "")]
+    if failed:
+        cards.append(("Failed", f"{failed:,}", ""))
+    if videos:
+        cards.append(("Length", clock(sum(row.duration_s for row in videos)), ""))
+        cards.append(("Frames", f"{sum(row.frames for row in videos):,}", ""))
+        cards.append(("Tracks", f"{sum(row.tracks for row in videos):,}", ""))
+    if pictures:
+        cards.append(("Pictures", f"{sum(row.frames for row in pictures):,}", ""))
+        cards.append(("Faces in pictures", f"{sum(row.faces for row in pictures):,}", ""))
+    if overview.coverage is not None:
+        cards.append(("With a face", percent(overview.coverage), "of frames"))
+    remarks = sum(bool(row.remarks) for row in results)
+    if remarks:
+        cards.append(("With remarks", f"{remarks:,}", ""))
+    return cards
+
+
+def _totals(overview: Overview, labels: Sequence[str]) -> list[tuple[str, list[ShareRow]]]:
+    names = (
+        ("Share of time per expression, all videos", overview.video_shares),
+        ("Share of faces per expression, all pictures", overview.picture_shares),
+    )
+    return [(name, share_rows(shares_of(shares), labels)) for name, shares in names if shares]
+
+
+def _model_rows(overview: Overview) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": shown_label(line.model) if line.model else "unknown",
+            "sha256": shown_label(line.sha256[:12]) if line.sha256 else "–",
+            "version": shown_label(line.version) if line.version else "unknown",
+            "threshold": "not recorded" if line.unknown_below is None else f"{line.unknown_below:g}",
+            "recordings": line.recordings,
+        }
+        for line in overview.models[:MAX_MODELS]
+    ]
+
+
+def _model_note(overview: Overview) -> str:
+    notes = []
+    if len(overview.models) > MAX_MODELS:
+        notes.append(f"{len(overview.models) - MAX_MODELS} more are not listed.")
+    if any(line.model is None for line in overview.models):
+        notes.append("CSV results do not state their model and version; JSONL and Parquet results do.")
+    return " ".join(notes)

@@ -1,0 +1,160 @@
+"""Rows of results in any format, their validation, and the role that receives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from edgeinfer.errors import SourceError, shown_path
+
+LARGEST_INTEGER = 2**53
+"""Largest frame number, track number or coordinate that is accepted."""
+LARGEST_TIME_S = 1e11
+"""Largest timestamp that is accepted, in seconds; it allows for Unix times."""
+FACE_COLUMNS = ("track", "x", "y", "w", "h", "label", "confidence")
+COLUMNS = ("frame", "time_s", *FACE_COLUMNS)
+"""Columns that every CSV and Parquet result has; those of the probabilities are not read."""
+CHECK_ROWS = 256
+"""Number of rows after which a reader checks for an interruption."""
+
+
+class FaceRow(NamedTuple):
+    """One face in one frame.
+
+    Attributes:
+        track: Number of the track; in pictures, a number that occurs once.
+        xywh: Bounding box in pixels of the source.
+        label: Reported expression, or "unknown".
+        confidence: Probability, 0..1.
+    """
+
+    track: int
+    xywh: tuple[int, int, int, int]
+    label: str
+    confidence: float
+
+
+class FrameRow(NamedTuple):
+    """One frame or picture with its faces.
+
+    Attributes:
+        index: Position in the source, from 0.
+        time_s: Presentation time in seconds.
+        faces: Faces, possibly none.
+        picture: Path of the picture, or None for a video.
+    """
+
+    index: int
+    time_s: float
+    faces: Sequence[FaceRow]
+    picture: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """Header of a run. CSV has none, so that most fields are unknown.
+
+    Attributes:
+        source: Source as given to the run, or None if unknown.
+        model: Name of the model, or None if unknown.
+        sha256: SHA-256 of the model file, or "".
+        version: Version of edgeinfer, or None if unknown.
+        unknown_below: Confidence threshold of the label "unknown", or None if unknown or not set.
+        has_pictures: True if the results are known to be those of pictures before the first frame.
+        lists_all_frames: True if frames without a face have rows too.
+        has_summary: True if a completed run ends with a summary, so that its absence shows a killed run.
+    """
+
+    source: str | None = None
+    model: str | None = None
+    sha256: str = ""
+    version: str | None = None
+    unknown_below: float | None = None
+    has_pictures: bool = False
+    lists_all_frames: bool = False
+    has_summary: bool = False
+
+
+class Receiver(Protocol):
+    """Role of a consumer of results."""
+
+    def begin(self, info: RunInfo) -> None:
+        """Start a run, and end the previous one of the same file, if any."""
+
+    def add(self, frame: FrameRow) -> None:
+        """Add the next frame."""
+
+    def list_all_frames(self) -> None:
+        """Note that the current run has rows for frames without a face."""
+
+    def summarize(self, summary: Mapping[str, Any]) -> None:
+        """Add the counts at the end of a completed run: dropped, skipped, reconnects."""
+
+    def reject(self) -> None:
+        """Count a row or line that cannot be read."""
+
+
+class NotAResultError(SourceError):
+    """A file is not a result of edgeinfer."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(f"{shown_path(path)} is not a result of edgeinfer: {cause}")
+
+
+ANONYMOUS = "it has anonymous counts per minute; a report needs results without `anonymous`"
+
+
+def integer(value: Any) -> int | None:
+    """Return an integer of an accepted size, or None."""
+    if type(value) is not int or not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        return None
+    return value
+
+
+def number(value: Any, largest: float) -> float | None:
+    """Return a finite number of an accepted size, or None."""
+    if type(value) not in (int, float) or not -largest <= value <= largest:  # False for NaN
+        return None
+    return float(value)
+
+
+def face_row(track: Any, xywh: Sequence[Any], label: Any, confidence: Any) -> FaceRow | None:
+    """Return a face, or None if a value is missing or out of range."""
+    valid_track, valid_confidence = integer(track), number(confidence, 1.0)
+    box = tuple(map(integer, xywh))
+    if valid_track is None or valid_confidence is None or valid_confidence < 0 or type(label) is not str or not label:
+        return None
+    if len(box) != 4 or None in box or box[2] <= 0 or box[3] <= 0:  # type: ignore[operator]
+        return None
+    return FaceRow(valid_track, box, label, valid_confidence)  # type: ignore[arg-type]
+
+
+def frame_row(index: Any, time_s: Any, faces: Sequence[FaceRow], picture: Any) -> FrameRow | None:
+    """Return a frame, or None if a value is missing or out of range."""
+    valid_index, valid_time = integer(index), number(time_s, LARGEST_TIME_S)
+    if valid_index is None or valid_index < 0 or valid_time is None:
+        return None
+    return FrameRow(valid_index, valid_time, faces, picture if type(picture) is str else None)
+
+
+def text_of(value: Any) -> str | None:
+    """Return a text that is not empty, or None."""
+    return value if type(value) is str and value else None
+
+
+def run_info(header: Mapping[str, Any], *, lists_all_frames: bool) -> RunInfo:
+    """Return the header of a run from the header line of JSONL, in which any value can be missing or invalid."""
+    model, versions = header.get("model"), header.get("versions")
+    model = model if isinstance(model, dict) else {}
+    versions = versions if isinstance(versions, dict) else {}
+    return RunInfo(
+        source=text_of(header.get("source")),
+        model=text_of(model.get("name")),
+        sha256=text_of(model.get("sha256")) or "",
+        version=text_of(versions.get("edgeinfer")),
+        unknown_below=number(header.get("unknown_below"), 1.0),
+        lists_all_frames=lists_all_frames,
+        has_summary=True,
+    )

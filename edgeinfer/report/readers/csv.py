@@ -1,0 +1,91 @@
+"""Reader of CSV results."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from edgeinfer.report.readers.base import ANONYMOUS, CHECK_ROWS, COLUMNS, NotAResultError, Receiver, RunInfo
+from edgeinfer.report.readers.rows import RowGrouper, TableRow
+from edgeinfer.system import interrupts
+
+_MINUTE_COLUMNS = ["from_s", "to_s", "faces"]
+
+
+def read_csv(path: Path, receiver: Receiver) -> None:
+    """Read all runs of a CSV file.
+
+    Args:
+        path: Path of the file.
+        receiver: Object that receives the runs.
+
+    Raises:
+        NotAResultError: The columns are not those of a result, or the file contains anonymous counts.
+        OSError: The file cannot be read.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = _rows(file)
+        columns = next(rows, None)
+        if columns is None or not set(COLUMNS) <= set(columns):
+            is_anonymous = columns is not None and columns[:3] == _MINUTE_COLUMNS
+            raise NotAResultError(path, ANONYMOUS if is_anonymous else "it lacks the columns of one")
+        _read_rows(rows, columns, receiver)
+
+
+def _read_rows(rows: Iterator[list[str] | None], columns: list[str], receiver: Receiver) -> None:
+    places = [columns.index(name) for name in COLUMNS]
+    picture = columns.index("picture") if "picture" in columns else None
+    info = RunInfo(has_pictures=picture is not None)
+    grouper = RowGrouper(receiver)
+    grouper.begin(info)
+    for row in rows:
+        if row == columns:  # joined files
+            grouper.begin(info)
+        elif row is None or len(row) != len(columns):
+            receiver.reject()
+        else:
+            grouper.add(_table_row([row[place] for place in places], None if picture is None else row[picture]))
+    grouper.flush()
+
+
+def _rows(file: TextIO) -> Iterator[list[str] | None]:
+    """Yield the rows that are not blank, and None for one that cannot be parsed."""
+    reader = csv.reader(file)
+    count = 0
+    while True:
+        count += 1
+        if count % CHECK_ROWS == 0:
+            interrupts.check()
+        try:
+            row: list[str] | None = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:  # a field of more than 128 KiB
+            row = None
+        if row != []:
+            yield row
+
+
+def _table_row(values: Sequence[str], picture: str | None) -> TableRow:
+    index, time_s, track, *box, label, confidence = values
+    return TableRow(
+        picture, _integer(index), _number(time_s), _integer(track), tuple(map(_integer, box)), label or None,
+        _number(confidence),
+    )  # fmt: skip
+
+
+def _integer(text: str) -> int | str | None:
+    """Return an integer, None for an empty text, or an invalid text unchanged."""
+    try:
+        return int(text) if text else None
+    except ValueError:
+        return text
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

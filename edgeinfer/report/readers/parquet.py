@@ -1,0 +1,93 @@
+"""Reader of Parquet results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.errors import CapabilityError
+from edgeinfer.outputs.parquet import HEADER_KEY, SUMMARY_KEY
+from edgeinfer.report.readers.base import CHECK_ROWS, COLUMNS, NotAResultError, Receiver, RunInfo, run_info, text_of
+from edgeinfer.report.readers.rows import RowGrouper, TableRow
+from edgeinfer.system import interrupts
+
+BATCH_ROWS = 16_384
+
+
+def read_parquet(path: Path, receiver: Receiver) -> None:
+    """Read a Parquet file; rows with another value of the column source start another run.
+
+    Args:
+        path: Path of the file.
+        receiver: Object that receives the runs.
+
+    Raises:
+        CapabilityError: pyarrow is not installed.
+        NotAResultError: The file cannot be parsed, or its columns are not those of a result.
+        OSError: The file cannot be read.
+    """
+    try:
+        import pyarrow  # noqa: PLC0415 - optional, slow to import
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError as error:
+        raise CapabilityError("Parquet needs pyarrow; install it with: pip install 'edgeinfer[batch]'") from error
+    with path.open("rb") as opened:
+        try:
+            with pq.ParquetFile(opened) as file:
+                _read(path, file, receiver)
+        except (pyarrow.ArrowException, ValueError, OverflowError, TypeError) as error:
+            cause = (str(error).splitlines() or [""])[0][:200]
+            raise NotAResultError(path, f"it cannot be read as Parquet ({cause})") from error
+
+
+def _read(path: Path, file: Any, receiver: Receiver) -> None:
+    names = set(file.schema_arrow.names)
+    if not set(COLUMNS) <= names:
+        raise NotAResultError(path, "it lacks the columns of one")
+    metadata = {key.decode(errors="replace"): value for key, value in (file.metadata.metadata or {}).items()}
+    header, summary = _object(metadata, HEADER_KEY), _object(metadata, SUMMARY_KEY)
+    columns = [name for name in ("source", "picture") if name in names]
+    grouper, source, count = RowGrouper(receiver), None, 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=[*columns, *COLUMNS], use_threads=False):
+        for name, row in _rows(batch):
+            if count == 0 or name != source:
+                source = name
+                grouper.begin(_info(header, name))
+            count += 1
+            if count % CHECK_ROWS == 0:
+                interrupts.check()
+            grouper.add(row)
+    if count == 0:
+        grouper.begin(_info(header, None))
+    grouper.flush()
+    if summary:
+        receiver.summarize(summary)
+
+
+def _info(header: Mapping[str, Any], source: Any) -> RunInfo:
+    """Return the header of a run, whose source is that of its rows where they state one."""
+    name = text_of(source)
+    if not header:
+        return RunInfo(source=name)
+    return run_info({**header, **({"source": name} if name else {})}, lists_all_frames=False)
+
+
+def _rows(batch: Any) -> Iterator[tuple[Any, TableRow]]:
+    """Yield the source and the values of each row."""
+    values = batch.to_pydict()
+    empty = [None] * batch.num_rows
+    first = (values.get("source", empty), values.get("picture", empty))
+    for source, picture, index, time_s, track, x, y, w, h, label, confidence in zip(
+        *first, *(values[name] for name in COLUMNS), strict=True
+    ):
+        yield source, TableRow(picture, index, time_s, track, (x, y, w, h), label, confidence)
+
+
+def _object(metadata: Mapping[str, bytes], key: str) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata.get(key, b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,76 @@
+"""Grouping of the rows of CSV and Parquet, one per face, into frames."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from edgeinfer.report.readers.base import FaceRow, FrameRow, Receiver, RunInfo, face_row, frame_row
+
+
+class TableRow(NamedTuple):
+    """Values of one row; those of a face are None if the frame has none.
+
+    Attributes:
+        picture: Path of the picture, or None for a video.
+        index: Frame number.
+        time_s: Presentation time in seconds.
+        track: Number of the track.
+        xywh: Bounding box in pixels.
+        label: Expression.
+        confidence: Probability, 0..1.
+    """
+
+    picture: Any
+    index: Any
+    time_s: Any
+    track: Any
+    xywh: tuple[Any, ...]
+    label: Any
+    confidence: Any
+
+
+class RowGrouper:
+    """Conversion of successive rows into frames. A frame number below the previous one starts another run."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        """Create a grouper without rows."""
+        self._receiver = receiver
+        self._info = RunInfo()
+        self._frame: FrameRow | None = None
+        self._faces: list[FaceRow] = []
+
+    def begin(self, info: RunInfo) -> None:
+        """Start a run."""
+        self.flush()
+        self._info = info
+        self._receiver.begin(info)
+
+    def add(self, row: TableRow) -> None:
+        """Add a row; one with an invalid value is rejected."""
+        frame = frame_row(row.index, row.time_s, (), row.picture)
+        is_empty = row.track is None and row.label is None
+        face = None if is_empty else face_row(row.track, row.xywh, row.label, row.confidence)
+        if frame is None or (face is None and not is_empty):
+            self._receiver.reject()
+            return
+        self._move_to(frame)
+        if face is None:
+            self._receiver.list_all_frames()
+        else:
+            self._faces.append(face)
+
+    def flush(self) -> None:
+        """Pass the last frame to the receiver."""
+        if self._frame is not None:
+            self._receiver.add(FrameRow(self._frame.index, self._frame.time_s, self._faces, self._frame.picture))
+        self._frame, self._faces = None, []
+
+    def _move_to(self, frame: FrameRow) -> None:
+        """Make a frame the current one, unless it is that of the previous row."""
+        current = self._frame
+        if current is not None and (current.index, current.picture) == (frame.index, frame.picture):
+            return
+        self.flush()
+        if current is not None and frame.index < current.index:
+            self._receiver.begin(self._info)
+        self._frame = frame

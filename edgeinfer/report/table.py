@@ -1,0 +1,73 @@
+"""The summary as CSV: one row per track, or per face in pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeinfer.errors import EdgeInferError, OutputError, path_text, shown_path
+from edgeinfer.outputs.csv import csv_row
+from edgeinfer.report.readers.base import FaceRow, FrameRow
+from edgeinfer.report.recording import Recording
+from edgeinfer.results import UNKNOWN
+from edgeinfer.system.files import replacing
+
+COLUMNS = (
+    "source", "track", "first_s", "last_s", "duration_s", "dominant", "mean_confidence", "unknown_share",
+)  # fmt: skip
+
+
+class SummaryTable:
+    """Rows of the summary, written while the results are read.
+
+    Attributes:
+        rows: Number of rows so far.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Set the path; without one, nothing is written."""
+        self.rows = 0
+        self._path = path
+        self._write = lambda _text: None
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Create the file and rename it to its final name if the block succeeds.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        if self._path is None:
+            yield
+            return
+        try:
+            with replacing(self._path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+                self._write = file.write  # type: ignore[assignment]
+                self._write(csv_row(*COLUMNS))
+                yield
+        except EdgeInferError:  # of the results that are read meanwhile
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write {shown_path(self._path)}: {error.strerror}") from error
+
+    def add(self, recording: Recording) -> None:
+        """Write the tracks of a recording."""
+        for track in recording.tracks:
+            self._add(
+                recording.name, track.number, _seconds(track.first_s), _seconds(track.last_s),
+                _seconds(track.duration_s), track.dominant, round(track.confidence, 4), round(track.unknown_share, 4),
+            )  # fmt: skip
+
+    def add_picture_face(self, frame: FrameRow, face: FaceRow) -> None:
+        """Write a face in a picture, which has no time; the source is the path of the picture."""
+        unknown = 1.0 if face.label == UNKNOWN else 0.0
+        self._add(frame.picture or "", face.track, "", "", "", face.label, round(face.confidence, 4), unknown)
+
+    def _add(self, source: str, *values: object) -> None:
+        self.rows += 1
+        self._write(csv_row(path_text(source), *values))
+
+
+def _seconds(time_s: float) -> float:
+    return round(time_s, 4)
