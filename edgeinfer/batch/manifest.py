@@ -71,7 +71,7 @@ class Entry:
             valid = entry.finished_s + outcome.elapsed_s + outcome.duration_s + counts >= 0
             complete = valid and outcome.status in _STATUSES and text[end:] == "\n"
             return entry if complete and entry.source + entry.result else None
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def outdated(self) -> Self:
