@@ -48,8 +48,9 @@ def test_maximum_number_of_frames_changes_the_key() -> None:
 
 
 def test_files_count_by_their_content(tmp_path: Path) -> None:
-    model = shutil.copy(find_model(None), tmp_path / "copy.onnx")
-    cascade = shutil.copy(find_cascade(None), tmp_path / "copy.xml")
+    model, cascade = tmp_path / "copy.onnx", tmp_path / "copy.xml"
+    shutil.copy(find_model(None), model)
+    shutil.copy(find_cascade(None), cascade)
     copies = replace(DEFAULT, model=ModelOptions(model=str(model)), detection=DetectionOptions(cascade=str(cascade)))
     assert settings_key(copies) == settings_key(DEFAULT)
     with cascade.open("a") as file:

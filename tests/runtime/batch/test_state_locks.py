@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -14,7 +15,6 @@ import pytest
 
 from edgeinfer.batch.table import Shard, shard_of
 from edgeinfer.errors import OutputError
-from edgeinfer.system import files
 from tools.batch_sources import FAILED, Batch, commit, source
 
 HOLDER = """
@@ -68,7 +68,7 @@ def test_file_system_without_locks_is_treated_as_unlocked(tmp_path: Path, monkey
     def refuse(*_: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     batch = Batch(tmp_path)
     with batch.state():
         assert batch.pending([source(tmp_path, "a.mp4")]) == ["a.mp4"]
