@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgeinfer.system.hardware import usable_cores
+from edgeinfer.units import counted
 
 WORKER_MB = 300
 """Memory that is reserved for one worker, in millions of bytes.
@@ -32,16 +33,12 @@ def choose_workers(
         (3, '3 workers')
     """
     if requested is not None:
-        return requested, _workers(requested)
+        return requested, counted(requested, "worker")
     cores = max(1, min(usable_cores(), _core_limit(group)))
     memory_mb = min(_available_mb(process), _memory_limit_mb(group))
     number = max(1, int(min(cores, memory_mb // WORKER_MB)))
     memory = f", {memory_mb / 1000:.1f} GB of memory available" if math.isfinite(memory_mb) else ""
-    return number, f"{_workers(number)} ({cores} {'core' if cores == 1 else 'cores'}{memory})"
-
-
-def _workers(number: int) -> str:
-    return f"{number} {'worker' if number == 1 else 'workers'}"
+    return number, f"{counted(number, 'worker')} ({counted(cores, 'core')}{memory})"
 
 
 def _available_mb(process: Path) -> float:
