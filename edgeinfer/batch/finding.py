@@ -53,6 +53,7 @@ class FoundSource:
         name: The file or the folder of the pictures as given.
         label: Last component of the argument, which distinguishes sources of different arguments.
         folder: Resolved path of the folder of the files.
+        links: Number of symbolic links to folders in the path below the argument.
         files: Files, in the order in which they were found.
     """
 
@@ -61,6 +62,7 @@ class FoundSource:
     name: str
     label: str
     folder: str
+    links: int
     files: list[FoundFile]
 
 
@@ -71,11 +73,13 @@ class _Place(NamedTuple):
         prefix: Relative path of the folder: "", or ending in "/".
         label: Last component of the argument.
         group_label: Label of the pictures of the folder.
+        links: Number of symbolic links to folders in the path below the argument.
     """
 
     prefix: str
     label: str
     group_label: str
+    links: int = 0
 
 
 class Finder:
@@ -128,7 +132,7 @@ class Finder:
 
     def _add_named(self, path: str, status: Status | None) -> None:
         name = _last_part(path)
-        if status is not None and status.is_folder:
+        if _is_folder(status):
             self._check_folder(path)
             self._add_folder(path, _Place("", name, name))
         else:
@@ -153,12 +157,13 @@ class Finder:
         parent = os.path.dirname(file.given)
         folder = self._resolve(parent)
         if kind == "video" or self._per_picture:
-            self.sources.append(FoundSource(place.prefix + name, kind, file.given, place.label, folder, [file]))
+            path = place.prefix + name
+            self.sources.append(FoundSource(path, kind, file.given, place.label, folder, place.links, [file]))
             return
         path = place.prefix + PICTURES
         group = self._groups.get((path, folder))
         if group is None:
-            group = FoundSource(path, kind, parent or os.curdir, place.group_label, folder, [])
+            group = FoundSource(path, kind, parent or os.curdir, place.group_label, folder, place.links, [])
             self._groups[path, folder] = group
             self.sources.append(group)
         group.files.append(file)
@@ -166,29 +171,35 @@ class Finder:
     def _skip(self, given: str, identity: int | str) -> None:
         self.skipped[identity] = min(given, self.skipped.get(identity, given), key=natural_key)
 
-    def _add_folder(self, folder: str, place: _Place) -> None:
+    def _add_folder(self, path: str, place: _Place) -> None:
         """Add the files in a folder and its subfolders."""
-        for _, prefix, entries in self.walker.folders(folder, place.prefix):
-            here = place._replace(prefix=prefix)
-            for entry in entries:
-                status = status_of(entry)
-                if status is None and kind_by_suffix(entry.name) is None:  # a link without a target
-                    self._skip(entry.path, entry.path)
-                else:
-                    self._add_file(entry.path, entry.name, here, status, is_link=entry.is_symlink())
+        for folder in self.walker.folders(path, place.prefix, links=place.links):
+            here = place._replace(prefix=folder.prefix, links=folder.links)
+            for entry in folder.files:
+                self._add_scanned(entry.path, entry.name, here, status_of(entry), is_link=entry.is_symlink())
+
+    def _add_scanned(self, path: str, name: str, place: _Place, status: Status | None, *, is_link: bool) -> None:
+        """Add a file that was found in a folder or by a glob."""
+        if status is None and kind_by_suffix(name) is None:  # a link without a target
+            self._skip(path, path)
+        else:
+            self._add_file(path, name, place, status, is_link=is_link)
 
     def _add_list(self, data: bytes, label: str) -> None:
         """Add the files and folders of a list, relative to their deepest common folder."""
         lines = [(path, status_of(path)) for path in map(_expanded, _lines(data, label))]
-        parents = {
-            os.path.abspath(path if status is not None and status.is_folder else os.path.dirname(path))
-            for path, status in lines
-        }
+        parents = {os.path.abspath(path if _is_folder(status) else os.path.dirname(path)) for path, status in lines}
         common = os.path.commonpath(parents) if parents else ""
         for path, status in lines:
             _check_file(path, exists=status is not None)
-            self._check_folder(path)
-            self._add_below(path, os.path.abspath(path)[len(common) :].lstrip("/"), label, status)
+            relative = os.path.abspath(path)[len(common) :].lstrip("/")
+            if _is_folder(status):
+                self._check_folder(path)
+                self._add_folder(path, _Place(f"{relative}/" if relative else "", label, label))
+            else:
+                name = relative.rpartition("/")[2]
+                place = _Place(relative.removesuffix(name), label, label)
+                self._add_file(path, name, place, status, is_link=os.path.islink(path))
 
     def _add_glob(self, pattern: str) -> None:
         """Add the files that match a pattern, and those in the folders that match it."""
@@ -197,20 +208,16 @@ class Finder:
         base = "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else "")
         self._check_folder(base or os.curdir)
         label, matched = _last_part(base), False
-        for path, relative in self.walker.matches(base, [part for part in parts[fixed:] if part]):
-            matched = True
-            self._add_below(path, relative, label, status_of(path))
+        for path, relative, links in self.walker.matches(base, [part for part in parts[fixed:] if part]):
+            matched, status = True, status_of(path)
+            if _is_folder(status):
+                self._add_folder(path, _Place(f"{relative}/" if relative else "", label, label, links))
+            else:
+                name = relative.rpartition("/")[2]
+                place = _Place(relative.removesuffix(name), label, label, links)
+                self._add_scanned(path, name, place, status, is_link=os.path.islink(path))
         if not matched:
             self.unmatched.append(pattern)
-
-    def _add_below(self, path: str, relative: str, label: str, status: Status | None) -> None:
-        """Add a file or folder of a list or glob by its relative path."""
-        if status is not None and status.is_folder:
-            self._add_folder(path, _Place(f"{relative}/" if relative else "", label, label))
-        else:
-            name = relative.rpartition("/")[2]
-            place = _Place(relative.removesuffix(name), label, label)
-            self._add_file(path, name, place, status, is_link=os.path.islink(path))
 
     def _check_folder(self, folder: str) -> None:
         if self._out is not None and folder_identity(folder) == self._out:
@@ -273,3 +280,7 @@ def _expanded(path: str) -> str:
 
 def _last_part(path: str) -> str:
     return os.path.basename(os.path.abspath(path))
+
+
+def _is_folder(status: Status | None) -> bool:
+    return status is not None and status.is_folder

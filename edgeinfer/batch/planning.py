@@ -103,22 +103,23 @@ def _names(paths: Sequence[str], folder: Path, given_names: Mapping[str, str]) -
 
 
 def _without_repetitions(sources: Sequence[FoundSource]) -> list[FoundSource]:
-    """Return the sources in natural order of their path, with each file only in the first one.
+    """Return the sources in natural order of their path, with each file only once.
 
-    The files of each source are in natural order too.
+    A file that was found repeatedly stays in the source with the first path; paths with fewer symbolic links precede
+    the others. The files of each source are in natural order too.
     """
-    seen: set[int | str] = set()
-    kept = []
-    for source in sorted(sources, key=lambda source: (natural_key(source.path), source.name)):
-        files = sorted(source.files, key=lambda file: natural_key(file.given)) if source.files[1:] else source.files
-        source.files = []
-        for file in files:
-            if file.identity not in seen:
-                seen.add(file.identity)
-                source.files.append(file)
-        if source.files:
-            kept.append(source)
-    return kept
+    ordered = sorted(sources, key=lambda source: (natural_key(source.path), source.name))
+    for source in ordered:
+        source.files.sort(key=lambda file: natural_key(file.given))
+    chosen: dict[int | str, tuple[int, FoundFile]] = {}
+    for source in ordered:
+        for file in source.files:
+            links = source.links + (file.target is not None)
+            if file.identity not in chosen or links < chosen[file.identity][0]:
+                chosen[file.identity] = links, file
+    for source in ordered:
+        source.files = [file for file in source.files if chosen[file.identity][1] is file]
+    return [source for source in ordered if source.files]
 
 
 def _distinguished(sources: list[FoundSource]) -> list[FoundSource]:

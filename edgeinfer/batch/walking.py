@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import heapq
 import os
 import re
 import stat
@@ -31,6 +32,36 @@ class Status(NamedTuple):
     mtime_ns: int
 
 
+class Folder(NamedTuple):
+    """Folder with its files.
+
+    Attributes:
+        path: Path, beginning with that of the first folder.
+        prefix: Same, relative to the first folder: "", or ending in "/".
+        links: Number of symbolic links in the path below the first folder.
+        files: Entries that are neither hidden nor folders.
+    """
+
+    path: str
+    prefix: str
+    links: int
+    files: list[os.DirEntry[str]]
+
+
+class Match(NamedTuple):
+    """File or folder that matches a glob.
+
+    Attributes:
+        path: Path, beginning with the fixed part of the glob.
+        relative: Same, relative to the fixed part.
+        links: Number of symbolic links to folders in the part of the path that wildcards stand for.
+    """
+
+    path: str
+    relative: str
+    links: int
+
+
 class Walker:
     """Recursion through folders that leaves out hidden ones and the output folder, and visits no folder twice.
 
@@ -43,67 +74,67 @@ class Walker:
         self.unreadable: dict[str, None] = {}
         self._left_out = left_out
 
-    def folders(self, folder: str, prefix: str = "") -> Iterator[tuple[str, str, list[os.DirEntry[str]]]]:
-        """Yield a folder and its subfolders in natural order; links to folders are followed.
+    def folders(self, folder: str, prefix: str = "", *, links: int = 0) -> Iterator[Folder]:
+        """Yield a folder and its subfolders in natural order, those behind fewer symbolic links first.
 
         Args:
             folder: Path of the first folder.
             prefix: Path that stands for it: "", or ending in "/".
-
-        Yields:
-            The path, beginning with `folder`; the same beginning with `prefix` and ending in "/", or ""; and the
-            entries that are neither hidden nor folders.
+            links: Number of symbolic links that lead to the first folder.
         """
-        waiting, seen = [(folder, prefix)], {self._left_out}
+        waiting, seen = [(links, "", folder, prefix)], {self._left_out}
         while waiting:
-            path, here = waiting.pop()
+            links, _, path, here = heapq.heappop(waiting)
             identity = folder_identity(path)
             if identity is None or identity in seen:
                 continue
             seen.add(identity)
-            names, files = [], []
-            try:
-                with os.scandir(path) as entries:
-                    for entry in entries:
-                        if entry.name.startswith("."):
-                            continue
-                        if _is_folder(entry):
-                            names.append(entry.name)
-                        else:
-                            files.append(entry)
-            except OSError:
-                self.unreadable[path] = None
-            yield path, here, files
-            names.sort(key=natural_key, reverse=True)
-            waiting += [(os.path.join(path, name), f"{here}{name}/") for name in names]
+            files = []
+            for entry in self._entries(path):
+                if _is_folder(entry):
+                    below = f"{here}{entry.name}/"
+                    heapq.heappush(waiting, (links + entry.is_symlink(), natural_key(below), entry.path, below))
+                else:
+                    files.append(entry)
+            yield Folder(path, here, links, files)
 
-    def matches(self, folder: str, parts: Sequence[str], prefix: str = "") -> Iterator[tuple[str, str]]:
+    def matches(self, folder: str, parts: Sequence[str], prefix: str = "", *, links: int = 0) -> Iterator[Match]:
         """Yield the files and folders that match the parts of a glob; "**" matches any number of folders.
 
         Args:
             folder: Folder in which the first part is searched; "" for the current one.
             parts: Components of the pattern, one or more.
             prefix: Path of the folder relative to the first one: "", or ending in "/".
-
-        Yields:
-            The path, beginning with `folder`, and the same relative to the first folder.
+            links: Number of symbolic links that lead to the folder.
         """
         part, rest = parts[0], parts[1:]
         if part == "**":
             if not rest:
-                yield folder or os.curdir, prefix.rstrip("/")
+                yield Match(folder or os.curdir, prefix.rstrip("/"), links)
             elif rest[0] == "**":
-                yield from self.matches(folder, rest, prefix)
+                yield from self.matches(folder, rest, prefix, links=links)
             else:
-                for path, here, _ in self.folders(folder or os.curdir, prefix):
-                    yield from self.matches(path, rest, here)
+                for path, here, count, _ in self.folders(folder or os.curdir, prefix, links=links):
+                    yield from self.matches(path, rest, here, links=count)
             return
         for name in self._matching_names(folder, part):
             path = os.path.join(folder, name)
+            is_folder = folder_identity(path) not in (None, self._left_out)
+            count = links + (is_folder and os.path.islink(path))
             if not rest:
-                yield path, prefix + name
-            elif folder_identity(path) not in (None, self._left_out):
-                yield from self.matches(path, rest, f"{prefix}{name}/")
+                yield Match(path, prefix + name, count)
+            elif is_folder:
+                yield from self.matches(path, rest, f"{prefix}{name}/", links=count)
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """Yield the entries of a folder that are not hidden."""
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        yield entry
+        except OSError:
+            self.unreadable[folder] = None
 
     def _matching_names(self, folder: str, part: str) -> list[str]:
         """Return the names in a folder that match one part; hidden ones only if the part begins with a dot."""
