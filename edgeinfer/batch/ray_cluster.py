@@ -1,0 +1,184 @@
+"""Connection to a Ray cluster, or to one that is started on this machine."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from edgeinfer.errors import CapabilityError, UsageError, one_line
+from edgeinfer.system.interrupts import Interrupted
+
+LOCAL, AUTO = "local", "auto"
+CONNECT_S = 5.0
+"""Time limit in seconds for reaching the port of a cluster."""
+OBJECT_STORE_BYTES = 80_000_000
+"""Shared memory of a cluster that is started here, close to Ray's minimum; only paths and numbers are shared."""
+_MAX_CAUSE_CHARACTERS = 300
+
+
+class Node(NamedTuple):
+    """A machine of a cluster.
+
+    Attributes:
+        address: IP address.
+        cpus: Number of CPUs that Ray may use.
+    """
+
+    address: str
+    cpus: int
+
+
+class RayCluster:
+    """Connection to a Ray cluster.
+
+    Ray has one connection per process; an existing one is used and left open.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Validate the address; nothing is connected.
+
+        Args:
+            address: "local" to start a cluster on this machine, "auto" for a cluster that runs on this machine,
+                "HOST:PORT" for one whose nodes this machine belongs to, or "ray://HOST:PORT".
+
+        Raises:
+            UsageError: The address is invalid.
+            CapabilityError: Ray is not installed.
+        """
+        self._endpoint = None if address in (LOCAL, AUTO) else _endpoint(address)
+        self._address = address
+        self._is_owner = False
+        import_ray()
+
+    @property
+    def is_local(self) -> bool:
+        """True if the cluster is started on this machine."""
+        return self._address == LOCAL
+
+    def connect(self, cpus: int) -> None:
+        """Connect to the cluster, or start it.
+
+        Args:
+            cpus: Number of CPUs of a cluster that is started here.
+
+        Raises:
+            UsageError: The cluster cannot be reached.
+            CapabilityError: Ray cannot be started here, or `ray://` needs a package that is not installed.
+        """
+        ray = import_ray()
+        if ray.is_initialized():
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here reports nothing to Ray's makers
+        options: dict[str, Any] = {"address": self._address, "log_to_driver": False, "logging_level": logging.ERROR}
+        if self.is_local:
+            options |= {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES}
+        if self._endpoint is not None:
+            self._check_port(*self._endpoint)
+        try:
+            with _signal_handlers_kept(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ray.init(**options)
+        except ImportError as error:
+            raise CapabilityError(f"`ray` {self._address} needs grpcio; install it with: pip install grpcio") from error
+        except Exception as error:  # Ray has no common class for these
+            raise self._connection_error(error) from error
+        self._is_owner = True
+        with suppress(AttributeError):  # not a public setting; otherwise messages about dead workers go to stdout
+            ray._private.worker._worker_logs_enabled = False
+
+    def _check_port(self, host: str, port: int) -> None:
+        """Fail early, because Ray retries for a minute."""
+        try:
+            socket.create_connection((host, port), timeout=CONNECT_S).close()
+        except OSError as error:
+            raise self._connection_error(error.strerror or error) from error
+
+    def _connection_error(self, cause: object) -> UsageError | CapabilityError:
+        detail = " ".join(one_line(str(cause)).split())[:_MAX_CAUSE_CHARACTERS]
+        if self.is_local:
+            return CapabilityError(f"cannot start Ray on this machine: {detail}")
+        return UsageError(f"cannot reach Ray at {self._address}: {detail}; check the address and `ray status`")
+
+    def nodes(self) -> dict[str, Node]:
+        """Return the living nodes by their ids.
+
+        Raises:
+            CapabilityError: The connection to the cluster is lost.
+        """
+        try:
+            table = import_ray().nodes()
+        except Exception as error:  # Ray has no common class for these
+            raise CapabilityError("the connection to the Ray cluster is lost; run the same command again") from error
+        return {
+            node["NodeID"]: Node(node["NodeManagerAddress"], int(node["Resources"].get("CPU", 0)))
+            for node in table
+            if node["Alive"]
+        }
+
+    def close(self, error: BaseException | None) -> None:
+        """Disconnect, and end a cluster that was started here.
+
+        Args:
+            error: Exception that ends the batch, or None. After an interruption the process ends without waiting for
+                Ray, whose processes then end by themselves.
+        """
+        if not self._is_owner:
+            return
+        self._is_owner = False
+        if isinstance(error, Interrupted):
+            atexit.register(_end_process, error.exit_code)
+        else:
+            import_ray().shutdown()
+
+
+def import_ray() -> Any:
+    """Return the module `ray`.
+
+    Raises:
+        CapabilityError: Ray is not installed.
+    """
+    try:
+        import ray  # noqa: PLC0415 - optional, slow to import
+    except ImportError as error:
+        raise CapabilityError("`ray` needs Ray; install it with: pip install 'edgeinfer[ray]'") from error
+    return ray
+
+
+def _endpoint(address: str) -> tuple[str, int]:
+    """Return the host and the port of an address."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or "/" in host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise UsageError(
+            f"invalid Ray address {one_line(address)!r}: expected HOST:PORT, ray://HOST:PORT, auto or local"
+        )
+    return host, int(port)
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Restore the signal handlers that Ray replaces."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _end_process(code: int) -> None:
+    """End the process at its exit, before Ray's own handlers, which take longer than an interruption may."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)
