@@ -172,7 +172,9 @@ class _Statistics:
 
 def _percentiles(times_ms: deque[float]) -> dict[str, float]:
     values = list(times_ms)  # a copy, because frames may be added while another thread requests a summary
-    return {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95)} if values else {}
+    if not values:
+        return {}
+    return {f"p{q}": round(float(value), 3) for q, value in zip((50, 95), np.percentile(values, (50, 95)), strict=True)}
 
 
 class _StateRelay:
@@ -210,7 +212,9 @@ def _header(source: Source, pipeline: Pipeline) -> RunHeader:
     name, sha256 = (type(classifier).__name__, "") if card is None else (card.name, card.sha256)
     # A plugin's source may be named by its address.
     source_name = without_credentials(source.name) if "://" in source.name else source.name
-    return RunHeader(source_name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous)
+    return RunHeader(
+        source_name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous, source.live
+    )
 
 
 def _timed_frames(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:

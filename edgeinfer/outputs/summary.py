@@ -18,6 +18,7 @@ class RunHeader:
         model_sha256: SHA-256 of the model file, 64 hexadecimal digits; empty for a classifier without a file.
         versions: Map from package name to version.
         has_pictures: True if the frames are unrelated pictures, each with `Frame.picture`.
+        live: True if frames arrive in real time.
 
     Examples:
         >>> import edgeinfer
@@ -33,6 +34,7 @@ class RunHeader:
     model_sha256: str
     versions: Mapping[str, str]
     has_pictures: bool = False
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

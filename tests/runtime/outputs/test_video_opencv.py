@@ -1,16 +1,17 @@
-"""The annotated video shows each frame at its time in the source."""
+"""Annotated video through OpenCV, without PyAV: each frame is shown at its time in the source."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edgeinfer import Frame, OutputError, Result, RunHeader, RunSummary, VideoSink, open_source
+from edgeinfer import CapabilityError, Frame, OutputError, Result, RunHeader, RunSummary, VideoSink, open_source
 from edgeinfer.outputs import constant_rate
 from tools.matroska import matroska
 
@@ -25,6 +26,11 @@ CASES = {
     "first-timestamp-5-s": ([5000 + time_ms for time_ms in STEADY], 25, 5.48),
     "one-frame": ([0], 25, 0.04),
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
 
 
 def write_video(path: Path, frames: list[Frame], fps: float | None) -> None:
@@ -100,28 +106,67 @@ def test_missing_folder_for_the_link_is_an_output_error(tmp_path: Path, monkeypa
         write_video(tmp_path / "a%d.mp4", grey_frames([0, 0.1]), 25)
 
 
-def test_incomplete_video_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "v.mp4"
-    sink = VideoSink(str(path))
-    sink.start(RunHeader("x", 25, (), "", "", {}), lambda: RunSummary(0, 0, {}, 0.0, {}))
-    for frame in grey_frames([n / 25 for n in range(10)]):
-        sink.write(frame, Result((), frame.timestamp_s))
-    release = cv2.VideoWriter.release
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_incomplete_video_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    path = tmp_path / f"v{suffix}"
+    create = cv2.VideoWriter
 
     class LosingWriter:
-        """Writer whose file loses its content, as on a full disk."""
+        """Writer whose file loses its end, as on a full disk."""
 
-        def __init__(self, writer: cv2.VideoWriter) -> None:
-            self._writer = writer
+        def __init__(self, *arguments: object) -> None:
+            self._writer = create(*arguments)  # type: ignore[call-overload]
+
+        def isOpened(self) -> bool:  # noqa: N802 - a name of OpenCV
+            return self._writer.isOpened()
 
         def write(self, picture: object) -> None:
             self._writer.write(picture)  # type: ignore[call-overload]
 
         def release(self) -> None:
-            release(self._writer)
-            os.truncate(path, 100)
+            self._writer.release()
+            os.truncate(path, path.stat().st_size // 2)
 
-    assert sink._video is not None
-    monkeypatch.setattr(sink._video, "_writer", LosingWriter(sink._video._writer))
+        fourcc = create.fourcc
+
+    monkeypatch.setattr(cv2, "VideoWriter", LosingWriter)
     with pytest.raises(OutputError, match="incomplete"):
-        sink.__exit__()
+        write_video(path, grey_frames([n / 25 for n in range(30)]), 25)
+
+
+def test_missing_encoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda _: False)
+    with pytest.raises(OutputError, match="MPEG-4"):
+        write_video(tmp_path / "x.mp4", grey_frames([0, 0.1]), 10)
+    with pytest.raises(CapabilityError, match=r"edgeinfer\[video\]"):
+        write_video(tmp_path / "x.mkv", grey_frames([0, 0.1]), 10)
+
+
+def test_matroska_is_written_and_one_line_names_the_extra(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_video(tmp_path / "x.mkv", grey_frames([n / 10 for n in range(12)]), 10)
+    assert read_video(tmp_path / "x.mkv") == (10, list(range(12)))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "browsers do not play" in caplog.text
+    assert "pip install 'edgeinfer[video]'" in caplog.text
+
+
+def test_webm_needs_the_extra(tmp_path: Path) -> None:
+    with pytest.raises(CapabilityError, match=r"WebM needs PyAV; .*edgeinfer\[video\]"):
+        VideoSink(str(tmp_path / "x.webm"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pyav_without_the_encoder_is_replaced_by_opencv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class WithoutCodecs:
+        @staticmethod
+        def Codec(name: str, mode: str) -> object:  # noqa: N802 - a name of PyAV
+            raise ValueError(name, mode)
+
+    monkeypatch.setitem(sys.modules, "av", WithoutCodecs)
+    write_video(tmp_path / "x.mp4", grey_frames([0, 0.1]), 10)
+    assert len(read_video(tmp_path / "x.mp4")[1]) == 2
+    assert "H.264 needs libx264" in caplog.text
+    with pytest.raises(CapabilityError, match="libvpx-vp9"):
+        VideoSink(str(tmp_path / "x.webm"))
