@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ Without them, a worker with small jobs would idle while the results of the last 
 the pool, so that the next free worker takes them.
 """
 MAX_AHEAD = 15
+GATHER_S = 0.01
+"""Time in seconds in which further events are awaited if all jobs are tiny, so that they are committed together."""
 MAX_FAILED_STARTS = 3
 """Number of consecutive workers that end before they are ready, after which the batch ends."""
 _END_S = 5.0
@@ -81,10 +84,17 @@ class LocalPool:
                 end repeatedly while they start.
         """
         events: list[PoolEvent] = []
-        for connection in wait(list(self._workers), timeout_s):
-            self._receive(self._workers[connection], events)  # type: ignore[index]
+        self._collect(timeout_s, events)
+        if events and self._depth > MAX_AHEAD:
+            time.sleep(GATHER_S)
+            self._collect(0, events)
         self._assign()
         return events
+
+    def _collect(self, timeout_s: float, events: list[PoolEvent]) -> None:
+        """Add the events that have arrived, after the first one or the timeout."""
+        for connection in wait(list(self._workers), timeout_s):
+            self._receive(self._workers[connection], events)  # type: ignore[index]
 
     def __enter__(self) -> Self:
         """Start the workers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import re
@@ -122,6 +123,11 @@ def release_free_memory() -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of edgeinfer, Python and the libraries that results depend on."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     from importlib import metadata  # noqa: PLC0415 - these imports take 200 ms
 
     import cv2  # noqa: PLC0415
