@@ -12,9 +12,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-COLOURS = {
-    "neutral": "#cfcfcf", "happy": "#f2b134", "surprise": "#3fb8af", "sad": "#3b6fb6", "angry": "#d1495b",
-    "disgust": "#6a994e", "fear": "#7d5ba6", "contempt": "#8c6d46",
+COLOURS = {  # the colours of the boxes in annotated frames
+    "neutral": "#cccccc", "happy": "#f0e442", "surprise": "#e69f00", "sad": "#0072b2", "angry": "#d55e00",
+    "disgust": "#009e73", "fear": "#cc79a7", "contempt": "#56b4e9",
 }  # fmt: skip
 MAX_FACES = 8
 """Number of plotted faces: those that were in view the longest."""
