@@ -12,14 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeinfer.outputs.palette import EXPRESSION_COLOURS
+
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 pytest.importorskip("pandas", reason="pandas is not installed")
 Run = Callable[..., subprocess.CompletedProcess[str]]
-HAPPY, SAD = (0x34, 0xB1, 0xF2), (0xB6, 0x6F, 0x3B)
+HAPPY, SAD = (tuple(bytes.fromhex(EXPRESSION_COLOURS[label][1:])[::-1]) for label in ("happy", "sad"))
 """Plot colours, BGR."""
 
 
-def colour_mask(path: Path, colour: tuple[int, int, int]) -> Any:
+def colour_mask(path: Path, colour: tuple[int, ...]) -> Any:
     """Return the mask of a colour, (H, W) bool."""
     image = cv2.imread(str(path))
     assert image is not None
