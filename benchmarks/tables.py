@@ -231,10 +231,27 @@ def soak(results: dict[str, Any]) -> str:
     return table(("figure", "value"), rows)
 
 
+def batch(results: dict[str, Any]) -> str:
+    """Return the table of the costs of a batch."""
+    speed, scale = results["batch"], results["batch_scale"]
+    number = f"{scale['pictures']:,}"
+    rows = [
+        ("efficiency of two workers on two cores", f"{speed['efficiency']:.2f}"),
+        ("time with one worker, relative to a shell loop of `edgeinfer run`", f"{speed['overhead']:.2f}"),
+        ("speed of two Ray workers, relative to two local ones, without start-up", f"{speed['ray']:.2f}"),
+        (f"planning of {number} pictures", f"{scale['planning_s']:.1f} s"),
+        ("first new result after a kill with half of them done", f"{scale['first_result_after_kill_s']:.1f} s"),
+        ("call with nothing to do", f"{scale['nothing_to_do_s']:.1f} s"),
+        ("growth of the parent's memory per 10,000 finished pictures", f"{scale['growth_mb_per_10000']:.1f} MB"),
+    ]
+    return table(("figure", "value"), rows)
+
+
 TABLES = {
     "measured": measured, "forms": forms, "labels": labels, "doubt": doubt, "crops": crops,
     "quantization": quantization, "soak": soak,
     "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
+    "batch": batch,
 }  # fmt: skip
 
 
