@@ -29,6 +29,7 @@ class Pipeline:
     Attributes:
         detector: Face detector.
         classifier: Expression classifier.
+        unknown_below: Confidence threshold of the label "unknown", 0..1; 0 keeps all labels.
 
     Examples:
         >>> import edgeinfer
@@ -76,7 +77,7 @@ class Pipeline:
                 f"invalid `detect_every` {detect_every}: without tracking the detector runs on every frame; omit it"
             )
         self.detector, self.classifier = detector, classifier
-        self._unknown_below = unknown_below
+        self.unknown_below = unknown_below
         self._locator = FaceLocator(detector, detect_every) if track else None
         self._start()
 
@@ -87,7 +88,7 @@ class Pipeline:
         self._start()
 
     def _start(self) -> None:
-        self._expressions = ExpressionCache(self.classifier, unknown_below=self._unknown_below)
+        self._expressions = ExpressionCache(self.classifier, unknown_below=self.unknown_below)
         self._untracked_ids = itertools.count(1)
         self._next_s = 0.0
 
@@ -126,7 +127,7 @@ class Pipeline:
         crops = [crop_face(image, box.xywh, self.classifier.margin) for box in boxes]
         raws = self.classifier.classify(crops)
         faces = tuple(
-            Face(next(self._untracked_ids), box, raw.with_threshold(self._unknown_below), raw)
+            Face(next(self._untracked_ids), box, raw.with_threshold(self.unknown_below), raw)
             for box, raw in zip(boxes, raws, strict=True)
         )
         classified = time.perf_counter()

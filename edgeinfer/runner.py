@@ -213,8 +213,9 @@ def _header(source: Source, pipeline: Pipeline) -> RunHeader:
     # A plugin's source may be named by its address.
     source_name = without_credentials(source.name) if "://" in source.name else source.name
     return RunHeader(
-        source_name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous, source.live
-    )
+        source_name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous, source.live,
+        unknown_below=getattr(pipeline, "unknown_below", 0.0),  # any callable with a classifier is a pipeline
+    )  # fmt: skip
 
 
 def _timed_frames(source: Source, max_frames: int | None) -> Iterator[tuple[Frame, float]]:

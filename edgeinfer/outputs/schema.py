@@ -14,13 +14,15 @@ SCHEMA = 1
 
 
 def header_line(header: RunHeader) -> dict[str, Any]:
-    """Return the object of the first line."""
+    """Return the object of the first line; the threshold of "unknown" is left out if there is none."""
+    threshold = {"unknown_below": header.unknown_below} if header.unknown_below else {}
     return {
         "type": "header",
         "schema": SCHEMA,
         "source": path_text(header.source),
         "model": {"name": header.model, "sha256": header.model_sha256, "labels": list(header.labels)},
         "versions": dict(header.versions),
+        **threshold,
     }
 
 

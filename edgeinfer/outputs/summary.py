@@ -19,6 +19,7 @@ class RunHeader:
         versions: Map from package name to version.
         has_pictures: True if the frames are unrelated pictures, each with `Frame.picture`.
         live: True if frames arrive in real time.
+        unknown_below: Confidence threshold of the label "unknown", 0..1; 0 keeps all labels.
 
     Examples:
         >>> import edgeinfer
@@ -35,6 +36,7 @@ class RunHeader:
     versions: Mapping[str, str]
     has_pictures: bool = False
     live: bool = False
+    unknown_below: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
