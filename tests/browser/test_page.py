@@ -21,6 +21,7 @@ from tools.programs import require_program, running
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
+CLIP = Path(__file__).parents[1] / "assets" / "clip.mp4"
 TOKEN = "correct-horse"
 WAIT_S = 30 * PATIENCE
 ARGUMENTS = (
@@ -44,7 +45,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def camera() -> Iterator[MjpegServer]:
-    clip = cv2.VideoCapture(str(Path(__file__).parents[1] / "assets" / "clip.mp4"))
+    clip = cv2.VideoCapture(str(CLIP))
     pictures = [picture for found, picture in iter(clip.read, (False, None)) if found]
     with MjpegServer((320, 240), pictures=pictures) as camera:
         yield camera
@@ -87,7 +88,7 @@ def coloured_pixels(browser: Any) -> int:
     script = """
         const canvas = document.getElementById("timeline");
         const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height - 30).data;
-        return data.filter((value, i) => i % 4 === 0 && value === 0xff && data[i + 1] === 0xc8).length;
+        return data.filter((value, i) => i % 4 === 0 && value === 0xf0 && data[i + 1] === 0xe4).length;
     """
     return int(browser.execute_script(script))
 
@@ -127,6 +128,37 @@ def test_page_follows_the_run(browser: Any, camera: MjpegServer, port: int) -> N
         until(lambda: text(browser, "state") == "live")
         before = picture(browser)
         until(lambda: np.abs(picture(browser) - before).max() > 50)
+
+
+@contextmanager
+def staying_run(port: int) -> Iterator[subprocess.Popen[str]]:
+    """Play a clip with a preview that stays."""
+    command = [sys.executable, "-m", "edgeinfer", "run", str(CLIP), "--preview", str(port), "--stay", "--quiet"]
+    with running(command) as program:
+        until(lambda: accepts_connections(port), 60)
+        yield program
+
+
+def test_page_shows_the_end_of_a_file_and_a_lost_connection(browser: Any, port: int) -> None:
+    with staying_run(port) as program:
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: text(browser, "state") == "ended")
+        assert text(browser, "detail") == "Ended after 25 frames; this is the last one."
+        browser.get(f"http://127.0.0.1:{port}/")  # a page that is opened later shows the same
+        until(lambda: text(browser, "state") == "ended" and "happy" in text(browser, "faces"))
+        until(lambda: browser.execute_script("return document.getElementById('stream').naturalWidth") == 320)
+        assert coloured_pixels(browser)
+        program.kill()
+        until(lambda: "The connection is lost; retrying." in text(browser, "detail"))
+        assert text(browser, "state") == "ended"
+    with staying_run(port) as program:
+        until(lambda: text(browser, "detail") == "Ended after 25 frames; this is the last one.")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(WAIT_S) == 130
+        until(lambda: text(browser, "detail") != "Ended after 25 frames; this is the last one.")
+        assert text(browser, "state") == "ended"
+    severe = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    assert [message for message in severe if "/events" not in message] == []
 
 
 def test_phone_layout_has_no_horizontal_scrolling(browser: Any, camera: MjpegServer, port: int) -> None:

@@ -35,8 +35,10 @@ EVENTS_PER_S = 12.0
 """Maximum rate of frame events."""
 STATUS_INTERVAL_S = 1.0
 """Interval between status events, in seconds."""
+FIRST_REPEAT_S = 0.25
+"""Time after which a picture is repeated once if no frame arrives, in seconds."""
 REPEAT_INTERVAL_S = 5.0
-"""Time after which the last picture is repeated if no frame arrives, in seconds."""
+"""Interval of further repetitions, in seconds."""
 COOKIE = "edgeinfer-token"
 BOUNDARY = "edgeinfer-picture"
 PAGE = {
@@ -218,17 +220,18 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._stream_parts(f"multipart/x-mixed-replace; boundary={BOUNDARY}", self._jpeg_parts())
 
     def _jpeg_parts(self) -> Iterator[bytes]:
-        """Yield each new picture; repeat the last if none arrives, because only a write detects a closed connection."""
-        state, number, jpeg = self.server.state, 0, b""
-        # The boundary follows each picture at once, because browsers show a picture when it is complete.
-        boundary = f"--{BOUNDARY}\r\n".encode()
-        yield boundary
+        """Yield each new picture; repeat the last one if none arrives.
+
+        Chromium shows a picture when the next one begins, and only a write detects a closed connection.
+        """
+        state, number, jpeg, timeout_s = self.server.state, 0, b"", REPEAT_INTERVAL_S
         while not state.closed.is_set():
-            newer = state.wait_for_jpeg(after=number, timeout_s=REPEAT_INTERVAL_S)
+            newer = state.wait_for_jpeg(after=number, timeout_s=timeout_s)
+            timeout_s = FIRST_REPEAT_S if newer else REPEAT_INTERVAL_S
             number, jpeg = newer or (number, jpeg)
             if jpeg:
-                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                yield head.encode() + jpeg + b"\r\n" + boundary
+                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + b"\r\n"
 
     def _send_events(self) -> None:
         self._stream_parts("text/event-stream; charset=utf-8", self._event_parts())

@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeAlias
 import cv2
 
 from edgeinfer.outputs.draw import FaceBlur, annotate, cover
+from edgeinfer.outputs.palette import expression_colour
 from edgeinfer.outputs.preview.timeline import Timeline
 from edgeinfer.outputs.rate import RateMeter
 from edgeinfer.outputs.summary import RunHeader, RunSummary
-from edgeinfer.results import Box, Frame, Image, Result, SourceState, State
+from edgeinfer.results import UNKNOWN, Box, Frame, Image, Result, SourceState, State
 from edgeinfer.units import counted
 
 STREAM_FPS = 12.0
@@ -188,13 +189,15 @@ class PreviewState:
         return self._source_state == "live" and age_s is not None and age_s < STALE_S
 
     def status(self) -> dict[str, Any]:
-        """Return the source, state, counts and timeline of the run as a JSON object."""
+        """Return the source, colours of the labels, state, counts and timeline of the run as a JSON object."""
         summary = self.summary()
         with self._changed:
             latest, tracks, delay_ms = self._latest, self._timeline.snapshot(), self._delay_ms
+        labels = self._header.labels if self._header else ()
         return {
             "source": self._header.source if self._header else "",
-            "labels": list(self._header.labels) if self._header else [],
+            "labels": list(labels),
+            "colours": {label: expression_colour(label) for label in (*labels, UNKNOWN)},
             "state": self._source_state,
             "detail": self._detail,
             "fps": round(self._rate.per_second(), 1),

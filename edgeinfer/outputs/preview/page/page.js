@@ -2,14 +2,9 @@
 
 // Lengths in CSS pixels.
 const DURATION_S = 60, ROW_HEIGHT = 22, ROW_GAP = 4, LABEL_WIDTH = 34, AXIS_HEIGHT = 18, MAX_ROWS = 8;
-// The colours of the bounding boxes in the picture.
-const COLOURS = {
-  neutral: "#c8c8c8", happy: "#ffc850", surprise: "#3cb4ff", sad: "#3c78dc", angry: "#eb4646", disgust: "#3caa5a",
-  fear: "#b45ac8", contempt: "#aa9682",
-};
-const OTHER_COLOUR = "#8a8f98";
 const element = (id) => document.getElementById(id);
-const colour = (label) => COLOURS[label] || OTHER_COLOUR;
+// The colours of the bounding boxes in the picture.
+const colour = (label) => status?.colours[label] || "#8a8f98";
 let status = null, statusReceivedMs = 0;
 // Last sentence of the run, received before it closed the connection.
 let farewell = "";
@@ -22,10 +17,9 @@ function createElement(name, className, text) {
 }
 
 function showState(state, detail) {
-  const live = state === "live";
   element("state").textContent = state;
-  element("state").classList.toggle("live", live);
-  element("detail").hidden = live || !detail;
+  element("state").className = state;
+  element("detail").hidden = state === "live" || !detail;
   element("detail").textContent = detail;
 }
 
@@ -81,6 +75,8 @@ function drawTimeline() {
   context.scale(scale, scale);
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "middle";
+  context.strokeStyle = textColour;
+  context.lineWidth = 0.5;
   const isOver = element("state").textContent === "ended";
   // Between two status events the timeline scrolls on while frames arrive.
   const elapsed = status.fps > 0 && !isOver ? Math.min(1.5, (performance.now() - statusReceivedMs) / 1000) : 0;
@@ -93,6 +89,7 @@ function drawTimeline() {
     for (const [from, to, label] of track.spans) {
       context.fillStyle = colour(label);
       context.fillRect(x(from), y, Math.max(1, x(to) - x(from)), ROW_HEIGHT);
+      context.strokeRect(x(from), y + 0.5, Math.max(1, x(to) - x(from)), ROW_HEIGHT - 1);
     }
   });
   context.fillStyle = textColour;
