@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgeinfer.cli import config, inspect, report, run, service
+from edgeinfer.cli import batch, config, inspect, report, run, service
 from edgeinfer.cli.terminal import execute
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(run.app)
+app.add_typer(batch.app)
 app.add_typer(report.app)
 app.add_typer(inspect.app)
 app.add_typer(config.app, name="config")

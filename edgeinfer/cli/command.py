@@ -1,9 +1,10 @@
-"""The `run` command class: settings from files and the environment, and reload on SIGHUP."""
+"""Command classes: settings from files and the environment, and reload on SIGHUP."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -23,12 +24,44 @@ _KINDS: dict[str, files.Kind] = {
 
 
 class ConfigurableCommand(GroupedCommand):
-    """Command that also reads options from files and the environment, and restarts with new ones on SIGHUP."""
+    """Command that also reads its options from files and the environment.
+
+    Attributes:
+        table: Table of the config files that contains its settings and takes precedence over the keys outside tables;
+            "" for the command whose settings are outside tables.
+        own: Options that are read only from the table, and from variables that begin with its name.
+    """
+
+    table: ClassVar[str] = ""
+    own: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        for parameter in self.params:  # the help of --config describes the rule for all variables
-            vars(parameter)["show_envvar"] = False
+        for parameter in self.params:
+            # The help of --config describes the rule for all variables.
+            vars(parameter).update(envvar=self.variable(parameter.name), show_envvar=False)
+
+    def variable(self, name: str) -> str:
+        """Return the name of the environment variable of an option."""
+        prefix = f"{ENVIRONMENT}_{self.table}" if name in self.own else ENVIRONMENT
+        return f"{prefix}_{name}".upper()
+
+    def selected(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of this command's options.
+
+        Args:
+            values: Values by key, and by key in each table.
+        """
+        options = {parameter.name for parameter in configurable_parameters(self)}
+        shared = {key: value for key, value in values.items() if key in options - self.own}
+        return shared | values.get(self.table, {})
+
+    def check_combination(self, options: dict[str, Any]) -> None:
+        """Raise an `EdgeInferError` for mutually exclusive options."""
+
+
+class ReloadableCommand(ConfigurableCommand):
+    """Configurable command that restarts with new settings on SIGHUP."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Store the arguments, which a reload parses again."""
@@ -42,7 +75,7 @@ class ConfigurableCommand(GroupedCommand):
         def reparse() -> Any:
             fresh = self.make_context(ctx.info_name, list(ctx.meta[ARGUMENTS]), parent=ctx.parent)
             try:
-                self.check_combination(fresh.params)
+                self.check_combination(fresh.params)  # before a working run is stopped
                 self.check_outputs(fresh.params, written)
             except EdgeInferError as error:
                 raise UsageError(name_flags(str(error), self)) from error
@@ -51,9 +84,6 @@ class ConfigurableCommand(GroupedCommand):
             return fresh
 
         return run_reloadable(super().invoke, ctx, reparse)
-
-    def check_combination(self, options: dict[str, Any]) -> None:
-        """Raise an `EdgeInferError` for mutually exclusive options, before a working run is stopped."""
 
     def output_paths(self, options: dict[str, Any]) -> set[str]:
         """Return the paths of the output files, as given."""
@@ -69,8 +99,29 @@ def read_config_option(ctx: typer.Context, file: Path | None) -> Path | None:
     Raises:
         UsageError: A file is invalid.
     """
-    ctx.default_map, ctx.meta[ORIGINS], _ = files.read_configs(file, settings_of(ctx))
+    command: Any = ctx.command
+    values, origins, _ = read_settings(ctx, file)
+    ctx.default_map, ctx.meta[ORIGINS] = command.selected(values), command.selected(origins)
     return file
+
+
+def read_settings(ctx: typer.Context, file: Path | None) -> tuple[dict[str, Any], dict[str, Any], tuple[Path, ...]]:
+    """Read and validate the config files for all commands; see `config_file.read_configs`.
+
+    Args:
+        ctx: Context of any command.
+        file: File given by the user, or None.
+
+    Raises:
+        UsageError: A file is invalid.
+    """
+    root: Any = ctx.find_root()
+    settings = {
+        command.table: settings_of(typer.Context(command, parent=root))
+        for command in root.command.commands.values()
+        if hasattr(command, "table")
+    }
+    return files.read_configs(file, settings.pop(""), settings)
 
 
 ConfigOption = Annotated[
@@ -97,7 +148,8 @@ def configurable_parameters(command: Any) -> list[Any]:
 
 
 def _kind(parameter: Any) -> files.Kind:
-    return "list" if getattr(parameter, "multiple", False) else _KINDS.get(parameter.type.name, "text")
+    is_list = getattr(parameter, "multiple", False) or parameter.nargs != 1
+    return "list" if is_list else _KINDS.get(parameter.type.name, "text")
 
 
 def _checker(ctx: typer.Context, parameter: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`edgeinfer config`: show and check the settings of `run`."""
+"""`edgeinfer config`: show and check the settings of `run` and `batch`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from edgeinfer.cli import config_file as files
-from edgeinfer.cli.command import ENVIRONMENT, ORIGINS, configurable_parameters, settings_of
+from edgeinfer.cli.command import ORIGINS, configurable_parameters, read_settings
 from edgeinfer.errors import EdgeInferError, UsageError
 
+_COMMANDS = ("run", "batch")
+
 app = typer.Typer(
-    help="Show or check the settings of `run` from files and the environment.",
+    help="Show or check the settings of `run` and `batch` from files and the environment.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -24,41 +26,48 @@ def show(
     origin: Annotated[bool, typer.Option("--origin", help="Add the origin of each setting.")] = False,
     file: Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Same as for run.")] = None,
 ) -> None:
-    """Print the settings of a run without options, as TOML."""
-    root: Any = ctx.find_root()
-    run = _run_context(root, file)
-    names = [parameter.name for parameter in configurable_parameters(run.command)]
-    typer.echo(files.as_toml((name, run.params[name], _origin(run, name) if origin else "") for name in names))
+    """Print the settings of run and batch without options, as TOML."""
+    values, _, _ = read_settings(ctx, file)
+    for name in _COMMANDS:
+        command = _context(ctx, name, file)
+        table = command.command.table
+        if table:
+            typer.echo(f"\n[{table}]")
+        names = [parameter.name for parameter in configurable_parameters(command.command)]
+        if table:
+            names = [key for key in names if key in command.command.own or key in values[table]]
+        typer.echo(files.as_toml((key, command.params[key], _origin(command, key) if origin else "") for key in names))
 
 
 @app.command()
 def check(
     ctx: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE.toml", help="Default: the files that `run` reads.")
+        Path | None, typer.Argument(metavar="FILE.toml", help="Default: the files that `run` and `batch` read.")
     ] = None,
 ) -> None:
     """Check config files; exit with 2 and the reason if one is invalid."""
-    root: Any = ctx.find_root()
-    command = root.command.commands["run"]
-    _, _, found = files.read_configs(file, settings_of(typer.Context(command, parent=root)))
+    _, _, found = read_settings(ctx, file)
     if found:
-        _check_combination(_run_context(root, file), found)
+        for name in _COMMANDS:
+            _check_combination(_context(ctx, name, file), found)
     for path in found:
         typer.echo(f"{path} is valid")
     if not found:
-        typer.echo(f"no config file found; run reads {' and '.join(map(str, files.default_files()))}")
+        typer.echo(f"no config file found; run and batch read {' and '.join(map(str, files.default_files()))}")
 
 
-def _run_context(root: Any, file: Path | None) -> Any:
+def _context(ctx: Any, name: str, file: Path | None) -> Any:
+    """Return the context of a command without other arguments than `--config`."""
+    root = ctx.find_root()
     arguments = [] if file is None else ["--config", str(file)]
-    return root.command.commands["run"].make_context("run", arguments, parent=root)
+    return root.command.commands[name].make_context(name, arguments, parent=root)
 
 
-def _check_combination(run: Any, found: tuple[Path, ...]) -> None:
+def _check_combination(ctx: Any, found: tuple[Path, ...]) -> None:
     """Raise `UsageError` for mutually exclusive settings, including those of the environment."""
     try:
-        run.command.check_combination(run.params)
+        ctx.command.check_combination(ctx.params)
     except EdgeInferError as error:
         raise UsageError(f"{' and '.join(map(str, found))}: {files.without_backticks(str(error))}") from error
 
@@ -67,7 +76,7 @@ def _origin(ctx: Any, name: str) -> str:
     source = ctx.get_parameter_source(name)
     match source.name if source else "DEFAULT":
         case "ENVIRONMENT":
-            return f"environment, {ENVIRONMENT}_{name.upper()}"
+            return f"environment, {ctx.command.variable(name)}"
         case "DEFAULT_MAP":
             return str(ctx.meta[ORIGINS][name])
         case "COMMANDLINE":

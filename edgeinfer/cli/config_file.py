@@ -1,4 +1,4 @@
-"""TOML files with settings of `edgeinfer run`: locations, reading and validation."""
+"""TOML files with settings of `edgeinfer run` and `batch`: locations, reading and validation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from edgeinfer.errors import EdgeInferError, UsageError
 from edgeinfer.options.fields import option_fields
@@ -46,6 +46,11 @@ class Setting:
     check: Callable[[Any], str | None]
 
 
+Tables: TypeAlias = Mapping[str, Mapping[str, Setting]]
+"""Valid values by key in each table, by the name of the table."""
+NO_TABLES: Tables = {}
+
+
 def user_file() -> Path:
     """Return the path of the user's file, in `$XDG_CONFIG_HOME` or `~/.config`."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "edgeinfer" / "config.toml"  # noqa: PTH111 - Path.expanduser raises for users without a home
@@ -61,15 +66,16 @@ def config_files(named: Path | None) -> tuple[Path, ...]:
     return default_files() if named is None else (named,)
 
 
-def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
+def read_config(path: Path, settings: Mapping[str, Setting], tables: Tables = NO_TABLES) -> dict[str, Any]:
     """Read one file and validate every value in it.
 
     Args:
         path: Path of a TOML file.
-        settings: Valid values by key.
+        settings: Valid values by key, outside tables.
+        tables: Valid values by key in each table; the name of a table is that of the command that it configures.
 
     Returns:
-        Values by key; a single string becomes a list where a list is expected.
+        Values by key, and the values of each table as a dict; a single string becomes a list where a list is expected.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -83,30 +89,40 @@ def read_config(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error.strerror}; expected a readable TOML file") from error
     except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
-    return {key: _checked(path, key, value, settings) for key, value in values.items()}
+    found = {name: values.pop(name) for name in tables if isinstance(values.get(name), dict)}
+    for key in values:
+        _check_table(path, key, settings, tables)
+    return {key: _checked(path, key, value, settings, "run") for key, value in values.items()} | {
+        name: {key: _checked(path, key, value, tables[name], name) for key, value in table.items()}
+        for name, table in found.items()
+    }
 
 
 def read_configs(
-    named: Path | None, settings: Mapping[str, Setting]
-) -> tuple[dict[str, Any], dict[str, Path], tuple[Path, ...]]:
+    named: Path | None, settings: Mapping[str, Setting], tables: Tables = NO_TABLES
+) -> tuple[dict[str, Any], dict[str, Any], tuple[Path, ...]]:
     """Read the named file, or else the system file and then the user file, which takes precedence.
 
     Returns:
-        Values by key, origin of each value by key, and the files that were read.
+        Values by key and by table and key, origin of each value likewise, and the files that were read.
 
     Raises:
         UsageError: The named file is missing, or a file is invalid.
     """
-    values: dict[str, Any] = {}
-    origins: dict[str, Path] = {}
+    values: dict[str, Any] = {name: {} for name in tables}
+    origins: dict[str, Any] = {name: {} for name in tables}
     found = []
     for path in config_files(named):
         try:
-            here = read_config(path, settings)
+            here = read_config(path, settings, tables)
         except FileNotFoundError as error:
             if named is not None:
                 raise UsageError(f"config file {path} does not exist; expected a TOML file") from error
             continue
+        for name in tables:
+            table = here.pop(name, {})
+            values[name] |= table
+            origins[name] |= dict.fromkeys(table, path)
         values |= here
         origins |= dict.fromkeys(here, path)
         found.append(path)
@@ -122,14 +138,21 @@ def as_toml(values: Iterable[tuple[str, Any, str]]) -> str:
     return "\n".join(_line(key, value, comment) for key, value, comment in values)
 
 
-def _checked(path: Path, key: str, value: Any, settings: Mapping[str, Setting]) -> Any:
+def _check_table(path: Path, key: str, settings: Mapping[str, Setting], tables: Tables) -> None:
+    """Raise `UsageError` for a key that belongs into a table."""
+    for name, table in tables.items():
+        if key not in settings and key in table:
+            raise UsageError(f"{path}: {key} is not an option of run; write it below [{name}]")
+
+
+def _checked(path: Path, key: str, value: Any, settings: Mapping[str, Setting], command: str) -> Any:
     setting = settings.get(key)
     if setting is None:
         import difflib
 
         near = difflib.get_close_matches(key, settings, 1)
         advice = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(settings)}"
-        raise UsageError(f"{path}: {key} is not an option of run; {advice}")
+        raise UsageError(f"{path}: {key} is not an option of {command}; {advice}")
     expected, types = KINDS[setting.kind]
     if type(value) not in types or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
         raise UsageError(f"{path}: {key} must be {expected}, not {_format(key, value)}")

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
@@ -98,7 +98,9 @@ def _given_options(group: type[OptionGroup], values: Mapping[str, Any]) -> dict[
 
 def _expand(group: type[OptionGroup], *, partial: bool) -> Iterator[inspect.Parameter]:
     for field in option_fields(group):
-        annotation = list[field.type.__args__[0]] if _is_list(field) else field.type  # type: ignore[name-defined]
+        annotation = field.type
+        if _is_list(field):  # Typer has no lists of choices
+            annotation = list[str] if _choices(field) else list[get_args(field.type)[0]]  # type: ignore[misc]
         optional = partial or _is_list(field)
         yield inspect.Parameter(
             field.name,
@@ -109,19 +111,22 @@ def _expand(group: type[OptionGroup], *, partial: bool) -> Iterator[inspect.Para
 
 
 def _typer_option(field: OptionField, group: type[OptionGroup], optional: bool) -> Any:
-    details = field.option
+    details, choices = field.option, _choices(field)
 
     def validate(value: Any) -> Any:
+        for item in value or () if choices else ():
+            if item not in choices:
+                raise typer.BadParameter(f"{item!r} is not one of {', '.join(map(repr, choices))}.")
         details.validate(value)
         return value
 
     return typer.Option(
         *details.flags,
         help=details.help,
-        metavar=details.metavar,
+        metavar=details.metavar or "|".join(choices) or None,
         min=details.minimum,
         max=details.maximum,
-        callback=validate if details.check else None,
+        callback=validate if details.check or choices else None,
         show_default=details.show_default
         and not optional
         and field.default not in (None, "")
@@ -132,6 +137,11 @@ def _typer_option(field: OptionField, group: type[OptionGroup], optional: bool) 
 
 def _is_list(field: OptionField) -> bool:
     return get_origin(field.type) is tuple
+
+
+def _choices(field: OptionField) -> tuple[str, ...]:
+    """Return the valid items of a list of choices, or an empty tuple."""
+    return get_args(get_args(field.type)[0]) if _is_list(field) else ()
 
 
 def _from_parameter(field: OptionField, value: Any) -> Any:

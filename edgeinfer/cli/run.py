@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeinfer.cli.command import ENVIRONMENT, ConfigOption, ConfigurableCommand
+from edgeinfer.cli.command import ConfigOption, ReloadableCommand
 from edgeinfer.cli.config_file import config_files
 from edgeinfer.cli.parameters import build_group, expand_groups
 from edgeinfer.errors import UsageError, shown_path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 
-class _RunCommand(ConfigurableCommand):
+class _RunCommand(ReloadableCommand):
     def check_combination(self, options: dict[str, Any]) -> None:
         build.check_outputs(
             build_group(OutputOptions, options),
@@ -60,7 +60,7 @@ class _RunCommand(ConfigurableCommand):
             raise UsageError(f"the Parquet file {shown_path(open_parquet)} cannot be continued; start the run again")
 
 
-@app.command(cls=_RunCommand, context_settings={"auto_envvar_prefix": ENVIRONMENT, "allow_extra_args": True})
+@app.command(cls=_RunCommand, context_settings={"allow_extra_args": True})
 @expand_groups
 def run(
     ctx: typer.Context,
@@ -71,7 +71,6 @@ def run(
             help="Video, picture, folder, glob, camera number or stream URL; or several pictures. Default: the demo "
             "clip.",
             show_default=False,
-            envvar=f"{ENVIRONMENT}_SOURCE",
         ),
     ] = None,
     *,

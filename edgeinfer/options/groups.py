@@ -238,7 +238,7 @@ class BatchOptions:
 
     title: ClassVar[str] = "Batch"
 
-    out: str = option("", "Folder of the results; created if missing.", metavar="DIR")
+    out: str | None = option(None, "Folder of the results; created if missing.", metavar="DIR")
     format: tuple[ResultFormat, ...] = option(
         (), "Format of the results, csv by default. Repeatable; parquet needs the extra `batch`."
     )
