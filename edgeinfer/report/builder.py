@@ -12,7 +12,6 @@ from edgeinfer.report.inputs import BatchEntry, ResultFile
 from edgeinfer.report.readers.base import FaceRow, FrameRow, RunInfo
 from edgeinfer.report.recording import Moment, Recording, Share, Track
 from edgeinfer.report.remarks import Counts, remarks_of
-from edgeinfer.results import UNKNOWN
 
 DEFAULT_STEP_S = 1 / 30
 """Duration of a frame that is the only one of its recording, in seconds."""
@@ -120,7 +119,7 @@ class _Run:
     def _step_to(self, frame: FrameRow) -> float:
         """Return the duration of the previous frame in seconds."""
         assert self._last is not None
-        step_s, frames = frame.time_s - self._last.time_s, frame.index - self._last.index
+        step_s, frames = frame.time_s - self._last.time_s, frame.number - self._last.number
         if not self.recording.lists_all_frames and frames > 1:
             step_s /= frames  # the frames in between have no face
         if step_s > 0:
@@ -143,7 +142,7 @@ class _Run:
             track.times.add(self.recording.grid, parts, channel, face.confidence)
             for shares in (track.shares, self.recording.shares):
                 shares.setdefault(label, Share()).add(step_s, face.confidence)
-            if label != UNKNOWN and (track.best is None or face.confidence > track.best.confidence):
+            if track.best is None or face.confidence > track.best.confidence:
                 track.best = _moment(frame, face)
             self._widths[min(face.xywh[2], LARGEST_WIDTH_PX)] += 1
 
@@ -190,12 +189,12 @@ class _Run:
         """Estimate the number of frames, start and end from the frame numbers and the list of the batch."""
         recording, entry = self.recording, self._entry
         if self._first is not None and self._last is not None:
-            recording.frames = max(recording.frames, self._last.index + 1)
+            recording.frames = max(recording.frames, self._last.number + 1)
             if not recording.has_pictures:
-                frames = self._last.index - self._first.index
+                frames = self._last.number - self._first.number
                 span_s = self._last.time_s - self._first.time_s
                 step_s = span_s / frames if frames > 0 and span_s > 0 else DEFAULT_STEP_S
-                recording.start_s = min(recording.start_s, self._first.time_s - self._first.index * step_s)
+                recording.start_s = min(recording.start_s, self._first.time_s - self._first.number * step_s)
         if entry is not None:
             recording.frames = max(recording.frames, entry.frames)
             if not recording.has_pictures:
@@ -203,7 +202,7 @@ class _Run:
 
 
 def _moment(frame: FrameRow, face: FaceRow) -> Moment:
-    return Moment(face.confidence, frame.index, frame.time_s, face.xywh, frame.picture)
+    return Moment(face.confidence, frame.number, frame.time_s, face.xywh, frame.picture)
 
 
 def _median(widths: Counter[int]) -> int | None:

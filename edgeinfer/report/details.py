@@ -28,10 +28,9 @@ class Limits:
     steps: int
     tracks: int
 
-    @classmethod
-    def of(cls, recordings: int) -> Limits:
-        """Return the limits for a number of recordings with details."""
-        return cls(min(6000, 60_000 // max(1, recordings)), min(1000, max(40, 4000 // max(1, recordings))))
+    def halved(self) -> Limits:
+        """Return the limits for details of about half the size."""
+        return Limits(self.steps // 2, self.tracks // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def _timeline_values(recording: Recording, labels: Sequence[str], limits: Limits
     found = [
         {
             "name": lane.track.number,
-            "text": f"Track {lane.track.number}: {spoken_shares(shares_of(lane.track.shares))}",
+            "text": f"Track {lane.track.number}: {spoken_shares(shares_of(lane.track.shares), 3)}",
             "paths": sorted((channels.get(label, other), path) for label, path in lane.paths.items()),
         }
         for lane in lanes(recording, limits.steps)
@@ -217,11 +216,11 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.1f} %" if 0 < share < 0.0095 else f"{100 * share:.0f} %"
 
 
-def spoken_shares(shares: Mapping[str, float]) -> str:
-    """Return shares as text, the largest first.
+def spoken_shares(shares: Mapping[str, float], count: int = 12) -> str:
+    """Return the largest shares as text.
 
     >>> spoken_shares({"sad": 0.25, "happy": 0.75})
     'happy 75 %, sad 25 %'
     """
-    ordered = sorted(shares.items(), key=lambda item: -item[1])[:12]
+    ordered = sorted(shares.items(), key=lambda item: -item[1])[:count]
     return ", ".join(f"{shown_label(label)} {percent(share)}" for label, share in ordered)

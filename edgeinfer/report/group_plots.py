@@ -14,7 +14,7 @@ MAX_PLOTTED_GROUPS = 20
 """Number of groups in the plots: those with the most recordings."""
 FEW_RECORDINGS = 10
 """Number of recordings below which a bootstrap interval is too narrow."""
-SCALES = (0.1, 0.2, 0.25, 0.5, 0.75, 1.0)
+SCALES = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def group_values(groups: Sequence[GroupSummary], labels: Sequence[str]) -> dict[str, Any]:
@@ -36,14 +36,16 @@ def group_values(groups: Sequence[GroupSummary], labels: Sequence[str]) -> dict[
     ]
     largest = sorted((group for group in shown if group.with_faces), key=lambda group: -group.with_faces)
     plotted = [group for group in shown if group in largest[:MAX_PLOTTED_GROUPS]]
-    highest = max((each.high or each.mean for group in plotted for each in group.estimates.values()), default=1.0)
-    scale = next(limit for limit in (0.1, 0.2, 0.25, 0.5, 0.75, 1.0) if highest <= limit + 1e-9)
-    plots = [
-        {"channel": channel, "label": shown_label(label), "rows": _plot_rows(plotted, label, scale)}
-        for channel, label in enumerate(labels)
-    ]
-    return {"text": _group_text(groups, len(shown), len(plotted)), "rows": rows, "plots": plots,
-            "scale": f"All plots range from 0 to {100 * scale:.0f} %."}  # fmt: skip
+    plots = [_plot(plotted, channel, label) for channel, label in enumerate(labels)]
+    return {"text": _group_text(groups, len(shown), len(plotted)), "rows": rows, "plots": plots}
+
+
+def _plot(groups: Sequence[GroupSummary], channel: int, label: str) -> dict[str, Any]:
+    """Return the plot of one expression, which ends at the first of `SCALES` above all intervals."""
+    estimates = [group.estimates[label] for group in groups]
+    highest = max((each.high or each.mean for each in estimates), default=1.0)
+    scale = next((limit for limit in SCALES if highest <= limit), 1.0)
+    return {"channel": channel, "label": shown_label(label), "scale": scale, "rows": _plot_rows(groups, label, scale)}
 
 
 def _plot_rows(groups: Sequence[GroupSummary], label: str, scale: float) -> list[dict[str, Any]]:

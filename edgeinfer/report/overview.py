@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,22 +54,20 @@ class OverviewRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelLine:
-    """Model and program version that produced some of the results.
+class ModelRun:
+    """Model, program version and threshold that produced some of the results.
 
     Attributes:
         model: Name of the model; None if the results do not state it, as in CSV.
         sha256: SHA-256 of the model file, or "".
         version: Version of edgeinfer, or None.
         unknown_below: Confidence threshold of "unknown", or None.
-        recordings: Number of recordings.
     """
 
     model: str | None
     sha256: str
     version: str | None
     unknown_below: float | None
-    recordings: int
 
 
 @dataclass(slots=True)
@@ -85,7 +83,7 @@ class Overview:
     rows: list[OverviewRow] = field(default_factory=list)
     video_shares: dict[str, Share] = field(default_factory=dict)
     picture_shares: dict[str, Share] = field(default_factory=dict)
-    _runs: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+    _runs: Counter[ModelRun] = field(default_factory=Counter)
     _frames_with_face: int = 0
 
     def add(self, recording: Recording) -> None:
@@ -94,7 +92,7 @@ class Overview:
         for label, share in recording.shares.items():
             total.setdefault(label, Share()).add(share.weight, share.confidence)
         info = recording.info
-        self._runs[info.model, info.sha256, info.version, info.unknown_below] += 1
+        self._runs[ModelRun(info.model, info.sha256, info.version, info.unknown_below)] += 1
         self._frames_with_face += recording.frames_with_face
         self.rows.append(
             OverviewRow(
@@ -120,27 +118,28 @@ class Overview:
         return min(1.0, self._frames_with_face / frames) if frames else None
 
     @property
-    def models(self) -> list[ModelLine]:
-        """Models and versions, the most frequent first."""
-        return [ModelLine(*run, count) for run, count in self._runs.most_common()]
+    def models(self) -> list[tuple[ModelRun, int]]:
+        """Models and versions with the number of recordings, the most frequent first."""
+        return self._runs.most_common()
 
     def labels(self) -> list[str]:
         """Return the labels of the page in a fixed order: those of the bundled models, others, "unknown"."""
-        weights: Counter[str] = Counter()
+        weights: dict[str, float] = {}
         for shares in (self.video_shares, self.picture_shares):
-            total = shares_of(shares)
-            weights.update(total)  # type: ignore[arg-type]
+            for label, share in shares_of(shares).items():
+                weights[label] = weights.get(label, 0.0) + share
         return ordered_labels(weights)
 
 
-def ordered_labels(weights: Counter[str]) -> list[str]:
+def ordered_labels(weights: Mapping[str, float]) -> list[str]:
     """Return labels in a fixed order, at most `MAX_LABELS`.
 
-    >>> ordered_labels(Counter({"bored": 5, "unknown": 1, "happy": 2, "neutral": 3}))
+    >>> ordered_labels({"bored": 0.5, "unknown": 0.1, "happy": 0.2, "neutral": 0.2})
     ['neutral', 'happy', 'bored', 'unknown']
     """
     known = [label for label in LABEL_ORDER if label in weights]
-    foreign = [label for label, _ in weights.most_common() if label not in (*LABEL_ORDER, UNKNOWN)]
+    foreign = [label for label in weights if label not in (*LABEL_ORDER, UNKNOWN)]
+    foreign.sort(key=lambda label: -weights[label])
     room = MAX_LABELS - len(known) - 1
     if len(foreign) > room:
         foreign = [*[label for label in foreign if label != OTHER_LABEL][: room - 1], OTHER_LABEL]

@@ -28,6 +28,10 @@ from edgeinfer.report.timeline import clock
 MAX_FAILED = 200
 """Number of failed sources in their own list; the table of recordings has all."""
 MAX_MODELS = 20
+LARGEST_DETAILS = Limits(steps=8000, tracks=1000)
+SMALLEST_TRACKS = 20
+DETAILS_CHARACTERS = 1_600_000
+"""Length of the details of all recordings, without pictures of faces; it keeps a page below 2 MB."""
 
 METHOD = (
     "The results are perceived expressions, smoothed over each track: no measurement of feelings, and no basis for "
@@ -111,16 +115,22 @@ class Page:
 
     def _details(
         self, recordings: Sequence[Recording], labels: Sequence[str], images: Mapping[int, Images]
-    ) -> list[Any]:
+    ) -> list[str]:
+        """Return the details of all recordings; they are coarser if they would exceed `DETAILS_CHARACTERS`."""
         import markupsafe  # noqa: PLC0415 - part of Jinja2
 
-        template, limits = self._environment.get_template("recording.html"), Limits.of(len(recordings))
-        return [
-            markupsafe.Markup(  # noqa: S704 - rendered with escapes
+        template, limits = self._environment.get_template("recording.html"), LARGEST_DETAILS
+        while True:
+            details = [
                 template.render(detail_values(recording, number, labels, limits, images.get(number - 1, Images())))
+                for number, recording in enumerate(recordings, 1)
+            ]
+            pictures = sum(
+                len(uri) for each in images.values() for uri in (*each.tracks.values(), *each.labels.values())
             )
-            for number, recording in enumerate(recordings, 1)
-        ]
+            if sum(map(len, details)) - pictures <= DETAILS_CHARACTERS or limits.tracks <= SMALLEST_TRACKS:
+                return list(map(markupsafe.Markup, details))  # rendered with escapes
+            limits = limits.halved()
 
 
 def safe_json(value: Any) -> str:
@@ -205,13 +215,13 @@ def _totals(overview: Overview, labels: Sequence[str]) -> list[tuple[str, list[S
 def _model_rows(overview: Overview) -> list[dict[str, Any]]:
     return [
         {
-            "model": shown_label(line.model) if line.model else "unknown",
-            "sha256": shown_label(line.sha256[:12]) if line.sha256 else "–",
-            "version": shown_label(line.version) if line.version else "unknown",
-            "threshold": "not recorded" if line.unknown_below is None else f"{line.unknown_below:g}",
-            "recordings": line.recordings,
+            "model": shown_label(run.model) if run.model else "unknown",
+            "sha256": shown_label(run.sha256[:12]) if run.sha256 else "–",
+            "version": shown_label(run.version) if run.version else "unknown",
+            "threshold": "none recorded" if run.unknown_below is None else f"{run.unknown_below:g}",
+            "recordings": recordings,
         }
-        for line in overview.models[:MAX_MODELS]
+        for run, recordings in overview.models[:MAX_MODELS]
     ]
 
 
@@ -219,6 +229,6 @@ def _model_note(overview: Overview) -> str:
     notes = []
     if len(overview.models) > MAX_MODELS:
         notes.append(f"{len(overview.models) - MAX_MODELS} more are not listed.")
-    if any(line.model is None for line in overview.models):
+    if any(run.model is None for run, _ in overview.models):
         notes.append("CSV results do not state their model and version; JSONL and Parquet results do.")
     return " ".join(notes)

@@ -19,14 +19,14 @@ class Moment(NamedTuple):
 
     Attributes:
         confidence: Probability of the label, 0..1.
-        index: Frame number.
+        number: Frame number.
         time_s: Presentation time in seconds.
         xywh: Bounding box in pixels of the source.
         picture: Path of the picture, or None.
     """
 
     confidence: float
-    index: int
+    number: int
     time_s: float
     xywh: tuple[int, int, int, int]
     picture: str | None
@@ -79,7 +79,7 @@ class Track:
         last_s: Time of the last frame in seconds.
         shares: Share by label; their weights are seconds.
         times: Seconds and confidence by interval; the channel is the index in `Recording.labels`.
-        best: Most confident moment with a label other than "unknown", or None.
+        best: Most confident moment, or None.
     """
 
     number: int

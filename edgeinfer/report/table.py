@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class SummaryTable:
         """Set the path; without one, nothing is written."""
         self.rows = 0
         self._path = path
-        self._write = lambda _text: None
+        self._write: Callable[[str], object] = lambda _text: None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -43,7 +43,7 @@ class SummaryTable:
             return
         try:
             with replacing(self._path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-                self._write = file.write  # type: ignore[assignment]
+                self._write = file.write
                 self._write(csv_row(*COLUMNS))
                 yield
         except EdgeInferError:  # of the results that are read meanwhile

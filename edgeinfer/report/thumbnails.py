@@ -76,7 +76,7 @@ def _crop_video(recording: Recording, folder: Path | None, limit: int) -> Images
     wanted: dict[int, list[tuple[int, Moment]]] = {}
     for track in longest_tracks(recording.tracks, limit):
         if track.best is not None:
-            wanted.setdefault(track.best.index, []).append((track.number, track.best))
+            wanted.setdefault(track.best.number, []).append((track.number, track.best))
     path = _find([recording.info.source, recording.name], folder)
     if path is None or not wanted:
         return None

@@ -40,13 +40,13 @@ class FrameRow(NamedTuple):
     """One frame or picture with its faces.
 
     Attributes:
-        index: Position in the source, from 0.
+        number: Position in the source, from 0.
         time_s: Presentation time in seconds.
         faces: Faces, possibly none.
         picture: Path of the picture, or None for a video.
     """
 
-    index: int
+    number: int
     time_s: float
     faces: Sequence[FaceRow]
     picture: str | None = None

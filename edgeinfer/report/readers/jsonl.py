@@ -95,7 +95,7 @@ def _add(value: dict[str, Any], receiver: Receiver) -> None:
     faces = [face for item in given if (face := _face(item)) is not None]
     if len(faces) < len(given):
         receiver.reject()
-    receiver.add(FrameRow(frame.index, frame.time_s, faces, frame.picture))
+    receiver.add(FrameRow(frame.number, frame.time_s, faces, frame.picture))
 
 
 def _face(item: Any) -> FaceRow | None:

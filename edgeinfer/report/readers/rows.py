@@ -12,7 +12,7 @@ class TableRow(NamedTuple):
 
     Attributes:
         picture: Path of the picture, or None for a video.
-        index: Frame number.
+        number: Frame number.
         time_s: Presentation time in seconds.
         track: Number of the track.
         xywh: Bounding box in pixels.
@@ -21,7 +21,7 @@ class TableRow(NamedTuple):
     """
 
     picture: Any
-    index: Any
+    number: Any
     time_s: Any
     track: Any
     xywh: tuple[Any, ...]
@@ -47,7 +47,7 @@ class RowGrouper:
 
     def add(self, row: TableRow) -> None:
         """Add a row; one with an invalid value is rejected."""
-        frame = frame_row(row.index, row.time_s, (), row.picture)
+        frame = frame_row(row.number, row.time_s, (), row.picture)
         is_empty = row.track is None and row.label is None
         face = None if is_empty else face_row(row.track, row.xywh, row.label, row.confidence)
         if frame is None or (face is None and not is_empty):
@@ -62,15 +62,15 @@ class RowGrouper:
     def flush(self) -> None:
         """Pass the last frame to the receiver."""
         if self._frame is not None:
-            self._receiver.add(FrameRow(self._frame.index, self._frame.time_s, self._faces, self._frame.picture))
+            self._receiver.add(FrameRow(self._frame.number, self._frame.time_s, self._faces, self._frame.picture))
         self._frame, self._faces = None, []
 
     def _move_to(self, frame: FrameRow) -> None:
         """Make a frame the current one, unless it is that of the previous row."""
         current = self._frame
-        if current is not None and (current.index, current.picture) == (frame.index, frame.picture):
+        if current is not None and (current.number, current.picture) == (frame.number, frame.picture):
             return
         self.flush()
-        if current is not None and frame.index < current.index:
+        if current is not None and frame.number < current.number:
             self._receiver.begin(self._info)
         self._frame = frame

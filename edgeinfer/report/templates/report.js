@@ -60,7 +60,7 @@ function createBar(shares) {
 
 function nameCell(row) {
   const name = create("bdi", { textContent: row[NAME] });
-  const cell = create("th", { scope: "row", className: "name" });
+  const cell = create("th", { scope: "row", role: "rowheader", className: "name" });
   cell.append(row[DETAIL] ? create("a", { href: `#r${row[DETAIL]}` }, name) : name);
   const chips = create("div", {});
   if (row[STATUS] !== "complete") chips.append(create("span", { className: "chip small-only", textContent: row[STATUS] }));
@@ -79,7 +79,7 @@ function lengthText(row) {
 }
 
 function expressionCell(row) {
-  const cell = create("td", { className: "wide" });
+  const cell = create("td", { role: "cell", className: "wide" });
   if (!row[SHARES].some((share) => share > 0)) return cell;
   cell.append(createBar(row[SHARES]));
   const chosen = element("expression").value;
@@ -88,10 +88,10 @@ function expressionCell(row) {
 }
 
 function createRow(row) {
-  const cell = (className, textContent) => create("td", { className, textContent });
+  const cell = (className, textContent) => create("td", { role: "cell", className, textContent });
   const failed = row[STATUS] === "failed";
-  const line = create("tr", {}, nameCell(row));
-  if (element("group")) line.append(create("td", {}, create("bdi", { textContent: row[GROUP] < 0 ? "" : data.groups[row[GROUP]] })));
+  const line = create("tr", { role: "row" }, nameCell(row));
+  if (element("group")) line.append(create("td", { role: "cell", className: "group" }, create("bdi", { textContent: row[GROUP] < 0 ? "" : data.groups[row[GROUP]] })));
   line.append(
     cell("status", row[STATUS]), cell("number", lengthText(row)),
     cell("number minor", failed || row[PICTURES] ? "–" : row[TRACKS].toLocaleString("en")),
@@ -219,7 +219,7 @@ function readPath(path) {
 
 function readLanes(timeline) {
   return [...timeline.querySelectorAll(".lane:not(.presence)")].map((lane) => ({
-    name: lane.querySelector("span").textContent,
+    name: lane.querySelector("span").textContent.toLowerCase(),
     runs: [...lane.querySelectorAll("path")].flatMap((path) => {
       const label = data.labels[path.getAttribute("class").slice(1)];
       return readPath(path).map(([start, end, height]) => ({ start, end, label, confidence: 5 * height }));
@@ -233,7 +233,7 @@ function describeMoment(timeline, lanes, position) {
   const faces = [];
   for (const { name, runs } of lanes) {
     const run = runs.find(({ start, end }) => start <= unit && unit < end);
-    if (run) faces.push(`track ${name}: ${run.label} ${run.confidence} %`);
+    if (run) faces.push(`${name}: ${run.label} ${run.confidence} %`);
   }
   return [clock(Math.max(0, seconds), Number(timeline.dataset.length) < 600), ...(faces.length ? faces : ["no face"])];
 }
