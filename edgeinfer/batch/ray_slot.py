@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -20,6 +21,8 @@ MAX_FAILED_STARTS = 3
 """Number of consecutive deaths of a worker while it loads the model, after which the batch ends."""
 LOST_S = 90.0
 """Time in seconds after which a lost process is blamed on its job; Ray needs up to 65 s to notice a lost node."""
+
+_log = logging.getLogger(__name__)
 
 
 class SlotOwner(Protocol):
@@ -58,6 +61,7 @@ class RaySlot:
         self._call_at_s = self._status_at_s = self._lost_at_s = 0.0
         self._failed_starts = 0
         self._node_id = self._identity = self._address = ""
+        self.process_id = 0
         self._jobs: deque[tuple[Job, Any]] = deque()
         self._held: list[Job] = []
 
@@ -131,6 +135,7 @@ class RaySlot:
             nodes: Living nodes.
         """
         if self._held and self._node_id not in nodes:
+            _log.warning("the Ray node %s was lost; its jobs start again on other nodes", self._address)
             self._release(f"the Ray node {self._address} was lost", blames_job=False)
         elif self._held and time.monotonic() - self._lost_at_s > LOST_S:
             self._release(self._death, blames_job=True)
@@ -141,7 +146,7 @@ class RaySlot:
 
     @property
     def _death(self) -> str:
-        return f"the process ended unexpectedly on the Ray node {self._address}"
+        return f"process {self.process_id} on the Ray node {self._address} ended unexpectedly"
 
     def _finish_job(self) -> None:
         job, reference = self._jobs[0]
@@ -162,7 +167,7 @@ class RaySlot:
             error.args = (f"{error} (on the Ray node {self._address})",)
             raise error
 
-    def _greet(self, version: str, node_id: str, identity: str) -> None:
+    def _greet(self, version: str, node_id: str, process_id: int, identity: str) -> None:
         """Handle the answer of an actor that was started, or was unavailable for a while."""
         nodes = self._owner.nodes()
         address = nodes[node_id].address if node_id in nodes else node_id
@@ -174,7 +179,7 @@ class RaySlot:
         self.resolve(nodes)
         if self._held:
             self._release(self._death, blames_job=identity != self._identity)
-        self._node_id, self._identity, self._address = node_id, identity, address
+        self._node_id, self._address, self.process_id, self._identity = node_id, address, process_id, identity
         self._state = "preparing"
         self._call = self._actor.prepare.options(concurrency_group=JOBS).remote()
 

@@ -34,11 +34,11 @@ class RayWorker:
         self._in_folder = False
         self._progress: Progress | None = None
 
-    def hello(self) -> tuple[str, str, str]:
-        """Return the version of edgeinfer, the id of the node, and a text that differs after each restart."""
+    def hello(self) -> tuple[str, str, int, str]:
+        """Return the version of edgeinfer, the ids of the node and the process, and a text of this instance."""
         import ray  # noqa: PLC0415 - optional
 
-        return installed_version(), ray.get_runtime_context().get_node_id(), self._identity
+        return installed_version(), ray.get_runtime_context().get_node_id(), os.getpid(), self._identity
 
     def prepare(self) -> EdgeInferError | None:
         """Load the model and the detector, after `hello` has shown that the version is that of the driver."""
