@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeinfer.batch.content import identity_hash
 from edgeinfer.batch.jobs import CHUNK_PICTURES, BatchSource
 from edgeinfer.batch.manifest import Entry, ManifestFile
 
@@ -39,8 +38,13 @@ class ChunkStore:
         with _opened(path, write=False) as records:
             return {int(entry.source): entry for _, entry in records.read_new() if entry.source.isdecimal()}
 
-    def append(self, source: BatchSource, entry: Entry) -> None:
-        """Record a chunk.
+    def append(self, source: BatchSource, entry: Entry, *, sync: bool = True) -> None:
+        """Record a chunk, and wait until the record is on the disk.
+
+        Args:
+            source: Pictures of a folder.
+            entry: Entry of the chunk.
+            sync: False not to wait.
 
         Raises:
             OSError: The entry cannot be written.
@@ -50,7 +54,7 @@ class ChunkStore:
         with _opened(path, write=True) as records:
             for _ in records.read_new():
                 pass
-            records.append([entry], sync=True)
+            records.append([entry], sync=sync)
 
     def remove(self, sources: Iterable[BatchSource], *, others_than: Iterable[BatchSource] | None = None) -> None:
         """Delete the chunks of some sources, as far as possible.
@@ -73,10 +77,10 @@ def chunk_range(index: int) -> slice:
     return slice(index * CHUNK_PICTURES, (index + 1) * CHUNK_PICTURES)
 
 
-def chunk_fingerprints(source: BatchSource) -> list[str]:
-    """Return the hash of the identities, sizes and modification times of each chunk's files."""
+def chunk_fingerprints(source: BatchSource, hash_files: Callable[[Sequence[str]], str]) -> list[str]:
+    """Return the hash of each chunk's files."""
     chunks = range(-(-len(source.files) // CHUNK_PICTURES))
-    return [identity_hash(source.files[chunk_range(index)]) for index in chunks]
+    return [hash_files(source.files[chunk_range(index)]) for index in chunks]
 
 
 def _subfolder(path: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from edgeinfer.batch.chunks import ChunkStore, chunk_fingerprints, chunk_range
-from edgeinfer.batch.content import content_hash
+from edgeinfer.batch.content import content_hash, identity_hash
 from edgeinfer.batch.criteria import Criteria
 from edgeinfer.batch.jobs import BatchSource, Outcome
 from edgeinfer.batch.lock import locked
@@ -133,7 +133,7 @@ class BatchState(AbstractContextManager["BatchState"]):
         Raises:
             OutputError: The folder cannot be read.
         """
-        fingerprints = chunk_fingerprints(source)
+        fingerprints = chunk_fingerprints(source, content_hash if self._verify else identity_hash)
         self._chunk_fingerprints[source.path] = fingerprints
         copies = self._annotated(source)
         with self._output_errors():
@@ -165,6 +165,9 @@ class BatchState(AbstractContextManager["BatchState"]):
             return
         fingerprint = self._chunk_fingerprints[source.path][index]
         with self._output_errors():
+            before = self._chunks.entries(source).get(index)
+            if before is not None and not self._criteria.is_current(before, fingerprint):
+                self._chunks.append(source, before.outdated(), sync=False)  # as in `commit`
             _rename(files)
             copies = self._annotated(source)[chunk_range(index)]
             self._chunks.append(source, self._criteria.entry(str(index), "", fingerprint, outcome, copies))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +58,7 @@ class Tables:
         self._order: list[str] = []
         self._others: set[str] = set()
         self._written = -1
-        self._next_s = 0.0
+        self._next_s = math.inf
 
     def plan(self, sources: Sequence[str]) -> None:
         """Set the sources of the batch, in the order of the rows."""
@@ -67,13 +68,13 @@ class Tables:
         self._next_s = time.monotonic() + _MIN_PAUSE_S
 
     def write(self, *, force: bool) -> None:
-        """Rewrite the tables; without `force`, only if it is worth the time.
+        """Rewrite the tables; without `force`, only if it is worth the time. Before `plan`, do nothing.
 
         Raises:
             OSError: A manifest cannot be read or a table cannot be written.
         """
         started_s = time.monotonic()
-        if not force and (started_s < self._next_s or not self._is_outdated()):
+        if self._next_s == math.inf or (not force and (started_s < self._next_s or not self._is_outdated())):
             return
         # Another shard may have written its last table between reading the manifests and renaming this one.
         for _ in range(_MAX_ATTEMPTS if force else 2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,8 +98,13 @@ def _delete_result(batch: Batch, item: BatchSource) -> BatchSource:
     return item
 
 
-def _cut_record(batch: Batch, item: BatchSource) -> BatchSource:
+def _record(batch: Batch) -> Path:
     (record,) = batch.out.glob(f"{STATE_FOLDER}/chunks/*/chunks.jsonl")
+    return record
+
+
+def _cut_record(batch: Batch, item: BatchSource) -> BatchSource:
+    record = _record(batch)
     record.write_bytes(record.read_bytes()[:-1])
     return item
 
@@ -133,6 +139,41 @@ def test_chunks_with_other_options_are_processed_again(batch: Batch, change: dic
     item = pictures(batch)
     interrupted(batch, item, 0, 1, 2)
     assert committed(replace(batch, **change), item) == {}  # type: ignore[arg-type]
+
+
+def test_chunk_that_was_replaced_but_not_recorded_is_processed_again(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = pictures(batch)
+    interrupted(batch, item, 0, 1)
+
+    def kill(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with replace(batch, settings="b").state() as state:
+        state.pending([item])
+        state.chunks(item)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", kill)
+            with pytest.raises(KeyboardInterrupt):
+                commit_chunk(state, item, 0)
+    # Without the last line, which was not on the disk.
+    lines = _record(batch).read_bytes().splitlines(keepends=True)
+    assert len(lines) == 4
+    _record(batch).write_bytes(b"".join(lines[:3]))
+    assert list(committed(batch, item)) == [1]
+
+
+def test_verify_compares_the_content_of_chunks(batch: Batch) -> None:
+    verify = replace(batch, verify=True)
+    item = pictures(batch)
+    interrupted(verify, item, 0, 1, 2)
+    file = batch.folder / "in/x/pictures/4.jpg"
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    file.write_text("4.JPG")
+    os.utime(file, ns=times)
+    assert pictures(batch) == item
+    assert list(committed(verify, item)) == [0, 2]
 
 
 def test_annotated_copies_of_a_chunk_must_exist(batch: Batch) -> None:

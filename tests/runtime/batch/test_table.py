@@ -113,6 +113,14 @@ def test_two_shards_that_finish_at_once_lose_no_rows(tmp_path: Path, monkeypatch
     assert len(first.rows()) == 8
 
 
+def test_interruption_before_the_plan_is_known_keeps_the_table(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    batch.process([source(tmp_path, "1.mp4")], outcome=FAILED)
+    with batch.state() as state:
+        state.write_table(force=True)
+    assert [row["status"] for row in batch.rows()] == ["failed"]
+
+
 def test_temporary_table_of_a_killed_batch_is_replaced(tmp_path: Path) -> None:
     batch = Batch(tmp_path)
     batch.process([source(tmp_path, "1.mp4")])
