@@ -83,10 +83,7 @@ class ContentOptions:
 
     title: ClassVar[str] = "Output"
 
-    empty_frames: bool = option(
-        False, "Write a .csv or .parquet row for each frame without faces too, empty but for frame and time.",
-        link="csv",
-    )  # fmt: skip
+    empty_frames: bool = option(False, "Write a .csv or .parquet row for each frame without faces too.", link="csv")
     blur_faces: bool = option(False, "Pixelate the detected faces in annotated copies, snapshots and the preview.")
 
 

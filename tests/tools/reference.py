@@ -7,7 +7,8 @@ This command writes them between the markers `<!-- options:start -->` and `<!-- 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -19,8 +20,9 @@ START, END = "<!-- options:start -->", "<!-- options:end -->"
 
 
 def option_tables(groups: tuple[type[OptionGroup], ...] = RUN_GROUPS) -> str:
-    """Return one Markdown table per option group."""
-    return "\n\n".join(f"**{group.title}**\n\n{_table(group)}" for group in groups)
+    """Return one Markdown table per title of option groups."""
+    titles = groupby(groups, key=lambda group: group.title)
+    return "\n\n".join(f"**{title}**\n\n{_table(same)}" for title, same in titles)
 
 
 def with_tables(text: str) -> str:
@@ -30,12 +32,12 @@ def with_tables(text: str) -> str:
     return f"{before}{START}\n{option_tables()}\n{END}{after}"
 
 
-def _table(group: type[OptionGroup]) -> str:
-    return "\n".join(("| option | default | meaning |", "|---|---|---|", *_rows(group)))
+def _table(groups: Iterable[type[OptionGroup]]) -> str:
+    return "\n".join(("| option | default | meaning |", "|---|---|---|", *_rows(groups)))
 
 
-def _rows(group: type[OptionGroup]) -> Iterator[str]:
-    for field in option_fields(group):
+def _rows(groups: Iterable[type[OptionGroup]]) -> Iterator[str]:
+    for field in chain.from_iterable(map(option_fields, groups)):
         metavar = _metavar(field)
         usage = f"{field.flag} {metavar}".strip().replace("|", "\\|")
         link = f" [Details](#{field.option.link})" if field.option.link else ""
