@@ -17,30 +17,11 @@ import pytest
 
 from tools.mjpeg_server import MjpegServer
 from tools.patience import PATIENCE, until
-from tools.programs import require_program, running
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from tools.programs import running
 
 CLIP = Path(__file__).parents[1] / "assets" / "clip.mp4"
 TOKEN = "correct-horse"
 WAIT_S = 30 * PATIENCE
-ARGUMENTS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,900",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = require_program("chromium")
-    for argument in ARGUMENTS:
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(require_program("chromedriver"))
-    with webdriver.Chrome(options, service) as browser:
-        browser.set_page_load_timeout(WAIT_S)
-        yield browser
 
 
 @pytest.fixture(scope="module")
