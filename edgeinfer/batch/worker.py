@@ -232,7 +232,7 @@ def _sinks(job: Job, content: ContentOptions) -> Iterator[Sink]:
     if job.annotated_video is not None:
         from edgeinfer.outputs.video import VideoSink  # noqa: PLC0415
 
-        yield VideoSink(job.annotated_video, blur=content.blur_faces)
+        yield VideoSink(job.annotated_video, blur=content.blur_faces, threads=1)
 
 
 def _sentence(error: Exception) -> str:
