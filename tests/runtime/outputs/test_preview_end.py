@@ -17,7 +17,8 @@ from edgeinfer.outputs.preview.sink import PreviewSink
 from edgeinfer.results import Frame
 from tools.cli import edgeinfer
 from tools.patience import PATIENCE
-from tools.preview_run import DARK, LIGHT, PreviewRun, next_event, next_picture, port_of, request
+from tools.preview_run import DARK, LIGHT, PreviewRun, next_event, next_picture, port_of
+from tools.preview_run import request as send_request
 from tools.programs import running
 from tools.sink_driver import HEADER
 
@@ -52,13 +53,13 @@ def test_preview_of_a_failed_run_is_closed(stay: bool) -> None:
     with suppress(ValueError), sink:
         sink.start(HEADER, lambda: SUMMARY)
         sink.write(Frame(LIGHT, 0, 0.0), Result((), 0.0))
-        follower = request(port_of(sink), "/events")
+        follower = send_request(port_of(sink), "/events")
         next_event(follower, "status")
         raise ValueError("failed")
     with follower:
         assert next_event(follower, "end") == {"detail": "The run was stopped; waiting for the next run."}
     with pytest.raises(ConnectionRefusedError):
-        request(port_of(sink), "/")
+        send_request(port_of(sink), "/")
 
 
 def test_preview_without_stay_returns_after_the_run() -> None:
@@ -67,15 +68,15 @@ def test_preview_without_stay_returns_after_the_run() -> None:
     sink.after_run()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("source", ["clip", "pictures"])
+@pytest.mark.parametrize(
+    ("source", "number", "code"),
+    [("clip", signal.SIGINT, 130), ("clip", signal.SIGTERM, 143), ("face_picture", signal.SIGINT, 130)],
+)
 def test_command_stays_until_a_signal(
-    clip: Path, face_picture: Path, tmp_path: Path, source: str, number: signal.Signals, code: int
+    tmp_path: Path, request: pytest.FixtureRequest, source: str, number: signal.Signals, code: int
 ) -> None:
-    if (number, source) == (signal.SIGTERM, "pictures"):
-        pytest.skip("the same as for a clip")
-    arguments = [str(clip if source == "clip" else face_picture), "--out", str(tmp_path / "x.jsonl")]
-    command = [sys.executable, "-m", "edgeinfer", "run", *arguments, "--preview", "0", "--stay"]
+    arguments = [str(request.getfixturevalue(source)), "--out", str(tmp_path / "x.jsonl"), "--preview", "0", "--stay"]
+    command = [sys.executable, "-m", "edgeinfer", "run", *arguments]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -88,7 +89,7 @@ def test_command_stays_until_a_signal(
         while not (line := process.stdout.readline()).startswith("wrote "):
             assert line
         assert line == f"wrote {tmp_path / 'x.jsonl'} ({frames} frame{'s' if frames > 1 else ''})\n"
-        with request(int(url.rstrip("/").rpartition(":")[2]), "/snapshot.jpg") as response:
+        with send_request(int(url.rstrip("/").rpartition(":")[2]), "/snapshot.jpg") as response:
             assert response.status == 200
         process.send_signal(number)
         assert process.wait(30 * PATIENCE) == code
