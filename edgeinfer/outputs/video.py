@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -122,7 +123,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
         if self._append:
             self._path = _unused(self._path)
         if self._remark:
-            _log.warning("%s: %s", shown_path(self._path), self._remark)
+            _log_once(self._remark)
         height, width = picture.shape[:2]
         return self._create(VideoSettings(self._path, (width, height), self._fps, live, self._threads))
 
@@ -144,7 +145,12 @@ def _choose_encoder(suffix: str) -> tuple[Callable[[VideoSettings], VideoEncoder
         return PyAVEncoder, ""
     if suffix == _WEBM:
         raise CapabilityError(f"WebM needs {missing}")
-    return OpenCVEncoder, f"written as MPEG-4 Part 2, which browsers do not play; H.264 needs {missing}"
+    return OpenCVEncoder, f"annotated videos are MPEG-4 Part 2, which browsers do not play; H.264 needs {missing}"
+
+
+@cache
+def _log_once(remark: str) -> None:
+    _log.warning(remark)
 
 
 def _unused(path: Path) -> Path:

@@ -22,6 +22,8 @@ KEYFRAME_S = 1
 LOOKAHEAD_FPS = 15.0
 """Lowest frame rate at which the encoder may hold frames back; the delay is at most 10 frames."""
 MAX_FPS = 240.0
+MAX_SIDE = 16_384
+"""Largest width and height that libx264 accepts, in pixels; a larger frame is reduced."""
 MAX_THREADS = 4
 MAX_LIVE_THREADS = 2
 
@@ -91,7 +93,7 @@ class PyAVEncoder:
 
         fps = min(max(settings.fps or DEFAULT_FPS, MIN_FPS), MAX_FPS)
         self._path, self._keyframe = settings.path, PictureType.I
-        self._size_wh = (_even(settings.size_wh[0]), _even(settings.size_wh[1]))
+        self._size_wh = _encodable(settings.size_wh)
         self._times, self._interval = PresentationTimes(1 / fps), round(TICKS_PER_S / fps)
         self._next_keyframe, self._failed = 0, False
         with self._output_errors():
@@ -176,8 +178,11 @@ class PyAVEncoder:
             raise OutputError(f"cannot write the video {shown_path(self._path)}{size}: {error.strerror}") from error
 
 
-def _even(side: int) -> int:
-    return max(2, side - side % 2)
+def _encodable(size_wh: tuple[int, int]) -> tuple[int, int]:
+    """Return a size with even sides that is at most one pixel smaller, or reduced to the limit of the encoder."""
+    scale = min(1.0, MAX_SIDE / max(size_wh))
+    width, height = (max(2, int(side * scale) & ~1) for side in size_wh)
+    return width, height
 
 
 def _threads(*, live: bool) -> int:

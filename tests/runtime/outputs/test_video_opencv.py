@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import CapabilityError, Frame, OutputError, Result, RunHeader, RunSummary, VideoSink, open_source
-from edgeinfer.outputs import constant_rate
+from edgeinfer.outputs import constant_rate, video
 from tools.matroska import matroska
 
 STEADY = [40 * number for number in range(12)]
@@ -31,6 +31,7 @@ CASES = {
 @pytest.fixture(autouse=True)
 def _no_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
+    video._log_once.cache_clear()
 
 
 def write_video(path: Path, frames: list[Frame], fps: float | None) -> None:
@@ -143,8 +144,9 @@ def test_missing_encoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_matroska_is_written_and_one_line_names_the_extra(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_video(tmp_path / "x.mkv", grey_frames([n / 10 for n in range(12)]), 10)
-    assert read_video(tmp_path / "x.mkv") == (10, list(range(12)))
+    for name in ("x.mkv", "y.mkv"):
+        write_video(tmp_path / name, grey_frames([n / 10 for n in range(12)]), 10)
+        assert read_video(tmp_path / name) == (10, list(range(12)))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "browsers do not play" in caplog.text
     assert "pip install 'edgeinfer[video]'" in caplog.text
