@@ -19,6 +19,7 @@ from edgeinfer.detection.cascade_files import find_cascade
 from edgeinfer.errors import EdgeInferError
 from edgeinfer.model.card import bundled_models
 from edgeinfer.model.session import load_session
+from edgeinfer.outputs.video_pyav import missing_encoder
 from edgeinfer.sources.v4l2 import camera_nodes
 from edgeinfer.system.hardware import cpu_name, hottest_c, throttling, usable_cores, versions
 
@@ -60,6 +61,7 @@ def run_checks() -> tuple[Finding, ...]:
         _models(),
         _cameras(),
         _windows(),
+        _video(),
         _disk(Path()),
         _clock(),
         _temperature(),
@@ -113,6 +115,15 @@ def _windows() -> Finding:
             "this OpenCV build has no GUI; to show windows, replace opencv-python-headless by 'opencv-python<5'",
         )
     return Finding("windows", "ok", match.group(1))
+
+
+def _video() -> Finding:
+    missing = missing_encoder(".mp4")
+    if missing is not None:
+        return Finding(
+            "video", "note", f"annotated copies as MPEG-4 Part 2; H.264, which browsers play, needs {missing}"
+        )
+    return Finding("video", "ok", "annotated copies as H.264")
 
 
 def _disk(folder: Path) -> Finding:

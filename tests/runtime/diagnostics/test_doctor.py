@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections import namedtuple
 from collections.abc import Callable
@@ -66,6 +67,10 @@ def temperature(celsius: float | None) -> Patch:
     return lambda patch, _: patch.setattr(doctor, "hottest_c", lambda: celsius)
 
 
+def missing_pyav(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setitem(sys.modules, "av", None)
+
+
 def unreadable_camera(patch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "video0").touch()
     patch.setattr(doctor, "camera_nodes", lambda: (folder / "video0",))
@@ -82,6 +87,7 @@ def unreadable_camera(patch: pytest.MonkeyPatch, folder: Path) -> None:
         ),
         pytest.param(distributions(), "opencv", "ok", "not from pip", id="opencv-of-the-system"),
         pytest.param(unreadable_camera, "cameras", "note", "usermod -aG video", id="unreadable-camera"),
+        pytest.param(missing_pyav, "video", "note", "pip install 'edgeinfer[video]'", id="no-pyav"),
         pytest.param(free_disk(10**10), "disk", "ok", "10.0 GB free", id="disk"),
         pytest.param(free_disk(10**8), "disk", "note", "100 MB free", id="full-disk"),
         pytest.param(folder_removed, "disk", "note", "change to another one", id="folder-removed"),
