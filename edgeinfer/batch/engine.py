@@ -144,7 +144,7 @@ class _Batch:
                     self._update()
         finally:
             for unit in self._submitted.values():
-                _remove_partial_results(unit)
+                remove_partial_results(unit.job)
 
     def summary(self) -> BatchSummary:
         """Return the counts and times."""
@@ -199,7 +199,7 @@ class _Batch:
         if unit.deaths < MAX_DEATHS:
             self._pool.submit(unit.job)
             return
-        _remove_partial_results(unit)
+        remove_partial_results(unit.job)
         self._finish(unit, Outcome("failed", f"the worker process died twice: {event.reason}"))
 
     def _finish(self, unit: Unit, outcome: Outcome) -> None:
@@ -276,8 +276,3 @@ class _Counts:
 def _longest_first(source: BatchSource) -> tuple[bool, int]:
     """Return the sort key of a source: videos in descending size, then pictures in descending size."""
     return source.kind != "video", -source.size_bytes
-
-
-def _remove_partial_results(unit: Unit) -> None:
-    with suppress(OSError):
-        remove_partial_results(unit.job)

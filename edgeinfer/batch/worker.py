@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,9 +84,9 @@ class Worker:
         self.prepare()
         started_s = time.perf_counter()
         try:
+            remove_partial_results(job)
             with _output_errors(job):
                 _make_folders(job)
-                remove_partial_results(job)
             outcome = self._merge(job) if job.chunks else self._run(job, on_progress)
             with _output_errors(job):
                 _sync_results(job)
@@ -156,14 +156,11 @@ class _Tally:
 
 
 def remove_partial_results(job: Job) -> None:
-    """Remove what an unfinished job has written.
-
-    Raises:
-        OSError: A file exists and cannot be removed.
-    """
+    """Remove what an unfinished job has written, as far as possible."""
     for path in _written(job):
-        path.unlink(missing_ok=True)
-        partial_path(path).unlink(missing_ok=True)  # of the Parquet sink
+        for file in (path, partial_path(path)):  # the second one is that of the Parquet sink
+            with suppress(OSError):
+                file.unlink()
 
 
 def _written(job: Job) -> list[Path]:
