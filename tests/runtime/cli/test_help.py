@@ -6,16 +6,24 @@ import sys
 
 import pytest
 
-from edgeinfer.options.groups import RUN_GROUPS
+from edgeinfer.options.fields import OptionGroup, option_fields
+from edgeinfer.options.groups import BATCH_GROUPS, RUN_GROUPS
 from tools.cli import edgeinfer
 
 HEAVY = ("cv2", "numpy", "onnxruntime", "tensorflow", "keras", "tf2onnx", "onnx", "pandas", "matplotlib", "rich")
 
 
-def test_run_help_lists_options_in_titled_groups() -> None:
-    text = edgeinfer("run", "--help").stdout
+@pytest.mark.parametrize(("command", "groups"), [("run", RUN_GROUPS), ("batch", BATCH_GROUPS)])
+def test_help_lists_options_in_titled_groups(command: str, groups: tuple[type[OptionGroup], ...]) -> None:
+    text = edgeinfer(command, "--help").stdout
     titles = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
-    assert titles == ["Arguments", *(group.title for group in RUN_GROUPS), "Options"]
+    assert titles == list(dict.fromkeys(["Arguments", *(group.title for group in groups), "Options"]))
+    for field in (field for group in groups for field in option_fields(group)):
+        assert f"  {field.flag} " in text
+
+
+def test_help_of_run_begins_with_the_outputs() -> None:
+    text = edgeinfer("run", "--help").stdout
     output, detection = text.index("\nOutput:"), text.index("\nDetection:")
     assert output < text.index("--save-video") < detection < text.index("--detect-every")
 
@@ -26,7 +34,7 @@ def test_bench_help_lists_the_groups_it_shares_with_run() -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["batch", "--help"], ["--version"]])
 def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom edgeinfer.cli.app import app\n"
