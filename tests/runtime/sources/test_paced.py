@@ -37,7 +37,7 @@ def play(times_s: Sequence[float], processing_s: Sequence[float]) -> list[float]
         nonlocal now_s
         now_s += duration_s
 
-    yielded = []
+    yielded: list[float] = []
     source = TimedSource(times_s)
     with PacedSource(source, clock=lambda: now_s, sleep=sleep) as paced:
         for frame, took_s in zip(paced, processing_s, strict=True):
