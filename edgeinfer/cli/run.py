@@ -93,12 +93,12 @@ def run(
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
 
-    sinks = build.build_sinks(outputs, integrations, content)
     name = str(asset_path("demo.mp4")) if source is None else source
+    settings = build.build_capture(capture)
+    sinks = build.build_sinks(outputs, integrations, content, [name, *ctx.args], settings)
     check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)
     check_new(outputs)
     policy = build.build_retry_policy(live)
-    settings = build.build_capture(capture)
     if ctx.args:  # more than one picture
         opened = open_pictures([str(source), *ctx.args], mode=live.mode, capture=settings)
     elif integrations.preview is not None and live.mode == "auto":

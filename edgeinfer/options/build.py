@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import UsageError
-from edgeinfer.options.files import check_parts, output_files
+from edgeinfer.options.files import check_parts, copy_layout, output_files
 from edgeinfer.options.groups import (
     CaptureOptions,
     ContentOptions,
@@ -21,7 +21,7 @@ from edgeinfer.system.identity import check_distinct
 from edgeinfer.units import parse_duration, parse_size_wh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from edgeinfer.outputs.base import Sink
     from edgeinfer.outputs.rotation import Rotation
@@ -99,8 +99,9 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions, cont
     if outputs.append and outputs.no_overwrite:
         raise UsageError("`append` and `no_overwrite` exclude each other; remove one of them")
     identifying = {
-        "save_video": outputs.save_video, "show": outputs.show, "snapshots": outputs.snapshots,
-        "webhook": integrations.webhook, "mqtt": integrations.mqtt, "preview": integrations.preview,
+        "save_video": outputs.save_video, "save_pictures": outputs.save_pictures, "show": outputs.show,
+        "snapshots": outputs.snapshots, "webhook": integrations.webhook, "mqtt": integrations.mqtt,
+        "preview": integrations.preview,
     }  # fmt: skip
     if outputs.anonymous and any(identifying.values()):
         named = " and ".join(f"`{name}`" for name, value in identifying.items() if value)
@@ -127,8 +128,21 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions, cont
         check_parts(outputs.out)
 
 
-def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions, content: ContentOptions) -> list[Sink]:
+def build_sinks(
+    outputs: OutputOptions,
+    integrations: IntegrationOptions,
+    content: ContentOptions,
+    sources: Sequence[str] = (),
+    capture: Capture | None = None,
+) -> list[Sink]:
     """Build all sinks of a run; they open their files and connections when they are entered.
+
+    Args:
+        outputs: Output options.
+        integrations: Integration options.
+        content: Content options.
+        sources: Sources as given; they determine the layout of annotated pictures.
+        capture: Capture settings of the source.
 
     Raises:
         UsageError: See `check_outputs`.
@@ -150,7 +164,13 @@ def build_sinks(outputs: OutputOptions, integrations: IntegrationOptions, conten
         for target in outputs.out
     ]
     blur = content.blur_faces
-    return [*files, *_picture_sinks(outputs, blur=blur), *_integration_sinks(integrations, blur=blur)]
+    sinks = [*files, *_picture_sinks(outputs, blur=blur), *_integration_sinks(integrations, blur=blur)]
+    if outputs.save_pictures is not None:
+        from edgeinfer.outputs.picture_copies import PictureCopySink  # noqa: PLC0415 - seldom needed
+
+        layout = copy_layout(outputs.save_pictures, sources)
+        sinks.append(PictureCopySink(layout.target, folder=layout.folder, capture=capture, blur=blur))
+    return sinks
 
 
 def _picture_sinks(options: OutputOptions, *, blur: bool) -> Iterator[Sink]:

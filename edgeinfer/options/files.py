@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from edgeinfer.errors import EdgeInferError, OutputError, UsageError, exists_already, shown_path
 from edgeinfer.options.groups import DetectionOptions, ModelOptions, OutputOptions
+from edgeinfer.outputs.copy_layout import CopyLayout, glob_base
 from edgeinfer.sources.picture_size import has_picture_suffix
 from edgeinfer.system.identity import STDIN_OR_STDOUT, NamedPath, check_distinct, is_same_or_below
 
@@ -47,6 +48,8 @@ def check_files(
     if outputs.snapshots is not None:
         for source in sources:
             _check_snapshots(outputs.snapshots, source)
+    if outputs.save_pictures is not None:
+        _check_copies(outputs.save_pictures, sources)
 
 
 def output_files(outputs: OutputOptions) -> Iterator[NamedPath]:
@@ -98,6 +101,25 @@ def input_files(
         yield NamedPath("the config file", str(file))
 
 
+def copy_layout(folder: str, sources: Sequence[str]) -> CopyLayout:
+    """Return the layout of the annotated copies of pictures.
+
+    Copies are placed relative to a folder or to the part of a glob without wildcards; copies of files, by name.
+
+    Args:
+        folder: Folder of the copies.
+        sources: Sources as given.
+    """
+    base = None
+    if len(sources) == 1:
+        path = _local(sources[0])
+        if os.path.isdir(path):  # noqa: PTH112 - any string
+            base = path
+        elif not os.path.lexists(path):
+            base = glob_base(path)
+    return CopyLayout(folder, base)
+
+
 def check_parts(targets: Sequence[str]) -> None:
     """Check that no output has the name of a finished part of another one, which `keep` would delete.
 
@@ -143,6 +165,33 @@ def _check_snapshots(folder: str, source: str) -> None:
             f"the snapshots in {shown_path(folder)} would be read as pictures of the source {shown_path(source)}; "
             "choose another folder for `snapshots`"
         )
+
+
+def _check_copies(folder: str, sources: Sequence[str]) -> None:
+    """Check that no annotated copy replaces a picture of a source, or would be read as one in the next run."""
+    for source in sources:
+        if _includes(_local(source), folder):
+            raise UsageError(
+                f"the annotated copies in {shown_path(folder)} would replace the pictures of {shown_path(source)} or "
+                "be read as such; choose another folder for `save_pictures`"
+            )
+    layout = copy_layout(folder, sources)
+    pictures = [path for source in sources for path in _source_files(source)]
+    copies = sorted({str(layout.path(path)) for path in pictures})
+    check_distinct(
+        (NamedPath("the annotated copy", path) for path in copies),
+        (NamedPath("the source", path) for path in pictures),
+    )
+
+
+def _includes(path: str, folder: str) -> bool:
+    """Return True if a source, which is a folder, a file or a glob, takes pictures from a folder."""
+    if os.path.isdir(path):  # noqa: PTH112 - any string
+        return _is_same(folder, path)
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return _is_same(folder, str(Path(path).parent))
+    base = Path(glob_base(path))
+    return is_same_or_below(Path(folder), base) if "**" in Path(path).parts else _is_same(folder, str(base))
 
 
 def _reads_from(path: str, folder: str) -> bool:

@@ -61,6 +61,18 @@ def annotate(image: Image, result: Result, *, track_ids: bool = True) -> Image:
         (120, 160, 3)
     """
     picture = image.copy() if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    draw_faces(picture, result, track_ids=track_ids)
+    return picture
+
+
+def draw_faces(picture: Image, result: Result, *, track_ids: bool = True) -> None:
+    """Draw on a picture in place; see `annotate`.
+
+    Args:
+        picture: (H, W, 3) BGR uint8 array.
+        result: Faces in pixels of the picture.
+        track_ids: False to omit the track ids.
+    """
     frame_wh = (picture.shape[1], picture.shape[0])
     drawn = [
         (face, *_look(face, frame_wh)) for face in result.faces if Area(*face.box.xyxy).inside(frame_wh).has_pixels
@@ -75,7 +87,6 @@ def annotate(image: Image, result: Result, *, track_ids: bool = True) -> Image:
             text, area = placed
             labels.append(area)
             _draw_label(picture, area, text, look)
-    return picture
 
 
 class FaceBlur:
@@ -111,6 +122,12 @@ def cover(image: Image, regions: Iterable[Box]) -> Image:
         regions: Boxes of faces; a margin of a quarter of the longer side is covered too.
     """
     picture = image.copy()
+    cover_regions(picture, regions)
+    return picture
+
+
+def cover_regions(picture: Image, regions: Iterable[Box]) -> None:
+    """Replace regions of a picture in place; see `cover`."""
     for box in regions:
         margin = round(BLUR_MARGIN * max(box.w, box.h))
         left, top, right, bottom = box.xyxy
@@ -118,7 +135,6 @@ def cover(image: Image, regions: Iterable[Box]) -> Image:
         if part.size:
             coarse = cv2.resize(part, (MOSAIC_TILES, MOSAIC_TILES), interpolation=cv2.INTER_AREA)
             part[:] = cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    return picture
 
 
 class _Look(NamedTuple):

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from edgeinfer.errors import SourceError, path_text, shown_path
-from edgeinfer.results import Frame
+from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
-from edgeinfer.sources.images import DecodedPicture, decode_picture
+from edgeinfer.sources.images import DecodedPicture, decode_image, decode_picture
 from edgeinfer.sources.order import listed
 from edgeinfer.sources.picture_size import MAX_FILE_BYTES
 from edgeinfer.sources.video_suffix import batch_command, has_video_suffix
@@ -103,6 +103,26 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         """Issue the warning about unreadable pictures if the iteration ended early."""
         if len(self._unreadable) < len(self._paths):
             self._report_unreadable()
+
+
+def read_full_size(path: str, capture: Capture) -> Image:
+    """Return a picture at its full size, in the orientation of its frame.
+
+    Args:
+        path: Picture file.
+        capture: Capture settings of the source; its `max_megapixels` limits the size.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        SourceError: The file cannot be read or decoded.
+    """
+    upright = capture.rotate == "auto"
+    image = decode_image(_read_file(path), apply_orientation=upright, max_megapixels=capture.max_megapixels)
+    if image is None:
+        raise SourceError("is not a readable picture")
+    return capture.turned(Frame(image, 0, 0.0)).image
 
 
 def _read_file(path: str) -> bytes:

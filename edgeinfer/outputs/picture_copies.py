@@ -1,0 +1,204 @@
+"""Annotated copies of pictures."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
+from typing import Self
+
+import cv2
+
+from edgeinfer.errors import OutputError, SourceError, UsageError, shown_path
+from edgeinfer.outputs.draw import cover_regions, draw_faces
+from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.results import Frame, Image, Result
+from edgeinfer.sources.base import Capture
+from edgeinfer.sources.picture_size import HEADER_BYTES, has_picture_suffix, picture_format
+from edgeinfer.sources.pictures import read_full_size
+from edgeinfer.system.files import write_file
+from edgeinfer.system.stderr import silenced
+from edgeinfer.units import counted
+
+QUALITY = 92
+"""Quality of copies in a lossy format, of 100."""
+_JPEG = [
+    cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]  # fmt: skip
+_ENCODERS: dict[str, tuple[str, list[int]]] = {
+    ".jpg": (".jpg", _JPEG), ".jpeg": (".jpg", _JPEG), ".jpe": (".jpg", _JPEG), ".jfif": (".jpg", _JPEG),
+    ".webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, QUALITY]), ".avif": (".avif", [cv2.IMWRITE_AVIF_QUALITY, QUALITY]),
+}  # fmt: skip
+"""Format and parameters of OpenCV's encoder by suffix, where they are not the suffix itself and the defaults."""
+_SUFFIXES = {"jpeg": "jpg", "pnm": "ppm", "tiff": "tif"}
+"""Suffixes that differ from the name of the format."""
+
+
+class PictureCopySink(AbstractContextManager["PictureCopySink"]):
+    """Sink that writes an annotated copy of each picture, in its format and at its size.
+
+    A picture that was reduced for the search is read again. A copy has 8 bits per channel, no transparency and no
+    metadata; the stored orientation is applied. A format that OpenCV cannot write becomes PNG, and a file without a
+    picture suffix receives one. Of two pictures with the same path, the copy of the second is numbered.
+    """
+
+    def __init__(
+        self,
+        target: Callable[[Frame], Path],
+        *,
+        folder: str | None = None,
+        capture: Capture | None = None,
+        blur: bool = False,
+    ) -> None:
+        """Initialize the sink without creating a folder.
+
+        Args:
+            target: Function that returns the path of the copy of a frame, whose `picture` is set. Its suffix selects
+                the format.
+            folder: Folder that is created before the first picture and named in the summary; None for neither.
+            capture: Capture settings of the source, with which a reduced picture is read again.
+            blur: Make faces unrecognizable.
+        """
+        self._target, self._folder = target, None if folder is None else Path(folder)
+        self._capture, self._blur = capture or Capture(), blur
+        self._taken: set[int] = set()
+        self._unsupported: set[str] = set()
+        self._copies = 0
+
+    def __enter__(self) -> Self:
+        """Return the sink."""
+        return self
+
+    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
+        """Create the folder.
+
+        Raises:
+            UsageError: The source does not consist of pictures.
+            OutputError: The folder cannot be created or is not writable.
+        """
+        if not header.has_pictures:
+            raise UsageError(
+                f"`save_pictures` copies pictures, and {shown_path(header.source)} is not a picture; for an annotated "
+                "copy of a video or a camera, set `save_video`"
+            )
+        if self._folder is not None:
+            _create_folder(self._folder)
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise OutputError(f"cannot write to the folder {shown_path(self._folder)}; choose another one")
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Write the copy of one picture.
+
+        Raises:
+            OutputError: The copy cannot be written.
+        """
+        wanted = self._target(frame)
+        _create_folder(wanted.parent)
+        picture = self._drawn(frame, result)
+        path, data = self._encoded(picture, _with_picture_suffix(wanted, frame.picture or ""))
+        path = self._unused(path)
+        if path.is_symlink():
+            raise OutputError(
+                f"cannot write the copy {shown_path(path)}: it is a link to another file; remove it, or choose another "
+                "folder"
+            )
+        try:
+            write_file(path, data)
+        except OSError as error:
+            raise OutputError(f"cannot write the copy {shown_path(path)}: {error.strerror}") from error
+        self._copies += 1
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing; each copy is complete."""
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Folder and number of copies."""
+        if self._folder is None:
+            return ()
+        return (f"{shown_path(self._folder)} ({counted(self._copies, 'annotated picture')})",)
+
+    def _drawn(self, frame: Frame, result: Result) -> Image:
+        """Return an annotated copy at the picture's own size."""
+        picture, faces = self._full_size(frame), result.faces
+        if picture is None:
+            picture = frame.image.copy()
+        else:
+            faces = tuple(replace(face, box=frame.source_box(face.box)) for face in faces)
+        if self._blur:
+            cover_regions(picture, [face.box for face in faces])
+        draw_faces(picture, replace(result, faces=faces), track_ids=False)
+        return picture
+
+    def _full_size(self, frame: Frame) -> Image | None:
+        """Return the picture of a reduced frame as stored, or None if the frame is not reduced."""
+        if frame.full_size_wh is None or frame.picture is None:
+            return None
+        try:
+            picture = read_full_size(frame.picture, self._capture)
+        except SourceError as error:
+            warnings.warn(f"{shown_path(frame.picture)} {error}: its copy is reduced", stacklevel=2)
+            return None
+        return picture if picture.shape[1::-1] == frame.full_size_wh else None
+
+    def _encoded(self, picture: Image, path: Path) -> tuple[Path, bytes]:
+        """Return the path and the content of a copy, as PNG if its own format cannot be written.
+
+        Raises:
+            OutputError: Neither can be written.
+        """
+        data = _encode(picture, path.suffix)
+        if data is not None:
+            return path, data
+        png = path.with_name(f"{path.name}.png")
+        if path.suffix.lower() not in self._unsupported:
+            self._unsupported.add(path.suffix.lower())
+            warnings.warn(
+                f"the copy of {shown_path(path.name)} is {shown_path(png.name)}, because OpenCV cannot write "
+                f"{path.suffix} in colour or at this size; others like it become PNG too",
+                stacklevel=2,
+            )
+        data = _encode(picture, ".png")
+        if data is None:
+            raise OutputError(f"cannot write the copy {shown_path(png)}: this OpenCV cannot encode it")
+        return png, data
+
+    def _unused(self, path: Path) -> Path:
+        """Return the path, numbered if an earlier copy has it, even in another letter case."""
+        paths = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
+        unused = next(path for path in paths if hash(str(path).casefold()) not in self._taken)
+        self._taken.add(hash(str(unused).casefold()))
+        return unused
+
+
+def _with_picture_suffix(path: Path, picture: str) -> Path:
+    """Return the path, with the suffix of the format in the file if it has none of a picture."""
+    if has_picture_suffix(path):
+        return path
+    name = None
+    with suppress(OSError), open(picture, "rb") as file:  # noqa: PTH123 - a path as given
+        name = picture_format(file.read(HEADER_BYTES))
+    name = name or "png"
+    return path.with_name(f"{path.name}.{_SUFFIXES.get(name, name)}")
+
+
+def _create_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot create the folder {shown_path(folder)}: {error.strerror}") from error
+
+
+def _encode(picture: Image, suffix: str) -> bytes | None:
+    """Return a picture in the format of a suffix, or None if OpenCV cannot write it in colour and at this size."""
+    name, parameters = _ENCODERS.get(suffix.lower(), (suffix.lower(), []))
+    try:
+        with silenced(native_only=True):  # OpenCV prints the cause
+            encoded, data = cv2.imencode(name, picture, parameters)
+    except cv2.error:
+        return None
+    return data.tobytes() if encoded else None
