@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import one_line
+from edgeinfer.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,12 +63,11 @@ def format_summary(summary: RunSummary, results: Iterable[str] = (), *, pictures
     shares = sorted(summary.labels.items(), key=lambda item: -item[1])
     seen = ", ".join(f"{one_line(label)} {count / summary.faces:.0%}" for label, count in shares) or "no face found"
     lines = [
-        f"{summary.frames} frames, {summary.faces} faces, {summary.fps:.1f} frames/s",
+        f"{counted(summary.frames, 'frame')}, {counted(summary.faces, 'face')}, {summary.fps:.1f} frames/s",
         f"dominant expression: {one_line(summary.dominant or 'none')} ({seen})",
     ]
     if pictures:
-        noun = "picture" if summary.frames == 1 else "pictures"
-        lines.append(f"{summary.frames} {noun} read, {summary.skipped or 0} skipped")
+        lines.append(f"{counted(summary.frames, 'picture')} read, {summary.skipped or 0} skipped")
     if summary.delay_ms:
         delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
         lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
