@@ -39,7 +39,7 @@ class ConfigurableCommand(GroupedCommand):
         super().__init__(*args, **options)
         for parameter in self.params:
             # The help of --config describes the rule for all variables.
-            vars(parameter).update(envvar=self.variable(parameter.name), show_envvar=False)
+            vars(parameter).update(envvar=self.variable(str(parameter.name)), show_envvar=False)
 
     def variable(self, name: str) -> str:
         """Return the name of the environment variable of an option."""
@@ -54,7 +54,7 @@ class ConfigurableCommand(GroupedCommand):
         """
         options = {parameter.name for parameter in configurable_parameters(self)}
         shared = {key: value for key, value in values.items() if key in options - self.own}
-        return shared | values.get(self.table, {})
+        return {**shared, **values.get(self.table, {})}
 
     def check_combination(self, options: dict[str, Any]) -> None:
         """Raise an `EdgeInferError` for mutually exclusive options."""

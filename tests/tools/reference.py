@@ -1,6 +1,6 @@
 """Option tables of docs/reference.md, generated from the option groups.
 
-This command writes them between the markers `<!-- options:start -->` and `<!-- options:end -->`:
+This command writes those of each command between markers such as `<!-- run:start -->` and `<!-- run:end -->`:
 
     python tests/tools/reference.py
 """
@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from edgeinfer.options.fields import OptionField, OptionGroup, option_fields
-from edgeinfer.options.groups import RUN_GROUPS
+from edgeinfer.options.groups import RUN_GROUPS, BatchOptions, ReportOptions
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference.md"
-START, END = "<!-- options:start -->", "<!-- options:end -->"
+GROUPS: dict[str, tuple[type[OptionGroup], ...]] = {
+    "run": RUN_GROUPS,
+    "batch": (BatchOptions,),
+    "report": (ReportOptions,),
+}
+"""Option groups in the tables of each command; `batch` also has groups of `run`."""
 
 
-def option_tables(groups: tuple[type[OptionGroup], ...] = RUN_GROUPS) -> str:
+def option_tables(groups: tuple[type[OptionGroup], ...]) -> str:
     """Return one Markdown table per title of option groups."""
     titles = groupby(groups, key=lambda group: group.title)
     return "\n\n".join(f"**{title}**\n\n{_table(same)}" for title, same in titles)
@@ -27,9 +32,13 @@ def option_tables(groups: tuple[type[OptionGroup], ...] = RUN_GROUPS) -> str:
 
 def with_tables(text: str) -> str:
     """Return the text of the reference with its option tables replaced."""
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{option_tables()}\n{END}{after}"
+    for command, groups in GROUPS.items():
+        start, end = f"<!-- {command}:start -->", f"<!-- {command}:end -->"
+        if start in text:
+            before, _, rest = text.partition(start)
+            _, _, after = rest.partition(end)
+            text = f"{before}{start}\n{option_tables(groups)}\n{end}{after}"
+    return text
 
 
 def _table(groups: Iterable[type[OptionGroup]]) -> str:
