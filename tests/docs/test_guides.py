@@ -158,8 +158,8 @@ def test_settings_are_accepted(settings: str, tmp_path: Path, monkeypatch: pytes
     command.check_combination(context.params)
 
 
-def test_environment_variables_are_options_of_run() -> None:
-    options = {f"EDGEINFER_{p.name.upper()}" for p in MAIN.commands["run"].params}
+def test_environment_variables_are_options() -> None:
+    options = {c.variable(p.name) for c in (MAIN.commands["run"], MAIN.commands["batch"]) for p in c.params}
     mentioned = {name for guide in GUIDES for name in re.findall(r"EDGEINFER_[A-Z_]+", read_guide(guide))}
     assert mentioned
     assert mentioned - options == set()
