@@ -54,7 +54,7 @@ class _RunCommand(ReloadableCommand):
 
     def check_outputs(self, options: dict[str, Any], written: set[str]) -> None:
         outputs = build_group(OutputOptions, options)
-        check_new(outputs, written)
+        check_new(outputs, known=written)
         open_parquet = next((path for path in outputs.out if path.lower().endswith(".parquet")), None)
         if open_parquet is not None:
             raise UsageError(f"the Parquet file {shown_path(open_parquet)} cannot be continued; start the run again")
@@ -97,7 +97,7 @@ def run(
     settings = build.build_capture(capture)
     sinks = build.build_sinks(outputs, integrations, content, [name, *ctx.args], settings)
     check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)
-    check_new(outputs)
+    check_new(outputs, [name, *ctx.args])
     policy = build.build_retry_policy(live)
     if ctx.args:  # more than one picture
         opened = open_pictures([str(source), *ctx.args], mode=live.mode, capture=settings)

@@ -169,7 +169,15 @@ def build_sinks(
         from edgeinfer.outputs.picture_copies import PictureCopySink  # noqa: PLC0415 - seldom needed
 
         layout = copy_layout(outputs.save_pictures, sources)
-        sinks.append(PictureCopySink(layout.target, folder=layout.folder, capture=capture, blur=blur))
+        sinks.append(
+            PictureCopySink(
+                layout.target,
+                folder=layout.folder,
+                capture=capture,
+                blur=blur,
+                no_overwrite=outputs.no_overwrite,
+            )
+        )
     return sinks
 
 

@@ -60,11 +60,12 @@ def output_files(outputs: OutputOptions) -> Iterator[NamedPath]:
         yield NamedPath("`save_video`", outputs.save_video)
 
 
-def check_new(outputs: OutputOptions, known: Collection[str] = ()) -> None:
-    """Check that no output file exists if `no_overwrite` is set; pipes and devices may exist.
+def check_new(outputs: OutputOptions, sources: Sequence[str] = (), known: Collection[str] = ()) -> None:
+    """Check that no output exists if `no_overwrite` is set; pipes and devices may exist.
 
     Args:
         outputs: Output options.
+        sources: Sources as given, whose pictures determine the paths of annotated copies.
         known: Paths, as given, that may exist because earlier runs of this process wrote them.
 
     Raises:
@@ -74,7 +75,7 @@ def check_new(outputs: OutputOptions, known: Collection[str] = ()) -> None:
         return
     from edgeinfer.outputs.line_file import is_pipe_or_device  # noqa: PLC0415 - not needed by the help text
 
-    for output in output_files(outputs):
+    for output in (*output_files(outputs), *_copies(outputs, sources)):
         if output.path in known or output.path == STDIN_OR_STDOUT:
             continue
         if os.path.lexists(output.path) and not is_pipe_or_device(Path(output.path)):
@@ -165,6 +166,15 @@ def _check_snapshots(folder: str, source: str) -> None:
             f"the snapshots in {shown_path(folder)} would be read as pictures of the source {shown_path(source)}; "
             "choose another folder for `snapshots`"
         )
+
+
+def _copies(outputs: OutputOptions, sources: Sequence[str]) -> Iterator[NamedPath]:
+    """Yield the expected paths of the annotated copies of pictures."""
+    if outputs.save_pictures is not None:
+        layout = copy_layout(outputs.save_pictures, sources)
+        for source in sources:
+            for path in _source_files(source):
+                yield NamedPath("the annotated copy", str(layout.path(path)))
 
 
 def _check_copies(folder: str, sources: Sequence[str]) -> None:

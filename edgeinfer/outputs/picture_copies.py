@@ -13,7 +13,7 @@ from typing import Self
 
 import cv2
 
-from edgeinfer.errors import OutputError, SourceError, UsageError, shown_path
+from edgeinfer.errors import OutputError, SourceError, UsageError, exists_already, shown_path
 from edgeinfer.outputs.draw import cover_regions, draw_faces
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Image, Result
@@ -53,6 +53,7 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
         folder: str | None = None,
         capture: Capture | None = None,
         blur: bool = False,
+        no_overwrite: bool = False,
     ) -> None:
         """Initialize the sink without creating a folder.
 
@@ -62,9 +63,10 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
             folder: Folder that is created before the first picture and named in the summary; None for neither.
             capture: Capture settings of the source, with which a reduced picture is read again.
             blur: Make faces unrecognizable.
+            no_overwrite: Refuse to replace an existing copy.
         """
         self._target, self._folder = target, None if folder is None else Path(folder)
-        self._capture, self._blur = capture or Capture(), blur
+        self._capture, self._blur, self._no_overwrite = capture or Capture(), blur, no_overwrite
         self._taken: set[int] = set()
         self._unsupported: set[str] = set()
         self._copies = 0
@@ -101,6 +103,8 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
         picture = self._drawn(frame, result)
         path, data = self._encoded(picture, _with_picture_suffix(wanted, frame.picture or ""))
         path = self._unused(path)
+        if self._no_overwrite and os.path.lexists(path):
+            raise OutputError(exists_already(f"the annotated copy {path}"))
         if path.is_symlink():
             raise OutputError(
                 f"cannot write the copy {shown_path(path)}: it is a link to another file; remove it, or choose another "

@@ -95,6 +95,27 @@ def test_existing_output_is_not_overwritten_on_request(folder: Path, name: str) 
         assert (folder / name).read_text() == "before"
 
 
+def test_existing_copy_of_a_picture_is_not_overwritten_on_request(folder: Path) -> None:
+    command = ["run", "photos", "--save-pictures", "copies", "--out", "x.csv", "--no-overwrite", "--quiet"]
+    assert edgeinfer(*command, cwd=folder).returncode == 0
+    (folder / "copies" / "b.png").unlink()
+    (folder / "x.csv").unlink()
+    before = (folder / "copies" / "a.jpg").read_bytes()
+    assert "the annotated copy copies/a.jpg exists already" in error_of(edgeinfer(*command, cwd=folder), 6)
+    assert not (folder / "x.csv").exists()
+    assert [path.name for path in (folder / "copies").iterdir()] == ["a.jpg"]
+    assert (folder / "copies" / "a.jpg").read_bytes() == before
+
+
+def test_copy_with_an_added_suffix_is_not_overwritten_on_request(folder: Path) -> None:
+    shutil.copy(folder / "photos" / "a.jpg", folder / "scan")
+    (folder / "copies").mkdir()
+    (folder / "copies" / "scan.jpg").write_text("before")
+    done = edgeinfer("run", "scan", "--save-pictures", "copies", "--no-overwrite", "--quiet", cwd=folder)
+    assert "the annotated copy copies/scan.jpg exists already" in error_of(done, 6)
+    assert (folder / "copies" / "scan.jpg").read_text() == "before"
+
+
 def test_new_outputs_pipes_and_devices_are_written_with_no_overwrite(folder: Path) -> None:
     (folder / "null.csv").symlink_to(os.devnull)
     outputs = ["--out", "x.csv", "--out", "x.jsonl", "--out", "null.csv", "--save-video", "x.mp4", "--out", "-"]
@@ -155,6 +176,11 @@ def test_summary_names_each_result(folder: Path) -> None:
         assert lines[0].startswith("wrote x.csv (25 rows")
         assert lines[1] == f"wrote x.jsonl (25 frames{parts})" or append
         assert lines[2:] == [f"wrote {video} (25 frames)", "wrote shots (1 snapshot)"]
+
+
+def test_summary_names_the_copies_of_pictures(folder: Path) -> None:
+    done = edgeinfer("run", "photos", "--save-pictures", "copies", cwd=folder)
+    assert done.stdout.splitlines()[-1] == "wrote copies (2 annotated pictures)"
 
 
 def test_names_in_the_summary_are_safe(folder: Path) -> None:
