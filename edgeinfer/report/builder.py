@@ -186,7 +186,7 @@ class _Run:
         return recording
 
     def _estimate_extent(self) -> None:
-        """Estimate the number of frames, start and end from the frame numbers and the list of the batch."""
+        """Estimate the number of frames, start and end from frame numbers, summary and the list of the batch."""
         recording, entry = self.recording, self._entry
         if self._first is not None and self._last is not None:
             recording.frames = max(recording.frames, self._last.number + 1)
@@ -195,6 +195,7 @@ class _Run:
                 span_s = self._last.time_s - self._first.time_s
                 step_s = span_s / frames if frames > 0 and span_s > 0 else DEFAULT_STEP_S
                 recording.start_s = min(recording.start_s, self._first.time_s - self._first.number * step_s)
+        recording.frames = max(recording.frames, self.counts.frames)
         if entry is not None:
             recording.frames = max(recording.frames, entry.frames)
             if not recording.has_pictures:

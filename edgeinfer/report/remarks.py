@@ -27,6 +27,7 @@ class Counts:
 
     Attributes:
         has_summary: True if the run ended with a summary.
+        frames: Number of frames that the summary states, or 0.
         dropped: Number of frames that a live source dropped.
         skipped: Number of frames or files that could not be decoded.
         reconnects: Number of times that a live source was lost and came back.
@@ -34,6 +35,7 @@ class Counts:
     """
 
     has_summary: bool = False
+    frames: int = 0
     dropped: int = 0
     skipped: int = 0
     reconnects: int = 0
@@ -42,6 +44,7 @@ class Counts:
     def add_summary(self, summary: Mapping[str, Any]) -> None:
         """Add the counts of a summary line, in which any value can be missing or invalid."""
         self.has_summary = True
+        self.frames += _count(summary, "frames")
         self.dropped += _count(summary, "dropped")
         self.skipped += _count(summary, "skipped")
         self.reconnects += _count(summary, "reconnects")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,11 @@ def _read(path: Path, file: Any, receiver: Receiver) -> None:
     metadata = {key.decode(errors="replace"): value for key, value in (file.metadata.metadata or {}).items()}
     header, summary = _object(metadata, HEADER_KEY), _object(metadata, SUMMARY_KEY)
     columns = [name for name in ("source", "picture") if name in names]
-    grouper, source, count = RowGrouper(receiver), None, 0
+    grouper, source, count, sources = RowGrouper(receiver), None, 0, 0
     for batch in file.iter_batches(BATCH_ROWS, columns=[*columns, *COLUMNS], use_threads=False):
         for name, row in _rows(batch):
             if count == 0 or name != source:
-                source = name
+                source, sources = name, sources + 1
                 grouper.begin(_info(header, name))
             count += 1
             if count % CHECK_ROWS == 0:
@@ -62,7 +63,7 @@ def _read(path: Path, file: Any, receiver: Receiver) -> None:
     if count == 0:
         grouper.begin(_info(header, None))
     grouper.flush()
-    if summary:
+    if summary and sources <= 1:
         receiver.summarize(summary)
 
 
@@ -71,7 +72,8 @@ def _info(header: Mapping[str, Any], source: Any) -> RunInfo:
     name = text_of(source)
     if not header:
         return RunInfo(source=name)
-    return run_info({**header, **({"source": name} if name else {})}, lists_all_frames=False)
+    info = run_info({**header, **({"source": name} if name else {})}, lists_all_frames=False)
+    return replace(info, has_summary=False)  # a Parquet file is complete, or cannot be read
 
 
 def _rows(batch: Any) -> Iterator[tuple[Any, TableRow]]:
