@@ -262,12 +262,13 @@ def test_progress(batch: Batch, tmp_path: Path) -> None:
 def test_finished_sources_need_no_memory(batch: Batch, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    sources = [found(f"{number}.mp4", [folder / f"{number}.mp4"]) for number in range(1000)]
-    sizes = []
+    sources = [found(f"{number}.mp4", [folder / f"{number}.mp4"]) for number in range(500)]
+    snapshots = []
 
     def react(job: Job, _: int) -> Outcome:
         pool.jobs.clear()
-        sizes.append(tracemalloc.get_traced_memory()[0])
+        if job.number in (100, 500):
+            snapshots.append(tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/edgeinfer/*")]))
         return DONE
 
     pool = FakePool(react)
@@ -276,4 +277,5 @@ def test_finished_sources_need_no_memory(batch: Batch, tmp_path: Path) -> None:
         process(batch, sources, pool)
     finally:
         tracemalloc.stop()
-    assert sizes[-1] - sizes[100] < 200 * len(sources)  # 2 MB per 10,000 sources
+    grown = sum(difference.size_diff for difference in snapshots[1].compare_to(snapshots[0], "filename"))
+    assert grown < 200 * 400  # 2 MB per 10,000 sources
