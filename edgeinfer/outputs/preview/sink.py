@@ -86,8 +86,8 @@ class PreviewSink(AbstractContextManager["PreviewSink"]):
         """Keep serving the last frame, if the preview is to stay, until the program is interrupted."""
         if not self._stay:
             return
-        _log.info("the source has ended; the preview stays at %s until Ctrl-C", self.url)
         with closing(self), interrupts.guarded():
+            _log.info("the source has ended; the preview stays at %s until Ctrl-C", self.url)
             while True:
                 interrupts.check()
                 time.sleep(interrupts.CHECK_S)
