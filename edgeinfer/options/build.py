@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import UsageError
@@ -21,11 +22,14 @@ from edgeinfer.system.identity import check_distinct
 from edgeinfer.units import parse_duration, parse_size_wh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from edgeinfer.outputs.base import Sink
+    from edgeinfer.outputs.picture_copies import PictureCopySink
     from edgeinfer.outputs.rotation import Rotation
     from edgeinfer.pipeline import Pipeline
+    from edgeinfer.results import Frame
 
 
 def build_pipeline(model: ModelOptions, detection: DetectionOptions, *, continuous: bool) -> Pipeline:
@@ -166,19 +170,41 @@ def build_sinks(
     blur = content.blur_faces
     sinks = [*files, *_picture_sinks(outputs, blur=blur), *_integration_sinks(integrations, blur=blur)]
     if outputs.save_pictures is not None:
-        from edgeinfer.outputs.picture_copies import PictureCopySink  # noqa: PLC0415 - seldom needed
-
         layout = copy_layout(outputs.save_pictures, sources)
+        decoding = capture or Capture()
         sinks.append(
-            PictureCopySink(
-                layout.target,
-                folder=layout.folder,
-                capture=capture,
-                blur=blur,
-                no_overwrite=outputs.no_overwrite,
+            build_picture_copies(
+                layout.target, decoding, folder=layout.folder, blur=blur, no_overwrite=outputs.no_overwrite
             )
         )
     return sinks
+
+
+def build_picture_copies(
+    target: Callable[[Frame], Path],
+    capture: Capture,
+    *,
+    folder: str | None = None,
+    blur: bool = False,
+    no_overwrite: bool = False,
+) -> PictureCopySink:
+    """Build the sink that writes annotated copies of pictures.
+
+    Args:
+        target: Function that returns the path of the copy of a frame with a picture; a missing suffix is added.
+        capture: Capture settings of the source, with which reduced pictures are read again at their full size.
+        folder: Folder that is created before the first picture and named in the summary; None for neither.
+        blur: Make faces unrecognizable.
+        no_overwrite: Refuse to replace an existing copy.
+    """
+    from edgeinfer.outputs.picture_copies import PictureCopySink  # noqa: PLC0415 - loads OpenCV
+    from edgeinfer.sources.pictures import read_full_size, with_picture_suffix  # noqa: PLC0415
+
+    def complete_target(frame: Frame) -> Path:
+        return with_picture_suffix(target(frame), frame.picture or "")
+
+    read = partial(read_full_size, capture=capture)
+    return PictureCopySink(complete_target, read=read, folder=folder, blur=blur, no_overwrite=no_overwrite)
 
 
 def _picture_sinks(options: OutputOptions, *, blur: bool) -> Iterator[Sink]:

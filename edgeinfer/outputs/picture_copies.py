@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -17,9 +17,6 @@ from edgeinfer.errors import OutputError, SourceError, UsageError, exists_alread
 from edgeinfer.outputs.draw import cover_regions, draw_faces
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Image, Result
-from edgeinfer.sources.base import Capture
-from edgeinfer.sources.picture_size import HEADER_BYTES, has_picture_suffix, picture_format
-from edgeinfer.sources.pictures import read_full_size
 from edgeinfer.system.files import write_file
 from edgeinfer.system.stderr import silenced
 from edgeinfer.units import counted
@@ -34,24 +31,22 @@ _ENCODERS: dict[str, tuple[str, list[int]]] = {
     ".webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, QUALITY]), ".avif": (".avif", [cv2.IMWRITE_AVIF_QUALITY, QUALITY]),
 }  # fmt: skip
 """Format and parameters of OpenCV's encoder by suffix, where they are not the suffix itself and the defaults."""
-_SUFFIXES = {"jpeg": "jpg", "pnm": "ppm", "tiff": "tif"}
-"""Suffixes that differ from the name of the format."""
 
 
 class PictureCopySink(AbstractContextManager["PictureCopySink"]):
     """Sink that writes an annotated copy of each picture, in its format and at its size.
 
     A picture that was reduced for the search is read again. A copy has 8 bits per channel, no transparency and no
-    metadata; the stored orientation is applied. A format that OpenCV cannot write becomes PNG, and a file without a
-    picture suffix receives one. Of two pictures with the same path, the copy of the second is numbered.
+    metadata; the stored orientation is applied. A picture in a format that OpenCV cannot write becomes PNG, with .png
+    appended to its name. Of two copies with the same path, the second is numbered.
     """
 
     def __init__(
         self,
         target: Callable[[Frame], Path],
         *,
+        read: Callable[[str], Image],
         folder: str | None = None,
-        capture: Capture | None = None,
         blur: bool = False,
         no_overwrite: bool = False,
     ) -> None:
@@ -60,13 +55,15 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
         Args:
             target: Function that returns the path of the copy of a frame, whose `picture` is set. Its suffix selects
                 the format.
+            read: Function that returns a picture at its full size, in the orientation of its frame. It raises
+                `SourceError` if that is impossible.
             folder: Folder that is created before the first picture and named in the summary; None for neither.
-            capture: Capture settings of the source, with which a reduced picture is read again.
             blur: Make faces unrecognizable.
             no_overwrite: Refuse to replace an existing copy.
         """
-        self._target, self._folder = target, None if folder is None else Path(folder)
-        self._capture, self._blur, self._no_overwrite = capture or Capture(), blur, no_overwrite
+        self._target, self._read = target, read
+        self._folder = None if folder is None else Path(folder)
+        self._blur, self._no_overwrite = blur, no_overwrite
         self._taken: set[int] = set()
         self._unsupported: set[str] = set()
         self._copies = 0
@@ -98,10 +95,9 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
         Raises:
             OutputError: The copy cannot be written.
         """
-        wanted = self._target(frame)
-        _create_folder(wanted.parent)
-        picture = self._drawn(frame, result)
-        path, data = self._encoded(picture, _with_picture_suffix(wanted, frame.picture or ""))
+        target = self._target(frame)
+        _create_folder(target.parent)
+        path, data = self._encoded(self._drawn(frame, result), target)
         path = self._unused(path)
         if self._no_overwrite and os.path.lexists(path):
             raise OutputError(exists_already(f"the annotated copy {path}"))
@@ -143,7 +139,7 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
         if frame.full_size_wh is None or frame.picture is None:
             return None
         try:
-            picture = read_full_size(frame.picture, self._capture)
+            picture = self._read(frame.picture)
         except SourceError as error:
             warnings.warn(f"{shown_path(frame.picture)} {error}: its copy is reduced", stacklevel=2)
             return None
@@ -177,17 +173,6 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
         unused = next(path for path in paths if hash(str(path).casefold()) not in self._taken)
         self._taken.add(hash(str(unused).casefold()))
         return unused
-
-
-def _with_picture_suffix(path: Path, picture: str) -> Path:
-    """Return the path, with the suffix of the format in the file if it has none of a picture."""
-    if has_picture_suffix(path):
-        return path
-    name = None
-    with suppress(OSError), open(picture, "rb") as file:  # noqa: PTH123 - a path as given
-        name = picture_format(file.read(HEADER_BYTES))
-    name = name or "png"
-    return path.with_name(f"{path.name}.{_SUFFIXES.get(name, name)}")
 
 
 def _create_folder(folder: Path) -> None:

@@ -6,14 +6,21 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 
 from edgeinfer.errors import SourceError, path_text, shown_path
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
 from edgeinfer.sources.images import DecodedPicture, decode_image, decode_picture
 from edgeinfer.sources.order import listed
-from edgeinfer.sources.picture_size import MAX_FILE_BYTES
+from edgeinfer.sources.picture_size import (
+    HEADER_BYTES,
+    MAX_FILE_BYTES,
+    Format,
+    has_picture_suffix,
+    picture_format,
+)
 from edgeinfer.sources.video_suffix import batch_command, has_video_suffix
 
 
@@ -123,6 +130,25 @@ def read_full_size(path: str, capture: Capture) -> Image:
     if image is None:
         raise SourceError("is not a readable picture")
     return capture.turned(Frame(image, 0, 0.0)).image
+
+
+def with_picture_suffix(name: Path, picture: str) -> Path:
+    """Return a path that ends in a picture suffix: that of the format of a file is appended if it has none.
+
+    Args:
+        name: Path to complete.
+        picture: Picture file.
+    """
+    if has_picture_suffix(name):
+        return name
+    kind = None
+    with suppress(OSError), open(picture, "rb") as file:  # noqa: PTH123 - a path as given
+        kind = picture_format(file.read(HEADER_BYTES))
+    return name.with_name(f"{name.name}.{_SUFFIXES.get(kind, kind)}" if kind else name.name)
+
+
+_SUFFIXES: dict[Format | None, str] = {"jpeg": "jpg", "pnm": "ppm", "tiff": "tif"}
+"""Suffixes that differ from the name of the format."""
 
 
 def _read_file(path: str) -> bytes:
