@@ -112,14 +112,18 @@ def commits(out: Path) -> int:
 
 
 def committed_files(out: Path) -> dict[Path, tuple[int, int]]:
-    """Return the inode and the modification time of each result of a source that is committed."""
-    found = {}
+    """Return the inode and the modification time of each result of a source that is committed and up to date."""
+    entries: dict[str, Any] = {}
     with suppress(OSError):
         for line in (out / ".edgeinfer" / "manifest.jsonl").read_text().splitlines(keepends=True):
-            entry = json.loads(line) if line.endswith("\n") else {"formats": []}
-            for suffix in entry["formats"]:
-                path = out / f"{entry['result']}.{suffix}"
-                found[path] = (path.stat().st_ino, path.stat().st_mtime_ns)
+            if line.endswith("\n"):
+                entry = json.loads(line)
+                entries[entry["source"]] = entry
+    found = {}
+    for entry in entries.values():
+        for suffix in entry["formats"] if entry["settings"] else ():
+            path = out / f"{entry['result']}.{suffix}"
+            found[path] = (path.stat().st_ino, path.stat().st_mtime_ns)
     return found
 
 
@@ -154,10 +158,10 @@ def test_killed_workers(sources: Path, expected: dict[str, Any], tmp_path: Path)
 @pytest.mark.parametrize("with_worker", [False, True], ids=["parent", "parent and worker"])
 def test_killed_parents(sources: Path, expected: dict[str, Any], tmp_path: Path, with_worker: bool) -> None:
     moment = random.Random(2)
-    out, stages = tmp_path / "out", set()
-    for _ in range(KILLS):
-        before = committed_files(out)
-        with batch(sources, out, "--workers", "1") as process:
+    out, kills, options = tmp_path / "out", 0, ["--workers", "1"]
+    while kills < KILLS:
+        before = {} if "--fresh" in options else committed_files(out)
+        with batch(sources, out, *options) as process:
             wait_for_moment(process, out, moment)
             victims = workers_of(process.pid) if with_worker else []
             for victim in (*victims, process.pid):
@@ -165,8 +169,27 @@ def test_killed_parents(sources: Path, expected: dict[str, Any], tmp_path: Path,
                     os.kill(victim, signal.SIGKILL)
         until(lambda group_of=process.pid: not group(group_of))  # the workers end with their parent
         assert before.items() <= committed_files(out).items()
-        stages.add(commits(out))
-    assert len(stages) > KILLS // 2
+        killed = process.returncode == -signal.SIGKILL
+        kills += killed
+        options = ["--workers", "1"] if killed else ["--workers", "1", "--fresh"]
+    with batch(sources, out) as process:
+        assert process.wait(60 * PATIENCE) == 8
+    assert rows(out) == expected
+
+
+@pytest.mark.slow
+def test_interrupted_batch(sources: Path, expected: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with batch(sources, out) as process:
+        until(lambda: commits(out) or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does on a terminal
+        assert process.wait(60 * PATIENCE) == 130
+    assert not group(process.pid)
+    done = rows(out)
+    assert set(done) < set(expected)
+    assert all(row in expected["batch.csv"] for row in done["batch.csv"])
+    assert all(done[name] == expected[name] for name in done if name != "batch.csv")
+    assert not list((out / ".edgeinfer").rglob(".partial.*"))
     with batch(sources, out) as process:
         assert process.wait(60 * PATIENCE) == 8
     assert rows(out) == expected
