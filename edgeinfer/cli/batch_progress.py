@@ -131,9 +131,11 @@ def _panel(progress: BatchProgress) -> Any:
     """Return the live display: a bar, the counts, speed and remaining time, and a line for each file in progress."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
+    from rich.table import Table
     from rich.text import Text
 
-    bar = ProgressBar(total=max(1, progress.total), completed=progress.done + progress.failed, width=60)
+    bar = Table.grid()  # ends the line of the bar
+    bar.add_row(ProgressBar(total=max(1, progress.total), completed=progress.done + progress.failed, width=60))
     lines = [_status(progress), *(f"  {shown_path(path)}" for path in progress.running[:MAX_SHOWN])]
     if len(progress.running) > MAX_SHOWN:
         lines.append(f"  and {len(progress.running) - MAX_SHOWN} more")
