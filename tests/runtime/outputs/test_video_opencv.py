@@ -116,7 +116,7 @@ def test_incomplete_video_is_an_output_error(tmp_path: Path, monkeypatch: pytest
         """Writer whose file loses its end, as on a full disk."""
 
         def __init__(self, *arguments: object) -> None:
-            self._writer = create(*arguments)  # type: ignore[call-overload]
+            self._writer = create(*arguments)
 
         def isOpened(self) -> bool:  # noqa: N802 - a name of OpenCV
             return self._writer.isOpened()
