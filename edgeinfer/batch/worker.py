@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgeinfer.batch.jobs import Job, Outcome, Progress, Status, WorkSettings
 from edgeinfer.errors import CapabilityError, OutputError, SourceError, one_line, path_text, shown_path
-from edgeinfer.options.build import build_pipeline
+from edgeinfer.options.build import build_picture_copies, build_pipeline
 from edgeinfer.sources.base import Capture, Source
 from edgeinfer.system.files import partial_path
 from edgeinfer.system.hardware import limit_opencv_threads
@@ -109,7 +109,7 @@ class Worker:
             with _open(job, self._capture) as source:
                 pipeline = self._pipelines[source.continuous]
                 pipeline.reset()
-                sinks = _sinks(job, self._settings.content)
+                sinks = _sinks(job, self._settings.content, self._capture)
                 limit = self._settings.max_frames
                 summary = runner.run(source, pipeline, sinks, max_frames=limit, on_result=tally.add)
                 tracks, duration_s = tally.totals(source) if source.continuous else (0, 0.0)
@@ -216,7 +216,7 @@ def _file_name(path: str) -> str:
     return path if is_plain else f"./{path}"
 
 
-def _sinks(job: Job, content: ContentOptions) -> Iterator[Sink]:
+def _sinks(job: Job, content: ContentOptions, capture: Capture) -> Iterator[Sink]:
     """Yield the outputs of a job."""
     from edgeinfer.outputs.factory import open_sink  # noqa: PLC0415 - loads OpenCV
     from edgeinfer.outputs.parquet import ParquetSink  # noqa: PLC0415
@@ -230,6 +230,11 @@ def _sinks(job: Job, content: ContentOptions) -> Iterator[Sink]:
         from edgeinfer.outputs.video import VideoSink  # noqa: PLC0415
 
         yield VideoSink(job.annotated_video, blur=content.blur_faces, threads=1)
+    if job.annotated_pictures:
+        paths = job.annotated_pictures
+        yield build_picture_copies(
+            lambda frame: Path(paths[frame.index - job.first_index]), capture, blur=content.blur_faces
+        )
 
 
 def _sentence(error: Exception) -> str:

@@ -259,6 +259,19 @@ def test_annotated_video(worker: Worker, tmp_path: Path, clip: Path) -> None:
         assert sum(1 for _ in source) == 25
 
 
+def test_annotated_pictures(worker: Worker, tmp_path: Path, portrait: Image) -> None:
+    pictures = write_pictures(tmp_path, portrait, 2)
+    copies = tuple(str(tmp_path / "annotated" / path.name) for path in pictures)
+    chunk = job(tmp_path, pictures, kind="pictures", first_index=500, is_chunk=True, annotated_pictures=copies)
+    assert worker.process(chunk).status == "done"
+    for picture, copy in zip(pictures, copies, strict=True):
+        image, annotated = cv2.imread(str(picture)), cv2.imread(copy)
+        assert image is not None
+        assert annotated is not None
+        assert image.shape == annotated.shape
+        assert (image != annotated).any()
+
+
 def test_outcome_of_a_merge(worker: Worker, tmp_path: Path, portrait: Image) -> None:
     pictures = write_pictures(tmp_path, portrait, 2)
     for number in (1, 2):
