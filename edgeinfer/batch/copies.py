@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import overload
 
 from edgeinfer.batch.jobs import BatchSource
-
-COPIES = "annotated"
-"""Name of the folder of the annotated copies, below that of the results."""
+from edgeinfer.batch.naming import COPIES, COPY_SUFFIX
 
 
 def annotated_paths(folder: Path, *, videos: bool, pictures: bool) -> Callable[[BatchSource], Sequence[Path]] | None:
@@ -29,8 +28,28 @@ def annotated_paths(folder: Path, *, videos: bool, pictures: bool) -> Callable[[
 
     def paths(source: BatchSource) -> Sequence[Path]:
         if source.kind == "video":
-            return [folder / COPIES / f"{source.result}.mp4"] if videos else []
-        parent = PurePosixPath(source.path).parent
-        return [folder / COPIES / parent / PurePosixPath(file).name for file in source.files] if pictures else []
+            return [folder / COPIES / f"{source.result}{COPY_SUFFIX}"] if videos else []
+        return _PictureCopies(folder / COPIES / PurePosixPath(source.path).parent, source.files) if pictures else []
 
     return paths
+
+
+class _PictureCopies(Sequence[Path]):
+    """Paths of the copies of pictures, built when they are needed, because one chunk needs few of them."""
+
+    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+        self._folder, self._files = folder, files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Path]: ...
+
+    def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
+        if isinstance(index, slice):
+            return _PictureCopies(self._folder, self._files[index])
+        return self._folder / PurePosixPath(self._files[index]).name
