@@ -16,11 +16,16 @@ MAX_FOLDER_BYTES = 255
 MAX_PATH_BYTES = 2000
 """Longest path of a result below the folder of the batch."""
 RESULT_SUFFIXES = (".csv", ".jsonl", ".parquet")
-RESERVED_FOLDERS = frozenset({"annotated", ".edgeinfer"})
+COPIES = "annotated"
+"""Folder of the annotated copies, in the folder of the batch."""
+COPY_SUFFIX = ".mp4"
+"""Suffix of the annotated copies of videos, whose names are those of the results."""
+RESERVED_FOLDERS = frozenset({COPIES, ".edgeinfer"})
 """Folders of annotated copies and of the state, in the folder of the batch."""
 
 _RESERVED_NAME = re.compile(r"batch(\.\d+-of-\d+)?")
 """Tables of the batch, without suffix."""
+_SUFFIXES = (*RESULT_SUFFIXES, COPY_SUFFIX)
 _LAST_LEVEL = 2
 _MAX_CHARACTER_BYTES = 4
 
@@ -97,7 +102,7 @@ def _clashing(
         plain = key(name)
         if levels.get(path, 0) == _LAST_LEVEL:
             continue
-        if plain in taken or not is_valid(name) or any(plain + suffix in folders for suffix in RESULT_SUFFIXES):
+        if plain in taken or not is_valid(name) or any(plain + suffix in folders for suffix in _SUFFIXES):
             clashing.append(path)
         elif counts[plain] > 1:
             shared.setdefault(plain, []).append(path)

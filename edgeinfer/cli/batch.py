@@ -115,14 +115,15 @@ def _process(
         fresh=options.fresh,
         verify=options.verify,
     )
-    with interrupts.guarded(), state, BatchDisplay(enabled=not quiet) as display:
+    with interrupts.guarded(), state:
         plan = rename(plan, folder, state.names)
         if not quiet:
             typer.echo(f"edgeinfer: {pool.description}", err=True)
-        summary = run_batch(
-            plan, state, pool, formats=formats, annotated=copies, max_frames=settings.max_frames,
-            on_update=display.update,
-        )  # fmt: skip
+        with BatchDisplay(enabled=not quiet) as display:
+            summary = run_batch(
+                plan, state, pool, formats=formats, annotated=copies, max_frames=settings.max_frames,
+                on_update=display.update,
+            )  # fmt: skip
     if not quiet:
         typer.echo(format_batch_summary(summary, str(options.out)))
     return summary.failed

@@ -22,6 +22,7 @@ from edgeinfer.batch.naming import RESULT_SUFFIXES, ignores_case, is_valid, resu
         pytest.param({"annotated/x.mp4": "annotated_/x", ".edgeinfer/y.mp4": ".edgeinfer_/y"}, {}, id="own-folders"),
         pytest.param({"annotated.mp4": "annotated"}, {}, id="file-named-like-a-folder"),
         pytest.param({"x.csv/y.mp4": "x.csv/y", "x.mp4": "x.mp4"}, {}, id="folder-named-like-a-result"),
+        pytest.param({"x.mp4/y.jpg": "x.mp4/y", "x.avi": "x.avi"}, {}, id="folder-named-like-a-copy"),
         pytest.param({"A.mp4": "A", "a.mp4": "a"}, {}, id="case"),
         pytest.param({"07.avi": "07.avi", "07.mp4": "07"}, {"07.mp4": "07"}, id="earlier-name"),
         pytest.param({"07.avi": "07.avi"}, {"07.mp4": "07"}, id="earlier-name-of-a-removed-source"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer import SourceError, SourceNotFoundError, UsageError
+from edgeinfer.batch.copies import annotated_paths
 from edgeinfer.batch.planning import Plan, plan_batch, rename
 
 JPEG = b"\xff\xd8\xff\xe0"
@@ -327,3 +328,19 @@ def test_names_of_earlier_calls_stay(folder: Path) -> None:
     assert {source.path: source.result for source in new.sources} == {"07.avi": "07.avi", "07.mp4": "07"}
     assert [source.result for source in plan("rec/a").sources] == ["07.avi", "07.mp4"]
     assert rename(plan("rec/a"), Path("out"), {"07.mp4": "07"}) == new
+
+
+def test_annotated_copies_have_the_names_of_results_and_pictures(folder: Path) -> None:
+    (folder / "both/clip.mp4").touch()
+    out = Path("out")
+    assert annotated_paths(out, videos=False, pictures=False) is None
+    both = annotated_paths(out, videos=True, pictures=True)
+    pictures = annotated_paths(out, videos=False, pictures=True)
+    assert both
+    assert pictures
+    sources = [*plan("both").sources, *plan("photos", per_picture=True).sources[-1:]]
+    assert [[str(path) for path in both(source)] for source in sources] == [
+        ["out/annotated/clip.mkv.mp4"], ["out/annotated/clip.mp4.mp4"], ["out/annotated/1.jpg"],
+        ["out/annotated/sub/1.png"],
+    ]  # fmt: skip
+    assert [len(pictures(source)) for source in sources] == [0, 0, 1, 1]
