@@ -9,13 +9,14 @@ import signal
 import socket
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import metadata
 from typing import Any, NamedTuple
 
 from edgeinfer.errors import CapabilityError, UsageError, one_line
 from edgeinfer.system.interrupts import Interrupted
+from edgeinfer.system.stderr import silenced
 
 LOCAL, AUTO = "local", "auto"
 CONNECT_S = 5.0
@@ -84,8 +85,8 @@ class RayCluster:
         if self._endpoint is not None:
             self._check_port(*self._endpoint)
         try:
-            with _signal_handlers_kept(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            # Starting Ray writes nothing and takes seconds, in which a message about a signal must be visible.
+            with _signal_handlers_kept(), nullcontext() if self.is_local else silenced():
                 ray.init(**options)
         except ImportError as error:
             raise CapabilityError(f"`ray` {self._address} needs grpcio; install it with: pip install grpcio") from error
@@ -106,7 +107,10 @@ class RayCluster:
         detail = " ".join(one_line(str(cause)).split())[:_MAX_CAUSE_CHARACTERS]
         if self.is_local:
             return CapabilityError(f"cannot start Ray on this machine: {detail}")
-        return UsageError(f"cannot reach Ray at {self._address}: {detail}; check the address and `ray status`")
+        if self._endpoint is None:
+            return UsageError("no Ray cluster runs on this machine; start one with: ray start --head")
+        token = "" if "RAY_AUTH_MODE" in os.environ else ", and set RAY_AUTH_MODE=token if the cluster requires a token"
+        return UsageError(f"cannot reach Ray at {self._address}: {detail}; check the address{token}")
 
     def nodes(self) -> dict[str, Node]:
         """Return the living nodes by their ids.
@@ -151,6 +155,14 @@ def import_ray() -> Any:
     except ImportError as error:
         raise CapabilityError("`ray` needs Ray; install it with: pip install 'edgeinfer[ray]'") from error
     return ray
+
+
+def installed_version() -> str:
+    """Return the version of edgeinfer in this environment."""
+    try:
+        return metadata.version("edgeinfer")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _endpoint(address: str) -> tuple[str, int]:

@@ -16,7 +16,6 @@ from edgeinfer.batch.local_pool import AHEAD_S, MAX_AHEAD
 from edgeinfer.batch.parallelism import choose_workers
 from edgeinfer.batch.ray_cluster import Node, RayCluster, import_ray
 from edgeinfer.batch.ray_slot import RaySlot
-from edgeinfer.batch.ray_worker import JOBS, STATUS, RayWorker
 from edgeinfer.system import interrupts
 from edgeinfer.units import counted
 
@@ -74,12 +73,14 @@ class RayPool:
             CapabilityError: Ray cannot be started on this machine.
         """
         self._cluster.connect(self._workers or 1)
+        from edgeinfer.batch.ray_worker import STATUS, RayWorker  # noqa: PLC0415 - needs Ray
+
         self._actor_class = import_ray().remote(
             num_cpus=1,
             max_restarts=-1,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
-            concurrency_groups={JOBS: 1, STATUS: 1},
+            concurrency_groups={STATUS: 1},
         )(RayWorker)
         self._ready_at_s = time.monotonic()
         try:

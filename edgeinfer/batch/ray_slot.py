@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, Protocol
 
 from edgeinfer.batch.jobs import Died, Job, Outcome, PoolEvent
-from edgeinfer.batch.ray_cluster import Node, import_ray
-from edgeinfer.batch.ray_worker import JOBS, STATUS, installed_version
+from edgeinfer.batch.ray_cluster import Node, import_ray, installed_version
 from edgeinfer.errors import CapabilityError, EdgeInferError
 
 RETRY_S = 0.5
@@ -88,16 +87,16 @@ class RaySlot:
 
     def submit(self, job: Job) -> None:
         """Give a job to the actor."""
-        self._jobs.append((job, self._actor.process.options(concurrency_group=JOBS).remote(job)))
+        self._jobs.append((job, self._actor.process.remote(job)))
 
     def advance(self) -> None:
         """Make the next calls that are due."""
         now_s = time.monotonic()
         if self._state == "starting" and self._call is None and now_s >= self._call_at_s:
-            self._call = self._actor.hello.options(concurrency_group=JOBS).remote()
+            self._call = self._actor.hello.remote()
         if self._jobs and self._status is None and now_s >= self._status_at_s:
             self._status_at_s = now_s + STATUS_S
-            self._status = self._actor.progress.options(concurrency_group=STATUS).remote()
+            self._status = self._actor.progress.remote()
 
     def collect(self, available: Collection[Any]) -> None:
         """Handle the results of finished calls.
@@ -181,7 +180,7 @@ class RaySlot:
             self._release(self._death, blames_job=identity != self._identity)
         self._node_id, self._address, self.process_id, self._identity = node_id, address, process_id, identity
         self._state = "preparing"
-        self._call = self._actor.prepare.options(concurrency_group=JOBS).remote()
+        self._call = self._actor.prepare.remote()
 
     def _fail_start(self, lost: Exception) -> None:
         if self._state == "preparing":
@@ -210,12 +209,12 @@ class RaySlot:
 
 
 def _result(reference: Any) -> tuple[Any, Exception | None]:
-    """Return the result of a call, or Ray's error about a lost actor; errors of the method itself are raised."""
+    """Return the result of a call, or Ray's error about a lost actor; other errors are raised without a traceback."""
     ray = import_ray()
     try:
         return ray.get(reference), None
-    except ray.exceptions.RayTaskError:
-        raise
+    except ray.exceptions.RayTaskError as error:
+        raise RuntimeError(f"{type(error.cause).__name__} in a worker: {error.cause}") from error
     except ray.exceptions.RayError as error:
         return None, error
 

@@ -1,18 +1,20 @@
-"""Worker of a batch inside a Ray actor."""
+"""Worker of a batch inside a Ray actor; this module needs Ray."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import uuid
-from importlib import metadata
+
+import ray
 
 from edgeinfer.batch.jobs import Job, Outcome, Progress
+from edgeinfer.batch.ray_cluster import installed_version
 from edgeinfer.batch.worker import Worker
 from edgeinfer.errors import EdgeInferError, UsageError, shown_path
 
-JOBS, STATUS = "jobs", "status"
-"""Concurrency groups of the methods; the calls of one group run one after the other."""
+STATUS = "status"
+"""Concurrency group of the method that runs while another one does."""
 
 
 class RayWorker:
@@ -36,8 +38,6 @@ class RayWorker:
 
     def hello(self) -> tuple[str, str, int, str]:
         """Return the version of edgeinfer, the ids of the node and the process, and a text of this instance."""
-        import ray  # noqa: PLC0415 - optional
-
         return installed_version(), ray.get_runtime_context().get_node_id(), os.getpid(), self._identity
 
     def prepare(self) -> EdgeInferError | None:
@@ -66,17 +66,10 @@ class RayWorker:
         except EdgeInferError as error:
             return None, error
 
+    @ray.method(concurrency_group=STATUS)
     def progress(self) -> Progress | None:
         """Return the latest progress of the current job."""
         return self._progress
 
     def _report(self, progress: Progress) -> None:
         self._progress = progress
-
-
-def installed_version() -> str:
-    """Return the version of edgeinfer in this environment."""
-    try:
-        return metadata.version("edgeinfer")
-    except metadata.PackageNotFoundError:
-        return "not installed"
