@@ -71,5 +71,9 @@ def format_summary(summary: RunSummary, results: Iterable[str] = (), *, pictures
     if summary.delay_ms:
         delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
         lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
-    lines += [f"wrote {one_line(result)}" for result in results]
-    return "\n".join(lines)
+    return "\n".join(filter(None, [*lines, format_results(results)]))
+
+
+def format_results(results: Iterable[str]) -> str:
+    """Return one line per result; see `ResultWriter`."""
+    return "\n".join(f"wrote {one_line(result)}" for result in results)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +27,7 @@ from edgeinfer.options.groups import (
 from edgeinfer.system import interrupts
 
 if TYPE_CHECKING:
+    from edgeinfer.outputs.base import Sink
     from edgeinfer.results import Frame, Result
 
 app = typer.Typer(rich_markup_mode=None)
@@ -88,7 +91,7 @@ def run(
     from edgeinfer import runner
     from edgeinfer.cli.progress import ProgressBar, format_summary
     from edgeinfer.model.card import asset_path
-    from edgeinfer.outputs.base import AfterRun, ResultWriter
+    from edgeinfer.outputs.base import AfterRun
     from edgeinfer.sources.factory import open_pictures, open_playback, open_source
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
@@ -105,7 +108,7 @@ def run(
         opened = open_playback(name, capture=settings, patience=policy)
     else:
         opened = open_source(name, mode=live.mode, capture=settings, patience=policy)
-    with opened as frames:
+    with _results_named_after_interruption(sinks, outputs, quiet=control.quiet), opened as frames:
         limit_opencv_threads(model.threads, live=frames.live)
         pipeline = build.build_pipeline(model, detection, continuous=frames.continuous)
         with ProgressBar(frames, control.max_frames, enabled=not control.quiet) as progress, interrupts.guarded():
@@ -118,8 +121,29 @@ def run(
 
             summary = runner.run(frames, pipeline, sinks, max_frames=control.max_frames, on_result=after_frame)
     if not control.quiet:
-        results = [line for sink in sinks if isinstance(sink, ResultWriter) for line in sink.written]
-        typer.echo(format_summary(summary, results, pictures=not frames.continuous), err="-" in outputs.out)
+        text = format_summary(summary, _results(sinks), pictures=not frames.continuous)
+        typer.echo(text, err="-" in outputs.out)
     for sink in sinks:
         if isinstance(sink, AfterRun):
             sink.after_run()
+
+
+def _results(sinks: Iterable[Sink]) -> list[str]:
+    """Return the path and content of each result of closed sinks."""
+    from edgeinfer.outputs.base import ResultWriter
+
+    return [line for sink in sinks if isinstance(sink, ResultWriter) for line in sink.written]
+
+
+@contextmanager
+def _results_named_after_interruption(sinks: Iterable[Sink], outputs: OutputOptions, *, quiet: bool) -> Iterator[None]:
+    """Print the results that a run has written when SIGINT or SIGTERM ends it."""
+    from edgeinfer.cli.progress import format_results
+
+    try:
+        yield
+    except interrupts.Interrupted:
+        results = format_results(_results(sinks))
+        if results and not quiet:
+            typer.echo(results, err="-" in outputs.out)
+        raise

@@ -117,8 +117,8 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
 
     @property
     def written(self) -> tuple[str, ...]:
-        """Folder and number of copies."""
-        if self._folder is None:
+        """Folder and number of copies; empty without copies."""
+        if self._folder is None or not self._copies:
             return ()
         return (f"{shown_path(self._folder)} ({counted(self._copies, 'annotated picture')})",)
 

@@ -27,7 +27,6 @@ from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Box, Frame, Image, Result
 from edgeinfer.system.files import write_file
 from edgeinfer.system.interrupts import closing_limit_s
-from edgeinfer.units import counted
 
 QUEUE_CAPACITY = 8
 """Maximum number of queued snapshots; each keeps a full frame in memory."""
@@ -73,7 +72,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
 
     Attributes:
         dropped: number of snapshots that were dropped because the queue was full.
-        written: folder and number of saved snapshots, for the summary of a run.
+        written: latest snapshot and number of saved ones, for the summary of a run.
     """
 
     def __init__(
@@ -103,6 +102,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         self._blur = FaceBlur() if blur else None
         self._recent: deque[Path] = deque(maxlen=100)
         self.dropped = self._saved = 0
+        self._latest: Path | None = None
         self._queue: BackgroundQueue[_Snapshot] = BackgroundQueue(
             self._save, name="snapshots", capacity=QUEUE_CAPACITY, on_drop=self._count_dropped
         )
@@ -157,8 +157,11 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
 
     @property
     def written(self) -> tuple[str, ...]:
-        """Folder and number of saved snapshots."""
-        return (f"{shown_path(self._folder)} ({counted(self._saved, 'snapshot')})",)
+        """Latest snapshot and the number of saved ones; empty if there is none."""
+        if self._latest is None:
+            return ()
+        number = "1 snapshot" if self._saved == 1 else f"the latest of {self._saved} snapshots"
+        return (f"{shown_path(self._latest)} ({number})",)
 
     def _path(self, event: Event, frame: Frame) -> Path:
         """Return a path that no other snapshot has."""
@@ -171,8 +174,11 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
     def _save(self, snapshot: _Snapshot) -> None:
         image = snapshot.frame.image
         image = cover(image, snapshot.covered) if snapshot.covered else image
-        write_file(snapshot.path, _encode_jpeg(annotate(image, snapshot.result), snapshot.frame.picture))
+        picture = snapshot.frame.picture
+        annotated = annotate(image, snapshot.result, track_ids=picture is None)
+        write_file(snapshot.path, _encode_jpeg(annotated, picture))
         self._saved += 1
+        self._latest = snapshot.path
         self._remove_expired()
 
     def _remove_expired(self) -> None:

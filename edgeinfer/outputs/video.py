@@ -96,7 +96,8 @@ class VideoSink(AbstractContextManager["VideoSink"]):
             CapabilityError: OpenCV cannot write the format.
             OutputError: The file cannot be written.
         """
-        picture = annotate(self._blur(frame.image, result) if self._blur else frame.image, result)
+        image = self._blur(frame.image, result) if self._blur else frame.image
+        picture = annotate(image, result, track_ids=frame.picture is None)
         if self._encoder is None:
             self._encoder = self._begin(picture, live=frame.captured_s is not None)
         self._frames += 1

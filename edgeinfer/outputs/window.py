@@ -45,7 +45,7 @@ class WindowSink(AbstractContextManager["WindowSink"]):
         Raises:
             Stopped: The key q or Escape was pressed.
         """
-        cv2.imshow(WINDOW, annotate(frame.image, result))
+        cv2.imshow(WINDOW, annotate(frame.image, result, track_ids=frame.picture is None))
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
             raise Stopped
 

@@ -175,7 +175,8 @@ def test_summary_names_each_result(folder: Path) -> None:
         parts = f", split into {len(list(folder.glob('x*.jsonl')))} files"
         assert lines[0].startswith("wrote x.csv (25 rows")
         assert lines[1] == f"wrote x.jsonl (25 frames{parts})" or append
-        assert lines[2:] == [f"wrote {video} (25 frames)", "wrote shots (1 snapshot)"]
+        latest = max(path.name for path in (folder / "shots").iterdir())
+        assert lines[2:] == [f"wrote {video} (25 frames)", f"wrote shots/{latest} (1 snapshot)"]
 
 
 def test_summary_names_the_copies_of_pictures(folder: Path) -> None:
