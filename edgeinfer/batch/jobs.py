@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
 from edgeinfer.options.groups import ContentOptions, DecodingOptions, DetectionOptions, ModelOptions, ResultFormat
@@ -186,4 +187,6 @@ class WorkerPool(Protocol):
         """
 
     def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...

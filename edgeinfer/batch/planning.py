@@ -15,6 +15,7 @@ from edgeinfer.batch.jobs import BatchSource
 from edgeinfer.batch.naming import RESERVED_FOLDERS, RESULT_SUFFIXES, ignores_case, result_names
 from edgeinfer.errors import SourceNotFoundError, UsageError, shown_path
 from edgeinfer.sources.order import listed, natural_key
+from edgeinfer.units import counted
 from edgeinfer.url import without_credentials
 
 _FINGERPRINT_CHARACTERS = 16
@@ -110,7 +111,8 @@ def _without_repetitions(sources: Sequence[FoundSource]) -> list[FoundSource]:
     """
     ordered = sorted(sources, key=lambda source: (natural_key(source.path), source.name))
     for source in ordered:
-        source.files.sort(key=lambda file: natural_key(file.given))
+        if len(source.files) > 1:
+            source.files.sort(key=lambda file: natural_key(file.given))
     chosen: dict[int | str, tuple[int, FoundFile]] = {}
     for source in ordered:
         for file in source.files:
@@ -193,8 +195,7 @@ def _inside(folder: Path) -> str:
 
 def _unreadable(finder: Finder) -> str:
     folders = sorted(finder.walker.unreadable, key=natural_key)
-    noun = "folder" if len(folders) == 1 else "folders"
-    return f"{len(folders)} {noun} cannot be read: {listed(folders, ', ')}"
+    return f"{counted(len(folders), 'folder')} cannot be read: {listed(folders, ', ')}"
 
 
 def _nothing_found(arguments: Sequence[str], finder: Finder) -> str:
