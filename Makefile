@@ -10,12 +10,14 @@ TARGETS ?=
 PIP = -m pip --quiet --disable-pip-version-check
 PYTEST = -m pytest -n $(WORKERS) --dist worksteal
 DOCTESTS = --doctest-modules edgeinfer train/edgeinfer_train export/edgeinfer_export
+DEMO_RESULTS = --out build/demo/faces.csv --save-video build/demo/annotated.mp4 --snapshots build/demo/snapshots --snapshots-keep 20
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
 .PHONY: run test test-fast test-pi check lint type wheel coverage fuzz reference assets clean
 
-run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4
-	.venv/bin/edgeinfer run $${SOURCE:+-- "$$SOURCE"}
+run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4; the results are in build/demo
+	@mkdir -p build/demo
+	.venv/bin/edgeinfer run $(DEMO_RESULTS) $${SOURCE:+-- "$$SOURCE"}
 
 check: lint type test        ## everything that CI runs
 

@@ -188,3 +188,20 @@ def test_names_in_the_summary_are_safe(folder: Path) -> None:
     done = edgeinfer("run", "photos", "--out", "a\x1b[31m\n.csv", cwd=folder)
     assert done.stdout.splitlines()[-1] == "wrote a [31m .csv (1 row)"
     assert "wrote" not in edgeinfer("run", "photos", "--out", "b.csv", "--quiet", cwd=folder).stdout
+
+
+@pytest.mark.slow
+def test_interrupted_run_names_its_results(folder: Path, face_picture: Path) -> None:
+    frame = cv2.imencode(".jpg", cv2.imread(str(face_picture)))[1].tobytes()  # type: ignore[arg-type]
+    command = [sys.executable, "-m", "edgeinfer", "run", "-", "--out", "x.csv", "--snapshots", "shots"]
+    with running(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        os.write(process.stdin.fileno(), 2 * frame)
+        until(lambda: any((folder / "shots").glob("*-happy.jpg")))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30 * PATIENCE) == 130  # before stdin is closed
+        first, second = process.stdout.read().splitlines()
+    (snapshot,) = (folder / "shots").iterdir()
+    assert first.startswith("wrote x.csv (")
+    assert second == f"wrote shots/{snapshot.name} (1 snapshot)"
