@@ -6,7 +6,8 @@ import math
 
 MAX_BINS = 2048
 FIRST_WIDTH_S = 0.02
-CHANNELS = 64
+CHANNEL_BITS = 6
+CHANNELS = 1 << CHANNEL_BITS
 """Number of different values, such as labels, that one series distinguishes."""
 
 
@@ -90,11 +91,15 @@ class BinnedTimes:
 
 
 def merged(cells: dict[int, list[float]], factor: int) -> dict[int, list[float]]:
-    """Return the cells of intervals that are wider by an integer factor."""
+    """Return the cells of intervals that are wider by a factor, which is a power of two."""
     wider: dict[int, list[float]] = {}
+    shift, channels = CHANNEL_BITS + factor.bit_length() - 1, CHANNELS - 1
     for key, (seconds, product) in cells.items():
-        number, channel = divmod(key, CHANNELS)
-        cell = wider.setdefault(CHANNELS * (number // factor) + channel, [0.0, 0.0])
-        cell[0] += seconds
-        cell[1] += product
+        target = (key >> shift << CHANNEL_BITS) | (key & channels)
+        cell = wider.get(target)
+        if cell is None:
+            wider[target] = [seconds, product]
+        else:
+            cell[0] += seconds
+            cell[1] += product
     return wider

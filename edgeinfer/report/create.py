@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinfer.errors import OutputError, SourceError, UsageError, shown_path
+from edgeinfer.errors import EdgeInferError, OutputError, SourceError, UsageError, shown_path
 from edgeinfer.options.groups import ReportOptions
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.report.builder import RecordingBuilder
@@ -129,9 +129,9 @@ class _Reading:
             if file.named or file.entry is not None:
                 raise
             self.ignored.append(file.path)
+        except EdgeInferError:
+            raise
         except OSError as error:
-            if isinstance(error, SourceError | OutputError):
-                raise
             raise SourceError(f"{shown_path(file.path)} cannot be read: {error.strerror}") from error
         else:
             builder.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeinfer.report.overview import OTHER_LABEL, on_page, shown_label, shown_name
 from edgeinfer.report.recording import Recording, Share, Track, shares_of
-from edgeinfer.report.timeline import MAX_LANES, clock, lanes, longest_tracks, presence_path, ticks
+from edgeinfer.report.timeline import MAX_LANES, Timeline, clock, longest_tracks, presence_path, ticks
 from edgeinfer.results import UNKNOWN
 
 PRESENCE_STEPS = 120
@@ -28,9 +28,15 @@ class Limits:
     steps: int
     tracks: int
 
-    def halved(self) -> Limits:
-        """Return the limits for details of about half the size."""
-        return Limits(self.steps // 2, self.tracks // 2)
+    @classmethod
+    def of(cls, recordings: int) -> Limits:
+        """Return the limits for a number of recordings."""
+        count = max(1, recordings)
+        return cls(max(1, min(8000, 150_000 // count)), max(40, min(1000, 6000 // count)))
+
+    def scaled(self, factor: float) -> Limits:
+        """Return limits that are smaller by a factor, 0..1."""
+        return Limits(max(1, int(self.steps * factor)), max(1, int(self.tracks * factor)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +88,13 @@ def share_rows(shares: Mapping[str, float], labels: Sequence[str]) -> list[Share
 
 
 def detail_values(
-    recording: Recording, number: int, labels: Sequence[str], limits: Limits, images: Images
+    recording: Recording, timeline: Timeline, number: int, labels: Sequence[str], limits: Limits, images: Images
 ) -> dict[str, Any]:
     """Return the values of the template of one recording.
 
     Args:
         recording: Recording.
+        timeline: Its timeline.
         number: Number of the details, from 1.
         labels: Labels of the page.
         limits: Sizes.
@@ -107,7 +114,9 @@ def detail_values(
         "shares": [_with_amounts(row, recording, labels, images) for row in _rows_of(recording, labels)],
     }
     if recording.tracks:
-        values |= _timeline_values(recording, labels, limits) | _track_values(recording, labels, limits, images)
+        values |= _timeline_values(recording, timeline, labels, limits) | _track_values(
+            recording, labels, limits, images
+        )
     return values
 
 
@@ -150,7 +159,7 @@ def _with_amounts(row: ShareRow, recording: Recording, labels: Sequence[str], im
     )  # fmt: skip
 
 
-def _timeline_values(recording: Recording, labels: Sequence[str], limits: Limits) -> dict[str, Any]:
+def _timeline_values(recording: Recording, timeline: Timeline, labels: Sequence[str], limits: Limits) -> dict[str, Any]:
     channels = {label: number for number, label in enumerate(labels)}
     other = channels.get(OTHER_LABEL, 0)
     found = [
@@ -159,7 +168,7 @@ def _timeline_values(recording: Recording, labels: Sequence[str], limits: Limits
             "text": f"Track {lane.track.number}: {spoken_shares(shares_of(lane.track.shares), 3)}",
             "paths": sorted((channels.get(label, other), path) for label, path in lane.paths.items()),
         }
-        for lane in lanes(recording, limits.steps)
+        for lane in timeline.lanes(limits.steps)
     ]
     note = "The height is the confidence."
     if len(recording.tracks) > MAX_LANES:

@@ -190,6 +190,8 @@ def _read_table(path: Path) -> Iterator[BatchEntry]:
                 if row["source"]:
                     texts = row["source"], row["status"] or "", row["reason"] or ""
                     yield BatchEntry(*texts, int(frames), duration_s)
+    except SourceError:
+        raise
     except OSError as error:
         raise SourceError(f"{shown_path(path)} cannot be read: {error.strerror}") from error
     except csv.Error as error:

@@ -23,13 +23,13 @@ from edgeinfer.report.groups import GroupSummary
 from edgeinfer.report.overview import Overview, shown_label, table_data
 from edgeinfer.report.recording import Recording, shares_of
 from edgeinfer.report.style import style_rules, styles_of
-from edgeinfer.report.timeline import clock
+from edgeinfer.report.timeline import Timeline, clock
 
 MAX_FAILED = 200
 """Number of failed sources in their own list; the table of recordings has all."""
 MAX_MODELS = 20
-LARGEST_DETAILS = Limits(steps=8000, tracks=1000)
-SMALLEST_TRACKS = 20
+RENDERINGS = 4
+"""Maximum number of times that the details are rendered to make them small enough."""
 DETAILS_CHARACTERS = 1_600_000
 """Length of the details of all recordings, without pictures of faces; it keeps a page below 2 MB."""
 
@@ -119,18 +119,21 @@ class Page:
         """Return the details of all recordings; they are coarser if they would exceed `DETAILS_CHARACTERS`."""
         import markupsafe  # noqa: PLC0415 - part of Jinja2
 
-        template, limits = self._environment.get_template("recording.html"), LARGEST_DETAILS
-        while True:
+        template, limits = self._environment.get_template("recording.html"), Limits.of(len(recordings))
+        timelines = list(map(Timeline, recordings))
+        for _ in range(RENDERINGS):
             details = [
-                template.render(detail_values(recording, number, labels, limits, images.get(number - 1, Images())))
-                for number, recording in enumerate(recordings, 1)
+                template.render(detail_values(recording, timelines[i], i + 1, labels, limits, images.get(i, Images())))
+                for i, recording in enumerate(recordings)
             ]
             pictures = sum(
                 len(uri) for each in images.values() for uri in (*each.tracks.values(), *each.labels.values())
             )
-            if sum(map(len, details)) - pictures <= DETAILS_CHARACTERS or limits.tracks <= SMALLEST_TRACKS:
-                return list(map(markupsafe.Markup, details))  # rendered with escapes
-            limits = limits.halved()
+            characters = sum(map(len, details)) - pictures
+            if characters <= DETAILS_CHARACTERS:
+                break
+            limits = limits.scaled(DETAILS_CHARACTERS / characters - 0.05)
+        return list(map(markupsafe.Markup, details))  # rendered with escapes
 
 
 def safe_json(value: Any) -> str:

@@ -49,7 +49,7 @@ class SummaryTable:
         except EdgeInferError:  # of the results that are read meanwhile
             raise
         except OSError as error:
-            raise OutputError(f"cannot write {shown_path(self._path)}: {error.strerror}") from error
+            raise self._failed(error) from error
 
     def add(self, recording: Recording) -> None:
         """Write the tracks of a recording."""
@@ -66,7 +66,13 @@ class SummaryTable:
 
     def _add(self, source: str, *values: object) -> None:
         self.rows += 1
-        self._write(csv_row(path_text(source), *values))
+        try:
+            self._write(csv_row(path_text(source), *values))
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {shown_path(self._path or '')}: {error.strerror}")
 
 
 def _seconds(time_s: float) -> float:

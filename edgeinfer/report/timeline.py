@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgeinfer.report.bins import CHANNELS, MAX_BINS, TimeGrid, merged
 from edgeinfer.report.recording import Recording, Track
@@ -22,6 +23,8 @@ MAX_LANES = 30
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 """Intervals of the time axis in seconds; longer ones are multiples of a day."""
 MAX_TICKS = 8
+CELLS_PER_STEP = 4
+"""Assumed number of intervals in a step, from which the search for the right coarseness starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,7 @@ class Tick:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """Part of a lane with one label and one height; times in units of the coordinates."""
 
     start: int
@@ -66,20 +68,37 @@ def longest_tracks(tracks: Sequence[Track], count: int) -> list[Track]:
     return sorted(longest, key=lambda track: (track.first_s, track.number))
 
 
-def lanes(recording: Recording, max_steps: int) -> list[Lane]:
-    """Return the lanes of a recording; they are coarser if they would exceed a number of steps.
+class Timeline:
+    """Lanes of a recording, which become coarser on request.
 
-    Args:
-        recording: Recording of a video.
-        max_steps: Maximum number of steps of all lanes together; each lane has at least one.
+    Attributes:
+        tracks: Tracks with a lane.
     """
-    tracks = longest_tracks(recording.tracks, MAX_LANES)
-    factor = _factor(recording, WIDTH)
-    while True:
-        steps = [list(_steps(recording, track, factor)) for track in tracks]
-        if sum(map(len, steps)) <= max(max_steps, len(tracks)) or factor >= MAX_BINS:
-            return [Lane(track, _paths(parts)) for track, parts in zip(tracks, steps, strict=True)]
-        factor *= 2
+
+    def __init__(self, recording: Recording) -> None:
+        """Select the tracks."""
+        self.tracks = longest_tracks(recording.tracks, MAX_LANES)
+        self._recording = recording
+        self._factor = _factor(recording, WIDTH)
+        self._cells = [merged(track.times.cells, self._factor) for track in self.tracks]
+
+    def lanes(self, max_steps: int) -> list[Lane]:
+        """Return the lanes, as fine as a number of steps allows, but not finer than in an earlier call.
+
+        Args:
+            max_steps: Maximum number of steps of all lanes together; each lane has at least one.
+        """
+        while sum(map(len, self._cells)) > CELLS_PER_STEP * max(1, max_steps) and self._factor < MAX_BINS:
+            self._coarsen()
+        while True:
+            steps = [list(_steps(self._recording, cells, self._factor)) for cells in self._cells]
+            if sum(map(len, steps)) <= max(max_steps, len(steps)) or self._factor >= MAX_BINS:
+                return [Lane(track, _paths(parts)) for track, parts in zip(self.tracks, steps, strict=True)]
+            self._coarsen()
+
+    def _coarsen(self) -> None:
+        self._cells = [merged(cells, 2) for cells in self._cells]
+        self._factor *= 2
 
 
 def presence_path(recording: Recording, max_steps: int) -> str:
@@ -128,10 +147,10 @@ def clock(time_s: float, precision_s: float = 1.0) -> str:
     return f"{sign}{start}:{seconds:02}{f'.{tenth}' if precision_s < 1 else ''}"
 
 
-def _steps(recording: Recording, track: Track, factor: int) -> Iterator[_Step]:
+def _steps(recording: Recording, cells: dict[int, list[float]], factor: int) -> Iterator[_Step]:
     """Yield the steps of a lane: in each interval, the label with the longest time."""
     longest: dict[int, tuple[float, float, int]] = {}
-    for key, (seconds, product) in (merged(track.times.cells, factor) if factor > 1 else track.times.cells).items():
+    for key, (seconds, product) in cells.items():
         number, channel = divmod(key, CHANNELS)
         if number not in longest or seconds > longest[number][0]:
             longest[number] = (seconds, product / seconds if seconds > 0 else 0.0, channel)
