@@ -29,7 +29,8 @@ def test_name_works_as_source_and_output(tmp_path: Path, clip: Path, name: bytes
     done = edgeinfer(
         "run", *options, f"--save-video=out {source}", "--out", "x.csv", "--out", "x.jsonl", "--", source, cwd=tmp_path
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if "H.264 needs PyAV" not in line] == []
     assert (tmp_path / f"out {source}").stat().st_size > 1000
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 6
     assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 7

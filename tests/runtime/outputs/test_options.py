@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -89,7 +90,10 @@ def test_full_disk_exits_with_6_and_keeps_complete_lines(small_disk: Path, name:
 def test_video_on_a_full_disk_exits_with_6(small_disk: Path) -> None:
     done = edgeinfer("--save-video", small_disk / "x.mp4")
     assert done.returncode == 6, done.stderr
-    assert done.stderr == f"edgeinfer: cannot write the video {small_disk / 'x.mp4'}: No space left on device\n"
+    if importlib.util.find_spec("av") is None:  # OpenCV's writer reports no errors
+        assert "x.mp4 is incomplete; free disk space" in done.stderr
+    else:
+        assert done.stderr == f"edgeinfer: cannot write the video {small_disk / 'x.mp4'}: No space left on device\n"
 
 
 def test_snapshots_on_a_full_disk_exit_with_6(small_disk: Path) -> None:
