@@ -1,4 +1,4 @@
-"""The `edgeinfer` command with small chunks of pictures: `python -m tools.batch_program CHUNK ARGUMENT...`."""
+"""The `edgeinfer` command with small chunks of pictures: `python -m tools.batch_program SIZE ARGUMENT...`."""
 
 import sys
 
@@ -6,6 +6,7 @@ if __name__ == "__main__":
     from edgeinfer.__main__ import main
     from edgeinfer.batch import chunks, units
 
+    size = int(sys.argv.pop(1))
     for module in (chunks, units):
-        vars(module)["CHUNK_PICTURES"] = int(sys.argv.pop(1)) if module is chunks else chunks.CHUNK_PICTURES
+        vars(module)["CHUNK_PICTURES"] = size
     main()

@@ -263,7 +263,7 @@ def test_finished_sources_need_no_memory(batch: Batch, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     sources = [found(f"{number}.mp4", [folder / f"{number}.mp4"]) for number in range(500)]
-    snapshots = []
+    snapshots: list[tracemalloc.Snapshot] = []
 
     def react(job: Job, _: int) -> Outcome:
         pool.jobs.clear()

@@ -135,6 +135,11 @@ def wait_for_moment(process: subprocess.Popen[str], out: Path, moment: random.Ra
     time.sleep(moment.uniform(0, 0.05 if target > before else 0.8))  # the start of a process takes most of its time
 
 
+def wait_for_end(process: subprocess.Popen[str]) -> None:
+    """Wait until no process of a batch is left; the workers end with their parent."""
+    until(lambda: not group(process.pid))
+
+
 @pytest.mark.slow
 def test_killed_workers(sources: Path, expected: dict[str, Any], tmp_path: Path) -> None:
     moment = random.Random(1)
@@ -143,8 +148,8 @@ def test_killed_workers(sources: Path, expected: dict[str, Any], tmp_path: Path)
         with batch(sources, out, "--fresh") as process:
             while kills < KILLS and process.poll() is None:
                 wait_for_moment(process, out, moment)
-                workers = until(lambda: workers_of(process.pid) or process.poll() is not None)
-                if process.poll() is None:
+                until(lambda: workers_of(process.pid) or process.poll() is not None)
+                if workers := workers_of(process.pid):
                     with suppress(ProcessLookupError):
                         os.kill(moment.choice(workers), signal.SIGKILL)
                         kills += 1
@@ -167,7 +172,7 @@ def test_killed_parents(sources: Path, expected: dict[str, Any], tmp_path: Path,
             for victim in (*victims, process.pid):
                 with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-        until(lambda group_of=process.pid: not group(group_of))  # the workers end with their parent
+        wait_for_end(process)
         assert before.items() <= committed_files(out).items()
         killed = process.returncode == -signal.SIGKILL
         kills += killed

@@ -15,7 +15,7 @@ import pytest
 
 import edgeinfer
 from edgeinfer import runner
-from edgeinfer.batch.jobs import Outcome, Progress
+from edgeinfer.batch.jobs import Kind, Outcome, Progress
 from edgeinfer.batch.worker import MAX_REASON_CHARACTERS, Worker
 from edgeinfer.expression.classifier import EmotionClassifier
 from edgeinfer.outputs.factory import open_sink
@@ -127,7 +127,7 @@ def test_unreadable_source_is_a_failure(
     if content is not None:
         path.write_bytes(content)
     out = tmp_path / "out"
-    kind = "pictures" if name.endswith(".jpg") else "video"
+    kind: Kind = "pictures" if name.endswith(".jpg") else "video"
     outcome = worker.process(job(out, path, kind=kind, formats=("csv", "jsonl", "parquet")))
     assert outcome.status == "failed"
     assert reason in outcome.reason
@@ -223,7 +223,12 @@ def test_model_is_loaded_once(
 ) -> None:
     loads = []
     load = EmotionClassifier.load
-    monkeypatch.setattr(EmotionClassifier, "load", lambda *args, **options: loads.append(1) or load(*args, **options))
+
+    def counted_load(*args: Any, **options: Any) -> EmotionClassifier:
+        loads.append(args)
+        return load(*args, **options)
+
+    monkeypatch.setattr(EmotionClassifier, "load", counted_load)
     worker = Worker(work_settings(tiny_model))
     worker.process(job(tmp_path, clip))
     worker.process(job(tmp_path, write_pictures(tmp_path, portrait, 1), kind="pictures"))
