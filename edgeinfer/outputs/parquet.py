@@ -113,8 +113,8 @@ class ParquetSink(AbstractContextManager["ParquetSink"]):
             OutputError: The rows cannot be written.
         """
         self._has_frames = True
-        first = (self._source, None if frame.picture is None else path_text(frame.picture))
-        first += (frame.index, round(frame.timestamp_s, 4))
+        picture = None if frame.picture is None else path_text(frame.picture)
+        first = (self._source, picture, frame.index, round(frame.timestamp_s, 4))
         self._rows += [(*first, *_face_values(frame, face)) for face in result.faces]
         if self._empty_frames and not result.faces:
             self._rows.append(first)
