@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain, islice
 
-import numpy as np
-
 from edgeinfer.outputs.base import EventListener, Sink, StateListener, Stopped
 from edgeinfer.outputs.events import HOLD_S, Event, EventDetector
 from edgeinfer.outputs.summary import RunHeader, RunSummary
@@ -172,9 +170,16 @@ class _Statistics:
 
 def _percentiles(times_ms: deque[float]) -> dict[str, float]:
     values = list(times_ms)  # a copy, because frames may be added while another thread requests a summary
-    if not values:
-        return {}
-    return {f"p{q}": round(float(value), 3) for q, value in zip((50, 95), np.percentile(values, (50, 95)), strict=True)}
+    values.sort()
+    return {f"p{q}": round(_interpolated(values, q / 100), 3) for q in (50, 95)} if values else {}
+
+
+def _interpolated(values: Sequence[float], share: float) -> float:
+    """Return a quantile of sorted values; NumPy would take longer than a tiny picture."""
+    position = share * (len(values) - 1)
+    lower = int(position)
+    upper = min(lower + 1, len(values) - 1)
+    return values[lower] + (position - lower) * (values[upper] - values[lower])
 
 
 class _StateRelay:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinfer.batch.jobs import Job, Outcome, Progress, Status, WorkSettings
+from edgeinfer.batch.jobs import Job, Kind, Outcome, Progress, Status, WorkSettings
 from edgeinfer.errors import CapabilityError, OutputError, SourceError, one_line, path_text, shown_path
 from edgeinfer.options.build import build_picture_copies, build_pipeline
 from edgeinfer.sources.base import Capture, Source
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 PROGRESS_S = 0.5
 """Shortest time between two progress reports of one job, in seconds."""
 MAX_REASON_CHARACTERS = 1000
-FLUSH_S = 3600.0
-"""Longest time that a line stays in the buffer, in seconds; unfinished results are not kept."""
+FLUSH_S: dict[Kind, float] = {"video": 3600.0, "pictures": 0.0}
+"""Longest time that a line stays in the buffer, in seconds.
+
+Unfinished results are not kept, so the lines of videos are written when the buffer is full. Those of pictures are
+written at once, because a source may be a single one, for which a timer would take longer than the line.
+"""
 
 
 class Worker:
@@ -225,7 +229,7 @@ def _sinks(job: Job, content: ContentOptions, capture: Capture) -> Iterator[Sink
         if suffix == "parquet":
             yield ParquetSink(path, job.source, empty_frames=content.empty_frames)
         else:
-            yield open_sink(path, flush_s=FLUSH_S, empty_frames=content.empty_frames)
+            yield open_sink(path, flush_s=FLUSH_S[job.kind], empty_frames=content.empty_frames)
     if job.annotated_video is not None:
         from edgeinfer.outputs.video import VideoSink  # noqa: PLC0415
 
