@@ -125,13 +125,14 @@ def test_signal_closes_every_output(tmp_path: Path, clip: Path, number: signal.S
         process.send_signal(number)
         _, errors = process.communicate(timeout=30 * PATIENCE)
     assert process.returncode == code
-    assert errors == "edgeinfer: interrupted; all outputs are closed\n"
-    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
-    assert lines[-1]["type"] == "summary"
-    assert 0 < lines[-1]["frames"] < 400
+    lines = [line for line in errors.splitlines() if "H.264 needs PyAV" not in line]
+    assert lines == ["edgeinfer: interrupted; all outputs are closed"]
+    results = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert results[-1]["type"] == "summary"
+    assert 0 < results[-1]["frames"] < 400
     video = cv2.VideoCapture(str(tmp_path / "x.mp4"))
     assert video.read()[0]
-    assert video.get(cv2.CAP_PROP_FRAME_COUNT) >= lines[-1]["frames"]
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) >= results[-1]["frames"]
 
 
 def test_models_lists_and_prints_cards(tiny_model: Path) -> None:
