@@ -32,7 +32,7 @@ class Limits:
     def of(cls, recordings: int) -> Limits:
         """Return the limits for a number of recordings."""
         count = max(1, recordings)
-        return cls(max(1, min(8000, 150_000 // count)), max(40, min(1000, 6000 // count)))
+        return cls(max(1, min(8000, 100_000 // count)), max(40, min(1000, 4000 // count)))
 
     def scaled(self, factor: float) -> Limits:
         """Return limits that are smaller by a factor, 0..1."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeinfer.errors import SourceError, SourceNotFoundError, path_text, shown_path
+from edgeinfer.report.table import COLUMNS
 from edgeinfer.sources.order import natural_key
 from edgeinfer.system.paths import local_path
 
@@ -130,9 +131,11 @@ def _add_folder(inputs: Inputs, folder: Path) -> None:
     claimed = _claims(entries, results)
     for stem, paths in results.items():
         entry = claimed.get(stem)
-        if entry is None or entry.status != "failed":
-            name = None if entry is None else entry.source
-            inputs.files += [ResultFile(path, path_text(path), name, entry, False, folder) for path in paths]
+        if entry is None:
+            found = [path for path in paths if not _is_summary(path)]
+            inputs.files += [ResultFile(path, path_text(path), None, None, False, folder) for path in found]
+        elif entry.status != "failed":
+            inputs.files += [ResultFile(path, path_text(path), entry.source, entry, False, folder) for path in paths]
     with_result = {entry.source for entry in claimed.values()}
     for entry in sorted(entries.values(), key=lambda entry: natural_key(entry.source)):
         if entry.status == "failed":
@@ -140,6 +143,16 @@ def _add_folder(inputs: Inputs, folder: Path) -> None:
         elif entry.source not in with_result:
             inputs.failed.append(FailedSource(entry.source, "its result is missing"))
     inputs.tables += tables
+
+
+def _is_summary(path: Path) -> bool:
+    """Return True for the summary of an earlier report."""
+    first = ",".join(COLUMNS).encode() + b"\n"
+    try:
+        with path.open("rb") as file:
+            return file.read(len(first)) == first
+    except OSError:
+        return False  # reported when the file is read
 
 
 def _walk(folder: Path) -> Iterator[Path]:

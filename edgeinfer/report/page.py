@@ -132,7 +132,7 @@ class Page:
             characters = sum(map(len, details)) - pictures
             if characters <= DETAILS_CHARACTERS:
                 break
-            limits = limits.scaled(DETAILS_CHARACTERS / characters - 0.05)
+            limits = limits.scaled((DETAILS_CHARACTERS / characters) ** 2)  # a part of the size is fixed
         return list(map(markupsafe.Markup, details))  # rendered with escapes
 
 

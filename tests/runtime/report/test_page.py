@@ -150,6 +150,7 @@ def test_names_labels_and_reasons_are_text(tmp_path: Path, read: Read, recording
     assert data["rows"][0][0] == "".join(each if each.isprintable() else " " for each in text)
 
 
+@pytest.mark.slow
 def test_page_of_a_hundred_recordings_is_below_two_megabytes(tmp_path: Path, read: Read) -> None:
     labels = ("happy", "sad", "fear", "neutral")
     faces: list[Faces] = [
