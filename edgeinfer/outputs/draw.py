@@ -164,7 +164,7 @@ def _look(face: Face, frame_wh: tuple[int, int]) -> tuple[_Look, Area]:
     line_px = max(1, min(round(frame_px / 150), round(face_px / 16)))
     line_px = max(min(line_px, 2), line_px // 2) if faint else line_px
     smallest = max(_SMALLEST_TEXT, min(_MIN_TEXT, frame_px // 10), round(0.009 * frame_px))
-    text_px = max(smallest, min(round(0.15 * face_px), round(0.03 * frame_px)))
+    text_px = max(smallest, min(round(0.15 * face_px), round(0.035 * frame_px)))
     look = _Look(*_colours(face.emotion.label), line_px, max(1, line_px // 3), text_px, faint)
     left, top, right, bottom = face.box.xyxy
     margin = line_px // 2 + look.edge_px
