@@ -201,7 +201,7 @@ def test_signal_keeps_what_is_done(tmp_path: Path, clip: Path, number: signal.Si
         "1",
     ]
     with running(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        until(lambda: len(list((tmp_path / "out").glob("*.csv"))) >= 2)
+        until(lambda: (tmp_path / "out/batch.csv").exists() and statuses(tmp_path / "out"))
         started_s = time.monotonic()
         process.send_signal(number)
         assert process.wait(30 * PATIENCE) == code
