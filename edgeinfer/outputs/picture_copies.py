@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Self
 
@@ -64,7 +63,7 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
         self._target, self._read = target, read
         self._folder = None if folder is None else Path(folder)
         self._blur, self._no_overwrite = blur, no_overwrite
-        self._taken: set[int] = set()
+        self._numbers: dict[int, int] = {}  # latest number by hash of the path, to keep a million paths small
         self._unsupported: set[str] = set()
         self._copies = 0
 
@@ -140,10 +139,12 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
             return None
         try:
             picture = self._read(frame.picture)
+            if picture.shape[1::-1] != frame.full_size_wh:
+                raise SourceError("has changed since it was read")
         except SourceError as error:
             warnings.warn(f"{shown_path(frame.picture)} {error}: its copy is reduced", stacklevel=2)
             return None
-        return picture if picture.shape[1::-1] == frame.full_size_wh else None
+        return picture
 
     def _encoded(self, picture: Image, path: Path) -> tuple[Path, bytes]:
         """Return the path and the content of a copy, as PNG if its own format cannot be written.
@@ -169,9 +170,12 @@ class PictureCopySink(AbstractContextManager["PictureCopySink"]):
 
     def _unused(self, path: Path) -> Path:
         """Return the path, numbered if an earlier copy has it, even in another letter case."""
-        paths = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
-        unused = next(path for path in paths if hash(str(path).casefold()) not in self._taken)
-        self._taken.add(hash(str(unused).casefold()))
+        key = hash(str(path).casefold())
+        unused = path
+        while (taken := hash(str(unused).casefold())) in self._numbers:
+            self._numbers[key] += 1
+            unused = path.with_stem(f"{path.stem}-{self._numbers[key]}")
+        self._numbers[taken] = 1
         return unused
 
 

@@ -220,7 +220,8 @@ def _encode(latest: LatestFrame, max_side: int | None) -> bytes:
     scale = 1.0 if max_side is None else min(1.0, max_side / max(image.shape[:2]))
     if scale < 1:
         image, result = _scale_down(image, result, scale)
-    _, data = cv2.imencode(".jpg", annotate(image, result), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    annotated = annotate(image, result, track_ids=latest.frame.picture is None)
+    _, data = cv2.imencode(".jpg", annotated, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
 
