@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.detection.base import DetectEvery, FaceDetector
+from edgeinfer.detection.base import DetectEvery, FaceDetector, StillDetector
 from edgeinfer.detection.factory import create_detector
 from edgeinfer.errors import UsageError
 from edgeinfer.expression.cache import ExpressionCache
@@ -58,8 +58,8 @@ class Pipeline:
         Args:
             detector: Face detector. It runs on the first frame, and on later ones depending on `detect_every`.
             classifier: Expression classifier.
-            track: True if successive frames belong together. False to detect and classify every frame on its own:
-                each face gets a new id, and nothing is smoothed.
+            track: True if successive frames belong together. False for pictures: each is searched with the detector's
+                `detect_still` if it has one, each face gets a new id, and nothing is smoothed.
             detect_every: "auto" to search by time, in parts, and to track faces in between; or N to run the detector on
                 the full frame every N-th frame, 1 or more.
             unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1; 0 keeps all labels.
@@ -79,6 +79,7 @@ class Pipeline:
         self.detector, self.classifier = detector, classifier
         self.unknown_below = unknown_below
         self._locator = FaceLocator(detector, detect_every) if track else None
+        self._detect_still = detector.detect_still if isinstance(detector, StillDetector) else detector.detect
         self._start()
 
     def reset(self) -> None:
@@ -122,7 +123,7 @@ class Pipeline:
 
     def _process_single(self, image: Image, now_s: float) -> Result:
         started = time.perf_counter()
-        boxes = self.detector.detect(image)
+        boxes = self._detect_still(image)
         detected = time.perf_counter()
         crops = [crop_face(image, box.xywh, self.classifier.margin) for box in boxes]
         raws = self.classifier.classify(crops)

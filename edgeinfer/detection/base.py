@@ -101,3 +101,18 @@ class SearchProvider(Protocol):
 
     def create_search(self) -> FaceSearch:
         """Return a new search for one pipeline."""
+
+
+@runtime_checkable
+class StillDetector(Protocol):
+    """Interface of detectors with a more careful search for single pictures; all others use `detect` for these too."""
+
+    def detect_still(self, image: Image) -> list[Box]:
+        """Return the bounding boxes of the faces in a picture that does not belong to a video.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8. It must not be modified.
+
+        Returns:
+            One box per face, in pixels of `image` and inside its bounds; an empty list if there is no face.
+        """

@@ -64,6 +64,20 @@ def test_without_tracking_each_face_has_its_own_id_and_is_not_smoothed(classifie
     assert dark.emotion.label == "neutral"
 
 
+class _StillDetector(FakeDetector):
+    """Detector that returns a box at another position for a picture than for a frame."""
+
+    def detect_still(self, image: Image) -> list[Box]:
+        return [Box(40, 10, 20, 20)]
+
+
+@pytest.mark.parametrize("track", [True, False], ids=["video", "pictures"])
+def test_only_pictures_are_searched_as_stills(classifier: EmotionClassifier, track: bool) -> None:
+    pipeline = Pipeline(_StillDetector([Box(10, 10, 20, 20)]), classifier, track=track)
+    boxes = [face.box for _ in range(2) for face in pipeline(FRAME).faces]
+    assert boxes == 2 * [Box(10, 10, 20, 20) if track else Box(40, 10, 20, 20)]
+
+
 @pytest.mark.parametrize("track", [True, False], ids=["tracked", "untracked"])
 def test_label_below_the_threshold_is_unknown_and_keeps_its_probabilities(
     classifier: EmotionClassifier, track: bool
