@@ -15,7 +15,7 @@ from edgeinfer.batch.jobs import Job, Kind, Outcome, Progress, Status, WorkSetti
 from edgeinfer.errors import CapabilityError, OutputError, SourceError, one_line, path_text, shown_path
 from edgeinfer.options.build import build_picture_copies, build_pipeline
 from edgeinfer.sources.base import Capture, Source
-from edgeinfer.system.files import partial_path
+from edgeinfer.system.files import PARTIAL_PREFIX, partial_path
 from edgeinfer.system.hardware import limit_opencv_threads
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ class Worker:
             outcome = self._merge(job) if job.chunks else self._run(job, on_progress)
             with _output_errors(job):
                 _sync_results(job)
-        except (OutputError, CapabilityError):
+        except OutputError as error:
+            remove_partial_results(job)
+            raise OutputError(_final_names(str(error), job)) from error
+        except CapabilityError:
             remove_partial_results(job)
             raise
         except Exception as error:  # of one source, which must not end the others
@@ -239,6 +242,16 @@ def _sinks(job: Job, content: ContentOptions, capture: Capture) -> Iterator[Sink
         yield build_picture_copies(
             lambda frame: Path(paths[frame.index - job.first_index]), capture, blur=content.blur_faces
         )
+
+
+def _final_names(message: str, job: Job) -> str:
+    """Return a message about an output with the names that the user knows; unfinished results are not kept."""
+    from edgeinfer.outputs.line_writer import LINES_KEPT  # noqa: PLC0415 - after an error only
+
+    for path in _written(job):
+        final = path.with_name(path.name.removeprefix(PARTIAL_PREFIX))
+        message = message.replace(shown_path(path), shown_path(final))
+    return message.removesuffix(LINES_KEPT)
 
 
 def _sentence(error: Exception) -> str:

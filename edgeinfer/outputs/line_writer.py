@@ -30,6 +30,8 @@ from edgeinfer.system.paths import local_path
 STDOUT = "-"
 FLUSH_S = 1.0
 """Longest time that a line stays in the buffer, in seconds; a killed process loses at most this much."""
+LINES_KEPT = "; lines written so far are kept"
+"""Advice in the message of a failed write."""
 _HELD_LINES = 1000
 
 
@@ -329,7 +331,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             data = data[self._file.write(block) or 0 :]
 
     @contextmanager
-    def _output_errors(self, advice: str = "; lines written so far are kept") -> Iterator[None]:
+    def _output_errors(self, advice: str = LINES_KEPT) -> Iterator[None]:
         """Convert OSError to OutputError."""
         try:
             yield

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PREFIX = ".partial."
+PARTIAL_PREFIX = ".partial."
+"""Beginning of the name of a file that is not complete."""
 _MAX_NAME_BYTES = 255
 
 
@@ -55,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def partial_path(path: Path) -> Path:
     """Return the temporary path that `replacing` uses for a path without symbolic links."""
-    return path.with_name(_PREFIX + _tail(path.name))
+    return path.with_name(PARTIAL_PREFIX + _tail(path.name))
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -95,4 +96,4 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 def _tail(name: str) -> str:
     """Return the end of a file name, so that the temporary name is not too long."""
-    return os.fsdecode(os.fsencode(name)[-(_MAX_NAME_BYTES - len(_PREFIX)) :])
+    return os.fsdecode(os.fsencode(name)[-(_MAX_NAME_BYTES - len(PARTIAL_PREFIX)) :])

@@ -19,6 +19,7 @@ from edgeinfer.batch.jobs import Kind, Outcome, Progress
 from edgeinfer.batch.worker import MAX_REASON_CHARACTERS, Worker
 from edgeinfer.expression.classifier import EmotionClassifier
 from edgeinfer.outputs.factory import open_sink
+from edgeinfer.outputs.line_writer import LineWriter
 from edgeinfer.results import Image
 from tools.batch_jobs import job, work_settings, write_pictures
 
@@ -188,11 +189,11 @@ def test_unwritable_result_is_an_error(worker: Worker, tmp_path: Path, clip: Pat
 
 
 def test_full_disk_is_an_error(worker: Worker, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(descriptor: int) -> None:
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(edgeinfer.OutputError, match="No space left on device"):
+    monkeypatch.setattr(LineWriter, "_write_blocks", fail)
+    with pytest.raises(edgeinfer.OutputError, match=r"^cannot write \S+/1\.csv: No space left on device$"):
         worker.process(job(tmp_path, clip))
     assert not any(tmp_path.iterdir())
 
