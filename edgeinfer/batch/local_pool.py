@@ -14,7 +14,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from edgeinfer.batch.jobs import Died, Finished, Job, PoolEvent, WorkSettings
+from edgeinfer.batch.jobs import Died, Finished, Job, Kind, Outcome, PoolEvent, WorkSettings
 from edgeinfer.batch.parallelism import choose_workers
 from edgeinfer.errors import CapabilityError, EdgeInferError
 
@@ -24,7 +24,8 @@ AHEAD_S = 0.5
 Without them, a worker with small jobs would idle while the results of the last one are committed. Longer jobs wait in
 the pool, so that the next free worker takes them.
 """
-MAX_AHEAD = 15
+MAX_AHEAD: dict[Kind, int] = {"video": 1, "pictures": 15}
+"""Maximum number of jobs that wait in a worker; the next video may be much longer than the last ones."""
 GATHER_S = 0.01
 """Time in seconds in which further events are awaited if all jobs are tiny, so that they are committed together."""
 MAX_FAILED_STARTS = 3
@@ -69,7 +70,7 @@ class LocalPool:
     @property
     def _depth(self) -> int:
         """Number of jobs that a worker holds, including the one that it runs."""
-        return 1 if self._mean_s is None else 1 + min(MAX_AHEAD, int(AHEAD_S / max(self._mean_s, 1e-3)))
+        return 1 if self._mean_s is None else 1 + min(max(MAX_AHEAD.values()), int(AHEAD_S / max(self._mean_s, 1e-3)))
 
     def submit(self, job: Job) -> None:
         """Start a job as soon as a worker is free."""
@@ -85,7 +86,7 @@ class LocalPool:
         """
         events: list[PoolEvent] = []
         self._collect(timeout_s, events)
-        if events and self._depth > MAX_AHEAD:
+        if events and self._depth > MAX_AHEAD["pictures"]:
             time.sleep(GATHER_S)
             self._collect(0, events)
         self._assign()
@@ -131,7 +132,7 @@ class LocalPool:
         """Send waiting jobs to the workers, evenly."""
         for held in range(self._depth):
             for worker in self._workers.values():
-                if not self._waiting:
+                if not self._waiting or held > MAX_AHEAD[self._waiting[0].kind]:
                     return
                 if worker.is_ready and len(worker.jobs) <= held:
                     worker.send(self._waiting.popleft())
@@ -157,10 +158,14 @@ class LocalPool:
             return
         if kind == "finished":
             worker.jobs.popleft()
-            elapsed_s = content.outcome.elapsed_s
-            before_s = elapsed_s if self._mean_s is None else self._mean_s
-            self._mean_s = before_s + _SMOOTHING * (elapsed_s - before_s)
+            self._note_time(content.outcome)
         events.append(content)
+
+    def _note_time(self, outcome: Outcome) -> None:
+        """Update the mean processing time; failures are too fast to count."""
+        if outcome.status != "failed":
+            before_s = outcome.elapsed_s if self._mean_s is None else self._mean_s
+            self._mean_s = before_s + _SMOOTHING * (outcome.elapsed_s - before_s)
 
     def _replace(self, worker: _WorkerProcess, events: list[PoolEvent]) -> None:
         """Report the job of a worker that died, resubmit those behind it, and start another worker."""

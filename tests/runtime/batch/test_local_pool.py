@@ -14,7 +14,7 @@ import pytest
 
 import edgeinfer
 from edgeinfer.batch import local_pool
-from edgeinfer.batch.jobs import Died, Finished, PoolEvent, Progress
+from edgeinfer.batch.jobs import Died, Finished, Kind, PoolEvent, Progress
 from edgeinfer.batch.local_pool import MAX_AHEAD, LocalPool
 from edgeinfer.batch.parallelism import choose_workers
 from edgeinfer.results import Image
@@ -119,16 +119,17 @@ def test_repeated_deaths_at_the_start_end_the_batch(monkeypatch: pytest.MonkeyPa
             until(lambda: pool.wait(0.05))
 
 
-def test_tiny_jobs_are_sent_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["video", "pictures"])
+def test_tiny_jobs_are_sent_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: Kind) -> None:
     monkeypatch.setattr(local_pool, "_serve", report_tiny_jobs)
     with LocalPool(work_settings(), 1) as pool:
         events = events_of(pool)
-        pool.submit(job(tmp_path, tmp_path, number=0))
+        pool.submit(job(tmp_path, tmp_path, number=0, kind=kind))
         until(events)
-        assert pool.capacity == MAX_AHEAD + 2
+        assert pool.capacity == MAX_AHEAD["pictures"] + 2
         for number in range(1, 100):
-            pool.submit(job(tmp_path, tmp_path, number=number))
-        assert len(next(iter(pool._workers.values())).jobs) == MAX_AHEAD + 1
+            pool.submit(job(tmp_path, tmp_path, number=number, kind=kind))
+        assert len(next(iter(pool._workers.values())).jobs) == MAX_AHEAD[kind] + 1
         until(lambda: len(events()) == 100)
         assert [event.job for event in events()] == list(range(100))
 
