@@ -4,6 +4,7 @@
 const NAME = 0, STATUS = 1, GROUP = 2, PICTURES = 3, LENGTH = 4, FRAMES = 5, TRACKS = 6, COVERAGE = 7, CONFIDENCE = 8,
   SHARES = 9, REMARKS = 10, DETAIL = 11;
 const PAGE_ROWS = 100, PRINTED_ROWS = 2000, SHOWN_THOUSANDTHS = 10, REMARKS_FILTER = "remarks";
+const TEXT_KEYS = ["name", "group", "status"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const element = (id) => document.getElementById(id);
@@ -100,16 +101,19 @@ function createRow(row) {
   return line;
 }
 
+// Value of a row in the sorted column; null, which a failed source has in every column of numbers, sorts last.
 function sortValue(row) {
   const chosen = element("expression").value;
+  if (row[STATUS] === "failed" && !TEXT_KEYS.includes(sortKey)) return null;
   return {
     name: row[NAME], group: row[GROUP], status: row[STATUS], length: row[PICTURES] ? row[FRAMES] : row[LENGTH],
-    tracks: row[TRACKS], coverage: row[COVERAGE] ?? -1, confidence: row[CONFIDENCE] ?? -1,
+    tracks: row[TRACKS], coverage: row[COVERAGE], confidence: row[CONFIDENCE],
     share: chosen ? row[SHARES][chosen] : Math.max(...row[SHARES], 0),
   }[sortKey];
 }
 
 function compare(first, second) {
+  if (first === null || second === null) return (first === null) - (second === null);
   const order = typeof first === "string" ? collator.compare(first, second) : first - second;
   return descending ? -order : order;
 }
@@ -144,8 +148,7 @@ function update() {
 }
 
 function sortBy(key) {
-  const numeric = !["name", "group", "status"].includes(key);
-  descending = sortKey === key ? !descending : numeric;
+  descending = sortKey === key ? !descending : !TEXT_KEYS.includes(key);
   sortKey = key;
   for (const header of document.querySelectorAll("#overview thead th")) {
     header.setAttribute("aria-sort", header.dataset.key !== key ? "none" : descending ? "descending" : "ascending");
