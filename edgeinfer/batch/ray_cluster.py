@@ -5,22 +5,23 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+import time
+from contextlib import nullcontext, suppress
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from edgeinfer.errors import CapabilityError, UsageError, one_line
-from edgeinfer.system.interrupts import Interrupted
+from edgeinfer.errors import CapabilityError, EdgeInferError, UsageError, one_line
+from edgeinfer.system import interrupts
 from edgeinfer.system.stderr import silenced
 
 LOCAL, AUTO = "local", "auto"
-CONNECT_S = 5.0
+PORT_S = 5.0
 """Time limit in seconds for reaching the port of a cluster."""
+CONNECT_S = 40.0
+"""Time limit in seconds for an answer of the cluster; Ray waits longer for a port of another service."""
 OBJECT_STORE_BYTES = 80_000_000
 """Shared memory of a cluster that is started here, close to Ray's minimum; only paths and numbers are shared."""
 _MAX_CAUSE_CHARACTERS = 300
@@ -73,7 +74,7 @@ class RayCluster:
 
         Raises:
             UsageError: The cluster cannot be reached.
-            CapabilityError: Ray cannot be started here, or `ray://` needs a package that is not installed.
+            CapabilityError: Ray cannot be started here.
         """
         ray = import_ray()
         if ray.is_initialized():
@@ -84,22 +85,42 @@ class RayCluster:
             options |= {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES}
         if self._endpoint is not None:
             self._check_port(*self._endpoint)
-        try:
-            # Starting Ray writes nothing and takes seconds, in which a message about a signal must be visible.
-            with _signal_handlers_kept(), nullcontext() if self.is_local else silenced():
-                ray.init(**options)
-        except ImportError as error:
-            raise CapabilityError(f"`ray` {self._address} needs grpcio; install it with: pip install grpcio") from error
-        except Exception as error:  # Ray has no common class for these
-            raise self._connection_error(error) from error
+        # Starting Ray writes nothing and takes seconds, in which a message about a signal must be visible.
+        with nullcontext() if self.is_local else silenced():
+            self._call_init(options)
         self._is_owner = True
         with suppress(AttributeError):  # not a public setting; otherwise messages about dead workers go to stdout
             ray._private.worker._worker_logs_enabled = False
 
+    def _call_init(self, options: dict[str, Any]) -> None:
+        """Call `ray.init` in another thread: it replaces signal handlers, and may wait for minutes for a wrong port."""
+        errors: list[Exception] = []
+
+        def initialize() -> None:
+            try:
+                import_ray().init(**options)
+            except Exception as error:  # Ray has no common class for these
+                errors.append(error)
+
+        thread = threading.Thread(target=initialize, name="ray", daemon=True)
+        thread.start()
+        limit_s = time.monotonic() + CONNECT_S
+        while thread.is_alive():
+            thread.join(interrupts.CHECK_S)
+            try:
+                interrupts.check()
+                if self._endpoint is not None and time.monotonic() > limit_s and thread.is_alive():
+                    raise self._connection_error(f"no answer within {CONNECT_S:.0f} s")
+            except (interrupts.Interrupted, EdgeInferError) as error:
+                atexit.register(_end_process, error.exit_code)  # Ray's own handlers would wait for the thread
+                raise
+        if errors:
+            raise self._connection_error(errors[0]) from errors[0]
+
     def _check_port(self, host: str, port: int) -> None:
         """Fail early, because Ray retries for a minute."""
         try:
-            socket.create_connection((host, port), timeout=CONNECT_S).close()
+            socket.create_connection((host, port), timeout=PORT_S).close()
         except OSError as error:
             raise self._connection_error(error.strerror or error) from error
 
@@ -138,7 +159,7 @@ class RayCluster:
         if not self._is_owner:
             return
         self._is_owner = False
-        if isinstance(error, Interrupted):
+        if isinstance(error, interrupts.Interrupted):
             atexit.register(_end_process, error.exit_code)
         else:
             import_ray().shutdown()
@@ -174,18 +195,6 @@ def _endpoint(address: str) -> tuple[str, int]:
             f"invalid Ray address {one_line(address)!r}: expected HOST:PORT, ray://HOST:PORT, auto or local"
         )
     return host, int(port)
-
-
-@contextmanager
-def _signal_handlers_kept() -> Iterator[None]:
-    """Restore the signal handlers that Ray replaces."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
 
 def _end_process(code: int) -> None:

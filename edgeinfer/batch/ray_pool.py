@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from edgeinfer.batch.jobs import Finished, Job, Outcome, PoolEvent, WorkSettings
-from edgeinfer.batch.local_pool import AHEAD_S, MAX_AHEAD
 from edgeinfer.batch.parallelism import choose_workers
+from edgeinfer.batch.queue_depth import QueueDepth
 from edgeinfer.batch.ray_cluster import Node, RayCluster, import_ray
 from edgeinfer.batch.ray_slot import RaySlot
 from edgeinfer.system import interrupts
@@ -25,7 +25,6 @@ LOSS_S = 1.0
 """Interval in seconds at which the nodes are checked after a loss."""
 WAITING_S = 30.0
 """Time in seconds without a worker after which a warning is logged."""
-_SMOOTHING = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +62,7 @@ class RayPool:
         self._backlog: deque[Job] = deque()
         self._events: list[PoolEvent] = []
         self._scale_at_s = self._check_at_s = self._ready_at_s = 0.0
-        self._mean_s: float | None = None
+        self._depth = QueueDepth()
 
     def __enter__(self) -> Self:
         """Connect to the cluster and start the actors.
@@ -100,17 +99,12 @@ class RayPool:
     @property
     def capacity(self) -> int:
         """Number of jobs that may be submitted and unfinished, by the workers that have loaded the model."""
-        return max(1, sum(slot.is_ready for slot in self._slots)) * (self._depth + 1)
+        return max(1, sum(slot.is_ready for slot in self._slots)) * (self._depth.largest + 1)
 
     @property
     def description(self) -> str:
         """Number of workers and nodes."""
         return self._description
-
-    @property
-    def _depth(self) -> int:
-        """Number of jobs that a worker holds, including the one that it runs; see `LocalPool`."""
-        return 1 if self._mean_s is None else 1 + min(MAX_AHEAD, int(AHEAD_S / max(self._mean_s, 1e-3)))
 
     def submit(self, job: Job) -> None:
         """Start a job as soon as a worker is free."""
@@ -182,9 +176,9 @@ class RayPool:
 
     def _dispatch(self) -> None:
         """Give waiting jobs to the workers, evenly."""
-        for held in range(self._depth):
+        for held in range(self._depth.largest):
             for slot in self._slots:
-                if not self._backlog:
+                if not self._backlog or held >= self._depth.limit(self._backlog[0].kind):
                     return
                 if slot.is_ready and slot.job_count <= held:
                     slot.submit(self._backlog.popleft())
@@ -203,8 +197,7 @@ class RayPool:
 
     def finish(self, job: int, outcome: Outcome) -> None:
         """Keep the result of a job for `wait`; see `SlotOwner`."""
-        before_s = outcome.elapsed_s if self._mean_s is None else self._mean_s
-        self._mean_s = before_s + _SMOOTHING * (outcome.elapsed_s - before_s)
+        self._depth.add(outcome)
         self._events.append(Finished(job, outcome))
 
     def resubmit(self, jobs: Collection[Job]) -> None:

@@ -195,7 +195,7 @@ class RaySlot:
     def _restart(self, lost: Exception) -> None:
         """Wait for the restart by Ray, or replace an actor that Ray does not restart."""
         if isinstance(lost, import_ray().exceptions.ActorDiedError):
-            if lost.actor_init_failed:  # type: ignore[attr-defined]
+            if lost.actor_init_failed:
                 raise CapabilityError(_missing_package(str(lost))) from lost
             self._actor = self._owner.create_actor()
         self._state, self._call, self._status = "starting", None, None

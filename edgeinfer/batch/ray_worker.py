@@ -66,7 +66,7 @@ class RayWorker:
         except EdgeInferError as error:
             return None, error
 
-    @ray.method(concurrency_group=STATUS)
+    @ray.method(concurrency_group=STATUS)  # type: ignore[untyped-decorator]
     def progress(self) -> Progress | None:
         """Return the latest progress of the current job."""
         return self._progress

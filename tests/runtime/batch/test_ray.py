@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -218,6 +219,27 @@ def test_unreachable_cluster_is_a_usage_error(settings: WorkSettings) -> None:
         address = f"127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(UsageError, match=f"cannot reach Ray at {address}: Connection refused"):
             RayPool(settings, address).__enter__()
+
+
+def test_port_without_an_answer_is_a_usage_error() -> None:
+    program = """
+import sys
+from edgeinfer import UsageError
+from edgeinfer.batch import ray_cluster
+ray_cluster.CONNECT_S = 1.0
+try:
+    ray_cluster.RayCluster(sys.argv[1]).connect(1)
+except UsageError as error:
+    sys.exit(str(error))
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", program, address], capture_output=True, text=True, timeout=30 * PATIENCE, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cannot reach Ray at {address}: no answer within 1 s; check the address")
+    assert done.stderr.count("\n") == 1
 
 
 def test_missing_package_is_named(settings: WorkSettings, monkeypatch: pytest.MonkeyPatch) -> None:
