@@ -14,25 +14,15 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from edgeinfer.batch.jobs import Died, Finished, Job, Kind, Outcome, PoolEvent, WorkSettings
+from edgeinfer.batch.jobs import Died, Finished, Job, PoolEvent, WorkSettings
 from edgeinfer.batch.parallelism import choose_workers
+from edgeinfer.batch.queue_depth import QueueDepth
 from edgeinfer.errors import CapabilityError, EdgeInferError
 
-AHEAD_S = 0.5
-"""Processing time of the jobs that wait in a worker while it runs another one, in seconds.
-
-Without them, a worker with small jobs would idle while the results of the last one are committed. Longer jobs wait in
-the pool, so that the next free worker takes them.
-"""
-MAX_AHEAD: dict[Kind, int] = {"video": 1, "pictures": 15}
-"""Maximum number of jobs that wait in a worker; the next video may be much longer than the last ones."""
-GATHER_S = 0.01
-"""Time in seconds in which further events are awaited if all jobs are tiny, so that they are committed together."""
 MAX_FAILED_STARTS = 3
 """Number of consecutive workers that end before they are ready, after which the batch ends."""
 _END_S = 5.0
 """Time in seconds that a process has between closing its connection and its end."""
-_SMOOTHING = 0.1
 _IGNORED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -54,23 +44,18 @@ class LocalPool:
         self._number, self._description = choose_workers(workers)
         self._workers: dict[Connection, _WorkerProcess] = {}
         self._waiting: deque[Job] = deque()
-        self._mean_s: float | None = None
+        self._depth = QueueDepth()
         self._failed_starts = 0
 
     @property
     def capacity(self) -> int:
         """Number of jobs that may be submitted and unfinished."""
-        return self._number * (self._depth + 1)
+        return self._number * (self._depth.largest + 1)
 
     @property
     def description(self) -> str:
         """Number of workers and the reason for it, such as "2 workers (2 cores, 23.1 GB of memory available)"."""
         return self._description
-
-    @property
-    def _depth(self) -> int:
-        """Number of jobs that a worker holds, including the one that it runs."""
-        return 1 if self._mean_s is None else 1 + min(max(MAX_AHEAD.values()), int(AHEAD_S / max(self._mean_s, 1e-3)))
 
     def submit(self, job: Job) -> None:
         """Start a job as soon as a worker is free."""
@@ -86,8 +71,8 @@ class LocalPool:
         """
         events: list[PoolEvent] = []
         self._collect(timeout_s, events)
-        if events and self._depth > MAX_AHEAD["pictures"]:
-            time.sleep(GATHER_S)
+        if events and self._depth.gather_s:
+            time.sleep(self._depth.gather_s)
             self._collect(0, events)
         self._assign()
         return events
@@ -130,9 +115,9 @@ class LocalPool:
 
     def _assign(self) -> None:
         """Send waiting jobs to the workers, evenly."""
-        for held in range(self._depth):
+        for held in range(self._depth.largest):
             for worker in self._workers.values():
-                if not self._waiting or held > MAX_AHEAD[self._waiting[0].kind]:
+                if not self._waiting or held >= self._depth.limit(self._waiting[0].kind):
                     return
                 if worker.is_ready and len(worker.jobs) <= held:
                     worker.send(self._waiting.popleft())
@@ -158,14 +143,8 @@ class LocalPool:
             return
         if kind == "finished":
             worker.jobs.popleft()
-            self._note_time(content.outcome)
+            self._depth.add(content.outcome)
         events.append(content)
-
-    def _note_time(self, outcome: Outcome) -> None:
-        """Update the mean processing time; failures are too fast to count."""
-        if outcome.status != "failed":
-            before_s = outcome.elapsed_s if self._mean_s is None else self._mean_s
-            self._mean_s = before_s + _SMOOTHING * (outcome.elapsed_s - before_s)
 
     def _replace(self, worker: _WorkerProcess, events: list[PoolEvent]) -> None:
         """Report the job of a worker that died, resubmit those behind it, and start another worker."""

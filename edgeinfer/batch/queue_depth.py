@@ -12,6 +12,7 @@ the pool, so that the next free worker takes them.
 """
 MAX_AHEAD: dict[Kind, int] = {"video": 1, "pictures": 15}
 """Maximum number of jobs that wait in a worker; the next video may be much longer than the last ones."""
+GATHER_S = 0.01
 _SMOOTHING = 0.1
 _SHORTEST_S = 1e-3
 
@@ -46,3 +47,8 @@ class QueueDepth:
     def largest(self) -> int:
         """Maximum number of jobs of a worker for the kind with the largest."""
         return max(map(self.limit, MAX_AHEAD))
+
+    @property
+    def gather_s(self) -> float:
+        """Time in seconds to wait for further events after the first one, so that tiny jobs are committed together."""
+        return GATHER_S if self.largest > MAX_AHEAD["pictures"] else 0.0

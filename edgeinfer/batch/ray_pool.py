@@ -125,6 +125,9 @@ class RayPool:
             self._maintain()
             remaining_s = deadline_s - time.monotonic()
             if self._events or remaining_s <= 0:
+                if self._events and self._depth.gather_s:
+                    time.sleep(self._depth.gather_s)
+                    self._collect(0)
                 events, self._events = self._events, []
                 return events
             interrupts.check()

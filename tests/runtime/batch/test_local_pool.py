@@ -15,8 +15,9 @@ import pytest
 import edgeinfer
 from edgeinfer.batch import local_pool
 from edgeinfer.batch.jobs import Died, Finished, Kind, PoolEvent, Progress
-from edgeinfer.batch.local_pool import MAX_AHEAD, LocalPool
+from edgeinfer.batch.local_pool import LocalPool
 from edgeinfer.batch.parallelism import choose_workers
+from edgeinfer.batch.queue_depth import MAX_AHEAD
 from edgeinfer.results import Image
 from tools.batch_jobs import job, work_settings, write_pictures
 from tools.batch_workers import end_at_start, report_tiny_jobs
@@ -151,12 +152,12 @@ def test_errors_survive_the_pipe(error: edgeinfer.EdgeInferError) -> None:
     assert (type(copy), str(copy), copy.exit_code) == (type(error), str(error), error.exit_code)
 
 
-def test_parent_loads_no_native_library() -> None:
+def test_parent_loads_no_native_library(tmp_path: Path) -> None:
     script = (
         "import sys; import edgeinfer.batch.engine, edgeinfer.batch.local_pool, edgeinfer.batch.state\n"
         "print([name for name in ('cv2', 'onnxruntime', 'numpy', 'pyarrow') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
