@@ -183,7 +183,7 @@ def _timeline_values(recording: Recording, timeline: Timeline, labels: Sequence[
         "length_s": round(recording.duration_s, 3),
         "presence": presence_path(recording, PRESENCE_STEPS),
         "presence_text": f"Frames with a face: {100 * coverage:.0f} %",
-        "lane_note": f"{note} “In view” is the share of frames with a face.",
+        "lane_note": f"{note} “Faces” is the share of frames with a face.",
     }
 
 

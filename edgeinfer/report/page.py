@@ -62,7 +62,7 @@ class Page:
             raise CapabilityError("A page needs jinja2; install it with: pip install 'edgeinfer[report]'") from error
         loader = jinja2.FunctionLoader(_text)
         self._environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-        self._environment.filters.update(percent=percent, number="{:,}".format, spoken=_spoken)
+        self._environment.filters.update(percent=percent, number="{:,}".format, spoken=_spoken, breakable=_breakable)
 
     def render(
         self,
@@ -166,6 +166,13 @@ def _spoken(rows: Sequence[ShareRow]) -> str:
     return spoken_shares({row.label: row.share for row in rows})
 
 
+def _breakable(path: str) -> str:
+    """Return a path as markup in which a line can break after each slash."""
+    import markupsafe  # noqa: PLC0415 - part of Jinja2
+
+    return markupsafe.Markup("/<wbr>").join(path.split("/"))
+
+
 def _subtitle(overview: Overview) -> str:
     results = overview.results
     names = [row.name for row in results[:1]]
@@ -179,7 +186,7 @@ def _columns(*, has_groups: bool) -> list[tuple[str, str, str]]:
     group = [("group", "Group", "")] if has_groups else []
     return [
         ("name", "Recording", "name"), *group, ("status", "Status", "status"), ("length", "Length", "number"),
-        ("tracks", "Tracks", "number minor"), ("coverage", "In view", "number minor"),
+        ("tracks", "Tracks", "number minor"), ("coverage", "With faces", "number minor"),
         ("confidence", "Confidence", "number minor"), ("share", "Expressions", "wide"),
     ]  # fmt: skip
 

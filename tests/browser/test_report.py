@@ -85,7 +85,7 @@ def all_names(browser: Any) -> list[str]:
 
 
 def test_table_sorts_by_every_column(opened: Any) -> None:
-    assert text(opened, "#count") == f"{RECORDINGS + 2} recordings, the first 100 are shown"
+    assert text(opened, "#count") == f"{RECORDINGS + 2} sources, the first 100 are shown"
     assert len(names(opened)) == 100
     sort_button(opened, "name").click()
     assert names(opened)[0] == "<b>bad</b>.mp4"
@@ -107,7 +107,7 @@ def test_table_sorts_by_every_column(opened: Any) -> None:
 def test_filters_and_search_narrow_table_and_details(opened: Any) -> None:
     opened.find_element("id", "search").send_keys("GAME/00")
     assert names(opened) == [f"game/00{number}.mp4" for number in (1, 2, 4, 5, 7, 8)]
-    assert text(opened, "#count") == f"6 of {RECORDINGS + 2} recordings"
+    assert text(opened, "#count") == f"6 of {RECORDINGS + 2} sources"
     visible = "return [...document.querySelectorAll('.recording')].filter(e => !e.hidden).length"
     assert opened.execute_script(visible) == 6
     choose(opened, "expression", "sad")
@@ -116,12 +116,12 @@ def test_filters_and_search_narrow_table_and_details(opened: Any) -> None:
     choose(opened, "status", "incomplete")
     assert names(opened) == ["game/007.mp4"]
     opened.find_element("css selector", "button[type=reset]").click()
-    assert text(opened, "#count").startswith(f"{RECORDINGS + 2} recordings")
+    assert text(opened, "#count").startswith(f"{RECORDINGS + 2} sources")
     choose(opened, "status", "failed")
     assert names(opened) == ["<b>bad</b>.mp4"]
     opened.find_element("css selector", "button[type=reset]").click()
     choose(opened, "group", "talk")
-    assert text(opened, "#count") == f"40 of {RECORDINGS + 2} recordings"
+    assert text(opened, "#count") == f"40 of {RECORDINGS + 2} sources"
     opened.find_element("id", "search").send_keys("nothing like this")
     assert names(opened) == []
 

@@ -60,7 +60,8 @@ function createBar(shares) {
 }
 
 function nameCell(row) {
-  const name = create("bdi", { textContent: row[NAME] });
+  const parts = row[NAME].split("/");
+  const name = create("bdi", {}, ...parts.flatMap((part, i) => i < parts.length - 1 ? [`${part}/`, create("wbr", {})] : [part]));
   const cell = create("th", { scope: "row", role: "rowheader", className: "name" });
   cell.append(row[DETAIL] ? create("a", { href: `#r${row[DETAIL]}` }, name) : name);
   const chips = create("div", {});
@@ -132,8 +133,9 @@ function showRows() {
   document.querySelector("#overview tbody").replaceChildren(...shown.map(createRow));
   document.querySelector(".more").hidden = shown.length === rows.length;
   const part = rows.length === data.rows.length ? "" : ` of ${data.rows.length.toLocaleString("en")}`;
+  const unit = data.rows.length === 1 ? "source" : "sources";
   const visible = shown.length < rows.length ? `, the first ${shown.length.toLocaleString("en")} are shown` : "";
-  element("count").textContent = `${rows.length.toLocaleString("en")}${part} ${data.rows.length === 1 ? "recording" : "recordings"}${visible}`;
+  element("count").textContent = `${rows.length.toLocaleString("en")}${part} ${unit}${visible}`;
 }
 
 function update() {
