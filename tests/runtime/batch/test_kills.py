@@ -56,7 +56,7 @@ def batch(sources: Path, out: Path, *options: str) -> Iterator[subprocess.Popen[
     command = [sys.executable, "-m", "tools.batch_program", CHUNK, "batch", str(sources), "--out", str(out)]
     command += ["--format", "csv", "--format", "jsonl", "--quiet", "--workers", "2", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(command, env=environment, text=True, start_new_session=True) as process:
+    with subprocess.Popen(command, env=environment, cwd=out.parent, text=True, start_new_session=True) as process:
         try:
             yield process
         finally:
@@ -189,7 +189,7 @@ def test_interrupted_batch(sources: Path, expected: dict[str, Any], tmp_path: Pa
         until(lambda: commits(out) or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does on a terminal
         assert process.wait(60 * PATIENCE) == 130
-    assert not group(process.pid)
+    wait_for_end(process)
     done = rows(out)
     assert set(done) < set(expected)
     assert all(row in expected["batch.csv"] for row in done["batch.csv"])
