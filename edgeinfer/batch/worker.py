@@ -58,12 +58,12 @@ class Worker:
         """
         if self._pipelines:
             return
+        from edgeinfer.pipeline import Pipeline  # noqa: PLC0415 - loads OpenCV
+
         settings = self._settings
         threads = settings.model.threads or 1
         os.environ["OPENCV_FFMPEG_THREADS"] = str(threads)  # of the decoder; it would start one per core
         limit_opencv_threads(threads, live=False)
-        from edgeinfer.pipeline import Pipeline  # noqa: PLC0415 - loads OpenCV
-
         tracking = build_pipeline(settings.model, settings.detection, continuous=True)
         single = Pipeline(
             tracking.detector, tracking.classifier, track=False, unknown_below=settings.model.unknown_below
