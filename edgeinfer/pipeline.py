@@ -153,11 +153,11 @@ def load_pipeline(
     Args:
         model: Path of an ONNX file with edgeinfer metadata, or name of a bundled model; None for the default model.
         detector: "haar", "yunet", "none" to treat the whole frame as one face, or the name of a plugin.
-        detector_model: Path of the network's file, required by "yunet".
+        detector_model: Path of the network's file for "yunet"; None for the file from the extra `yunet`.
         cascade: Cascade name or path of an XML file, only for "haar".
         detect_every: "auto", or N to run the detector every N-th frame; see `Pipeline`.
         track: True if successive frames belong together; see `Pipeline`.
-        threads: CPU threads per call of the model, 1 or more.
+        threads: CPU threads per call of the model and of the detector's network, 1 or more.
         prior: Expected distribution of the expressions, see `EmotionClassifier.load`.
         unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1.
 
@@ -166,7 +166,7 @@ def load_pipeline(
 
     Raises:
         UsageError: an option is out of range, or does not apply to the detector or the model.
-        CapabilityError: OpenCV lacks a feature that the detector needs.
+        CapabilityError: OpenCV lacks a feature that the detector needs, or the extra `yunet` is not installed.
         ModelError: a model or cascade does not exist or is invalid.
 
     Examples:
@@ -179,7 +179,7 @@ def load_pipeline(
         >>> face.track_id, len(face.emotion.probabilities)
         (1, 7)
     """
-    face_detector = create_detector(detector, model=detector_model, cascade=cascade)
+    face_detector = create_detector(detector, model=detector_model, cascade=cascade, threads=threads)
     classifier = EmotionClassifier.load(model, threads=threads, prior=prior)
     return Pipeline(face_detector, classifier, track=track, detect_every=detect_every, unknown_below=unknown_below)
 

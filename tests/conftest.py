@@ -70,12 +70,18 @@ def portrait(face_picture: Path) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def yunet() -> Path:
-    """Path of the YuNet model, which is not part of the repository."""
+    """Path of a YuNet model: EDGEINFER_TEST_YUNET, or else the file from the extra `yunet`."""
     import os
 
+    from edgeinfer.detection.yunet_file import find_yunet
+    from edgeinfer.errors import CapabilityError
+
     path = Path(os.environ.get("EDGEINFER_TEST_YUNET", ""))
-    if not path.is_file():
-        pytest.skip("set EDGEINFER_TEST_YUNET to a face_detection_yunet ONNX file to run this test")
-    return path
+    if path.is_file():
+        return path
+    try:
+        return find_yunet()
+    except CapabilityError as error:
+        pytest.skip(str(error))

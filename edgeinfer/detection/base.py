@@ -66,12 +66,14 @@ class FaceSearch(Protocol):
     Attributes:
         steps: Parts of a full-frame search.
         can_verify: True if `verify_near` can confirm or reject a face.
+        decisive: True if a face that `verify_near` does not find is gone; False if it may have turned away.
         every_frame: True if the detector runs on every frame, without a schedule.
         max_age_s: Longest time for which a face is tracked without another detection, in seconds.
     """
 
     steps: tuple[SearchStep, ...]
     can_verify: bool
+    decisive: bool
     every_frame: bool
     max_age_s: float
 

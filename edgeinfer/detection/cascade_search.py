@@ -56,6 +56,7 @@ class CascadeSearch:
     """
 
     can_verify = True
+    decisive = False
     every_frame = False
     max_age_s = 2.5
     VERIFY_FACE_PIXELS = 24

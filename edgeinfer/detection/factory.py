@@ -12,17 +12,21 @@ from edgeinfer.errors import UsageError
 from edgeinfer.plugins import plugin, plugin_names
 
 
-def create_detector(name: str, *, model: str | Path | None = None, cascade: str | Path | None = None) -> FaceDetector:
+def create_detector(
+    name: str, *, model: str | Path | None = None, cascade: str | Path | None = None, threads: int = 1
+) -> FaceDetector:
     """Create a detector by name.
 
     Args:
         name: One of `DETECTORS`, or the name of a plugin, see `edgeinfer.plugins`.
-        model: Path of the network's file; required by "yunet", invalid for "haar" and "none".
+        model: Path of the network's file for "yunet", None for the file from the extra `yunet`; invalid for "haar" and
+            "none".
         cascade: Cascade name or path, only for "haar"; see `HaarDetector`.
+        threads: CPU threads per call of a network, 1 or more.
 
     Raises:
         UsageError: the name is unknown, or an option does not apply to the detector.
-        CapabilityError: OpenCV lacks a feature that the detector needs.
+        CapabilityError: OpenCV lacks a feature that the detector needs, or the extra `yunet` is not installed.
         ModelError: a file is missing or invalid.
     """
     if cascade is not None and name != "haar":
@@ -32,11 +36,7 @@ def create_detector(name: str, *, model: str | Path | None = None, cascade: str 
     if model is not None and name != "yunet":
         raise UsageError(f"`detector_model` does not apply to the detector {name}: omit it or set `detector` to yunet")
     if name == "yunet":
-        if model is None:
-            raise UsageError(
-                "`detector_model` is required by the detector yunet: pass the path of a face_detection_yunet ONNX file"
-            )
-        return YuNetDetector(model)
+        return YuNetDetector(model, threads=threads)
     return HaarDetector(cascade) if name == "haar" else WholeFrameDetector()
 
 

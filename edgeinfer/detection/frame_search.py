@@ -14,6 +14,7 @@ class FullFrameSearch:
     """One step that runs a detector on the full frame, without verification."""
 
     can_verify = False
+    decisive = False
     max_age_s = 0.6
 
     def __init__(

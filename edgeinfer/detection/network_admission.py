@@ -1,7 +1,7 @@
-"""Admission rules for YuNet files, applied before OpenCV parses them.
+"""Admission rules for YuNet files, applied before onnxruntime parses them.
 
-OpenCV's ONNX importer may crash on a damaged file. Therefore the operators, the shapes of all tensors and the
-arithmetic are checked first, by the rules for expression models and those below.
+A damaged or hostile file may crash the process. Therefore the operators, the shapes of all tensors and the arithmetic
+are checked first, by the rules for expression models and those below.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_network(path: Path) -> bytes:
     except (ModelError, ValueError) as error:
         violation = str(error)
     if violation:
-        raise ModelError(f"{shown} is not a YuNet model that OpenCV can use: {violation}")
+        raise ModelError(f"{shown} is not a YuNet model: {violation}")
     return data
 
 

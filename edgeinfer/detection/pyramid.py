@@ -22,6 +22,7 @@ class Pyramid:
         """Wrap a frame; the pictures are computed when first used."""
         self.image = image
         self._levels: dict[int, Image] = {}
+        self._reduced: Image | None = None
         self._first = 0
         while min(image.shape[:2]) >> self._first > MAX_GREY_SIDE:
             self._first += 1
@@ -75,13 +76,40 @@ class Pyramid:
         square = cv2.warpAffine(source, to_source, (pixels, pixels), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(square, np.uint8)
 
+    def cut(self, box: tuple[int, int, int, int], zoom: float) -> Image:
+        """Return a part of the frame in colour, reduced or enlarged.
+
+        Args:
+            box: Left, top, right and bottom in pixels of the frame, inside it.
+            zoom: Side of a pixel of the result, in pixels of the frame, at most the sides of the box.
+
+        Returns:
+            (h, w, 3) uint8 BGR.
+        """
+        left, top, right, bottom = box
+        size_wh = max(1, round((right - left) / zoom)), max(1, round((bottom - top) / zoom))
+        shift = self._first if zoom >= 1 << self._first else 0
+        source = self._base_colours() if shift else self.image
+        part = source[top >> shift : max(bottom >> shift, (top >> shift) + 1),
+                      left >> shift : max(right >> shift, (left >> shift) + 1)]  # fmt: skip
+        if part.shape[1::-1] != size_wh:
+            flags = cv2.INTER_AREA if zoom > 2 << shift else cv2.INTER_LINEAR
+            part = np.asarray(cv2.resize(part, size_wh, interpolation=flags), np.uint8)
+        return part if part.ndim == 3 else np.asarray(cv2.cvtColor(part, cv2.COLOR_GRAY2BGR), np.uint8)
+
     def _base(self) -> Image:
         """Compute the largest grey picture."""
-        picture = self.image
-        if self._first:
-            width, height = self.size_wh
-            picture = _resized(picture, (width >> self._first, height >> self._first))
+        picture = self._base_colours()
         return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    def _base_colours(self) -> Image:
+        """Return the frame, reduced if it is above `MAX_GREY_SIDE`."""
+        if not self._first:
+            return self.image
+        if self._reduced is None:
+            width, height = self.size_wh
+            self._reduced = _resized(self.image, (width >> self._first, height >> self._first))
+        return self._reduced
 
 
 def _halvings(shrink: float) -> int:

@@ -118,7 +118,7 @@ def graph_digest(data: bytes) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for number, _, start, end in _spans(memoryview(data)):
+        for number, _, start, end in spans(memoryview(data)):
             if number != 14:
                 digest.update(data[start:end])
     except (IndexError, ValueError) as error:
@@ -237,7 +237,7 @@ class _Reader:
 
     def _fields(self, data: memoryview) -> Fields:
         fields: Fields = []
-        for number, value, _, _ in _spans(data):
+        for number, value, _, _ in spans(data):
             self._remaining_fields -= 1
             if self._remaining_fields < 0:
                 raise ValueError(f"it has more than {_MAX_FIELDS} fields")
@@ -245,7 +245,7 @@ class _Reader:
         return fields
 
 
-def _spans(data: memoryview) -> Iterator[tuple[int, memoryview | int, int, int]]:
+def spans(data: memoryview) -> Iterator[tuple[int, memoryview | int, int, int]]:
     """Yield the number, value, start and end of each field. The span includes the key."""
     position, size = 0, len(data)
     while position < size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,28 @@ def load_session(path: Path, *, threads: int = 1, bounded: bool = False) -> tupl
         ModelError: The file is not an ONNX model, lacks metadata or violates the admission rules.
     """
     card, data = read_model(path)
+    session = create_session(data, path, threads=threads, bounded=bounded)
+    try:
+        source, target = session.get_inputs()[0], session.get_outputs()[0]
+        shapes = source.type, list(source.shape), list(target.shape)
+    except Exception as error:  # onnxruntime's exceptions have no other common base class
+        raise _unusable(path, error) from error
+    _check_shapes(*shapes, card, path)
+    return session, card
+
+
+def create_session(data: bytes, path: Path, *, threads: int = 1, bounded: bool = False) -> ort.InferenceSession:
+    """Create a CPU session for a model that passed its admission rules.
+
+    Args:
+        data: Serialized model.
+        path: File of the model, for error messages.
+        threads: Number of threads per call, 1 or more.
+        bounded: Limit the memory of all bounded sessions, see `load_session`.
+
+    Raises:
+        ModelError: onnxruntime rejects the model.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -55,15 +78,9 @@ def load_session(path: Path, *, threads: int = 1, bounded: bool = False) -> tupl
             options.add_session_config_entry(key, value)
     try:
         # The fallback would print the error and retry with the same provider.
-        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
-        source, target = session.get_inputs()[0], session.get_outputs()[0]
-        shapes = source.type, list(source.shape), list(target.shape)
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions have no other common base class
-        raise ModelError(
-            f"{shown_path(path)} cannot be run by onnxruntime {ort.__version__}: {_first_line(error)}"
-        ) from error
-    _check_shapes(*shapes, card, path)
-    return session, card
+        raise _unusable(path, error) from error
 
 
 def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
@@ -95,6 +112,26 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
     return logits
 
 
+def run_session(
+    session: ort.InferenceSession, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]
+) -> list[NDArray[Any]]:
+    """Return the outputs of a network.
+
+    Args:
+        session: Session from `create_session`.
+        outputs: Names of the outputs.
+        inputs: Array of each input, by name.
+
+    Raises:
+        ModelError: The network fails.
+    """
+    try:
+        return [np.asarray(output) for output in session.run(outputs, inputs, _run_options())]
+    except Exception as error:  # onnxruntime's exceptions have no other common base class
+        interrupts.check()
+        raise ModelError(f"inference failed: {_first_line(error)}") from error
+
+
 @cache
 def _run_options() -> ort.RunOptions:
     """Return the run options of all inferences, through which a signal terminates them."""
@@ -122,6 +159,10 @@ def _check_shapes(dtype: str, input_shape: list[Any], output_shape: list[Any], c
             f"{shown_path(path)} has the output shape {output_shape}; expected {len(card.labels)} logits per face "
             "according to its metadata"
         )
+
+
+def _unusable(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{shown_path(path)} cannot be run by onnxruntime {ort.__version__}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

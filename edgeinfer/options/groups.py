@@ -100,7 +100,9 @@ class DetectionOptions:
         check="edgeinfer.detection.factory:check_detector",
         plugins="detectors",
     )
-    detector_model: Path | None = option(None, "ONNX file of the detector; required by yunet.", metavar="PATH")
+    detector_model: Path | None = option(
+        None, "ONNX file of the detector. Default for yunet: the file from the extra yunet.", metavar="PATH"
+    )
     cascade: str | None = option(None, "Cascade name or XML file. Default: the frontal face.", metavar="NAME|PATH")
     detect_every: str = option(
         "auto",

@@ -10,7 +10,7 @@ from edgeinfer.detection.pyramid import Pyramid
 from edgeinfer.geometry import WHOLE, Place, Region
 from edgeinfer.results import Box, Image
 from edgeinfer.tracking.scene import SceneMonitor
-from edgeinfer.tracking.scheduler import Scheduler, is_verification_due
+from edgeinfer.tracking.scheduler import EPSILON_S, Scheduler, is_verification_due
 from edgeinfer.tracking.template import estimate_scale
 from edgeinfer.tracking.tracker import Track, Tracker
 
@@ -22,6 +22,11 @@ FULL_FRAME_EVERY = 3
 """Number of runs of a step per run on the full frame; the other runs search only the changed region."""
 VERIFIED_WEIGHT = 0.4
 """Weight of a verified position relative to the tracked one."""
+
+FOUND_WEIGHT = 0.7
+"""Weight of a position found by a network relative to the tracked one."""
+CONFIRM_PERIOD_S = 0.1
+"""Interval without a detection after which a track is verified by a decisive search, in seconds."""
 
 
 class FaceLocator:
@@ -93,6 +98,9 @@ class FaceLocator:
         elif last_s is None:
             self._scheduler.next_steps(now_s, 0.0, cut=True)
             self._add_full_frame(self._search.search_frame(image), pyramid, now_s)
+        elif self._search.decisive:
+            self._run_due_steps(pyramid, now_s, elapsed_s, cut=cut)
+            self._confirm_tracks(pyramid, now_s, cut=cut)
         else:
             self._verify_tracks(pyramid, now_s)
             self._run_due_steps(pyramid, now_s, elapsed_s, cut=cut)
@@ -116,15 +124,17 @@ class FaceLocator:
 
     def _run_due_steps(self, pyramid: Pyramid, now_s: float, elapsed_s: float, *, cut: bool) -> None:
         """Run the search steps that are due and add tracks for the new faces."""
-        can_verify = self._search.can_verify
+        can_verify, decisive = self._search.can_verify, self._search.decisive
         # Verification recovers occluded tracks; without it, the search must run more often instead.
-        occluded = not can_verify and any(track.occluded for track in self._tracker.tracks)
-        for step, first_run in self._scheduler.next_steps(now_s, elapsed_s, cut=cut, occluded=occluded):
+        tracks = self._tracker.tracks
+        lost = any(not t.visible for t in tracks) if decisive else not can_verify and any(t.occluded for t in tracks)
+        weight = FOUND_WEIGHT if decisive else 0.0 if can_verify else 1.0
+        for step, first_run in self._scheduler.next_steps(now_s, elapsed_s, cut=cut, lost=lost):
             region = self._next_region(pyramid, step, first_run=first_run)
             if region is None:
                 continue
             found = self._search.run_step(pyramid, step, region)
-            for place in self._tracker.match(found, pyramid, now_s, weight=0.0 if can_verify else 1.0):
+            for place in self._tracker.match(found, pyramid, now_s, weight=weight):
                 self._add_verified(place, self._search.steps[step], pyramid, now_s)
 
     def _next_region(self, pyramid: Pyramid, step: int, *, first_run: bool) -> Region | None:
@@ -147,6 +157,20 @@ class FaceLocator:
                 place, pyramid, now_s, max_age_s=step.max_age_s,
                 verifier=step.verifiers[-1] if step.verifiers else 0, tentative=step.tentative,
             )  # fmt: skip
+
+    def _confirm_tracks(self, pyramid: Pyramid, now_s: float, *, cut: bool) -> None:
+        """Verify the tracks that were not found recently, and hide those that are not found now.
+
+        The search must be decisive. After a cut, all tracks that it did not find in this frame are verified.
+        """
+        for track in self._tracker.tracks:
+            since_s = now_s - max(track.last_detected_s, track.last_verified_s)
+            if track.last_detected_s == now_s or not (cut or since_s >= CONFIRM_PERIOD_S - EPSILON_S):
+                continue
+            track.last_verified_s = now_s
+            found = self._search.verify_near(pyramid, track.place, 0, thorough=False)
+            if found is None or not self._tracker.assign(track, found, pyramid, now_s, weight=FOUND_WEIGHT):
+                track.visible = False
 
     def _verify_tracks(self, pyramid: Pyramid, now_s: float) -> None:
         """Verify the tracks that are due, if the search has verifiers."""

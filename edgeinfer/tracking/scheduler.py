@@ -19,7 +19,8 @@ MIN_RESTART_S = 0.2
 """Minimum interval between restarts of the schedule, in seconds; limits the searches of a flickering scene."""
 CATCH_UP_S = 0.1
 """Time since the previous frame that allows one additional step, in seconds, so that low frame rates delay no step."""
-_EPSILON = 1e-6
+EPSILON_S = 1e-6
+"""Tolerance in comparisons of times, in seconds."""
 
 
 class Scheduler:
@@ -31,26 +32,24 @@ class Scheduler:
         self._last_run_s: list[float | None] = [None] * len(self._steps)
         self._restart_s = self._scene_s = -math.inf
 
-    def next_steps(
-        self, now_s: float, elapsed_s: float, *, cut: bool, occluded: bool = False
-    ) -> list[tuple[int, bool]]:
+    def next_steps(self, now_s: float, elapsed_s: float, *, cut: bool, lost: bool = False) -> list[tuple[int, bool]]:
         """Return the steps that are due in this frame, the most overdue first, and mark them as run.
 
         Args:
             now_s: Time of the frame in seconds.
             elapsed_s: Time since the previous frame in seconds.
             cut: True if the frame starts a new scene.
-            occluded: True if a face is hidden by another, which halves the periods.
+            lost: True if a face has been lost, for example behind another, which halves the periods.
 
         Returns:
             Pairs of a step's index and True if the step has not run in this scene before.
         """
-        if cut and now_s - self._restart_s >= MIN_RESTART_S - _EPSILON:
+        if cut and now_s - self._restart_s >= MIN_RESTART_S - EPSILON_S:
             self._restart_s = self._scene_s = now_s
             self._last_run_s = [None] * len(self._steps)
         waits = sorted(((self._relative_wait(step, now_s), -step) for step in range(len(self._steps))), reverse=True)
-        max_steps, threshold = 1 + int(elapsed_s / CATCH_UP_S), 0.5 if occluded else 1.0
-        chosen = [-step for wait, step in waits if wait >= threshold - _EPSILON][:max_steps]
+        max_steps, threshold = 1 + int(elapsed_s / CATCH_UP_S), 0.5 if lost else 1.0
+        chosen = [-step for wait, step in waits if wait >= threshold - EPSILON_S][:max_steps]
         due = [(step, self._last_run_s[step] is None) for step in chosen]
         for step in chosen:
             self._last_run_s[step] = now_s
@@ -74,4 +73,4 @@ def is_verification_due(since_last_s: float, *, stable: bool, occluded: bool) ->
         occluded: True if the track is hidden by another face.
     """
     period_s = VERIFY_STABLE_S if stable else VERIFY_OCCLUDED_S if occluded else VERIFY_UNSTABLE_S
-    return since_last_s >= period_s - _EPSILON
+    return since_last_s >= period_s - EPSILON_S

@@ -175,7 +175,7 @@ def test_invalid_config_exits_with_2(tmp_path: Path, command: str, text: str, co
     [
         pytest.param("keep = 3", "no size or interval for splitting", id="keep-without-split"),
         pytest.param('out = ["x.csv", "x.csv"]', "two outputs have the same name", id="twins"),
-        pytest.param('detector = "yunet"', "detector_model is required by", id="detector-without-model"),
+        pytest.param('detector_model = "x.onnx"', "detector_model does not apply to", id="detector-model"),
     ],
 )
 def test_conflicting_settings_exit_with_2(tmp_path: Path, text: str, complaint: str) -> None:
@@ -207,7 +207,7 @@ def test_sighup_restarts_the_run_with_the_new_config(tmp_path: Path, clip: Path)
     path, errors = tmp_path / "c.toml", tmp_path / "errors"
     refused = {
         "threads = 0": f"{path}: threads = 0 is invalid: 0 is not in the range x>=1.",
-        'detector = "yunet"': "--detector-model is required by the detector yunet",
+        'detector_model = "x.onnx"': "--detector-model does not apply to the detector haar",
         "keep = 3": "no size or interval for splitting",
         'out = "a.jsonl"\nsave_video = "a.jsonl"': "two outputs have the same name",
     }

@@ -95,7 +95,6 @@ def test_closed_stdout_exits_with_6(clip: Path) -> None:
     [
         pytest.param(["--out", "x.txt"], id="unknown-suffix"),
         pytest.param(["--save-video", "x.avi"], id="unknown-video"),
-        pytest.param(["--detector", "yunet"], id="yunet-without-model"),
         pytest.param(["--detector-model", "x.onnx"], id="model-without-yunet"),
         pytest.param(["--out", "x.jsonl", "--out", "x.jsonl"], id="same-output-twice"),
         pytest.param(["--prior", "nowhere.json", "--out", "x.jsonl"], id="no-prior"),

@@ -91,14 +91,13 @@ def test_detector_none_returns_the_whole_frame() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        pytest.param("yunet", {}, "`detector_model` is required", id="yunet-without-model"),
         pytest.param("haar", {"model": "x.onnx"}, "`detector_model` does not apply", id="haar-with-model"),
         pytest.param("none", {"cascade": "x"}, "`cascade` does not apply", id="none-with-cascade"),
         pytest.param("dlib", {}, ", ".join(DETECTORS), id="unknown"),
     ],
 )
 def test_options_that_do_not_apply_to_the_detector_are_rejected(
-    name: Any, options: dict[str, str], message: str
+    name: Any, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         create_detector(name, **options)
@@ -111,10 +110,21 @@ def test_invalid_yunet_files_are_rejected(tmp_path: Path, tiny_model: Path) -> N
         YuNetDetector(tiny_model)
 
 
-def test_yunet_finds_the_face(yunet: Path, portrait: Image) -> None:
-    boxes = YuNetDetector(yunet).detect(portrait)
+@pytest.mark.parametrize("options", [{"min_score": 1.5}, {"min_size": 0}, {"threads": 0}], ids=lambda o: next(iter(o)))
+def test_yunet_options_out_of_range_are_rejected(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        YuNetDetector("none.onnx", **options)
+
+
+@pytest.mark.parametrize("zoom", [1.0, 6.0], ids=["full-size", "reduced"])
+@pytest.mark.parametrize("grey", [False, True], ids=["colour", "grey"])
+def test_yunet_finds_the_face(yunet: Path, portrait: Image, grey: bool, zoom: float) -> None:
+    image = np.asarray(cv2.resize(portrait, None, fx=zoom, fy=zoom), np.uint8)
+    image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) if grey else image
+    boxes = YuNetDetector(yunet).detect(image)
     assert len(boxes) == 1
-    assert boxes[0].iou(FACE) > 0.4
+    assert boxes[0].iou(Box(*(round(zoom * n) for n in FACE.xywh))) > 0.4
+    assert YuNetDetector(yunet, min_size=round(200 * zoom)).detect(image) == []
 
 
 def test_base_module_imports_neither_opencv_nor_numpy() -> None:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
-from edgeinfer import HaarDetector, WholeFrameDetector, YuNetDetector
+from edgeinfer import HaarDetector, WholeFrameDetector
 from edgeinfer.detection.base import FaceDetector, FaceSearch
 from edgeinfer.detection.cascade_search import CascadeSearch
 from edgeinfer.detection.frame_search import FullFrameSearch, create_search
@@ -59,13 +57,6 @@ def test_full_frame_search_uses_the_quick_variant_after_the_first_frame(portrait
     assert [place.box() for place in search.search_frame(portrait)] == [Box(0, 0, 10, 10)]
     assert [place.box() for place in search.run_step(Pyramid(portrait), 0, WHOLE)] == [Box(5, 5, 20, 20)]
     assert (detector.calls, quick.calls) == (1, 1)
-
-
-def test_yunet_runs_its_quick_variant_every_0_12_s(yunet: Path, portrait: Image) -> None:
-    search = create_search(YuNetDetector(yunet))
-    assert [step.period_s for step in search.steps] == [0.12]
-    for places in (search.search_frame(portrait), search.run_step(Pyramid(portrait), 0, WHOLE)):
-        assert [place.box().iou(Box(77, 55, 112, 112)) > 0.4 for place in places] == [True]
 
 
 def test_step_finds_a_face_in_the_frame_and_in_a_region(search: CascadeSearch, portrait: Image) -> None:

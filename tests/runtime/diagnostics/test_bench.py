@@ -49,7 +49,7 @@ def test_report_contains_raw_times_and_percentiles(clip: Path, tmp_path: Path, t
     [
         pytest.param("nowhere.mp4", [], 4, id="no-source"),
         pytest.param(None, ["--json", "none/b.json"], 6, id="no-folder"),
-        pytest.param(None, ["--detector", "yunet"], 2, id="no-detector-model"),
+        pytest.param(None, ["--detector-model", "x.onnx"], 2, id="detector-model-of-haar"),
         pytest.param(None, ["--model", "none.onnx"], 5, id="no-model"),
     ],
 )

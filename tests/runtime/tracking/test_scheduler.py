@@ -55,8 +55,8 @@ def test_unstable_tracks_are_verified_more_often(since_last_s: float, stable: bo
     assert is_verification_due(since_last_s, stable=stable, occluded=occluded) is due
 
 
-def test_occluded_face_doubles_the_searches() -> None:
+def test_lost_face_doubles_the_searches() -> None:
     scheduler = Scheduler(STEPS[:1])
     scheduler.next_steps(0.0, 0.0, cut=True)
     assert scheduler.next_steps(0.1, 0.1, cut=False) == []
-    assert scheduler.next_steps(0.1, 0.1, cut=False, occluded=True) == [(0, False)]
+    assert scheduler.next_steps(0.1, 0.1, cut=False, lost=True) == [(0, False)]
