@@ -18,6 +18,7 @@ from edgeinfer.report.readers.base import NotAResultError
 from edgeinfer.report.readers.select import read_result
 from edgeinfer.report.recording import Recording, shares_of
 from edgeinfer.report.table import SummaryTable
+from edgeinfer.report.timeline import compact
 from edgeinfer.system.files import write_file
 from edgeinfer.system.identity import NamedPath, check_distinct
 from edgeinfer.system.paths import local_path
@@ -143,6 +144,7 @@ class _Reading:
         self.overview.add(recording)
         self._table.add(recording)
         if len(self.detailed) < DETAILED_RECORDINGS:
+            compact(recording)
             self.detailed.append(recording)
 
 

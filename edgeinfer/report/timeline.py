@@ -68,6 +68,17 @@ def longest_tracks(tracks: Sequence[Track], count: int) -> list[Track]:
     return sorted(longest, key=lambda track: (track.first_s, track.number))
 
 
+def compact(recording: Recording) -> None:
+    """Discard what is finer than a timeline, and the intervals of tracks that have no lane, to save memory."""
+    recording.grid.width_s *= _factor(recording, WIDTH)
+    recording.presence.fit(recording.grid)
+    shown = {track.number for track in longest_tracks(recording.tracks, MAX_LANES)}
+    for track in recording.tracks:
+        track.times.fit(recording.grid)
+        if track.number not in shown:
+            track.times.cells.clear()
+
+
 class Timeline:
     """Lanes of a recording, which become coarser on request.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from edgeinfer.report.recording import Recording
-from edgeinfer.report.timeline import MAX_LANES, Timeline, clock, presence_path, ticks
+from edgeinfer.report.timeline import MAX_LANES, Timeline, clock, compact, presence_path, ticks
 from tools.result_files import Faces, face, steady, write_jsonl
 
 Read = Callable[..., list[Recording]]
@@ -62,6 +63,17 @@ def test_longest_tracks_are_shown_in_the_order_of_their_first_frame(recording: C
     ]
     found = Timeline(recording(faces)).lanes(10_000)
     assert [lane.track.number for lane in found] == list(range(80, 80 - MAX_LANES, -1))
+
+
+def test_compact_recording_has_the_same_timeline(recording: Callable[..., Recording]) -> None:
+    faces = [[face(("happy", "sad")[number // 40 % 2], 0.6)] for number in range(2000)]
+    whole, compacted = recording(faces), recording(faces)
+    compact(compacted)
+    assert len(compacted.tracks[0].times.cells) < 0.6 * len(whole.tracks[0].times.cells)
+    assert Timeline(compacted).lanes(1000) == [
+        replace(lane, track=compacted.tracks[0]) for lane in Timeline(whole).lanes(1000)
+    ]
+    assert presence_path(compacted, 100) == presence_path(whole, 100)
 
 
 def test_labels_of_successive_steps_do_not_overlap(recording: Callable[..., Recording]) -> None:
