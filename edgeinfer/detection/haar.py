@@ -12,6 +12,7 @@ from edgeinfer.detection.bounded_search import search_bounded
 from edgeinfer.detection.cascade_files import DEFAULT_CASCADE, find_cascade, is_bundled, load_cascade
 from edgeinfer.detection.cascade_search import CascadeSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
+from edgeinfer.detection.stills import StillSearch
 from edgeinfer.errors import UsageError
 from edgeinfer.results import Box, Image
 
@@ -70,6 +71,7 @@ class HaarDetector:
         self._min_size, self._max_size = min_size, max_size
         options = (cascade or DEFAULT_CASCADE, scale_factor, min_neighbors, min_size, max_size)
         self._has_default_options = options == DEFAULT_OPTIONS
+        self._still_search: StillSearch | None = None
 
     def detect(self, image: Image) -> list[Box]:
         """Search the full frame.
@@ -92,6 +94,26 @@ class HaarDetector:
             grey, factor, neighbors, minSize=(low, low), maxSize=(high, high) if high else (0, 0)
         )
         return [Box(*(int(value) for value in box)) for box in boxes]
+
+    def detect_still(self, image: Image) -> list[Box]:
+        """Search a single picture with two cascades and a second opinion on each face, see `StillSearch`.
+
+        A detector with a custom cascade or options returns what `detect` returns.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8.
+
+        Returns:
+            Bounding boxes of the faces in pixels, inside the picture, the most certain first.
+
+        Raises:
+            ModelError: this OpenCV lacks a cascade file; or see `detect`.
+        """
+        if not self._has_default_options:
+            return self.detect(image)
+        if self._still_search is None:
+            self._still_search = StillSearch(self.cascade)
+        return self._still_search.detect(image)
 
     def create_search(self) -> FaceSearch:
         """Return a new search: incremental for the default options, else this detector on the full frame."""

@@ -1,0 +1,152 @@
+"""Search of single pictures with cascades: candidates from two of them, each confirmed by a second opinion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from edgeinfer.detection.cascade_files import load_cascade
+from edgeinfer.geometry import Place
+from edgeinfer.results import Box, Image
+from edgeinfer.system import interrupts
+
+MIN_FACE_PIXELS = 30
+"""Side of the smallest face in pixels of the picture, as in `HaarDetector`."""
+STRIP_PIXELS = 2_000_000
+"""Number of pixels that are searched at once, which bounds the memory: OpenCV needs about 30 bytes for each."""
+MIN_SCORE = 6.0
+"""Lowest score of a face, see `StillSearch.score`; chosen with `benchmarks/stills.py`, which prints the effect."""
+MAX_OVERLAP = 0.4
+"""Intersection of two boxes as a share of the smaller one above which they are the same face."""
+
+_Window = tuple[int, int, int, int]
+_FACE = 30  # pixels; the size to which a face is scaled for the second opinion
+_REACH = 1.7  # side of the square around it, in multiples of the side of the face
+_EYES_SIDE = 80  # pixels; the size to which a face is scaled for the search of its eyes
+_EYES_ROWS = slice(8, 52)  # rows of that picture which contain the eyes
+
+
+class StillSearch:
+    """Frontal cascades at full size and in halved pictures; candidates need the agreement of other cascades.
+
+    The default and the alt2 cascade propose candidates, which are examined in their surroundings by the cascades alt,
+    alt2 and eye.
+    """
+
+    def __init__(self, strict: cv2.CascadeClassifier) -> None:
+        """Load the cascades; `strict` is `haarcascade_frontalface_default`."""
+        self._strict = strict
+        self._alt = load_cascade("haarcascade_frontalface_alt")
+        self._alt2 = load_cascade("haarcascade_frontalface_alt2")
+        self._eye = load_cascade("haarcascade_eye")
+
+    def detect(self, image: Image) -> list[Box]:
+        """Return the bounding boxes of the faces in a picture, one per face.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8.
+        """
+        grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        found = [(score, box) for box in self.propose(grey) if (score := self.score(grey, box)) >= MIN_SCORE]
+        return without_duplicates(box for _, box in sorted(found, key=lambda face: -face[0]))
+
+    def propose(self, grey: Image) -> list[Box]:
+        """Return the candidates in an (H, W) uint8 picture; some faces have several."""
+        return [
+            box
+            for cascade in (self._strict, self._alt2)
+            for box in _group(find_windows(cascade, grey, MIN_FACE_PIXELS))
+        ]
+
+    def score(self, grey: Image, box: Box) -> float:
+        """Return how much the cascades support a candidate, 0 or more.
+
+        The terms and their weights are those of a logistic regression in `benchmarks/stills.py`, rounded.
+        """
+        alt, alt2, eyes = self.examine(grey, box)
+        return 2 * math.log1p(alt) + math.log1p(alt2) + 2 * min(eyes, 2)
+
+    def examine(self, grey: Image, box: Box) -> tuple[int, int, int]:
+        """Return the numbers of hits of alt and of alt2 at a candidate, and the number of eyes in it.
+
+        Args:
+            grey: (H, W) uint8.
+            box: Candidate in pixels of the picture.
+        """
+        place = Place.of(box)
+        around = _patch(grey, place, _REACH * place.side, round(_REACH * _FACE))
+        hits = [_count_central(cascade, around) for cascade in (self._alt, self._alt2)]
+        inside = _patch(grey, place, place.side, _EYES_SIDE)[_EYES_ROWS]
+        eyes = self._eye.detectMultiScale(inside, 1.1, 2, minSize=(14, 14), maxSize=(34, 34))
+        return hits[0], hits[1], len(eyes)
+
+
+def find_windows(cascade: cv2.CascadeClassifier, grey: Image, min_face: int) -> list[_Window]:
+    """Return all windows (x, y, w, h) that a cascade accepts, ungrouped, for face sizes in steps of 10 %.
+
+    OpenCV evaluates every second pixel for faces up to twice the cascade's window, and every pixel for larger ones,
+    where it matters least. Larger faces are therefore searched in halved pictures.
+    """
+    window, zoom, found = cascade.getOriginalWindowSize()[0], 1, list[_Window]()
+    while min(grey.shape) >= window:
+        low, high = max(window, min_face // zoom), 2 * window - 1
+        found += [(zoom * x, zoom * y, zoom * w, zoom * h) for x, y, w, h in _scan(cascade, grey, low, high)]
+        zoom *= 2
+        size_wh = max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2)
+        grey = np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+    return found
+
+
+def without_duplicates(boxes: Iterable[Box]) -> list[Box]:
+    """Return the boxes without those that mostly overlap, or lie in, an earlier one."""
+    kept: list[Box] = []
+    for box in boxes:
+        place = Place.of(box)
+        shares = (place.common(Place.of(other)) / min(box.w * box.h, other.w * other.h) for other in kept)
+        if all(share <= MAX_OVERLAP for share in shares):
+            kept.append(box)
+    return kept
+
+
+def _scan(cascade: cv2.CascadeClassifier, grey: Image, low: int, high: int) -> list[_Window]:
+    """Return the windows with sides from `low` to `high`; large pictures are searched in overlapping strips."""
+    height, width = grey.shape
+    rows = max(STRIP_PIXELS // width, 4 * high)
+    found: list[_Window] = []
+    for top in range(0, max(1, height - high), rows - high):
+        interrupts.check()
+        strip = grey[top : top + rows]
+        windows = cascade.detectMultiScale(strip, 1.1, 0, minSize=(low, low), maxSize=(high, high))
+        # Windows inside the overlap were found in the previous strip.
+        found += [(int(x), top + int(y), int(w), int(h)) for x, y, w, h in windows if top == 0 or y + h > high]
+    return found
+
+
+def _group(windows: list[_Window]) -> list[Box]:
+    """Return one box per group of at least two windows."""
+    boxes, _ = cv2.groupRectangles(windows, 1, 0.2)
+    return [Box(*(int(value) for value in box)) for box in boxes]
+
+
+def _patch(grey: Image, place: Place, side: float, pixels: int) -> Image:
+    """Return the square around a place, scaled to (pixels, pixels); outside the picture its edge is repeated."""
+    height, width = grey.shape
+    left, top, size = round(place.x - side / 2), round(place.y - side / 2), max(1, round(side))
+    right, bottom = left + size, top + size
+    part = grey[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    if part.shape != (size, size):
+        part = cv2.copyMakeBorder(  # type: ignore[assignment]
+            part, max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width), cv2.BORDER_REPLICATE
+        )
+    flags = cv2.INTER_AREA if size > pixels else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, (pixels, pixels), interpolation=flags), np.uint8)
+
+
+def _count_central(cascade: cv2.CascadeClassifier, around: Image) -> int:
+    """Return the number of windows near the centre that a cascade accepts."""
+    low, high, centre = round(_FACE / 1.35), round(1.4 * _FACE), len(around) / 2
+    windows = cascade.detectMultiScale(around, 1.05, 0, minSize=(low, low), maxSize=(high, high))
+    return sum(max(abs(x + w / 2 - centre), abs(y + h / 2 - centre)) < _FACE / 4 for x, y, w, h in windows)
