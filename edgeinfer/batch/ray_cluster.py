@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -59,6 +60,7 @@ class RayCluster:
         self._endpoint = None if address in (LOCAL, AUTO) else _endpoint(address)
         self._address = address
         self._is_owner = False
+        self._closed = threading.Event()
         import_ray()
 
     @property
@@ -93,28 +95,31 @@ class RayCluster:
             ray._private.worker._worker_logs_enabled = False
 
     def _call_init(self, options: dict[str, Any]) -> None:
-        """Call `ray.init` in another thread: it replaces signal handlers, and may wait for minutes for a wrong port."""
+        """Call `ray.init` in another thread, because it may wait for minutes for a port that is not Ray's."""
         errors: list[Exception] = []
+        finished = threading.Event()
 
         def initialize() -> None:
             try:
                 import_ray().init(**options)
             except Exception as error:  # Ray has no common class for these
                 errors.append(error)
+            finished.set()
+            self._closed.wait()  # the processes that Ray has started are killed at the end of this thread
 
-        thread = threading.Thread(target=initialize, name="ray", daemon=True)
-        thread.start()
+        threading.Thread(target=initialize, name="ray", daemon=True).start()
         limit_s = time.monotonic() + CONNECT_S
-        while thread.is_alive():
-            thread.join(interrupts.CHECK_S)
+        while not finished.wait(interrupts.CHECK_S):
             try:
                 interrupts.check()
-                if self._endpoint is not None and time.monotonic() > limit_s and thread.is_alive():
+                if self._endpoint is not None and time.monotonic() > limit_s:
                     raise self._connection_error(f"no answer within {CONNECT_S:.0f} s")
             except (interrupts.Interrupted, EdgeInferError) as error:
                 atexit.register(_end_process, error.exit_code)  # Ray's own handlers would wait for the thread
                 raise
+        _reinstall_signal_handlers()
         if errors:
+            self._closed.set()
             raise self._connection_error(errors[0]) from errors[0]
 
     def _check_port(self, host: str, port: int) -> None:
@@ -163,6 +168,7 @@ class RayCluster:
             atexit.register(_end_process, error.exit_code)
         else:
             import_ray().shutdown()
+            self._closed.set()
 
 
 def import_ray() -> Any:
@@ -195,6 +201,13 @@ def _endpoint(address: str) -> tuple[str, int]:
             f"invalid Ray address {one_line(address)!r}: expected HOST:PORT, ray://HOST:PORT, auto or local"
         )
     return host, int(port)
+
+
+def _reinstall_signal_handlers() -> None:
+    """Install the current handlers again; the native code of Ray replaces them without Python's knowledge."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
 def _end_process(code: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +29,8 @@ from edgeinfer.batch.ray_slot import _missing_package
 from edgeinfer.batch.settings_key import settings_key
 from edgeinfer.batch.state import BatchState
 from edgeinfer.options.groups import ContentOptions, DecodingOptions, DetectionOptions, ModelOptions
-from tools.patience import PATIENCE
+from tools.patience import PATIENCE, until
+from tools.programs import running
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -137,7 +139,7 @@ def test_results_equal_the_local_ones_although_a_node_is_lost(
 def test_process_that_dies_twice_fails_its_source(
     tmp_path: Path, cluster: Any, settings: WorkSettings, kills: int, status: str
 ) -> None:
-    write_clip(tmp_path / "in" / "long.avi", 6000, 250)
+    write_clip(tmp_path / "in" / "long.avi", 4000, 250)
     write_clip(tmp_path / "in" / "short.avi", 30, 250)
     killed: list[int] = []
     pool = RecordingPool(settings, cluster.address)
@@ -205,6 +207,23 @@ def test_signal_handlers_and_output_stay(
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert capfd.readouterr() == ("", "")
     assert caplog.messages == []
+
+
+def test_interruption_keeps_what_is_done(tmp_path: Path, tiny_model: Path, clip: Path) -> None:
+    write_clip(tmp_path / "in" / "long.avi", 20_000, 250)
+    shutil.copy(clip, tmp_path / "in" / "short.mp4")
+    command = [
+        sys.executable, "-m", "edgeinfer", "batch", "in", "--out", "out", "--ray", "local", "--workers", "2", "--quiet",
+        "--detector", "none", "--model", str(tiny_model),
+    ]  # fmt: skip
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}  # otherwise Ray writes a token to the home folder
+    with running(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        until(lambda: (tmp_path / "out" / "short.csv").exists() or process.poll() is not None, 60)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=30 * PATIENCE)
+    assert (process.returncode, output) == (130, ("", "edgeinfer: interrupted; all outputs are closed\n"))
+    assert "short.mp4,done," in (tmp_path / "out" / "batch.csv").read_text()
+    assert not (tmp_path / "out" / "long.csv").exists()
 
 
 @pytest.mark.parametrize("address", ["", "host", "host:", "host:port", "host:99999", "ray://host", "http://a:1", ":1"])
