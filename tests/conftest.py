@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from edgeinfer.results import Image
 from tools.tiny_model import write_model
 
 ASSETS = Path(__file__).parent / "assets"
+# OpenCV reads this when a process opens its first video, which may be before a test runs the command line in process.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def pytest_report_header() -> str:

@@ -99,7 +99,7 @@ def test_error_for_an_unknown_name_lists_plugins() -> None:
     with pytest.raises(UsageError, match="haar, yunet, none, middle"):
         load_pipeline(detector="dlib")
     with pytest.raises(UsageError, match="or tally"):
-        open_sink("x.parquet")
+        open_sink("x.xlsx")
 
 
 @pytest.mark.parametrize(
