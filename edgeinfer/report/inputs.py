@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from edgeinfer.system.paths import local_path
 
 SUFFIXES = (".jsonl", ".parquet", ".csv")
 """Suffixes of results; where a source has several formats, the first of these is read."""
+STATE_FOLDER = ".edgeinfer"
+"""Hidden folder with the state of a batch."""
 _TABLE = re.compile(r"batch(\.\d+-of-\d+)?\.csv")
 _TABLE_COLUMNS = {"source", "status", "reason", "frames", "duration_s"}
 
@@ -128,7 +132,7 @@ def _add_folder(inputs: Inputs, folder: Path) -> None:
             results.setdefault(_stem(path, folder), []).append(path)
     if not results and not entries:
         raise SourceNotFoundError(f"no result in {shown_path(folder)}: expected .jsonl, .csv or .parquet files")
-    claimed = _claims(entries, results)
+    claimed = _claims(entries, results, _recorded_names(folder) if entries else {})
     for stem, paths in results.items():
         entry = claimed.get(stem)
         if entry is None:
@@ -136,7 +140,7 @@ def _add_folder(inputs: Inputs, folder: Path) -> None:
             inputs.files += [ResultFile(path, path_text(path), None, None, False, folder) for path in found]
         elif entry.status != "failed":
             inputs.files += [ResultFile(path, path_text(path), entry.source, entry, False, folder) for path in paths]
-    with_result = {entry.source for entry in claimed.values()}
+    with_result = {entry.source for name, entry in claimed.items() if name in results}
     for entry in sorted(entries.values(), key=lambda entry: natural_key(entry.source)):
         if entry.status == "failed":
             inputs.failed.append(FailedSource(entry.source, entry.reason or "no reason was recorded"))
@@ -173,22 +177,44 @@ def _stem(path: Path, folder: Path) -> str:
     return path_text(path.relative_to(folder).with_suffix(""))
 
 
-def _claims(entries: dict[str, BatchEntry], results: dict[str, list[Path]]) -> dict[str, BatchEntry]:
-    """Return the source of each result: its name is that of the source, with or without the source's suffix.
+def _claims(
+    entries: dict[str, BatchEntry], results: dict[str, list[Path]], names: dict[str, str]
+) -> dict[str, BatchEntry]:
+    """Return the source of each result.
 
-    A successful source takes precedence over a failed one, which may have an older result.
+    Without a recorded name, the result has the name of the source, with or without its suffix. A successful source
+    takes precedence over a failed one, which may have an older result.
+
+    Args:
+        entries: Rows of the batch's list by source.
+        results: Result files by name.
+        names: Recorded names of results by source.
     """
     claimed: dict[str, BatchEntry] = {}
     waiting = sorted(entries.values(), key=lambda entry: entry.status == "failed")
     for entry in list(waiting):
-        if entry.source in results:
-            claimed[entry.source] = entry
+        name = names.get(entry.source, entry.source)
+        if name in results or entry.source in names:
+            claimed.setdefault(name, entry)
             waiting.remove(entry)
     for entry in waiting:
         stem = os.path.splitext(entry.source)[0]  # noqa: PTH122 - any text
         if stem in results:
             claimed.setdefault(stem, entry)
     return claimed
+
+
+def _recorded_names(folder: Path) -> dict[str, str]:
+    """Return the names of results that the state of a batch records, by source; empty without a state."""
+    names: dict[str, str] = {}
+    for path in sorted((folder / STATE_FOLDER).glob("manifest*.jsonl")):
+        with suppress(OSError), path.open("rb") as file:
+            for line in file:
+                with suppress(ValueError, RecursionError):
+                    entry = json.loads(line)
+                    if isinstance(entry, dict) and {type(entry.get("source")), type(entry.get("result"))} == {str}:
+                        names[path_text(entry["source"])] = path_text(entry["result"])
+    return names
 
 
 def _read_table(path: Path) -> Iterator[BatchEntry]:

@@ -30,6 +30,8 @@ LARGEST_PER_RECORDING = 24
 TOLERANCE_S = 0.02
 """Difference between the times of a frame in the result and in the source above which the source is another one."""
 SHOWN_MISSING = 5
+MAX_PARTS = 20
+"""Number of components of a path that are looked for in a folder."""
 
 
 class Crops(NamedTuple):
@@ -111,10 +113,14 @@ def _crop_pictures(recording: Recording, folder: Path | None, limit: int) -> Ima
 
 
 def _find(names: Sequence[str | None], folder: Path | None) -> Path | None:
-    """Return the path of the first name that is a file. Never an address, a device or a pattern."""
+    """Return the path of the first name that is a file; an address, a device or a pattern is none.
+
+    In a folder, the longest end of the name that exists counts: "b/c.mp4" or "c.mp4" for "a/b/c.mp4".
+    """
     for name in filter(None, names):
-        candidates = [Path(name)] if folder is None else [folder / Path(name), folder / Path(name).name]
-        for path in candidates:
+        parts = Path(name).parts[-MAX_PARTS:]
+        ends = [] if folder is None else [Path(folder, *parts[number:]) for number in range(len(parts))]
+        for path in (*ends, Path(name)):
             try:
                 if path.is_file():
                     return path.absolute()

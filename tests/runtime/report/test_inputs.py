@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,25 @@ def test_result_belongs_to_the_successful_source_of_two_with_one_stem(tmp_path: 
     inputs = find_inputs([str(tmp_path)])
     assert [file.name for file in inputs.files] == ["07.mp4"]
     assert [failed.name for failed in inputs.failed] == ["07.avi"]
+
+
+def test_recorded_names_of_results_take_precedence(tmp_path: Path) -> None:
+    touch(tmp_path, "annotated_/a.csv", "07.csv", "07.mp4-1a2b3c4d.csv")
+    write_batch_table(tmp_path, ["annotated/a.mp4", "done"], ["07.mp4", "done"], ["07", "done"], ["x.mp4", "done"])
+    names = [
+        ("annotated/a.mp4", "old"),
+        ("annotated/a.mp4", "annotated_/a"),
+        ("07.mp4", "07.mp4-1a2b3c4d"),
+        ("07", "07"),
+    ]
+    lines = [json.dumps({"source": source, "result": result}) for source, result in names]
+    touch(tmp_path, ".edgeinfer/manifest.jsonl")
+    (tmp_path / ".edgeinfer" / "manifest.jsonl").write_text("\n".join([*lines, '{"source": 7}', "[", '"x"', '{"torn']))
+    inputs = find_inputs([str(tmp_path)])
+    assert {file.path.name: file.name for file in inputs.files} == {
+        "a.csv": "annotated/a.mp4", "07.csv": "07", "07.mp4-1a2b3c4d.csv": "07.mp4",
+    }  # fmt: skip
+    assert [failed.name for failed in inputs.failed] == ["x.mp4"]
 
 
 def test_lists_of_shards_add_to_the_list_of_the_batch(tmp_path: Path) -> None:
