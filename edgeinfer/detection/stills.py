@@ -18,7 +18,7 @@ MIN_FACE_PIXELS = 30
 STRIP_PIXELS = 2_000_000
 """Number of pixels that are searched at once, which bounds the memory: OpenCV needs about 30 bytes for each."""
 MIN_SCORE = 6.0
-"""Lowest score of a face, see `StillSearch.score`; chosen with `benchmarks/stills.py`, which prints the effect."""
+"""Lowest score of a face, see `StillSearch.score`: a hundredth of a false box per picture in `benchmarks/stills.py`."""
 MAX_OVERLAP = 0.4
 """Intersection of two boxes as a share of the smaller one above which they are the same face."""
 
@@ -76,12 +76,9 @@ class StillSearch:
             grey: (H, W) uint8.
             box: Candidate in pixels of the picture.
         """
-        place = Place.of(box)
-        around = _patch(grey, place, _REACH * place.side, round(_REACH * _FACE))
-        hits = [_count_central(cascade, around) for cascade in (self._alt, self._alt2)]
-        inside = _patch(grey, place, place.side, _EYES_SIDE)[_EYES_ROWS]
+        inside = _patch(grey, Place.of(box), box.w, _EYES_SIDE)[_EYES_ROWS]
         eyes = self._eye.detectMultiScale(inside, 1.1, 2, minSize=(14, 14), maxSize=(34, 34))
-        return hits[0], hits[1], len(eyes)
+        return count_hits(self._alt, grey, box), count_hits(self._alt2, grey, box), len(eyes)
 
 
 def find_windows(cascade: cv2.CascadeClassifier, grey: Image, min_face: int) -> list[_Window]:
@@ -98,6 +95,15 @@ def find_windows(cascade: cv2.CascadeClassifier, grey: Image, min_face: int) -> 
         size_wh = max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2)
         grey = np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
     return found
+
+
+def count_hits(cascade: cv2.CascadeClassifier, grey: Image, box: Box) -> int:
+    """Return the number of windows that a cascade accepts at a candidate, scaled to a face of 30 pixels."""
+    pixels, low, high = round(_REACH * _FACE), round(_FACE / 1.35), round(1.4 * _FACE)
+    around = _patch(grey, Place.of(box), _REACH * box.w, pixels)
+    windows = cascade.detectMultiScale(around, 1.05, 0, minSize=(low, low), maxSize=(high, high))
+    distances = (max(abs(x + w / 2 - pixels / 2), abs(y + h / 2 - pixels / 2)) for x, y, w, h in windows)
+    return sum(bool(distance < _FACE / 4) for distance in distances)
 
 
 def without_duplicates(boxes: Iterable[Box]) -> list[Box]:
@@ -143,10 +149,3 @@ def _patch(grey: Image, place: Place, side: float, pixels: int) -> Image:
         )
     flags = cv2.INTER_AREA if size > pixels else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(part, (pixels, pixels), interpolation=flags), np.uint8)
-
-
-def _count_central(cascade: cv2.CascadeClassifier, around: Image) -> int:
-    """Return the number of windows near the centre that a cascade accepts."""
-    low, high, centre = round(_FACE / 1.35), round(1.4 * _FACE), len(around) / 2
-    windows = cascade.detectMultiScale(around, 1.05, 0, minSize=(low, low), maxSize=(high, high))
-    return sum(max(abs(x + w / 2 - centre), abs(y + h / 2 - centre)) < _FACE / 4 for x, y, w, h in windows)
