@@ -144,7 +144,7 @@ def _frames(path: Path, find_faces: FindFaces, count: int) -> Iterator[Still]:
 
 def _pasted(faces: Sequence[Image], random: np.random.Generator) -> Still:
     """Return a picture of 800x600 with up to three pasted faces of 24 to 300 pixels, rolled, blurred and dimmed."""
-    background = np.rot90(_scikit_image(str(random.choice(BACKGROUNDS))), random.integers(4))
+    background = np.rot90(_scikit_image(str(random.choice(BACKGROUNDS))), int(random.integers(4)))
     canvas = cv2.resize(np.ascontiguousarray(background), (800, 600)).astype(np.float32)
     boxes: list[Box] = []
     for _ in range(3):
@@ -166,9 +166,9 @@ def _varied(face: Image, side: int, random: np.random.Generator) -> tuple[np.nda
     varied = cv2.resize(face, (side, side), interpolation=method).astype(np.float32)
     if random.random() < 0.3:
         varied = cv2.GaussianBlur(varied, (0, 0), side / 48 * random.uniform(0.3, 1.0))
-    varied = np.clip(128 + random.uniform(0.4, 1.1) * (varied - 128) + random.normal(0, 20), 0, 255)
+    dimmed = np.clip(128 + random.uniform(0.4, 1.1) * (varied - 128) + random.normal(0, 20), 0, 255)
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     mask = np.clip((1.02 - (x**4 + y**4) ** 0.25) / 0.08, 0, 1)
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), random.normal(0, 8), 0.9)
-    rolled = cv2.warpAffine(varied, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    rolled = cv2.warpAffine(dimmed, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(rolled), np.asarray(cv2.warpAffine(mask, matrix, (side, side)))[..., None]

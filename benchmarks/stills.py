@@ -139,15 +139,13 @@ class Opinions:
         """Load the cascades and the expression model."""
         self._search, self._classifier = search, EmotionClassifier.load()
         self._strict = load_cascade(None)
-        frontal = {"default": self._strict, "alt_tree": load_cascade("haarcascade_frontalface_alt_tree")}
+        tree = load_cascade("haarcascade_frontalface_alt_tree")
         self._functions: dict[str, Callable[[Image, Image, Box], float]] = {
             "contrast of the box": lambda grey, _, box: float(grey[box.y : box.y + box.h, box.x : box.x + box.w].std()),
             "level weight of default": lambda grey, _, box: self._level_weight(grey, box),
             "confidence of the expression": lambda _, image, box: self._confidence(image, box),
-            **{
-                f"hits of {name}": lambda grey, _, box, cascade=cascade: count_hits(cascade, grey, box)
-                for name, cascade in frontal.items()
-            },
+            "hits of default": lambda grey, _, box: count_hits(self._strict, grey, box),
+            "hits of alt_tree": lambda grey, _, box: count_hits(tree, grey, box),
         }
         self.seconds = dict.fromkeys((*self._functions, "hits of alt, hits of alt2, eyes"), 0.0)
 

@@ -23,7 +23,7 @@ def grey_of(image: Image) -> Image:
 def texture(seed: int, blur: float) -> Image:
     """Return (256, 256) grey noise in which the default cascade finds a face."""
     noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((256, 256)), (0, 0), blur)
-    return np.clip(128 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 60 * noise / noise.std(), 0, 255), np.uint8)
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 3.0])
