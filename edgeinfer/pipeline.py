@@ -184,19 +184,6 @@ def load_pipeline(
     return Pipeline(face_detector, classifier, track=track, detect_every=detect_every, unknown_below=unknown_below)
 
 
-def parse_detect_every(text: str) -> DetectEvery:
-    """Parse "auto" or an integer of 1 or more.
-
-    Raises:
-        UsageError: the text is neither.
-    """
-    if text == "auto":
-        return "auto"
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"invalid `detect_every` {text!r}: expected auto, or an integer of 1 or more")
-    return int(text)
-
-
 def _validate_frame(image: Any) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         raise UsageError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeinfer.batch.content import file_hash
 from edgeinfer.batch.jobs import WorkSettings
+from edgeinfer.detection.base import is_cascade_path
 from edgeinfer.errors import ModelError, UsageError
 from edgeinfer.options.groups import DetectionOptions, ModelOptions
 from edgeinfer.system.paths import local_path
@@ -30,7 +31,6 @@ def settings_key(settings: WorkSettings) -> str:
     Raises:
         ModelError: The model, the detector's model or the cascade is missing or cannot be read.
         UsageError: The file of the prior cannot be read.
-        CapabilityError: OpenCV lacks the cascade files.
 
     Examples:
         >>> from edgeinfer.options.groups import ContentOptions, DecodingOptions
@@ -55,10 +55,8 @@ def _model_hashes(options: ModelOptions) -> dict[str, Any]:
 
 def _detection_hashes(options: DetectionOptions) -> dict[str, Any]:
     hashes = {}
-    if options.detector == "haar":
-        from edgeinfer.detection.cascade_files import find_cascade  # noqa: PLC0415 - loads OpenCV
-
-        hashes["cascade"] = file_hash(str(find_cascade(options.cascade)), ModelError)
+    if options.cascade is not None and is_cascade_path(options.cascade):
+        hashes["cascade"] = file_hash(str(local_path(options.cascade, ModelError)), ModelError)
     if options.detector_model is not None:
         hashes["detector_model"] = file_hash(str(options.detector_model), ModelError)
     return hashes

@@ -1,11 +1,16 @@
-"""Interfaces of face detectors and face searches. This module loads neither OpenCV nor NumPy."""
+"""Interfaces of face detectors and face searches, and their names. This module loads neither OpenCV nor NumPy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
+from edgeinfer.errors import UsageError
+from edgeinfer.plugins import plugin_names
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgeinfer.detection.pyramid import Pyramid
     from edgeinfer.geometry import Place, Region
     from edgeinfer.results import Box, Image
@@ -118,3 +123,31 @@ class StillDetector(Protocol):
         Returns:
             One box per face, in pixels of `image` and inside its bounds; an empty list if there is no face.
         """
+
+
+def check_detector(name: str) -> None:
+    """Validate the name of a detector.
+
+    Raises:
+        UsageError: The name is neither in `DETECTORS` nor the name of an installed plugin.
+    """
+    if name not in DETECTORS and name not in (plugins := plugin_names("detectors")):
+        raise UsageError(f"unknown detector {name!r}: expected one of {', '.join((*DETECTORS, *plugins))}")
+
+
+def parse_detect_every(text: str) -> DetectEvery:
+    """Parse "auto" or an integer of 1 or more.
+
+    Raises:
+        UsageError: The text is neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"invalid `detect_every` {text!r}: expected auto, or an integer of 1 or more")
+    return int(text)
+
+
+def is_cascade_path(cascade: str | Path) -> bool:
+    """Return True if a cascade is named by a path, False if by the name of a file that comes with OpenCV."""
+    return str(cascade).endswith(".xml") or "/" in str(cascade)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 
+from edgeinfer.detection.base import is_cascade_path
 from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, shown_path
 from edgeinfer.system.paths import local_path, native_path
 
@@ -25,7 +26,7 @@ def find_cascade(cascade: str | Path | None) -> Path:
             f"OpenCV {cv2.__version__} has no cascade classifier (removed in 5.0); "
             "run: pip install 'opencv-python-headless>=4.10,<5'"
         )
-    if cascade is not None and (str(cascade).endswith(".xml") or "/" in str(cascade)):
+    if cascade is not None and is_cascade_path(cascade):
         path = local_path(cascade, ModelNotFoundError)
         if path.is_file():
             return path

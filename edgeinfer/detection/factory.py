@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeinfer.detection.base import DETECTORS, FaceDetector
+from edgeinfer.detection.base import DETECTORS, FaceDetector, check_detector
 from edgeinfer.detection.haar import HaarDetector
 from edgeinfer.detection.whole_frame import WholeFrameDetector
 from edgeinfer.detection.yunet import YuNetDetector
 from edgeinfer.errors import UsageError
-from edgeinfer.plugins import plugin, plugin_names
+from edgeinfer.plugins import plugin
 
 
 def create_detector(
@@ -44,13 +44,3 @@ def _create_plugin_detector(name: str, model: str | Path | None) -> FaceDetector
     check_detector(name)
     detector: FaceDetector = plugin("detectors", name)(model)
     return detector
-
-
-def check_detector(name: str) -> None:
-    """Validate the name of a detector.
-
-    Raises:
-        UsageError: the name is neither in `DETECTORS` nor the name of an installed plugin.
-    """
-    if name not in DETECTORS and name not in (plugins := plugin_names("detectors")):
-        raise UsageError(f"unknown detector {name!r}: expected one of {', '.join((*DETECTORS, *plugins))}")

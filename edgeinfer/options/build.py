@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgeinfer.detection.base import parse_detect_every
 from edgeinfer.errors import UsageError
 from edgeinfer.options.files import check_parts, copy_layout, output_files
 from edgeinfer.options.groups import (
@@ -46,7 +47,7 @@ def build_pipeline(model: ModelOptions, detection: DetectionOptions, *, continuo
         ModelError: A model or cascade is missing or invalid.
     """
     from edgeinfer.expression.prior import read_prior  # noqa: PLC0415 - loads numpy
-    from edgeinfer.pipeline import load_pipeline, parse_detect_every  # noqa: PLC0415 - loads OpenCV
+    from edgeinfer.pipeline import load_pipeline  # noqa: PLC0415 - loads OpenCV
 
     return load_pipeline(
         model=model.model,

@@ -97,7 +97,7 @@ class DetectionOptions:
         "haar",
         "Face detector; none treats the whole frame as one face.",
         metavar="haar|yunet|none",
-        check="edgeinfer.detection.factory:check_detector",
+        check="edgeinfer.detection.base:check_detector",
         plugins="detectors",
     )
     detector_model: Path | None = option(
@@ -108,7 +108,7 @@ class DetectionOptions:
         "auto",
         "Frames between full-frame searches; auto schedules partial searches by time.",
         metavar="auto|N",
-        check="edgeinfer.pipeline:parse_detect_every",
+        check="edgeinfer.detection.base:parse_detect_every",
     )
 
 

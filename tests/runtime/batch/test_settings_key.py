@@ -48,14 +48,16 @@ def test_maximum_number_of_frames_changes_the_key() -> None:
 
 
 def test_files_count_by_their_content(tmp_path: Path) -> None:
-    model, cascade = tmp_path / "copy.onnx", tmp_path / "copy.xml"
+    model, cascade, same = tmp_path / "copy.onnx", tmp_path / "a.xml", tmp_path / "b.xml"
     shutil.copy(find_model(None), model)
-    shutil.copy(find_cascade(None), cascade)
-    copies = replace(DEFAULT, model=ModelOptions(model=str(model)), detection=DetectionOptions(cascade=str(cascade)))
-    assert settings_key(copies) == settings_key(DEFAULT)
+    for file in (cascade, same):
+        shutil.copy(find_cascade(None), file)
+    copies, others = (replace(DEFAULT, detection=DetectionOptions(cascade=str(file))) for file in (cascade, same))
+    assert settings_key(replace(DEFAULT, model=ModelOptions(model=str(model)))) == settings_key(DEFAULT)
+    assert settings_key(copies) == settings_key(others)
     with cascade.open("a") as file:
         file.write("\n")
-    assert settings_key(copies) != settings_key(DEFAULT)
+    assert settings_key(copies) != settings_key(others)
 
 
 def test_detector_model_and_prior_count_by_their_content(tmp_path: Path) -> None:
