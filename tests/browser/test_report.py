@@ -24,7 +24,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(RECORDINGS):
         name = f"{'game' if number % 3 else 'talk'}/{number:03}"
         label = LABELS[number % 3]
-        faces: list[Faces] = [[face(label, 0.8)]] * (number + 1) + [[face("neutral", 0.5, track=2)]] * 3 + [[]]
+        faces: list[Faces] = [*[[face(label, 0.8)]] * (number + 1), *[[face("neutral", 0.5, track=2)]] * 3, []]
         write_jsonl(folder / f"{name}.jsonl", steady(faces), source=name, summary=None if number == 7 else {})
         rows.append([f"{name}.mp4", "done"])
     write_jsonl(folder / f"{HOSTILE}.jsonl", steady([[face("</script>&'\"", 0.9)]]), source=HOSTILE)

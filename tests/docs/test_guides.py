@@ -24,7 +24,7 @@ from tools.patience import PATIENCE
 ROOT = Path(__file__).parents[2]
 GUIDES = {
     name: ROOT / "docs" / f"{name}.md"
-    for name in ("raspberry-pi", "embedding", "troubleshooting", "service", "mqtt", "privacy", "reference")
+    for name in ("raspberry-pi", "embedding", "troubleshooting", "service", "mqtt", "privacy", "reference", "report")
 } | {"README": ROOT / "README.md"}
 MAIN: Any = get_command(app)
 ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
