@@ -17,6 +17,7 @@ from edgeinfer.batch.manifest import Entry, Manifests
 from edgeinfer.batch.table import Shard, Tables, shard_of
 from edgeinfer.errors import EdgeInferError, OutputError, shown_path
 from edgeinfer.options.groups import ResultFormat
+from edgeinfer.system.files import hidden_name
 
 STATE_FOLDER = ".edgeinfer"
 Annotated = Callable[[BatchSource], Sequence[Path]]
@@ -100,7 +101,7 @@ class BatchState(AbstractContextManager["BatchState"]):
 
     def chunk_path(self, source: BatchSource, index: int, suffix: ResultFormat) -> Path:
         """Return the final path of a chunk's result, from which the result of the source is merged."""
-        return self._chunks.path(source, f"{index}.{suffix}")
+        return self._chunks.path(source, hidden_name(f"{index}.{suffix}"))
 
     def own(self, sources: Sequence[BatchSource]) -> Iterator[BatchSource]:
         """Yield the sources of this shard, or all without a shard."""

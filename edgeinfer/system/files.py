@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path: Path of the file to create or replace.
 
     Yields:
-        Path in the same folder and with the same suffixes; the block writes this file.
+        Path in the same folder, in most cases with the same suffixes (see `hidden_name`); the block writes this file.
 
     Raises:
         OSError: The existing file is read-only, or the file cannot be renamed.
@@ -56,7 +56,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def partial_path(path: Path) -> Path:
     """Return the temporary path that `replacing` uses for a path without symbolic links."""
-    return path.with_name(PARTIAL_PREFIX + _tail(path.name))
+    return path.with_name(PARTIAL_PREFIX + _tail(hidden_name(path.name)))
+
+
+def hidden_name(name: str) -> str:
+    """Return a file name for content that is not a result.
+
+    Programs that read all Parquet files below a folder also read hidden ones, so that suffix is not kept.
+
+    >>> hidden_name("1.parquet"), hidden_name("1.csv")
+    ('1.parquet.part', '1.csv')
+    """
+    return f"{name}.part" if name.lower().endswith(".parquet") else name
 
 
 def write_file(path: Path, content: str | bytes) -> None:

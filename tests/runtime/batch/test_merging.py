@@ -13,6 +13,7 @@ import edgeinfer
 from edgeinfer.batch.merging import merge_chunks
 from edgeinfer.batch.worker import Worker
 from edgeinfer.results import Image
+from edgeinfer.system.files import partial_path
 from tools.batch_jobs import job, work_settings, write_pictures
 
 FORMATS: tuple[Literal["csv", "jsonl", "parquet"], ...] = ("csv", "jsonl", "parquet")
@@ -47,8 +48,9 @@ def results(tiny_model: Path, portrait: Image, tmp_path_factory: pytest.TempPath
 
 
 def merged(folder: Path, suffix: Literal["csv", "jsonl", "parquet"], target: Path) -> Path:
-    merge_chunks(suffix, [folder / f".partial.{number}.{suffix}" for number in range(1, 5)], target)
-    return folder / f".partial.0.{suffix}"
+    whole, *chunks = (partial_path(folder / f"{number}.{suffix}") for number in range(5))
+    merge_chunks(suffix, chunks, target)
+    return whole
 
 
 def test_csv(results: Path, tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_number_of_frames_and_rows_without_faces(tiny_model: Path, tmp_path: Pat
 def test_parquet_has_the_path_of_the_source(worker: Worker, tmp_path: Path, clip: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     outcome = worker.process(job(tmp_path, clip, formats=("parquet",)))
-    table = parquet.read_table(tmp_path / ".partial.1.parquet")
+    table = parquet.read_table(tmp_path / ".partial.1.parquet.part")
     assert set(table["source"].to_pylist()) == {"1"}
     assert table.num_rows == outcome.faces
 

@@ -205,6 +205,13 @@ def test_run_without_frames_leaves_an_existing_file(tmp_path: Path, pipeline: Pi
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
 
+def test_unfinished_file_is_not_found_by_its_suffix(tmp_path: Path, pipeline: Pipeline) -> None:
+    with ParquetSink(str(tmp_path / "x.parquet")) as sink:
+        assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+        run(FakeSource(FRAMES), pipeline, [_Relay(sink, 0)])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
 def test_second_run_on_the_same_file_is_refused(tmp_path: Path, pipeline: Pipeline) -> None:
     path = tmp_path / "x.parquet"
     with ParquetSink(str(path)) as first:
