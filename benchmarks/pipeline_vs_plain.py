@@ -7,20 +7,17 @@ classifies each box with the bundled model. It is compared with `edgeinfer.run` 
 clips from pictures (see `made_clips.py`); by default the demo clip is used. All variants take turns in one process on
 one thread, with their models loaded. Times are CPU times, which other processes affect least.
 
---yunet takes the model file of that detector, which defines the ground truth: faces of at least 32 pixels with a score
-of 0.7 or more in the full frame. A face counts as detected at an IoU of 0.3. A box is false if its IoU with every
-detection of score 0.3 or more is below 0.2. YuNet is also measured alone at 320x180, on every full frame with the
-classifier, and as the detector of `edgeinfer.run`.
+--yunet takes the model file of that detector, which defines the ground truth at full size, see `face_runs`. YuNet is
+also measured alone at 320x180, on every full frame with the classifier, and as the detector of `edgeinfer.run`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,86 +26,19 @@ import cv2
 import numpy as np
 
 from common import save_results
-from edgeinfer import Box, EmotionClassifier, JsonlSink, Pipeline, load_pipeline, open_source, run
-from edgeinfer.detection.cascade_files import load_cascade
+from edgeinfer import Box, EmotionClassifier, load_pipeline
 from edgeinfer.detection.yunet import YuNetDetector
 from edgeinfer.expression.preprocess import crop_face
 from edgeinfer.model.card import asset_path
 from edgeinfer.results import Image
+from face_runs import boxes_of, frames, ground_truth, plain_detector, run_edgeinfer, run_loop, score
 from made_clips import make
-
-Boxes = list[list[Box]]
-"""Bounding boxes by frame."""
-
-
-def frames(clip: Path) -> Iterator[Image]:
-    """Yield the pictures of a clip."""
-    capture = cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG)
-    while True:
-        read, picture = capture.read()
-        if not read:
-            break
-        yield np.asarray(picture, dtype=np.uint8)
-    capture.release()
-
-
-def run_loop(clip: Path, detect: Callable[[Image], list[Box]], classifier: EmotionClassifier | None) -> Boxes:
-    """Search every frame, classify the boxes and return them."""
-    detected = []
-    for image in frames(clip):
-        boxes = detect(image)
-        if classifier:
-            for box in boxes:
-                classifier.classify([crop_face(image, box.xywh, classifier.margin)])
-        detected.append(boxes)
-    return detected
-
-
-def plain_detector() -> Callable[[Image], list[Box]]:
-    """Return the detector of the plain loop."""
-    cascade = load_cascade(None)
-
-    def detect(image: Image) -> list[Box]:
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        return [Box(*(int(v) for v in row)) for row in cascade.detectMultiScale(grey, 1.1, 5)]
-
-    return detect
 
 
 def small_yunet(path: Path) -> Callable[[Image], list[Box]]:
     """Return YuNet at 320x180; its boxes are not scaled to the frame."""
     detector = YuNetDetector(path)
     return lambda image: detector.detect(np.asarray(cv2.resize(image, (320, 180)), np.uint8))
-
-
-def run_edgeinfer(clip: Path, out: Path, pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Run the pipeline and return the lines of its JSONL output."""
-    pipeline.reset()
-    with open_source(clip) as source:
-        run(source, pipeline, [JsonlSink(str(out))])
-    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-
-
-def boxes_of(lines: list[dict[str, Any]]) -> Boxes:
-    """Return the boxes of a run."""
-    return [[Box(*face["box"]) for face in line["faces"]] for line in lines if line["type"] == "frame"]
-
-
-def ground_truth(clip: Path, yunet: Path) -> tuple[Boxes, Boxes]:
-    """Return the faces to detect in each frame, and all detections with a low score."""
-    strict, lax = YuNetDetector(yunet), YuNetDetector(yunet, min_score=0.3, min_size=1)
-    faces = [[box for box in strict.detect(image) if min(box.w, box.h) >= 32] for image in frames(clip)]
-    return faces, [lax.detect(image) for image in frames(clip)]
-
-
-def score(detected: Boxes, truth: Boxes, candidates: Boxes) -> dict[str, float]:
-    """Return the number of faces, the share detected, and false boxes per frame."""
-    hits = sum(any(face.iou(box) >= 0.3 for box in boxes)
-               for faces, boxes in zip(truth, detected, strict=True) for face in faces)  # fmt: skip
-    false = sum(all(face.iou(box) < 0.2 for face in faces)
-                for faces, boxes in zip(candidates, detected, strict=True) for box in boxes)  # fmt: skip
-    count = sum(map(len, truth))
-    return {"faces": count, "recall": hits / count if count else 1.0, "false_a_frame": false / len(detected)}
 
 
 def compare_labels(clip: Path, lines: list[dict[str, Any]], classifier: EmotionClassifier) -> dict[str, float]:

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from edgeinfer import Box, HaarDetector, WholeFrameDetector
+from edgeinfer.detection.base import FaceSearch, SearchStep
+from edgeinfer.detection.pyramid import Pyramid
+from edgeinfer.geometry import Place, Region
 from edgeinfer.results import Image
 from edgeinfer.tracking.locator import FaceLocator
 from tools.world import Move, World, darker, texture
@@ -169,3 +172,80 @@ def test_whole_frame_detector_runs_on_every_frame(portrait: Image) -> None:
     locator = FaceLocator(WholeFrameDetector(), 4)
     for n, image in enumerate([portrait, np.zeros_like(portrait), portrait]):
         assert [box for _, box in locator.locate(image, n / 30)[0]] == [Box(0, 0, 256, 256)]
+
+
+class TruthSearch:
+    """Decisive search that returns the true places, and counts scans and verifications."""
+
+    steps: tuple[SearchStep, ...] = (SearchStep(0.2, 0.5),)
+    can_verify = decisive = True
+    every_frame = False
+    max_age_s = 0.5
+
+    def __init__(self) -> None:
+        self.truth: list[Box] = []
+        self.scans = self.verified = 0
+
+    def detect(self, image: Image) -> list[Box]:
+        return list(self.truth)
+
+    def create_search(self) -> FaceSearch:
+        return self
+
+    def search_frame(self, image: Image) -> list[Place]:
+        return [Place.of(box) for box in self.truth]
+
+    def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
+        self.scans += 1
+        return self.search_frame(pyramid.image)
+
+    def verify_near(self, pyramid: Pyramid, place: Place, verifier: int, *, thorough: bool) -> Place | None:
+        self.verified += 1
+        return next((near for box in self.truth if (near := Place.of(box)).iou(place) > 0.3), None)
+
+
+def locate_with(search: TruthSearch, world: World, seconds: float, fps: float) -> Located:
+    """Locate the faces of a world, whose true boxes the search knows."""
+    locator, located = FaceLocator(search), []
+    for now_s, image, truth in world.play(seconds, fps=fps):
+        search.truth = list(truth.values())
+        located.append((now_s, truth, locator.locate(image, now_s)[0]))
+    return located
+
+
+@pytest.mark.parametrize("fps", [4.0, 30.0, 90.0])
+def test_decisive_search_verifies_a_face_between_scans(portrait: Image, fps: float) -> None:
+    search = TruthSearch()
+    located = locate_with(search, World({"a": (portrait, sway(200, 130, 80))}, texture(8)), 2, fps)
+    assert set(ids(located, "a")) == {1}
+    assert min(search.scans, search.verified) <= 11
+    assert search.scans + search.verified <= 22
+
+
+def test_track_ends_soon_after_a_decisive_search_no_longer_finds_its_face(portrait: Image) -> None:
+    search, world = TruthSearch(), World({"a": (portrait, lambda s: (200, 130, 80))}, texture(8))
+    locator = FaceLocator(search)
+    for n, (now_s, image, truth) in enumerate(world.play(2)):
+        search.truth = list(truth.values()) if n < 30 else []  # the head turns away; its picture hardly changes
+        found = locator.locate(image, now_s)[0]
+        assert len(found) == 1 or n >= 30
+        assert not found or n < 34
+
+
+def test_lost_face_doubles_the_scans_of_a_decisive_search(portrait: Image) -> None:
+    scans = []
+    for end_s in (9.0, 1.0):
+        search, ground = TruthSearch(), texture(8)
+        world = World({"a": (portrait, between(sway(200, 130, 80), end_s))}, ground)
+        locator = FaceLocator(search)
+        for n in range(60):
+            world.ground = np.roll(ground, 4 * n, axis=1)  # where nothing moves, nothing is searched
+            image, truth = world.at(n / 30)
+            search.truth = list(truth.values())
+            locator.locate(image, n / 30)
+        scans.append(search.scans)
+    assert scans[0] + 3 <= scans[1] <= 2 * scans[0]
+
+
+def between(move: Move, end_s: float) -> Move:
+    return lambda s: move(s) if s < end_s else None
