@@ -113,13 +113,12 @@ class _Run:
         if recording.has_pictures:
             self._count_picture(frame)
         elif self._last is not None:
-            self._count(self._last, self._step_to(frame))
+            self._count(self._last, self._step_s_between(self._last, frame))
         self._last = frame
 
-    def _step_to(self, frame: FrameRow) -> float:
+    def _step_s_between(self, previous: FrameRow, frame: FrameRow) -> float:
         """Return the duration of the previous frame in seconds."""
-        assert self._last is not None
-        step_s, frames = frame.time_s - self._last.time_s, frame.number - self._last.number
+        step_s, frames = frame.time_s - previous.time_s, frame.number - previous.number
         if not self.recording.lists_all_frames and frames > 1:
             step_s /= frames  # the frames in between have no face
         if step_s > 0:

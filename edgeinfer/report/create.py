@@ -12,7 +12,7 @@ from edgeinfer.options.groups import ReportOptions
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.report.builder import RecordingBuilder
 from edgeinfer.report.groups import compare_groups, compile_group, group_of
-from edgeinfer.report.inputs import Inputs, ResultFile, find_inputs
+from edgeinfer.report.inputs import FailedSource, Inputs, ResultFile, find_inputs
 from edgeinfer.report.overview import Overview
 from edgeinfer.report.readers.base import NotAResultError
 from edgeinfer.report.readers.select import read_result
@@ -88,7 +88,9 @@ def create_report(results: Sequence[str], options: ReportOptions) -> ReportSumma
             images, notes = _images(reading.detailed, options)
             groups = compare_groups(reading.shares, reading.overview.labels()) if pattern is not None else []
             _write_page(page_path, page.render(reading.overview, reading.detailed, groups, images, notes))
-    return ReportSummary(len(reading.overview.results), len(inputs.failed), table.rows, tuple(reading.ignored), notes)
+    recordings = len(reading.overview.results)
+    failed = len(reading.overview.rows) - recordings
+    return ReportSummary(recordings, failed, table.rows, tuple(reading.ignored), notes)
 
 
 class _Reading:
@@ -107,6 +109,7 @@ class _Reading:
         self.shares: list[tuple[str, dict[str, float]]] = []
         self.ignored: list[Path] = []
         self._pattern, self._table = pattern, table
+        self._damaged: list[FailedSource] = []
 
     def read(self, inputs: Inputs) -> None:
         """Read all results.
@@ -116,7 +119,7 @@ class _Reading:
         """
         for file in inputs.files:
             self._read_file(file)
-        for source in inputs.failed:
+        for source in (*inputs.failed, *self._damaged):
             group = None if self._pattern is None else group_of(self._pattern, source.name)
             self.overview.add_failed(source, group)
         if not self.overview.rows:
@@ -126,10 +129,13 @@ class _Reading:
         builder = RecordingBuilder(file, self._add, self._table.add_picture_face)
         try:
             read_result(file.path, builder)
-        except NotAResultError:
-            if file.named or file.entry is not None:
+        except NotAResultError as error:
+            if file.named:
                 raise
-            self.ignored.append(file.path)
+            if file.entry is None:
+                self.ignored.append(file.path)
+            else:
+                self._damaged.append(FailedSource(file.entry.source, str(error)))
         except EdgeInferError:
             raise
         except OSError as error:

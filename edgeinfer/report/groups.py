@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edgeinfer.errors import UsageError, one_line, path_text
 from edgeinfer.sources.order import natural_key
+from edgeinfer.system import interrupts
 
 OTHER_GROUP = "other"
 """Group of the recordings whose name does not match."""
@@ -107,7 +108,11 @@ def compare_groups(recordings: Sequence[tuple[str, dict[str, float]]], labels: S
     rows: dict[str, list[dict[str, float]]] = {}
     for group, shares in recordings:
         rows.setdefault(group, []).append(shares)
-    return [_summary(name, rows[name], labels) for name in sorted(rows, key=group_order)]
+    groups = []
+    for name in sorted(rows, key=group_order):
+        interrupts.check()
+        groups.append(_summary(name, rows[name], labels))
+    return groups
 
 
 def group_order(name: str) -> tuple[bool, str]:

@@ -191,13 +191,14 @@ def _claims(
         names: Recorded names of results by source.
     """
     claimed: dict[str, BatchEntry] = {}
-    waiting = sorted(entries.values(), key=lambda entry: entry.status == "failed")
-    for entry in list(waiting):
+    others = []
+    for entry in sorted(entries.values(), key=lambda entry: entry.status == "failed"):
         name = names.get(entry.source, entry.source)
         if name in results or entry.source in names:
             claimed.setdefault(name, entry)
-            waiting.remove(entry)
-    for entry in waiting:
+        else:
+            others.append(entry)
+    for entry in others:
         stem = os.path.splitext(entry.source)[0]  # noqa: PTH122 - any text
         if stem in results:
             claimed.setdefault(stem, entry)

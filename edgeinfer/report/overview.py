@@ -104,7 +104,7 @@ class Overview:
 
     def add_failed(self, source: FailedSource, group: str | None) -> None:
         """Add a source without a result."""
-        self.rows.append(OverviewRow(shown_name(source.name), "failed", group, remarks=(one_line(source.reason),)))
+        self.rows.append(OverviewRow(shown_name(source.name), "failed", group, remarks=(shown_name(source.reason),)))
 
     @property
     def results(self) -> list[OverviewRow]:

@@ -24,6 +24,7 @@ from edgeinfer.report.overview import Overview, shown_label, table_data
 from edgeinfer.report.recording import Recording, shares_of
 from edgeinfer.report.style import style_rules, styles_of
 from edgeinfer.report.timeline import Timeline, clock
+from edgeinfer.system import interrupts
 
 MAX_FAILED = 200
 """Number of failed sources in their own list; the table of recordings has all."""
@@ -122,10 +123,11 @@ class Page:
         template, limits = self._environment.get_template("recording.html"), Limits.of(len(recordings))
         timelines = list(map(Timeline, recordings))
         for _ in range(RENDERINGS):
-            details = [
-                template.render(detail_values(recording, timelines[i], i + 1, labels, limits, images.get(i, Images())))
-                for i, recording in enumerate(recordings)
-            ]
+            details = []
+            for i, recording in enumerate(recordings):
+                interrupts.check()
+                values = detail_values(recording, timelines[i], i + 1, labels, limits, images.get(i, Images()))
+                details.append(template.render(values))
             pictures = sum(
                 len(uri) for each in images.values() for uri in (*each.tracks.values(), *each.labels.values())
             )
@@ -175,10 +177,7 @@ def _breakable(path: str) -> str:
 
 def _subtitle(overview: Overview) -> str:
     results = overview.results
-    names = [row.name for row in results[:1]]
-    if len(results) == 1:
-        return names[0]
-    return f"{len(results):,} recordings"
+    return results[0].name if len(results) == 1 else f"{len(results):,} recordings"
 
 
 def _columns(*, has_groups: bool) -> list[tuple[str, str, str]]:

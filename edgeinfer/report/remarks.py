@@ -17,6 +17,7 @@ SMALL_FACE_PX = 32
 The models read 48x48 pixels. On validation faces reduced to 24 pixels, accuracy falls from 0.84 to 0.80, at 16 pixels
 to 0.73 (`benchmarks/bundled_model.py`, table in models/README.md); training reduced a quarter of the faces to 12 to 32.
 """
+MAX_REASON_CHARACTERS = 1000
 FEW_FACES = 0.1
 """Share of frames with a face below which a recording has a remark."""
 
@@ -66,7 +67,7 @@ def _run_remarks(recording: Recording, counts: Counts, entry: BatchEntry | None)
     if recording.status == "incomplete":
         yield Remark("incomplete run", "The result has no summary: the run was killed or is still in progress.")
     if entry is not None and entry.reason:
-        yield Remark("damaged source", f"The batch reported: {one_line(entry.reason)}")
+        yield Remark("damaged source", f"The batch reported: {one_line(entry.reason)[:MAX_REASON_CHARACTERS]}")
     if counts.rejected:
         yield Remark("unreadable rows", f"{_number(counts.rejected, 'row')} of the result could not be read.")
     if counts.dropped:

@@ -55,14 +55,17 @@ class SummaryTable:
         """Write the tracks of a recording."""
         for track in recording.tracks:
             self._add(
-                recording.name, track.number, _seconds(track.first_s), _seconds(track.last_s),
-                _seconds(track.duration_s), track.dominant, round(track.confidence, 4), round(track.unknown_share, 4),
+                recording.name, track.number, _rounded(track.first_s), _rounded(track.last_s),
+                _rounded(track.duration_s), path_text(track.dominant), _rounded(track.confidence),
+                _rounded(track.unknown_share),
             )  # fmt: skip
 
     def add_picture_face(self, frame: FrameRow, face: FaceRow) -> None:
         """Write a face in a picture, which has no time; the source is the path of the picture."""
         unknown = 1.0 if face.label == UNKNOWN else 0.0
-        self._add(frame.picture or "", face.track, "", "", "", face.label, round(face.confidence, 4), unknown)
+        self._add(
+            frame.picture or "", face.track, "", "", "", path_text(face.label), _rounded(face.confidence), unknown
+        )
 
     def _add(self, source: str, *values: object) -> None:
         self.rows += 1
@@ -75,5 +78,5 @@ class SummaryTable:
         return OutputError(f"cannot write {shown_path(self._path or '')}: {error.strerror}")
 
 
-def _seconds(time_s: float) -> float:
-    return round(time_s, 4)
+def _rounded(value: float) -> float:
+    return round(value, 4)

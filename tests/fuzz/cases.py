@@ -20,6 +20,7 @@ from tools.cli import edgeinfer
 from tools.clip_mutations import mutate
 from tools.matroska import grey_jpeg, matroska
 from tools.mutations import Mutation, mutations
+from tools.result_files import Faces, face, jsonl_lines, steady, write_batch_table, write_csv
 from tools.secret_texts import HOSTILE, addresses
 from tools.tiny_model import LABELS, model_bytes, write_model
 
@@ -137,6 +138,15 @@ def result_files(folder: Path, suffix: str) -> list[Seed]:
     return [Seed(data, suffix), Seed(data[: len(data) * 2 // 3], suffix)]
 
 
+def reported_files(folder: Path) -> list[Seed]:
+    """Return a JSONL and a CSV result, and the list of a batch."""
+    faces: list[Faces] = [[face("happy")], [face("sad"), face("unknown", 0.3, track=2)], []]
+    csv = write_csv(folder / "seed.csv", steady(faces), empty_frames=True).read_bytes()
+    table = write_batch_table(folder, ["a.mp4", "done", "truncated", 3, 0.3], ["b/c.mp4", "failed", "damaged"])
+    lines = jsonl_lines(steady(faces), unknown_below=0.4)
+    return [Seed("\n".join([*lines, ""]).encode(), ".jsonl"), Seed(csv, ".csv"), Seed(table.read_bytes(), ".batch")]
+
+
 def pictures() -> list[Seed]:
     """Return a small picture in every format that this OpenCV writes."""
     face = cv2.imread(str(FACE))
@@ -199,6 +209,7 @@ def prior_files() -> list[Seed]:
 CASES: dict[str, Callable[[random.Random, int, Path], Iterator[Case]]] = {
     "jsonl": lambda rng, _, folder: mutated_text(result_files(folder, ".jsonl"), rng, TEXT),
     "csv": lambda rng, _, folder: mutated_text(result_files(folder, ".csv"), rng, TEXT),
+    "report": lambda rng, _, folder: mutated_text(reported_files(folder), rng, TEXT),
     "mjpeg": lambda rng, *_: mutated_bytes([Seed(b"".join(map(grey_jpeg, range(0, 250, 50))), ".mjpeg")], rng),
     "picture": lambda rng, *_: mutated_bytes(pictures(), rng),
     "clip": lambda rng, _, folder: mutated_bytes(clips(folder), rng),

@@ -29,6 +29,7 @@ from fuzz.cases import FACE
 from tools.cli import Completed, edgeinfer
 from tools.preview_run import TOKEN, PreviewRun
 from tools.raw_server import RawServer, answer
+from tools.result_files import face, steady, write_csv
 from tools.tiny_model import write_model
 
 POST_REASONS = {"the response is not HTTP", "the connection was closed without a response"}
@@ -114,6 +115,20 @@ def check_append(workspace: Workspace, path: Path) -> str:
         raise FailureError("complete lines were lost")
     if done.returncode == 0 and not after.endswith(b"\n"):
         raise FailureError("the last line is incomplete")
+    return f"exit {done.returncode}"
+
+
+def check_report(workspace: Workspace, path: Path) -> str:
+    """Report on a damaged result, or on a batch with a damaged list: exit code 0, or 4; a page has no other scripts."""
+    results, page = path, workspace.folder / "report.html"
+    if path.suffix == ".batch":
+        results = workspace.folder / "batch"
+        write_csv(results / "a.csv", steady([[face("happy")]]))
+        shutil.copyfile(path, results / "batch.csv")
+    outputs = ("--out", page, "--csv", workspace.folder / "summary.csv", "--group", r"(\w+)")
+    done = run_command("report", results, *outputs, codes=(0, 4))
+    if done.returncode == 0 and page.read_text(encoding="utf-8").count("<script") != 2:
+        raise FailureError("the page has another script")
     return f"exit {done.returncode}"
 
 
@@ -249,6 +264,7 @@ def _refuse_constant(name: str) -> NoReturn:
 CHECKS: dict[str, Callable[[Workspace, Path], Any]] = {
     "jsonl": check_append,
     "csv": check_append,
+    "report": check_report,
     "mjpeg": check_mjpeg,
     "picture": check_source,
     "clip": check_source,

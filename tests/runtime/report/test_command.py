@@ -65,22 +65,35 @@ def test_summary_of_pictures_has_a_row_per_face(tmp_path: Path) -> None:
     ]
 
 
+def test_text_that_is_not_unicode_is_escaped(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    result = write_jsonl(
+        tmp_path / "a.jsonl", steady([[face("caf\udce9")]]), source="\ud800.mp4", model={"name": "\udcff"}
+    )
+    assert edgeinfer("report", result, "--out", tmp_path / "r.html", "--csv", tmp_path / "s.csv").returncode == 0
+    assert table(tmp_path / "s.csv")[1][:6] == ["\ufffd.mp4", "1", "0.0", "0.0", "0.0", "caf\\xe9"]
+    assert "caf\\xe9" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_folder_of_a_batch(tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
     folder = tmp_path / "out"
     write_csv(folder / "a" / "1.csv", steady(FRAMES))
     write_jsonl(folder / "b" / "1.jsonl", steady(FRAMES))
-    write_batch_table(folder, ["a/1.mp4", "done"], ["b/1.mp4", "done"], ["b/2.mp4", "failed", "no frames"])
+    (folder / "b" / "3.csv").write_text("damaged\n")
+    write_batch_table(
+        folder, ["a/1.mp4", "done"], ["b/1.mp4", "done"], ["b/2.mp4", "failed", "no frames"], ["b/3.mp4", "done"]
+    )
     (folder / "notes.csv").write_text("not,a,result\n")
     page, summary = folder / "report.html", folder / "summary.csv"
     for _ in range(2):  # the summary of the first call is no result
         done = edgeinfer("report", folder, "--out", page, "--csv", summary, "--group", r"^(\w)/")
         assert done.returncode == 0
-        assert done.stdout.startswith(f"{page}: 2 recordings, 1 failed\n")
+        assert done.stdout.startswith(f"{page}: 2 recordings, 2 failed\n")
         assert "notes.csv" in done.stderr
     assert [row[0] for row in table(summary)[1:]] == ["a/1.mp4", "a/1.mp4", "b/1.mp4", "b/1.mp4"]
     text = page.read_text()
-    for words in ("no frames", "bootstrap", '"groups":["a","b"]'):
+    for words in ("no frames", "b/3.csv is not a result", "bootstrap", '"groups":["a","b"]'):
         assert words in text
 
 
