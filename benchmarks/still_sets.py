@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer.results import Box, Image
 from edgeinfer.sources.video_suffix import has_video_suffix
@@ -160,10 +162,10 @@ def _pasted(faces: Sequence[Image], random: np.random.Generator) -> Still:
     return Still("pasted faces", np.clip(canvas, 0, 255).astype(np.uint8), tuple(boxes))
 
 
-def _varied(face: Image, side: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _varied(face: Image, side: int, random: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return a face of another size, roll, sharpness and contrast, (side, side), and its mask, (side, side, 1)."""
     method = cv2.INTER_CUBIC if side > face.shape[0] else cv2.INTER_AREA
-    varied = cv2.resize(face, (side, side), interpolation=method).astype(np.float32)
+    varied: NDArray[Any] = cv2.resize(face, (side, side), interpolation=method).astype(np.float32)
     if random.random() < 0.3:
         varied = cv2.GaussianBlur(varied, (0, 0), side / 48 * random.uniform(0.3, 1.0))
     dimmed = np.clip(128 + random.uniform(0.4, 1.1) * (varied - 128) + random.normal(0, 20), 0, 255)

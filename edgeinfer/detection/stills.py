@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 
 from edgeinfer.detection.cascade_files import load_cascade
+from edgeinfer.detection.cascade_search import PROFILE_SHARE
 from edgeinfer.geometry import Place
 from edgeinfer.results import Box, Image
 from edgeinfer.system import interrupts
 
 MIN_FACE_PIXELS = 30
 """Side of the smallest face in pixels of the picture, as in `HaarDetector`."""
+MIN_PROFILE_PIXELS = 60
+"""Side of the smallest box of the profile cascade in pixels, for speed."""
+MIN_PROFILE_HITS = (3, 2)
+"""Lowest number of hits of the profile cascade in the picture, and at close range, for a face."""
 STRIP_PIXELS = 2_000_000
 """Number of pixels that are searched at once, which bounds the memory: OpenCV needs about 30 bytes for each."""
 MIN_SCORE = 6.0
@@ -30,10 +35,10 @@ _EYES_ROWS = slice(8, 52)  # rows of that picture which contain the eyes
 
 
 class StillSearch:
-    """Frontal cascades at full size and in halved pictures; candidates need the agreement of other cascades.
+    """Cascades at full size and in halved pictures; candidates need the agreement of other cascades.
 
-    The default and the alt2 cascade propose candidates, which are examined in their surroundings by the cascades alt,
-    alt2 and eye.
+    The default and the alt2 cascade propose frontal faces, which are examined in their surroundings by the cascades
+    alt, alt2 and eye. There is only one cascade for profiles, which must confirm its own candidates.
     """
 
     def __init__(self, strict: cv2.CascadeClassifier) -> None:
@@ -42,6 +47,7 @@ class StillSearch:
         self._alt = load_cascade("haarcascade_frontalface_alt")
         self._alt2 = load_cascade("haarcascade_frontalface_alt2")
         self._eye = load_cascade("haarcascade_eye")
+        self._profile = load_cascade("haarcascade_profileface")
 
     def detect(self, image: Image) -> list[Box]:
         """Return the bounding boxes of the faces in a picture, one per face.
@@ -51,14 +57,15 @@ class StillSearch:
         """
         grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
         found = [(score, box) for box in self.propose(grey) if (score := self.score(grey, box)) >= MIN_SCORE]
-        return without_duplicates(box for _, box in sorted(found, key=lambda face: -face[0]))
+        frontal = [box for _, box in sorted(found, key=lambda face: -face[0])]
+        return without_duplicates([*frontal, *self._find_profiles(grey)])
 
     def propose(self, grey: Image) -> list[Box]:
         """Return the candidates in an (H, W) uint8 picture; some faces have several."""
         return [
             box
             for cascade in (self._strict, self._alt2)
-            for box in _group(find_windows(cascade, grey, MIN_FACE_PIXELS))
+            for box in _group(find_windows(cascade, grey, MIN_FACE_PIXELS), 2)
         ]
 
     def score(self, grey: Image, box: Box) -> float:
@@ -80,6 +87,17 @@ class StillSearch:
         eyes = self._eye.detectMultiScale(inside, 1.1, 2, minSize=(14, 14), maxSize=(34, 34))
         return count_hits(self._alt, grey, box), count_hits(self._alt2, grey, box), len(eyes)
 
+    def _find_profiles(self, grey: Image) -> Iterator[Box]:
+        """Yield the faces that are turned to either side."""
+        in_picture, at_close_range = MIN_PROFILE_HITS
+        for mirrored in (False, True):
+            picture = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
+            for box in _group(find_windows(self._profile, picture, MIN_PROFILE_PIXELS), in_picture):
+                if count_hits(self._profile, picture, box) >= at_close_range:
+                    # The box of this cascade includes the back of the head.
+                    place = Place.of(Box(grey.shape[1] - box.x - box.w, box.y, box.w, box.h) if mirrored else box)
+                    yield place.moved(0, 0, PROFILE_SHARE).box()
+
 
 def find_windows(cascade: cv2.CascadeClassifier, grey: Image, min_face: int) -> list[_Window]:
     """Return all windows (x, y, w, h) that a cascade accepts, ungrouped, for face sizes in steps of 10 %.
@@ -90,7 +108,8 @@ def find_windows(cascade: cv2.CascadeClassifier, grey: Image, min_face: int) -> 
     window, zoom, found = cascade.getOriginalWindowSize()[0], 1, list[_Window]()
     while min(grey.shape) >= window:
         low, high = max(window, min_face // zoom), 2 * window - 1
-        found += [(zoom * x, zoom * y, zoom * w, zoom * h) for x, y, w, h in _scan(cascade, grey, low, high)]
+        if low <= high:
+            found += [(zoom * x, zoom * y, zoom * w, zoom * h) for x, y, w, h in _scan(cascade, grey, low, high)]
         zoom *= 2
         size_wh = max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2)
         grey = np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
@@ -131,9 +150,9 @@ def _scan(cascade: cv2.CascadeClassifier, grey: Image, low: int, high: int) -> l
     return found
 
 
-def _group(windows: list[_Window]) -> list[Box]:
-    """Return one box per group of at least two windows."""
-    boxes, _ = cv2.groupRectangles(windows, 1, 0.2)
+def _group(windows: list[_Window], hits: int) -> list[Box]:
+    """Return one box per group of at least `hits` windows, 2 or more."""
+    boxes, _ = cv2.groupRectangles(windows, hits - 1, 0.2)
     return [Box(*(int(value) for value in box)) for box in boxes]
 
 

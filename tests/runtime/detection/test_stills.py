@@ -9,7 +9,9 @@ import pytest
 
 from edgeinfer import HaarDetector, load_pipeline
 from edgeinfer.detection import stills
-from edgeinfer.detection.stills import without_duplicates
+from edgeinfer.detection.cascade_files import load_cascade
+from edgeinfer.detection.stills import StillSearch, without_duplicates
+from edgeinfer.geometry import Place
 from edgeinfer.results import Box, Image
 
 FACE = Box(77, 55, 112, 112)
@@ -60,6 +62,19 @@ def test_strips_find_what_the_whole_picture_has(portrait: Image, monkeypatch: py
     strips = HaarDetector().detect_still(column)
     assert len(whole) == len(strips) == 6
     assert all(max(box.iou(other) for other in whole) > 0.6 for box in strips)
+
+
+def test_profiles_to_both_sides_are_placed_in_the_picture(portrait: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    frontal = load_cascade(None)
+    search = StillSearch(frontal)
+    monkeypatch.setattr(stills, "MIN_SCORE", 1000.0)  # no frontal face is good enough
+    monkeypatch.setattr(search, "_profile", frontal)  # finds the portrait, and the mirrored portrait
+    boxes = search.detect(grey_of(portrait))
+    assert len(boxes) == 1
+    smaller = Place.of(FACE).moved(0, 0, 0.8)
+    assert Place.of(boxes[0]).iou(smaller) > 0.6
+    monkeypatch.setattr(stills, "MIN_PROFILE_HITS", (3, 1000))
+    assert search.detect(grey_of(portrait)) == []
 
 
 @pytest.mark.parametrize(
