@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 
 from edgeinfer import CapabilityError, EdgeInferError, ModelError, UsageError
-from edgeinfer.batch.engine import BatchProgress, run_batch
+from edgeinfer.batch.engine import run_batch
 from edgeinfer.batch.jobs import Died, PoolEvent, WorkerPool, WorkSettings
 from edgeinfer.batch.local_pool import LocalPool
 from edgeinfer.batch.planning import plan_batch
+from edgeinfer.batch.progress import BatchProgress
 from edgeinfer.batch.ray_pool import RayPool
 from edgeinfer.batch.ray_slot import _missing_package
 from edgeinfer.batch.settings_key import settings_key
@@ -32,7 +33,8 @@ from edgeinfer.options.groups import ContentOptions, DecodingOptions, DetectionO
 from tools.patience import PATIENCE, until
 from tools.programs import running
 
-ray = pytest.importorskip("ray")
+if os.environ.get("EDGEINFER_TEST_PROGRAMS") != "all":
+    pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
