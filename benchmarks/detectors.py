@@ -25,10 +25,10 @@ from typing import Any
 import cv2
 
 from common import save_results
-from edgeinfer import EmotionClassifier, load_pipeline
+from edgeinfer import Box, EmotionClassifier, load_pipeline
 from edgeinfer.detection.yunet_file import find_yunet
 from edgeinfer.model.card import asset_path
-from face_runs import boxes_of, frames, ground_truth, plain_detector, run_edgeinfer, run_loop, score
+from face_runs import Boxes, boxes_of, frames, ground_truth, plain_detector, run_edgeinfer, run_loop, score
 from made_clips import make
 
 CLIPS = (asset_path("demo.mp4"), Path(__file__).parents[1] / "tests" / "assets" / "clip.mp4")
@@ -65,8 +65,11 @@ class Comparison:
             "yunet": lambda clip: boxes_of(run_edgeinfer(clip, out, network)),
         }
 
-    def measure(self, clip: Path, *names: str) -> dict[str, Any]:
-        """Return the milliseconds per frame and the scores of some variants; all of them without names."""
+    def measure(self, clip: Path, *names: str, original: Path | None = None) -> dict[str, Any]:
+        """Return the milliseconds per frame and the scores of some variants; all of them without names.
+
+        The reference of an enlarged clip is that of its original, because YuNet misses faces of more than 300 pixels.
+        """
         variants = {name: self._variants[name] for name in names or self._variants}
         raw: dict[str, list[float]] = {name: [] for name in variants}
         last: dict[str, Any] = {}
@@ -78,13 +81,22 @@ class Comparison:
                 last[name] = function(clip)
                 raw[name].append(time.process_time() - started)
         count = last.pop("decoding")
-        truth = ground_truth(clip, self._yunet)
+        zoom = 1.0 if original is None else _height(clip) / _height(original)
+        truth, candidates = (_scaled(boxes, zoom) for boxes in ground_truth(original or clip, self._yunet))
         return {
             "frames": count,
             "ms": {name: 1000 * min(times) / count for name, times in raw.items()},
             "raw_seconds": raw,
-            "scores": {name: score(boxes, *truth) for name, boxes in last.items()},
+            "scores": {name: score(boxes, truth, candidates) for name, boxes in last.items()},
         }
+
+
+def _height(clip: Path) -> float:
+    return cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_HEIGHT)
+
+
+def _scaled(boxes: Boxes, zoom: float) -> Boxes:
+    return [[Box(*(round(zoom * side) for side in box.xywh)) for box in frame] for frame in boxes]
 
 
 def row(clip: str, figures: dict[str, Any]) -> str:
@@ -105,7 +117,7 @@ def compare_sizes(comparison: Comparison, clips: list[Path], heights: list[int],
     for clip in clips:
         for height in (None, *heights):
             path = clip if height is None else enlarge(clip, height, folder)
-            figures = comparison.measure(path, "decoding", "cascade", "yunet")
+            figures = comparison.measure(path, "decoding", "cascade", "yunet", original=clip)
             print(row(path.stem, figures), flush=True)
             costs[path.stem] = {**figures, "cost": {
                 name: figures["ms"][name] - figures["ms"]["decoding"] for name in ("cascade", "yunet")
