@@ -50,9 +50,9 @@ def test_maximum_number_of_frames_changes_the_key() -> None:
 def test_files_count_by_their_content(tmp_path: Path) -> None:
     model, cascade, same = tmp_path / "copy.onnx", tmp_path / "a.xml", tmp_path / "b.xml"
     shutil.copy(find_model(None), model)
-    for file in (cascade, same):
-        shutil.copy(find_cascade(None), file)
-    copies, others = (replace(DEFAULT, detection=DetectionOptions(cascade=str(file))) for file in (cascade, same))
+    for copy in (cascade, same):
+        shutil.copy(find_cascade(None), copy)
+    copies, others = (replace(DEFAULT, detection=DetectionOptions(cascade=str(copy))) for copy in (cascade, same))
     assert settings_key(replace(DEFAULT, model=ModelOptions(model=str(model)))) == settings_key(DEFAULT)
     assert settings_key(copies) == settings_key(others)
     with cascade.open("a") as file:
