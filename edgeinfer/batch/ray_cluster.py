@@ -133,7 +133,7 @@ class RayCluster:
         detail = " ".join(one_line(str(cause)).split())[:_MAX_CAUSE_CHARACTERS]
         if self.is_local:
             return CapabilityError(f"cannot start Ray on this machine: {detail}")
-        if self._endpoint is None:
+        if self._endpoint is None and isinstance(cause, ConnectionError):
             return UsageError("no Ray cluster runs on this machine; start one with: ray start --head")
         token = "" if "RAY_AUTH_MODE" in os.environ else ", and set RAY_AUTH_MODE=token if the cluster requires a token"
         return UsageError(f"cannot reach Ray at {self._address}: {detail}; check the address{token}")

@@ -48,6 +48,9 @@ class RaySlot:
 
     After the loss of a process or a node, Ray reports only that the actor is unavailable. Its jobs are held until the
     actor answers again or its node is marked as dead, which shows the cause. Until then the old process may still run.
+
+    Attributes:
+        process_id: Process id of the actor on its node; 0 before it has started.
     """
 
     def __init__(self, owner: SlotOwner) -> None:

@@ -111,7 +111,7 @@ def test_results_equal_the_local_ones_although_a_node_is_lost(
     tmp_path: Path, cluster: Any, settings: WorkSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(9):
-        write_clip(tmp_path / "in" / f"{number}.avi", 1000, 25 * number + 50)
+        write_clip(tmp_path / "in" / f"{number}.avi", 700, 25 * number + 50)
     local = run(LocalPool(settings, 2), tmp_path / "in", tmp_path / "local", settings, lambda _: None)
     removed: list[str] = []
 
@@ -141,7 +141,7 @@ def test_results_equal_the_local_ones_although_a_node_is_lost(
 def test_process_that_dies_twice_fails_its_source(
     tmp_path: Path, cluster: Any, settings: WorkSettings, kills: int, status: str
 ) -> None:
-    write_clip(tmp_path / "in" / "long.avi", 4000, 250)
+    write_clip(tmp_path / "in" / "long.avi", 2500, 250)
     write_clip(tmp_path / "in" / "short.avi", 30, 250)
     killed: list[int] = []
     pool = RecordingPool(settings, cluster.address)
