@@ -168,6 +168,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(f"load average before the measurement: {os.getloadavg()[0]:.2f}")
+    if options.work is not None:
+        options.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         if options.scale is None:
             save_results("batch", measure_speed(Path(folder), options.seconds, options.rounds))

@@ -136,6 +136,7 @@ class MqttLink:
         self._queue: deque[_Message] = deque()
         self._in_flight: _Message | None = None
         self._in_flight_id, self.dropped = 0, 0
+        self._offline_sent = False
         self._connected_s: float | None = None
         self._refusal = ""
         self._warned: set[str] = set()
@@ -180,7 +181,6 @@ class MqttLink:
         """Publish the queued messages and "offline", then disconnect; give up after `CLOSE_TIMEOUT_S`."""
         if self._thread.ident is None:
             return
-        self._queue.append(_Message(f"{self._address.base}/availability", "offline", retain=True))
         self._closing.set()
         self._thread.join(interrupts.closing_limit_s(CLOSE_TIMEOUT_S))
         self._stopped.set()
@@ -257,15 +257,24 @@ class MqttLink:
         first = self._connected_s is None
         if first:
             self._announce()
-        self._on_tick(first)
+        closing = self._closing.is_set()  # read before `on_tick`, so that its final values precede "offline"
+        if not self._offline_sent:
+            self._on_tick(first)
         if self._in_flight is None and self._queue:
-            message = self._in_flight = self._queue.popleft()
-            self._in_flight_id = client.publish(message.topic, message.payload, qos=1, retain=message.retain).mid
-        return self._closing.is_set() and self._in_flight is None and not self._queue
+            self._send(self._queue.popleft())
+        elif self._in_flight is None and closing and not self._offline_sent:
+            self._offline_sent = True
+            self._send(_Message(f"{self._address.base}/availability", "offline", retain=True))
+        return self._offline_sent and self._in_flight is None
+
+    def _send(self, message: _Message) -> None:
+        """Publish a message with QoS 1."""
+        self._in_flight = message
+        self._in_flight_id = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain).mid
 
     def _announce(self) -> None:
         """Publish "online" and subscribe to topics on a new connection."""
-        self._connected_s = time.monotonic()
+        self._connected_s, self._offline_sent = time.monotonic(), False
         # The end of an outage is logged at the same level as its start, so that both appear in the same log.
         level = logging.WARNING if self._warned else logging.INFO
         _log.log(level, "%s: connected to the broker, %d events queued", self._display_name, len(self._queue))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -10,12 +11,12 @@ import pytest
 
 from edgeinfer import Box, EmotionClassifier, Pipeline, run
 from edgeinfer.outputs.mqtt import MqttSink
-from edgeinfer.outputs.mqtt_link import BrokerAddress
+from edgeinfer.outputs.mqtt_link import BrokerAddress, MqttLink
 from edgeinfer.results import SourceState, State
 from tools.broker import Broker, Subscriber
 from tools.fakes import FakeDetector, FakeSource
 from tools.mqtt_driver import BASE, drive, make_face, make_url, write
-from tools.patience import until
+from tools.patience import PATIENCE, until
 
 DARK, LIGHT = np.full((60, 80, 3), 0, np.uint8), np.full((60, 80, 3), 250, np.uint8)
 
@@ -67,6 +68,29 @@ def test_changes_of_state_and_faces_are_published(
         "/availability",
         "/state",
     }
+
+
+def test_nothing_is_published_after_offline(broker: Broker, subscriber: Subscriber) -> None:
+    """Close the link while the connection's thread publishes values."""
+    ticking, closing = threading.Event(), threading.Event()
+
+    def tick(_first: bool) -> None:
+        ticking.set()
+        closing.wait(60 * PATIENCE)
+        link.publish(f"{BASE}/state", json.dumps({"final": link._closing.is_set()}))
+
+    link = MqttLink(BrokerAddress.parse(make_url(broker)), on_tick=tick)
+    link.start()
+    until(ticking.is_set)
+    closer = threading.Thread(target=link.close)
+    closer.start()
+    until(link._closing.is_set)
+    closing.set()
+    closer.join()
+    subscriber.client.publish("end", qos=1)
+    until(lambda: subscriber.count("end"))
+    assert [message.text for message in subscriber.messages[-2:]] == ["offline", ""]
+    assert len(subscriber.payloads("state")) >= 2
 
 
 def test_source_that_is_not_live_has_no_faces(
