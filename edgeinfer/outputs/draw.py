@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeinfer.outputs.palette import expression_colour, text_colour
 from edgeinfer.outputs.placement import Area, place_label
-from edgeinfer.results import UNKNOWN, Box, Face, Image, Result
+from edgeinfer.results import UNKNOWN, Box, Face, Frame, Image, Result
 
 LOW_CONFIDENCE = 0.5
 """Confidence below which a face is drawn with a thin dashed box and a translucent label, as `unknown` is."""
@@ -93,15 +93,17 @@ class FaceBlur:
     """Stateful face blur for annotated output.
 
     A region stays blurred for a second after its face was last detected, because detection of a turned face is
-    intermittent. A face that was never detected is not blurred.
+    intermittent. A face that was never detected is not blurred. Each picture is independent of those before it.
     """
 
     def __init__(self) -> None:
         """Create a blur without faces."""
         self._last_seen: dict[int, tuple[Box, float]] = {}
 
-    def regions(self, result: Result) -> tuple[Box, ...]:
+    def regions(self, frame: Frame, result: Result) -> tuple[Box, ...]:
         """Return the boxes to cover in a frame; this must be called for every frame."""
+        if frame.picture is not None:
+            return tuple(face.box for face in result.faces)
         now_s = result.timestamp_s
         self._last_seen |= {face.track_id: (face.box, now_s) for face in result.faces}
         self._last_seen = {
@@ -109,9 +111,9 @@ class FaceBlur:
         }
         return tuple(box for box, _ in self._last_seen.values())
 
-    def __call__(self, image: Image, result: Result) -> Image:
-        """Return a copy in which every face is covered; see `regions` and `cover`."""
-        return cover(image, self.regions(result))
+    def __call__(self, frame: Frame, result: Result) -> Image:
+        """Return a copy of the frame's image in which every face is covered; see `regions` and `cover`."""
+        return cover(frame.image, self.regions(frame, result))
 
 
 def cover(image: Image, regions: Iterable[Box]) -> Image:

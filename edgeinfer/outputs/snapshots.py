@@ -128,7 +128,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         """Queue a snapshot for each face that appeared or changed its expression."""
         if frame is None or result is None:
             return
-        covered = self._blur.regions(result) if self._blur else ()
+        covered = self._blur.regions(frame, result) if self._blur else ()
         for event in events:
             if event.kind != "left":
                 self._queue.put(_Snapshot(self._path(event, frame), frame, result, covered))
@@ -141,7 +141,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
         """
         self._raise_write_error()
         if self._blur:
-            self._blur.regions(result)
+            self._blur.regions(frame, result)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the remaining snapshots, waiting at most `CLOSE_TIMEOUT_S`, or less after an interruption.

@@ -96,7 +96,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
             CapabilityError: OpenCV cannot write the format.
             OutputError: The file cannot be written.
         """
-        image = self._blur(frame.image, result) if self._blur else frame.image
+        image = self._blur(frame, result) if self._blur else frame.image
         picture = annotate(image, result, track_ids=frame.picture is None)
         if self._encoder is None:
             self._encoder = self._begin(picture, live=frame.captured_s is not None)

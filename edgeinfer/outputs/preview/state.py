@@ -94,7 +94,7 @@ class PreviewState:
     def update(self, frame: Frame, result: Result) -> None:
         """Replace the latest frame without encoding it."""
         now_s = time.monotonic()
-        covered = self._blur.regions(result) if self._blur else ()
+        covered = self._blur.regions(frame, result) if self._blur else ()
         self._rate.add()
         with self._changed:
             self._latest = LatestFrame(self._latest_number() + 1, frame, result, covered, now_s)

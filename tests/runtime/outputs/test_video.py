@@ -27,7 +27,7 @@ from edgeinfer import (
 from edgeinfer.outputs.base import Sink
 from edgeinfer.outputs.draw import MOSAIC_TILES, FaceBlur
 from edgeinfer.outputs.window import WindowSink
-from edgeinfer.results import Image
+from edgeinfer.results import Frame, Image
 from tools.fakes import FakeDetector, FakeSource
 
 FRAMES = [np.full((60, 80, 3), grey, np.uint8) for grey in (0, 0, 250)]
@@ -102,14 +102,22 @@ def test_blur_covers_faces_in_a_copy_for_another_second(portrait: Image) -> None
     box = Box(60, 40, 130, 130)
     emotion = Emotion("happy", 1.0, {"happy": 1.0})
     blur, before = FaceBlur(), portrait.copy()
-    covered = blur(portrait, Result((Face(1, box, emotion, emotion),), 0.0))
+    covered = blur(Frame(portrait, 0, 0.0), Result((Face(1, box, emotion, emotion),), 0.0))
     inner = (slice(40, 170), slice(60, 190))
     tiles = np.unique(covered[inner].reshape(-1, 3), axis=0)
     assert len(tiles) <= MOSAIC_TILES**2
     assert (portrait == before).all()
     assert (covered[:3, -3:] == portrait[:3, -3:]).all()
-    assert (blur(portrait, Result((), 0.9)) == covered).all()
-    assert (blur(portrait, Result((), 1.1)) == portrait).all()
+    assert (blur(Frame(portrait, 1, 0.9), Result((), 0.9)) == covered).all()
+    assert (blur(Frame(portrait, 2, 1.1), Result((), 1.1)) == portrait).all()
+
+
+def test_blur_of_a_picture_is_independent_of_the_previous_picture(portrait: Image) -> None:
+    emotion = Emotion("happy", 1.0, {"happy": 1.0})
+    blur, faces = FaceBlur(), (Face(1, Box(60, 40, 130, 130), emotion, emotion),)
+    first, second = (Frame(portrait, number, number / 30, picture=f"{number}.jpg") for number in range(2))
+    assert (blur(first, Result(faces, 0.0)) != portrait).any()
+    assert (blur(second, Result((), 1 / 30)) == portrait).all()
 
 
 def test_no_face_is_detected_in_a_blurred_video(tmp_path: Path, portrait: Image, classifier: EmotionClassifier) -> None:
