@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -81,6 +82,8 @@ def batch(
         _print_plan(plan, folder, options, formats)
         return
     _report_skipped(plan)
+    if options.annotate_videos:
+        _report_missing_pyav()
     settings = WorkSettings(model, detection, decoding, content, control.max_frames)
     if _process(plan, folder, options, formats, settings, quiet=control.quiet):
         raise typer.Exit(SOME_FAILED)
@@ -152,6 +155,14 @@ def _check_packages(options: BatchOptions, formats: Sequence[ResultFormat]) -> N
         from edgeinfer.batch.ray_cluster import import_ray
 
         import_ray()
+
+
+def _report_missing_pyav() -> None:
+    """Print the sentence about annotated videos without PyAV; the workers' own messages are discarded."""
+    from edgeinfer.outputs.video_formats import NO_PYAV, fallback_remark
+
+    if importlib.util.find_spec("av") is None:
+        typer.echo(f"edgeinfer: {fallback_remark(NO_PYAV)}", err=True)
 
 
 def _report_skipped(plan: Plan) -> None:

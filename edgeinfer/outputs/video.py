@@ -13,7 +13,8 @@ from edgeinfer.errors import CapabilityError, OutputError, UsageError, shown_pat
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.outputs.draw import FaceBlur, annotate
 from edgeinfer.outputs.summary import RunHeader, RunSummary
-from edgeinfer.outputs.video_base import SUFFIXES, VideoEncoder, VideoSettings
+from edgeinfer.outputs.video_base import VideoEncoder, VideoSettings
+from edgeinfer.outputs.video_formats import SUFFIXES, fallback_remark
 from edgeinfer.outputs.video_opencv import OpenCVEncoder
 from edgeinfer.outputs.video_pyav import PyAVEncoder, missing_encoder
 from edgeinfer.results import Frame, Image, Result
@@ -146,7 +147,7 @@ def _choose_encoder(suffix: str) -> tuple[Callable[[VideoSettings], VideoEncoder
         return PyAVEncoder, ""
     if suffix == _WEBM:
         raise CapabilityError(f"WebM needs {missing}")
-    return OpenCVEncoder, f"annotated videos are MPEG-4 Part 2, which browsers do not play; H.264 needs {missing}"
+    return OpenCVEncoder, fallback_remark(missing)
 
 
 @cache

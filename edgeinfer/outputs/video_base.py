@@ -11,18 +11,13 @@ import numpy as np
 
 from edgeinfer.results import Image
 
-SUFFIXES = (".mp4", ".mkv", ".webm")
-"""Formats of annotated videos."""
-INSTALL = "pip install 'edgeinfer[video]'"
-"""Command that installs PyAV."""
-
 
 @dataclass(frozen=True, slots=True)
 class VideoSettings:
     """Settings of an annotated video.
 
     Attributes:
-        path: Path of the video; its suffix is one of `SUFFIXES`.
+        path: Path of the video; its suffix is one of `video_formats.SUFFIXES`.
         size_wh: Width and height of the first picture in pixels.
         fps: Nominal frame rate of the source in frames per second, or None if it is unknown.
         live: True if the source delivers in real time.

@@ -9,7 +9,8 @@ import cv2
 from edgeinfer.errors import CapabilityError, OutputError, shown_path
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.outputs.constant_rate import ConstantRate, choose_rate
-from edgeinfer.outputs.video_base import INSTALL, VideoSettings, fit
+from edgeinfer.outputs.video_base import VideoSettings, fit
+from edgeinfer.outputs.video_formats import INSTALL
 from edgeinfer.results import Image
 from edgeinfer.system import interrupts
 from edgeinfer.system.paths import native_path

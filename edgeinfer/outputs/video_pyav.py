@@ -12,8 +12,9 @@ import cv2
 
 from edgeinfer.errors import OutputError, shown_path
 from edgeinfer.outputs.constant_rate import DEFAULT_FPS, MIN_FPS
-from edgeinfer.outputs.video_base import INSTALL, VideoSettings, fit
+from edgeinfer.outputs.video_base import VideoSettings, fit
 from edgeinfer.outputs.video_file import VideoFile
+from edgeinfer.outputs.video_formats import NO_PYAV
 from edgeinfer.outputs.video_time import TICKS_PER_S, PresentationTimes
 from edgeinfer.results import Image
 
@@ -61,12 +62,12 @@ def missing_encoder(suffix: str) -> str | None:
     """Return what is missing for a format, with the command that installs it, or None if PyAV can encode the format.
 
     Args:
-        suffix: One of `video_base.SUFFIXES`.
+        suffix: One of `video_formats.SUFFIXES`.
     """
     try:
         import av  # noqa: PLC0415 - optional, and slow to import
     except ImportError:
-        return f"PyAV; install it with: {INSTALL}"
+        return NO_PYAV
     codec = _FORMATS[suffix].codec
     try:
         av.Codec(codec, "w")

@@ -84,6 +84,17 @@ def test_failed_source_is_a_row_and_exits_with_8(folder: Path) -> None:
     assert not (folder / "out/bad.csv").exists()
 
 
+def test_missing_package_for_h264_is_reported_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr("edgeinfer.outputs.video._log_once", lambda _remark: None)  # discarded in a process of its own
+    done = batch(folder, "in/a", "in/photos", "--out", "out", "--annotate-videos")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "edgeinfer: annotated videos are MPEG-4 Part 2, which browsers do not play; H.264 needs PyAV; install it with: "
+        "pip install 'edgeinfer[video]'\n"
+    )
+
+
 def test_annotated_copies_are_in_the_layout_of_the_sources(folder: Path) -> None:
     assert batch(folder, "in/a", "--out", "out", "--annotate-videos").returncode == 0
     assert [name for name in files_below(folder / "out") if not name.startswith(".")] == [
