@@ -14,6 +14,7 @@ from edgeinfer.errors import one_line
 from edgeinfer.options.groups import CaptureOptions, DetectionOptions, ModelOptions
 
 app = typer.Typer(rich_markup_mode=None)
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")]
 
 
 @app.command(cls=GroupedCommand)
@@ -82,9 +83,7 @@ def models(
 
 
 @app.command()
-def devices(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
-) -> None:
+def devices(as_json: JsonOption = False) -> None:
     """List the cameras with their formats, sizes and frame rates."""
     from edgeinfer.sources.v4l2 import format_device, list_devices
 
@@ -101,13 +100,16 @@ def devices(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Check this installation and suggest a remedy for each problem."""
     from edgeinfer.diagnostics.doctor import run_checks
 
     findings = run_checks()
-    for finding in findings:
-        typer.echo(f"{finding.state:8}{finding.name:11}{finding.detail}")
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.state:8}{finding.name:11}{finding.detail}")
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(3)
 

@@ -153,6 +153,14 @@ def test_doctor_lists_the_installation() -> None:
         assert text in done.stdout
 
 
+def test_doctor_prints_json() -> None:
+    done = edgeinfer("doctor", "--json")
+    assert done.returncode == 0
+    findings = json.loads(done.stdout)
+    assert {"versions", "machine", "opencv", "models"} <= {finding["name"] for finding in findings}
+    assert all(finding.keys() == {"name", "state", "detail"} for finding in findings)
+
+
 def test_doctor_reports_a_missing_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "CascadeClassifier")
     done = edgeinfer("doctor")
