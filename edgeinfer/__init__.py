@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from edgeinfer.outputs.summary import RunHeader, RunSummary
     from edgeinfer.outputs.video import VideoSink
     from edgeinfer.pipeline import Pipeline, load_pipeline
-    from edgeinfer.results import LABELS, Box, Emotion, Face, Frame, Result, SourceState
+    from edgeinfer.results import LABELS, Box, Emotion, Face, Frame, Pose, Result, SourceState
     from edgeinfer.runner import run
     from edgeinfer.sources.base import Capture, Source
     from edgeinfer.sources.factory import open_source
@@ -72,7 +72,7 @@ _MODULES = {
     "outputs.summary": ("RunHeader", "RunSummary"),
     "outputs.video": ("VideoSink",),
     "pipeline": ("Pipeline", "load_pipeline"),
-    "results": ("LABELS", "Box", "Emotion", "Face", "Frame", "Result", "SourceState"),
+    "results": ("LABELS", "Box", "Emotion", "Face", "Frame", "Pose", "Result", "SourceState"),
     "runner": ("run",),
     "sources.base": ("Capture", "Source"),
     "sources.factory": ("open_source",),
@@ -103,6 +103,7 @@ __all__ = [
     "OutputError",
     "Patience",
     "Pipeline",
+    "Pose",
     "Result",
     "Rotation",
     "RunHeader",

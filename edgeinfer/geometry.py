@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeinfer.results import Box
+from edgeinfer.results import Box, Pose
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +16,19 @@ class Place:
         y: Vertical position of the centre, in pixels.
         w: Width in pixels.
         h: Height in pixels.
+        pose: Orientation of the head when it was last detected, or None if unknown.
     """
 
     x: float
     y: float
     w: float
     h: float
+    pose: Pose | None = None
 
     @classmethod
     def of(cls, box: Box) -> Place:
         """Return the place of a box."""
-        return cls(box.x + (box.w - 1) / 2, box.y + (box.h - 1) / 2, box.w, box.h)
+        return cls(box.x + (box.w - 1) / 2, box.y + (box.h - 1) / 2, box.w, box.h, box.pose)
 
     @property
     def side(self) -> float:
@@ -36,17 +38,17 @@ class Place:
     def box(self) -> Box:
         """Return the nearest box in whole pixels, at least 1x1."""
         left, top = round(self.x - (self.w - 1) / 2), round(self.y - (self.h - 1) / 2)
-        return Box(left, top, max(1, round(self.w)), max(1, round(self.h)))
+        return Box(left, top, max(1, round(self.w)), max(1, round(self.h)), pose=self.pose)
 
     def moved(self, x: float, y: float, zoom: float = 1.0) -> Place:
         """Return the place shifted by (x, y) pixels and scaled about its centre by `zoom`."""
-        return Place(self.x + x, self.y + y, self.w * zoom, self.h * zoom)
+        return Place(self.x + x, self.y + y, self.w * zoom, self.h * zoom, self.pose)
 
     def towards(self, other: Place, share: float) -> Place:
-        """Interpolate linearly between this place (`share` 0) and another (`share` 1)."""
+        """Interpolate linearly between this place (`share` 0) and another (`share` 1), with the pose of the other."""
         rest = 1 - share
         return Place(rest * self.x + share * other.x, rest * self.y + share * other.y,
-                     rest * self.w + share * other.w, rest * self.h + share * other.h)  # fmt: skip
+                     rest * self.w + share * other.w, rest * self.h + share * other.h, other.pose)  # fmt: skip
 
     def iou(self, other: Place) -> float:
         """Return the intersection over union with another place, 0..1."""

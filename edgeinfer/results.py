@@ -93,6 +93,35 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
+class Pose:
+    """Orientation of a head relative to the direction towards the camera.
+
+    Attributes:
+        roll: Rotation in the picture in degrees, -180..180; positive if clockwise.
+        yaw: Rotation to the side in degrees, -90..90; positive if the face turns to the right of the picture.
+        pitch: Inclination in degrees, -90..90; positive if the face looks up.
+
+    Examples:
+        >>> from edgeinfer import Pose
+        >>> Pose(roll=0.0, yaw=40.0, pitch=-5.0).turned
+        True
+    """
+
+    roll: float
+    yaw: float
+    pitch: float
+
+    @property
+    def turned(self) -> bool:
+        """True if the yaw is above `MAX_YAW`, or the pitch above `MAX_PITCH`, to either side."""
+        return abs(self.yaw) > MAX_YAW or abs(self.pitch) > MAX_PITCH
+
+
+MAX_YAW, MAX_PITCH = 30.0, 25.0
+"""Largest yaw and pitch of a face that is not turned, in degrees. Beyond them, a part of the expression is hidden."""
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """Bounding box of a face.
 
@@ -101,6 +130,7 @@ class Box:
         y: Top edge in pixels of the source frame.
         w: Width in pixels.
         h: Height in pixels.
+        pose: Orientation of the head, or None if the detector does not estimate it. Boxes are compared without it.
 
     Examples:
         >>> from edgeinfer import Box
@@ -112,6 +142,7 @@ class Box:
     y: int
     w: int
     h: int
+    pose: Pose | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     @property
     def xywh(self) -> tuple[int, int, int, int]:
@@ -204,6 +235,21 @@ class Face:
     box: Box
     emotion: Emotion
     raw: Emotion
+
+    @property
+    def pose(self) -> Pose | None:
+        """Orientation of the head, at most 0.5 s old; None if the detector does not estimate it."""
+        return self.box.pose
+
+    @property
+    def turned(self) -> bool:
+        """True if the head is known to be turned by more than `MAX_YAW` or `MAX_PITCH`."""
+        return self.box.pose is not None and self.box.pose.turned
+
+    @property
+    def size_px(self) -> int:
+        """Shorter side of the box in pixels."""
+        return min(self.box.w, self.box.h)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from edgeinfer.detection.base import FaceSearch
+from edgeinfer.detection.head_pose import estimate_pose
 from edgeinfer.detection.network_search import NetworkSearch
 from edgeinfer.detection.yunet_file import find_yunet
 from edgeinfer.detection.yunet_network import Detection, YuNetNetwork
@@ -93,8 +94,8 @@ class YuNetDetector:
 
 
 def _clip(found: Detection, width: int, height: int) -> Box:
-    """Round a box to whole pixels and clip it to the frame."""
+    """Round a box to whole pixels and clip it to the frame; it has the pose of the head."""
     x, y, w, h = found.xywh
     left, top = min(max(0, round(x)), width), min(max(0, round(y)), height)
     right, bottom = min(width, round(x + w)), min(height, round(y + h))
-    return Box(left, top, max(0, right - left), max(0, bottom - top))
+    return Box(left, top, max(0, right - left), max(0, bottom - top), pose=estimate_pose(found.points))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.detection.head_pose import estimate_pose
 from edgeinfer.detection.network_admission import OUTPUTS, STRIDES, read_network
 from edgeinfer.errors import ModelError, shown_path
 from edgeinfer.geometry import Place
@@ -44,9 +45,9 @@ class Detection:
 
     @property
     def place(self) -> Place:
-        """Box as a place, in the same pixels."""
+        """Box as a place with the pose of the head, in the same pixels."""
         x, y, w, h = self.xywh
-        return Place(x + (w - 1) / 2, y + (h - 1) / 2, w, h)
+        return Place(x + (w - 1) / 2, y + (h - 1) / 2, w, h, estimate_pose(self.points))
 
     def mapped(self, zoom: float, left: float, top: float) -> Detection:
         """Return the detection in the frame of which the picture is a part.

@@ -25,6 +25,8 @@ VERIFIED_WEIGHT = 0.4
 
 FOUND_WEIGHT = 0.7
 """Weight of a position found by a network relative to the tracked one."""
+MAX_POSE_AGE_S = 0.5
+"""Time for which the pose of the latest detection is reported, in seconds."""
 CONFIRM_PERIOD_S = 0.1
 """Interval without a detection after which a track is verified by a decisive search, in seconds."""
 
@@ -106,7 +108,7 @@ class FaceLocator:
             self._run_due_steps(pyramid, now_s, elapsed_s, cut=cut)
         detected = time.perf_counter()
         self._tracker.prune(now_s)
-        faces = [(track.track_id, _clip(track.place.box(), pyramid)) for track in self._tracker.visible_tracks]
+        faces = [(track.track_id, _reported_box(track, pyramid, now_s)) for track in self._tracker.visible_tracks]
         done = time.perf_counter()
         return faces, {"detect": 1000 * (detected - tracked), "track": 1000 * (done - detected + tracked - started)}
 
@@ -195,9 +197,11 @@ class FaceLocator:
             track.place = track.place.moved(0, 0, estimate_scale(pyramid, track.template, track.place))
 
 
-def _clip(box: Box, pyramid: Pyramid) -> Box:
-    """Clip a box to the frame, with a size of at least one pixel."""
+def _reported_box(track: Track, pyramid: Pyramid, now_s: float) -> Box:
+    """Return the box of a track, clipped to the frame, of at least one pixel, without an outdated pose."""
     width, height = pyramid.size_wh
+    box = track.place.box()
     left, top, right, bottom = box.xyxy
     left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
-    return Box(left, top, max(1, min(width, right) - left), max(1, min(height, bottom) - top))
+    pose = box.pose if now_s - track.last_detected_s <= MAX_POSE_AGE_S else None
+    return Box(left, top, max(1, min(width, right) - left), max(1, min(height, bottom) - top), pose=pose)
