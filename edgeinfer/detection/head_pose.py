@@ -27,7 +27,7 @@ of the width of the eye region.
 
 
 def estimate_pose(points: Sequence[tuple[float, float]]) -> Pose | None:
-    """Return the orientation of a head, or None for points on one line.
+    """Return the orientation of a head, or None if the points are not five or lie on one line.
 
     The points are fitted with a rigid face under weak perspective: the affine camera with the least squared error,
     of which the nearest scaled rotation is the polar factor. This is the first step of POSIT (DeMenthon and Davis
@@ -43,6 +43,8 @@ def estimate_pose(points: Sequence[tuple[float, float]]) -> Pose | None:
         >>> round(pose.roll), round(pose.yaw), round(pose.pitch)
         (0, 15, 2)
     """
+    if len(points) != len(FACE_MODEL_MM):
+        return None
     across = [sum(w * x for w, (x, _) in zip(row, points, strict=True)) for row in _TO_CAMERA]
     down = [sum(w * y for w, (_, y) in zip(row, points, strict=True)) for row in _TO_CAMERA]
     # The rows of the 2x3 camera C are made orthonormal by (C C')^-1/2, which is closed for 2x2 matrices.

@@ -37,8 +37,10 @@ def test_pose_of_the_model_is_recovered(pose: Pose) -> None:
     assert values(estimate_pose(view(pose))) == pytest.approx(values(pose), abs=0.01)
 
 
-@pytest.mark.parametrize("points", [[(5.0, 5.0)] * 5, [(float(n), 2.0 * n) for n in range(5)]], ids=["equal", "line"])
-def test_points_on_a_line_have_no_pose(points: Points) -> None:
+@pytest.mark.parametrize(
+    "points", [[], [(5.0, 5.0)] * 5, [(float(n), 2.0 * n) for n in range(5)]], ids=["none", "equal", "line"]
+)
+def test_degenerate_points_have_no_pose(points: Points) -> None:
     assert estimate_pose(points) is None
 
 
