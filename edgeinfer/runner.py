@@ -219,7 +219,9 @@ def _header(source: Source, pipeline: Pipeline) -> RunHeader:
     source_name = without_credentials(source.name) if "://" in source.name else source.name
     return RunHeader(
         source_name, source.fps, classifier.labels, name, sha256, versions(), not source.continuous, source.live,
-        unknown_below=getattr(pipeline, "unknown_below", 0.0),  # any callable with a classifier is a pipeline
+        # Any callable with a classifier is a pipeline.
+        unknown_below=getattr(pipeline, "unknown_below", 0.0),
+        has_poses=getattr(getattr(pipeline, "detector", None), "estimates_pose", False),
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ DetectEvery: TypeAlias = int | Literal["auto"]
 class FaceDetector(Protocol):
     """Interface of face detectors: any object with this method can be passed to `Pipeline`.
 
+    A detector whose boxes have a `pose` sets the attribute `estimates_pose` to True; tables then have columns for it.
+
     Examples:
         A detector that reports the left half of every frame:
 

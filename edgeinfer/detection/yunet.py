@@ -23,7 +23,8 @@ MAX_SIDE = 1280
 class YuNetDetector:
     """The YuNet network (Wu et al. 2023, doi:10.1007/s11633-023-1423-y) on onnxruntime.
 
-    Its model file is not part of edgeinfer; `pip install 'edgeinfer[yunet]'` installs it.
+    Its boxes have the pose of the head. Its model file is not part of edgeinfer; `pip install 'edgeinfer[yunet]'`
+    installs it.
 
     Examples:
         >>> import edgeinfer
@@ -31,6 +32,8 @@ class YuNetDetector:
         >>> detector.detect(image)  # doctest: +SKIP
         [Box(x=76, y=40, w=101, h=138)]
     """
+
+    estimates_pose = True
 
     def __init__(
         self, model: str | Path | None = None, *, min_score: float = 0.7, min_size: int = 16, threads: int = 1

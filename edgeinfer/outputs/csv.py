@@ -11,7 +11,7 @@ from typing import Self
 from edgeinfer.errors import path_text
 from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
 from edgeinfer.outputs.rotation import Rotation
-from edgeinfer.outputs.schema import rounded
+from edgeinfer.outputs.schema import POSE_COLUMNS, pose_values, rounded
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Face, Frame, Result
 from edgeinfer.units import counted
@@ -22,8 +22,9 @@ _FACE_COLUMNS = ("track", "x", "y", "w", "h", "label", "confidence")
 class CsvSink(AbstractContextManager["CsvSink"]):
     """Sink that writes one row per face.
 
-    The columns are frame, time_s, track, x, y, w, h, label, confidence and the probability of each label. For pictures,
-    the path of the picture comes first. An existing file keeps its content until the first frame is written.
+    The columns are frame, time_s, track, x, y, w, h, label, confidence and the probability of each label, and roll, yaw
+    and pitch if the detector estimates them. For pictures, the path of the picture comes first. An existing file keeps
+    its content until the first frame is written.
 
     Attributes:
         written: Path and number of rows, for the summary of a run; empty before the first frame, and for stdout.
@@ -72,7 +73,7 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         self._empty_frames = empty_frames
         self._columns = ""
         self._empty_values: tuple[str, ...] = ()
-        self._has_pictures = False
+        self._has_pictures = self._has_poses = False
         self._rows = 0
 
     def __enter__(self) -> Self:
@@ -92,7 +93,8 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         """
         self._has_pictures = header.has_pictures
         first = ("picture",) if header.has_pictures else ()
-        names = (*_FACE_COLUMNS, *header.labels)
+        self._has_poses = header.has_poses
+        names = (*_FACE_COLUMNS, *header.labels, *(POSE_COLUMNS if header.has_poses else ()))
         self._empty_values = ("",) * len(names)
         self._write_columns(csv_row(*first, "frame", "time_s", *names))
 
@@ -104,7 +106,7 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         """
         picture = (path_text(frame.picture or ""),) if self._has_pictures else ()
         first = (*picture, frame.index, round(frame.timestamp_s, 4))
-        rows = [csv_row(*first, *_face_values(frame, face)) for face in result.faces]
+        rows = [csv_row(*first, *_face_values(frame, face, has_pose=self._has_poses)) for face in result.faces]
         if self._empty_frames and not rows:
             rows.append(csv_row(*first, *self._empty_values))
         self._write_rows(rows)
@@ -132,9 +134,10 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         self._lines.__exit__(kind)
 
 
-def _face_values(frame: Frame, face: Face) -> tuple[object, ...]:
+def _face_values(frame: Frame, face: Face, *, has_pose: bool) -> tuple[object, ...]:
     shares = rounded({"": face.emotion.confidence, **face.emotion.probabilities}).values()
-    return (face.track_id, *frame.source_box(face.box).xywh, face.emotion.label, *shares)
+    pose = pose_values(face.pose) if has_pose else ()
+    return (face.track_id, *frame.source_box(face.box).xywh, face.emotion.label, *shares, *pose)
 
 
 def csv_row(*values: object) -> str:

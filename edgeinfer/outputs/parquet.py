@@ -13,7 +13,7 @@ from edgeinfer.errors import OutputError, exists_already, path_text, shown_path
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.outputs.line_file import is_pipe_or_device
 from edgeinfer.outputs.parquet_file import ROW_GROUP_ROWS, ParquetFile, import_pyarrow, output_errors, schema_of
-from edgeinfer.outputs.schema import header_line, joined_summary, rounded, summary_line
+from edgeinfer.outputs.schema import header_line, joined_summary, pose_values, rounded, summary_line
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Face, Frame, Result
 from edgeinfer.system.paths import local_path
@@ -80,7 +80,7 @@ class ParquetSink(AbstractContextManager["ParquetSink"]):
         self._file: ParquetFile | None = None
         self._rows: list[tuple[Any, ...]] = []
         self._row_count = 0
-        self._has_frames = self._complete = False
+        self._has_frames = self._complete = self._has_poses = False
         self._metadata: Callable[[], dict[str, Any]] = dict
 
     def __enter__(self) -> Self:
@@ -102,9 +102,10 @@ class ParquetSink(AbstractContextManager["ParquetSink"]):
         if self._source is None:
             self._source = header.source
         self._source = path_text(self._source)
+        self._has_poses = header.has_poses
         self._metadata = lambda: {HEADER_KEY: header_line(header), SUMMARY_KEY: summary_line(summary())}
         with self._writing() as file:
-            file.start(schema_of(header.labels))
+            file.start(schema_of(header.labels, has_poses=header.has_poses))
 
     def write(self, frame: Frame, result: Result) -> None:
         """Add a row for each face.
@@ -115,11 +116,14 @@ class ParquetSink(AbstractContextManager["ParquetSink"]):
         self._has_frames = True
         picture = None if frame.picture is None else path_text(frame.picture)
         first = (self._source, picture, frame.index, round(frame.timestamp_s, 4))
-        self._rows += [(*first, *_face_values(frame, face)) for face in result.faces]
+        self._rows += [(*first, *_face_values(frame, face), *self._pose(face)) for face in result.faces]
         if self._empty_frames and not result.faces:
             self._rows.append(first)
         if len(self._rows) >= ROW_GROUP_ROWS:
             self._flush()
+
+    def _pose(self, face: Face) -> tuple[float | None, ...]:
+        return pose_values(face.pose) if self._has_poses else ()
 
     def _flush(self) -> None:
         rows, self._rows = self._rows, []

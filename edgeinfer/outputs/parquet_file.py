@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import CapabilityError, OutputError, shown_path
+from edgeinfer.outputs.schema import POSE_COLUMNS
 from edgeinfer.system.files import partial_path, replacing, try_lock
 
 ROW_GROUP_ROWS = 16_384
@@ -82,14 +83,16 @@ def _check_unlocked(path: Path) -> None:
             )
 
 
-def schema_of(labels: Sequence[str]) -> Any:
-    """Return the schema, which depends on the labels only."""
+def schema_of(labels: Sequence[str], *, has_poses: bool = False) -> Any:
+    """Return the schema, which depends on the labels and the detector only."""
     pa, _ = import_pyarrow()
     first = [pa.field("source", pa.string(), nullable=False), pa.field("picture", pa.string())]
     first += [pa.field("frame", pa.int64(), nullable=False), pa.field("time_s", pa.float64(), nullable=False)]
     numbers = [pa.field(name, pa.int32()) for name in ("track", "x", "y", "w", "h")]
     label = [pa.field("label", pa.string())]
-    return pa.schema([*first, *numbers, *label, *(pa.field(name, pa.float64()) for name in ("confidence", *labels))])
+    shares = [pa.field(name, pa.float64()) for name in ("confidence", *labels)]
+    pose = [pa.field(name, pa.float64()) for name in POSE_COLUMNS] if has_poses else []
+    return pa.schema([*first, *numbers, *label, *shares, *pose])
 
 
 def import_pyarrow() -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ class RunHeader:
         has_pictures: True if the frames are unrelated pictures, each with `Frame.picture`.
         live: True if frames arrive in real time.
         unknown_below: Confidence threshold of the label "unknown", 0..1; 0 keeps all labels.
+        has_poses: True if the detector estimates the orientation of heads.
 
     Examples:
         >>> import edgeinfer
@@ -37,6 +38,7 @@ class RunHeader:
     has_pictures: bool = False
     live: bool = False
     unknown_below: float = 0.0
+    has_poses: bool = False
 
 
 @dataclass(frozen=True, slots=True)

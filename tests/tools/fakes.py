@@ -14,10 +14,12 @@ class FakeDetector:
     Attributes:
         results: Prepared lists of boxes.
         calls: Number of calls so far.
+        estimates_pose: True if a box has a pose.
     """
 
     def __init__(self, *results: Sequence[Box]) -> None:
         self.results, self.calls = [list(boxes) for boxes in results], 0
+        self.estimates_pose = any(box.pose for boxes in results for box in boxes)
 
     def detect(self, image: Image) -> list[Box]:
         self.calls += 1
