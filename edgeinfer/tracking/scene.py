@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeinfer.detection.pyramid import Pyramid
 from edgeinfer.geometry import Place, Region
+from edgeinfer.results import Image
 from edgeinfer.tracking.template import correlation
 
 
@@ -34,8 +35,9 @@ class SceneMonitor:
 
     def update(self, pyramid: Pyramid) -> bool:
         """Add a frame; return True if it starts a new scene, as the first one does."""
-        now = pyramid.thumbnail(self.SIZE_WH).astype(np.float32)
-        now -= np.median(now)  # compensates changes in brightness
+        thumbnail = pyramid.thumbnail(self.SIZE_WH)
+        now = thumbnail.astype(np.float32)
+        now -= _median(thumbnail)  # compensates changes in brightness
         last, self._now = self._now, now
         first, self._started = not self._started, True
         return first or correlation(last, now) < self.MIN_CORRELATION
@@ -70,3 +72,10 @@ class SceneMonitor:
         left, right = (max(0, round((place.x + k * place.w) * columns / width)) for k in (-0.7, 0.7))
         top, bottom = (max(0, round((place.y + k * place.h) * rows / height)) for k in (-0.7, 0.7))
         return slice(top, bottom), slice(left, right)
+
+
+def _median(picture: Image) -> float:
+    """Return the median of an even number of pixels; `numpy.median` takes several times as long on a thumbnail."""
+    middle = picture.size // 2
+    ordered = np.partition(picture, (middle - 1, middle), axis=None)
+    return (int(ordered[middle - 1]) + int(ordered[middle])) / 2
