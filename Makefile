@@ -33,8 +33,9 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/lint-imports --no-logo
 
-type: .venv-dev/.ready
+type: .venv-dev/.ready       ## the whole tree for this system, the packages for Windows too
 	.venv-dev/bin/mypy
+	.venv-dev/bin/mypy --platform win32 --cache-dir .mypy_cache/win32 edgeinfer train/edgeinfer_train export/edgeinfer_export
 
 wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies and extras only
 

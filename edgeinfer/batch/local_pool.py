@@ -18,12 +18,12 @@ from edgeinfer.batch.jobs import Died, Finished, Job, PoolEvent, WorkSettings
 from edgeinfer.batch.parallelism import choose_workers
 from edgeinfer.batch.queue_depth import QueueDepth
 from edgeinfer.errors import CapabilityError, EdgeInferError
+from edgeinfer.system.portable import INTERRUPTS, signals_blocked
 
 MAX_FAILED_STARTS = 3
 """Number of consecutive workers that end before they are ready, after which the batch ends."""
 _END_S = 5.0
 """Time in seconds that a process has between closing its connection and its end."""
-_IGNORED = (signal.SIGINT, signal.SIGTERM)
 
 
 class LocalPool:
@@ -42,7 +42,7 @@ class LocalPool:
         """
         self._settings = settings
         self._number, self._description = choose_workers(workers)
-        self._workers: dict[Connection, _WorkerProcess] = {}
+        self._workers: dict[Any, _WorkerProcess] = {}
         self._waiting: deque[Job] = deque()
         self._depth = QueueDepth()
         self._failed_starts = 0
@@ -80,7 +80,7 @@ class LocalPool:
     def _collect(self, timeout_s: float, events: list[PoolEvent]) -> None:
         """Add the events that have arrived, after the first one or the timeout."""
         for connection in wait(list(self._workers), timeout_s):
-            self._receive(self._workers[connection], events)  # type: ignore[index]
+            self._receive(self._workers[connection], events)
 
     def __enter__(self) -> Self:
         """Start the workers.
@@ -183,15 +183,13 @@ class _WorkerProcess:
         self.jobs: deque[Job] = deque()
         self.is_ready = False
         self._process = context.Process(target=_serve, args=(theirs, settings), name="edgeinfer worker", daemon=True)
-        # The process inherits the mask, so that Ctrl-C on the terminal does not end it while it starts.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
         try:
-            self._process.start()
+            with signals_blocked(INTERRUPTS):  # the process inherits the mask; Ctrl-C must not end it while it starts
+                self._process.start()
         except BaseException:
             self.connection.close()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
 
     def send(self, job: Job) -> None:
@@ -223,12 +221,12 @@ def _cause(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"killed by {name}{', possibly out of memory' if -code == signal.SIGKILL else ''}"
+    return f"killed by {name}{', possibly out of memory' if name == 'SIGKILL' else ''}"
 
 
 def _serve(connection: Connection, settings: WorkSettings) -> None:
     """Run jobs until the parent closes the connection or ends (main function of a worker process)."""
-    for number in _IGNORED:  # the parent ends the workers
+    for number in INTERRUPTS:  # the parent ends the workers
         signal.signal(number, signal.SIG_IGN)
     _discard_output()
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()

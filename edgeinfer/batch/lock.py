@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edgeinfer.errors import OutputError, shown_path
-from edgeinfer.system.files import try_lock
+from edgeinfer.system.portable import BINARY, try_lock
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def locked(folder: Path, state: Path, shard: tuple[int, int] | None) -> Iterator
 
 
 def _lock(stack: ExitStack, path: Path, folder: Path, *, shared: bool = False, part: str = "") -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
     stack.callback(os.close, descriptor)
     if not try_lock(descriptor, shared=shared):
         raise OutputError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self, get_args
 
 from edgeinfer.batch.jobs import Outcome, Status
+from edgeinfer.system.portable import BINARY, read_at, sync_folder, write_at
 
 _LINE_BYTES = 1024
 """Size of a read that contains most lines."""
@@ -97,7 +98,7 @@ class ManifestFile:
         if self._descriptor >= 0:
             return
         flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
-        self._descriptor = os.open(self._path, flags | os.O_CLOEXEC, 0o666)
+        self._descriptor = os.open(self._path, flags | BINARY, 0o666)
         if write:
             os.ftruncate(self._descriptor, self._end_of_lines())
 
@@ -125,7 +126,7 @@ class ManifestFile:
         """Return the entry at a position, or None if the file has changed."""
         line, size = b"", _LINE_BYTES
         while not (end := line.find(b"\n") + 1):
-            line = os.pread(self._descriptor, size, position)
+            line = read_at(self._descriptor, size, position)
             if len(line) < size and b"\n" not in line:
                 return None
             size *= 4
@@ -147,7 +148,7 @@ class ManifestFile:
             data += entry.to_line()
         rest, end = memoryview(data), self._read_bytes
         while rest:
-            written = os.pwrite(self._descriptor, rest, end)
+            written = write_at(self._descriptor, rest, end)
             rest, end = rest[written:], end + written
         if sync:
             os.fsync(self._descriptor)
@@ -159,7 +160,7 @@ class ManifestFile:
         end = os.fstat(self._descriptor).st_size
         while end > 0:
             start = max(0, end - _LINE_BYTES)
-            found = os.pread(self._descriptor, end - start, start).rfind(b"\n")
+            found = read_at(self._descriptor, end - start, start).rfind(b"\n")
             if found >= 0:
                 return start + found + 1
             end = start
@@ -198,7 +199,7 @@ class Manifests(Mapping[str, Entry]):
         """
         self._files[0].open(write=True)
         with suppress(OSError):  # some file systems cannot sync a folder
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         self.refresh()
 
     def close(self) -> None:
@@ -298,11 +299,3 @@ class Manifests(Mapping[str, Entry]):
             file.open(write=False)
             self._open[number] = None
         return file
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

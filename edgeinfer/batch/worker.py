@@ -17,6 +17,7 @@ from edgeinfer.options.build import build_picture_copies, build_pipeline
 from edgeinfer.sources.base import Capture, Source
 from edgeinfer.system.files import PARTIAL_PREFIX, partial_path
 from edgeinfer.system.hardware import limit_opencv_threads
+from edgeinfer.system.portable import sync_file
 
 if TYPE_CHECKING:
     from edgeinfer.options.groups import ContentOptions
@@ -183,11 +184,7 @@ def _make_folders(job: Job) -> None:
 def _sync_results(job: Job) -> None:
     """Wait until the results are on the disk, so that they may be renamed."""
     for path in _written(job):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(path)
 
 
 @contextmanager

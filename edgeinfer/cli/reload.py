@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
@@ -30,6 +31,8 @@ def run_reloadable(start: Callable[[Plan], Outcome], plan: Plan, plan_again: Cal
     Returns:
         Result of the last `start`.
     """
+    if sys.platform == "win32":  # has no SIGHUP
+        return start(plan)
     before = signal.getsignal(signal.SIGHUP)
     if before == signal.SIG_IGN:
         return start(plan)
@@ -80,6 +83,8 @@ class _Reloader:
 
 def _has_terminal() -> bool:
     """Return True if this process has a controlling terminal."""
+    if sys.platform == "win32":
+        return False
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ NAME = "edgeinfer.service"
 STATE_FOLDER = Path("/var/lib/edgeinfer")
 SECRETS = Path("/etc/edgeinfer/environment")
 
+NO_SYSTEMD = "the service requires systemd; start `edgeinfer run` by other means"
 UNIT = """\
 # Written by `edgeinfer service install`. Override it with `systemctl edit edgeinfer`; a reinstallation keeps overrides.
 [Unit]
@@ -244,6 +244,10 @@ def required_files() -> tuple[Path, ...]:
 
 
 def _uid(user: str) -> int:
+    if sys.platform == "win32":
+        raise CapabilityError(NO_SYSTEMD)
+    import pwd
+
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError as error:
@@ -253,7 +257,7 @@ def _uid(user: str) -> int:
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise CapabilityError(f"{name} not found: the service requires systemd; start `edgeinfer run` by other means")
+        raise CapabilityError(f"{name} not found: {NO_SYSTEMD}")
     return found
 
 

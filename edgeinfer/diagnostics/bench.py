@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -39,6 +38,7 @@ from edgeinfer.system.hardware import (
     usable_cores,
     versions,
 )
+from edgeinfer.system.portable import involuntary_switches
 
 FRAMES, WARM_UP_FRAMES, STARTS = 500, 25, 3
 """Numbers of measured frames, warm-up frames, and new processes whose start is timed."""
@@ -48,6 +48,7 @@ _START = """
 import json, sys, edgeinfer
 from edgeinfer.options.build import build_capture, build_pipeline
 from edgeinfer.options.groups import CaptureOptions, DetectionOptions, ModelOptions
+from edgeinfer.system.portable import involuntary_switches
 model, detection, capture, continuous = json.loads(sys.argv[2])
 pipeline = build_pipeline(ModelOptions(**model), DetectionOptions(**detection), continuous=continuous)
 with edgeinfer.open_source(sys.argv[1], mode="file", capture=build_capture(CaptureOptions(**capture))) as source:
@@ -95,11 +96,11 @@ def benchmark(
         _Recorder(pipeline).run(opened, WARM_UP_FRAMES)
     start = _measure_starts(name, [asdict(model), asdict(detection), asdict(capture), opened.continuous])
     recorder = _Recorder(pipeline)
-    started_s, switches = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    started_s, switches = time.perf_counter(), involuntary_switches()
     while recorder.frames < max_frames:
         with open_source(name, mode="file", capture=build_capture(capture)) as opened:
             recorder.run(opened, max_frames - recorder.frames)
-    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
+    switches = involuntary_switches() - switches
     elapsed_s = time.perf_counter() - started_s
     card = getattr(pipeline.classifier, "card", None)
     return Report(

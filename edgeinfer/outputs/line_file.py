@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from io import BufferedReader, FileIO
 from pathlib import Path
 
-from edgeinfer.system.files import try_lock
+from edgeinfer.system.portable import BINARY, read_at, try_lock
 
 BUFFER_BYTES = 1 << 16
 PAGE_BYTES = 4096
@@ -22,23 +22,25 @@ class LockedError(Exception):
     """Another run is writing the file."""
 
 
-def open_locked(path: Path, *, new: bool = False) -> FileIO:
-    """Open a file for appending, without changing it, and lock it until it is closed.
+def open_locked(path: Path, *, new: bool = False, append: bool = True) -> FileIO:
+    """Open a file for writing, without changing it, and lock it until it is closed.
 
     Pipes and devices are not locked.
 
     Args:
         path: Path of the file.
         new: True to require that the file does not exist; a pipe or a device may exist.
+        append: True if each write goes to the end of the file, False if to the current position, at first 0.
 
     Raises:
         LockedError: Another run is writing the file.
         FileExistsError: The file exists, or is a symbolic link, although it must be new.
         OSError: The file cannot be created or opened.
     """
-    exclusive = os.O_EXCL if new and not is_pipe_or_device(path) else 0
+    flags = os.O_WRONLY | os.O_CREAT | BINARY | (os.O_APPEND if append else 0)
+    flags |= os.O_EXCL if new and not is_pipe_or_device(path) else 0
     while True:
-        file = FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | exclusive, 0o666), "wb")
+        file = FileIO(os.open(path, flags, 0o666), "wb")
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             return file
@@ -82,7 +84,7 @@ def complete_lines_bytes(file: BufferedReader) -> int:
     end = os.fstat(file.fileno()).st_size
     while end:
         start = max(0, end - BUFFER_BYTES)
-        newline = os.pread(file.fileno(), end - start, start).rfind(b"\n")
+        newline = read_at(file.fileno(), end - start, start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1
         end = start

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import stat
 import threading
 import time
@@ -26,6 +25,7 @@ from edgeinfer.outputs.line_file import (
 from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.system import interrupts
 from edgeinfer.system.paths import local_path
+from edgeinfer.system.portable import PIPE_BYTES
 
 STDOUT = "-"
 FLUSH_S = 1.0
@@ -327,7 +327,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
                 block = data
             else:  # a pipe whose reader is slow must not block a signal
                 interrupts.wait_writable(self._file.fileno())
-                block = data[: select.PIPE_BUF]
+                block = data[:PIPE_BYTES]
             data = data[self._file.write(block) or 0 :]
 
     @contextmanager

@@ -11,7 +11,8 @@ from typing import Any
 
 from edgeinfer.errors import CapabilityError, OutputError, shown_path
 from edgeinfer.outputs.schema import POSE_COLUMNS
-from edgeinfer.system.files import partial_path, replacing, try_lock
+from edgeinfer.system.files import partial_path, replacing
+from edgeinfer.system.portable import try_lock
 
 ROW_GROUP_ROWS = 16_384
 """Maximum number of rows of a row group, and thus of rows in memory."""

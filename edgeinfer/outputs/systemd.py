@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -24,7 +25,7 @@ STATUS_INTERVAL_S = 10.0
 
 def has_notify_socket() -> bool:
     """Return True if a service manager has provided a notification socket."""
-    return os.environ.get("NOTIFY_SOCKET", "")[:1] in ("/", "@")
+    return sys.platform != "win32" and os.environ.get("NOTIFY_SOCKET", "")[:1] in ("/", "@")
 
 
 def notify(*assignments: str) -> None:
@@ -33,7 +34,7 @@ def notify(*assignments: str) -> None:
     Args:
         assignments: state assignments such as "READY=1".
     """
-    if not has_notify_socket():
+    if sys.platform == "win32" or not has_notify_socket():
         return
     address = os.environ["NOTIFY_SOCKET"]
     if address.startswith("@"):  # abstract socket of Linux

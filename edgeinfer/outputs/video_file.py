@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from pathlib import Path
@@ -25,18 +24,15 @@ class VideoFile:
             OSError: The file cannot be opened, or another run is writing it.
         """
         try:
-            self._file = open_locked(path)
+            self._file = open_locked(path, append=False)
         except LockedError as error:
             raise OSError(
                 errno.EWOULDBLOCK, "another run is writing this file; choose another name or stop that run"
             ) from error
-        descriptor = self._file.fileno()
-        status = os.fstat(descriptor)
+        status = os.fstat(self._file.fileno())
         self._is_regular = stat.S_ISREG(status.st_mode)
         self._has_links = self._is_regular and status.st_nlink > 0  # some file systems do not count links
         if self._is_regular:
-            # A muxer goes back to complete its header.
-            fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_APPEND)
             self._file.truncate(0)
 
     def write(self, data: bytes) -> int:

@@ -22,6 +22,7 @@ from edgeinfer.sources.picture_size import (
     picture_format,
 )
 from edgeinfer.sources.video_suffix import batch_command, has_video_suffix
+from edgeinfer.system.portable import NONBLOCK
 
 
 class PictureSource(AbstractContextManager["PictureSource"]):
@@ -158,8 +159,8 @@ def _read_file(path: str) -> bytes:
         SourceError: The file cannot be read, or exceeds `MAX_FILE_BYTES`.
     """
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        # Without this flag, opening a FIFO would wait for a writer.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise SourceError("is not a regular file")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import os
 import struct
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from edgeinfer.errors import one_line
 from edgeinfer.sources.picamera import REPAIR
+from edgeinfer.system.portable import NONBLOCK, send_request
 
 Ioctl = Callable[[int, int, bytearray], object]
 
@@ -75,7 +75,7 @@ def camera_nodes(folder: Path = Path("/dev")) -> tuple[Path, ...]:
     return tuple(sorted(folder.glob("video[0-9]*"), key=lambda path: (len(path.name), path.name)))
 
 
-def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl = fcntl.ioctl) -> tuple[Device, ...]:
+def list_devices(folder: Path = Path("/dev"), ioctl: Ioctl = send_request) -> tuple[Device, ...]:
     """Return every camera of this machine. A camera that cannot be queried has a `problem`; nothing is raised.
 
     Args:
@@ -108,7 +108,7 @@ def _format_mode(mode: CaptureMode) -> str:
 def _query(node: Path, links: tuple[str, ...], ioctl: Ioctl) -> Device | None:
     """Query a device node; return None if it does not capture video."""
     try:
-        handle = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(node, os.O_RDWR | NONBLOCK)
     except PermissionError:
         problem = "no permission; run: sudo usermod -aG video $USER, then log out and in again"
         return Device(str(node), "v4l2", links=links, problem=problem)

@@ -1,8 +1,7 @@
-"""Safe writing of files: atomic replacement, and locks against a second writer."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
@@ -82,27 +81,6 @@ def write_file(path: Path, content: str | bytes) -> None:
     """
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock an open file against other writers until it is closed.
-
-    The lock is advisory (flock). File systems without locks are treated as unlocked.
-
-    Args:
-        descriptor: Open file.
-        shared: Allow other shared locks at the same time.
-
-    Returns:
-        False if another open file, of this or another process, holds a lock that excludes this one.
-    """
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network file systems have no locks
-        return True
-    return True
 
 
 def _tail(name: str) -> str:

@@ -7,11 +7,11 @@ import functools
 import os
 import platform
 import re
-import resource
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+from edgeinfer.system.portable import peak_resident_bytes
 
 THROTTLING = {
     0: "under-voltage now", 1: "frequency capped now", 2: "throttled now", 3: "soft temperature limit now",
@@ -107,7 +107,7 @@ def peak_memory_mb() -> float:
     match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
     if match:
         return int(match[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak_resident_bytes() / 2**20
 
 
 def release_free_memory() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgeinfer.errors import UsageError, shown_path
+from edgeinfer.system.portable import is_null_device
 
 STDIN_OR_STDOUT = "-"
 
@@ -96,7 +97,7 @@ def _key(path: str, stream: int) -> _Key | None:
         status = os.fstat(stream) if path == STDIN_OR_STDOUT else os.stat(path)  # noqa: PTH116 - also non-UTF-8 names
     except (OSError, ValueError):
         return None if path == STDIN_OR_STDOUT else _new_key(path)
-    if stat.S_ISCHR(status.st_mode) and status.st_rdev == _device(os.devnull):
+    if is_null_device(status):
         return None
     # A terminal or a socket can be both input and output.
     stream_like = stat.S_ISCHR(status.st_mode) or stat.S_ISSOCK(status.st_mode)
@@ -111,10 +112,3 @@ def _new_key(path: str) -> _Key:
     except (OSError, ValueError):
         return ("new", path)
     return ("new", status.st_dev, status.st_ino, name)
-
-
-def _device(path: str) -> int | None:
-    try:
-        return os.stat(path).st_rdev  # noqa: PTH116
-    except OSError:
-        return None

@@ -11,11 +11,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
+
+from edgeinfer.system.portable import HANG_UP, INTERRUPTS
 
 GRACE_S = 1.5
 """Time in seconds that a run has to close its outputs before the process is ended."""
@@ -23,8 +26,6 @@ CLOSING_S = 1.0
 """Time in seconds that one output may take to close after an interruption."""
 CHECK_S = 0.25
 """Interval in seconds at which waiting loops call `check`."""
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
@@ -78,7 +79,7 @@ def install_signal_handlers(program: str = "edgeinfer") -> None:
     _state.number, _state.raised = None, False
     if _state.watchdog is None:
         _state.watchdog = _Watchdog(program)
-    for number in _SIGNALS:
+    for number in INTERRUPTS:
         signal.signal(number, _record)
 
 
@@ -87,7 +88,7 @@ def remove_signal_handlers() -> None:
     if _state.watchdog is not None:
         _state.watchdog.close()
         _state.watchdog = None
-    for number in _SIGNALS:
+    for number in INTERRUPTS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
@@ -97,13 +98,13 @@ def raise_in_main_thread() -> None:
     For programs without a loop that calls `check`, such as Keras training.
     """
     remove_signal_handlers()
-    for number in _SIGNALS:
+    for number in INTERRUPTS:
         signal.signal(number, raise_interrupted)
 
 
 def raise_interrupted(number: int, _frame: FrameType | None) -> NoReturn:
     """Ignore further signals, so that closing the outputs is not interrupted, and raise `Interrupted`."""
-    for other in (signal.SIGHUP, *_SIGNALS):
+    for other in (*HANG_UP, *INTERRUPTS):
         signal.signal(other, signal.SIG_IGN)
     raise Interrupted(number)
 
@@ -160,17 +161,19 @@ def guarded() -> Iterator[None]:
 
 def wait_readable(descriptor: int) -> None:
     """Wait until a descriptor has data or is closed by its writer, checking for interruptions."""
-    _wait(descriptor, select.POLLIN)
+    _wait(descriptor, writable=False)
 
 
 def wait_writable(descriptor: int) -> None:
     """Wait until a descriptor accepts `select.PIPE_BUF` bytes or fails, checking for interruptions."""
-    _wait(descriptor, select.POLLOUT)
+    _wait(descriptor, writable=True)
 
 
-def _wait(descriptor: int, event: int) -> None:
+def _wait(descriptor: int, *, writable: bool) -> None:
+    if sys.platform == "win32":  # cannot wait for pipes; the watchdog ends the process
+        return
     poll = select.poll()
-    poll.register(descriptor, event)
+    poll.register(descriptor, select.POLLOUT if writable else select.POLLIN)
     while not poll.poll(1000 * CHECK_S):
         check()
 
@@ -187,7 +190,8 @@ class _Watchdog:
         self._program = program
         self._closed = threading.Event()
         self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
+        if sys.platform != "win32":
+            os.set_blocking(self._writer, False)
         self._previous = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="signal watchdog", daemon=True).start()
 
@@ -199,7 +203,7 @@ class _Watchdog:
 
     def _watch(self) -> None:
         while data := os.read(self._reader, 64):
-            number = next((byte for byte in data if byte in _SIGNALS), None)
+            number = next((byte for byte in data if byte in INTERRUPTS), None)
             if number is not None:
                 self._interrupt(number)
         os.close(self._reader)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.batch import local_pool
-from edgeinfer.system.files import try_lock
+from edgeinfer.system.portable import try_lock
 from tools.batch_pool import InProcessPool
 from tools.cli import Completed, edgeinfer, error_of
 from tools.patience import PATIENCE, until

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.system.files import replacing, try_lock, write_file
+from edgeinfer.system.files import replacing, write_file
+from edgeinfer.system.portable import try_lock
 
 
 def names(folder: Path) -> list[str]:
