@@ -4,10 +4,11 @@
 
 DATA has eight labels (`edgeinfer-train prepare ferplus SOURCE --classes 8`). The script exports
 models/edgenet-ferplus.keras with seven and with eight labels, as float32 and as int8, and checks that the int8 graphs
-are bit-identical to the bundled ones. Teachers and student are evaluated on the validation split: seven labels by
-argmax over ten votes, without contempt, and eight labels by Microsoft's majority rule. Latencies are for one face per
-call of EmotionClassifier on one thread; calls alternate between the models, so that noise affects all equally. The
-baseline is MobileNetV2 at 96x96 in float32 on onnxruntime.
+are bit-identical to the bundled ones. The student, and the teachers if models/ contains them (models/README.md restores
+them from the history), are evaluated on the validation split: seven labels by argmax over ten votes, without contempt,
+and eight labels by Microsoft's majority rule. Latencies are for one face per call of EmotionClassifier on one thread;
+calls alternate between the models, so that noise affects all equally. The baseline is MobileNetV2 at 96x96 in float32
+on onnxruntime.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def report(name: str, size: int, metrics: dict[int, Metrics]) -> dict[str, Any]:
 
 
 def report_keras(data: Path) -> dict[str, Any]:
-    """Print and return the figures of the teachers, their average and the student as Keras models."""
+    """Print and return the figures of the student as a Keras model, and of the teachers that are in `MODELS`."""
     teachers = [load_network(path) for path in sorted(MODELS.glob("teacher-*.keras"))]
     forms = {}
     for teacher in teachers:
