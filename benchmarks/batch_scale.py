@@ -122,6 +122,12 @@ def _memory_mb(process: int) -> float | None:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), None)
 
 
+def _thinned(samples: list[tuple[float, int, float]]) -> list[tuple[float, ...]]:
+    """Return about 50 of the samples, rounded, for the results file."""
+    step = max(1, len(samples) // 50)
+    return [tuple(round(value, 2) for value in sample) for sample in samples[::step]]
+
+
 def measure_scale(work: Path, number: int) -> dict[str, Any]:
     """Plan, process, kill, resume and repeat a batch of small pictures; print and return the figures."""
     pictures, out = work / "pictures", work / "out"
@@ -147,7 +153,10 @@ def measure_scale(work: Path, number: int) -> dict[str, Any]:
         "nothing_to_do_s": idle.elapsed_s,
         "growth_mb_per_10000": max(growth_mb),
         "pictures_per_s": number / (killed.elapsed_s + resumed.elapsed_s),
-        "raw": {"growth_mb": growth_mb, "samples": {"killed": killed.samples[::20], "resumed": resumed.samples[::20]}},
+        "raw": {
+            "growth_mb": growth_mb,
+            "samples": {"killed": _thinned(killed.samples), "resumed": _thinned(resumed.samples)},
+        },
     }
     print(f"planning {number} pictures: {figures['planning_s']:.2f} s")
     print(f"first result: {killed.first_result_s:.2f} s after the start, {resumed.first_result_s:.2f} s after a kill")

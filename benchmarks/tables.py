@@ -21,7 +21,7 @@ from edgeinfer import LABELS
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "docs" / "peers.md", ROOT / "docs" / "speed.md",
-    ROOT / "docs" / "service.md",
+    ROOT / "docs" / "service.md", ROOT / "docs" / "batch.md",
 )  # fmt: skip
 NAMES = {
     "as they are": "unmodified",
