@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer.detection.base import DetectEvery, FaceDetector, StillDetector
+from edgeinfer.detection.base import CropProvider, DetectEvery, FaceDetector, StillDetector
 from edgeinfer.detection.factory import create_detector
 from edgeinfer.errors import UsageError
 from edgeinfer.expression.cache import ExpressionCache
 from edgeinfer.expression.classifier import Classifier, EmotionClassifier
-from edgeinfer.expression.preprocess import crop_face
+from edgeinfer.expression.face_classifier import FaceClassifier
 from edgeinfer.expression.prior import LabelPrior
 from edgeinfer.results import Face, Image, Result
 from edgeinfer.tracking.locator import FaceLocator
@@ -80,6 +80,9 @@ class Pipeline:
         self.unknown_below = unknown_below
         self._locator = FaceLocator(detector, detect_every) if track else None
         self._detect_still = detector.detect_still if isinstance(detector, StillDetector) else detector.detect
+        self._face_classifier = FaceClassifier(
+            classifier, detector.crop_box if isinstance(detector, CropProvider) else None
+        )
         self._start()
 
     def reset(self) -> None:
@@ -89,7 +92,7 @@ class Pipeline:
         self._start()
 
     def _start(self) -> None:
-        self._expressions = ExpressionCache(self.classifier, unknown_below=self.unknown_below)
+        self._expressions = ExpressionCache(self._face_classifier, unknown_below=self.unknown_below)
         self._untracked_ids = itertools.count(1)
         self._next_s = 0.0
 
@@ -125,8 +128,7 @@ class Pipeline:
         started = time.perf_counter()
         boxes = self._detect_still(image)
         detected = time.perf_counter()
-        crops = [crop_face(image, box.xywh, self.classifier.margin) for box in boxes]
-        raws = self.classifier.classify(crops)
+        raws = self._face_classifier.classify(image, boxes)
         faces = tuple(
             Face(next(self._untracked_ids), box, raw.with_threshold(self.unknown_below), raw)
             for box, raw in zip(boxes, raws, strict=True)

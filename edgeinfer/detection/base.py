@@ -127,6 +127,14 @@ class StillDetector(Protocol):
         """
 
 
+@runtime_checkable
+class CropProvider(Protocol):
+    """Interface of detectors whose boxes differ from those of the frontal face cascade, which models are made for."""
+
+    def crop_box(self, box: Box) -> Box:
+        """Return the box that the cascade would find for a face, in pixels of the same frame."""
+
+
 def check_detector(name: str) -> None:
     """Validate the name of a detector.
 

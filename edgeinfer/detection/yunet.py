@@ -19,6 +19,9 @@ from edgeinfer.system.paths import local_path
 MAX_SIDE = 1280
 """Longer side above which a frame is reduced by `YuNetDetector.detect`, in pixels."""
 
+CROP_SHARE = 0.9
+"""Side of the cascade's square box as a share of the height of YuNet's box, see `benchmarks/detector_labels.py`."""
+
 
 class YuNetDetector:
     """The YuNet network (Wu et al. 2023, doi:10.1007/s11633-023-1423-y) on onnxruntime.
@@ -90,6 +93,11 @@ class YuNetDetector:
             size_wh = max(1, round(image.shape[1] / zoom)), max(1, round(image.shape[0] / zoom))
             picture = np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
         return [found.mapped(zoom, 0, 0) for found in self._network.detect(picture, self._min_score)]
+
+    def crop_box(self, box: Box) -> Box:
+        """Return the square with the centre of a box and `CROP_SHARE` of its height."""
+        side = max(1, round(CROP_SHARE * box.h))
+        return Box(box.x + (box.w - side) // 2, box.y + (box.h - side) // 2, side, side, pose=box.pose)
 
     def create_search(self) -> FaceSearch:
         """Return a new search: scans of the reduced frame, and of the surroundings of tracked faces in between."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeinfer.expression.classifier import Classifier
-from edgeinfer.expression.preprocess import crop_face
+from edgeinfer.expression.face_classifier import FaceClassifier
 from edgeinfer.expression.smoother import Smoother
 from edgeinfer.results import Box, Emotion, Face, Image
 
@@ -30,7 +29,7 @@ class _Entry:
 class ExpressionCache:
     """Last expression of each track. Faces whose entry has expired are classified in one batch."""
 
-    def __init__(self, classifier: Classifier, *, unknown_below: float = 0.0) -> None:
+    def __init__(self, classifier: FaceClassifier, *, unknown_below: float = 0.0) -> None:
         """Create an empty cache.
 
         Args:
@@ -50,8 +49,8 @@ class ExpressionCache:
             now_s: Time of the frame in seconds.
         """
         expired = [(track_id, box) for track_id, box in located if self._is_expired(track_id, now_s)]
-        crops = [crop_face(image, box.xywh, self._classifier.margin) for _, box in expired]
-        for (track_id, _), raw in zip(expired, self._classifier.classify(crops), strict=True):
+        raws = self._classifier.classify(image, [box for _, box in expired])
+        for (track_id, _), raw in zip(expired, raws, strict=True):
             first, second = sorted(raw.probabilities.values(), reverse=True)[:2]
             max_age_s = CERTAIN_MAX_AGE_S if first - second > CERTAIN_LEAD else UNCERTAIN_MAX_AGE_S
             self._entries[track_id] = _Entry(raw, now_s, max_age_s)

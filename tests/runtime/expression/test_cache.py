@@ -7,6 +7,7 @@ import pytest
 
 from edgeinfer.expression.cache import ExpressionCache
 from edgeinfer.expression.classifier import to_emotion
+from edgeinfer.expression.face_classifier import FaceClassifier
 from edgeinfer.results import Box, Emotion, Image
 
 LABELS = ("neutral", "happy")
@@ -33,7 +34,7 @@ class CountingClassifier:
 )  # fmt: skip
 def test_face_is_classified_by_time_and_more_often_if_uncertain(happy: float, fps: int, most: int) -> None:
     classifier = CountingClassifier(happy)
-    cache = ExpressionCache(classifier)
+    cache = ExpressionCache(FaceClassifier(classifier))
     for n in range(fps):
         assert len(cache.classify(FRAME, [(1, BOX)], n / fps)) == 1
     assert most - 2 <= sum(classifier.batches) <= most
@@ -41,7 +42,7 @@ def test_face_is_classified_by_time_and_more_often_if_uncertain(happy: float, fp
 
 def test_new_face_is_classified_immediately_and_expired_faces_in_one_batch() -> None:
     classifier = CountingClassifier()
-    cache = ExpressionCache(classifier)
+    cache = ExpressionCache(FaceClassifier(classifier))
     cache.classify(FRAME, [(2, BOX), (1, BOX)], 0.0)
     faces = cache.classify(FRAME, [(1, BOX), (3, BOX), (2, BOX)], 0.03)
     assert [face.track_id for face in faces] == [1, 2, 3]
@@ -50,7 +51,7 @@ def test_new_face_is_classified_immediately_and_expired_faces_in_one_batch() -> 
 
 def test_change_of_expression_is_reported_within_0_4_s() -> None:
     classifier = CountingClassifier(0.05)
-    cache = ExpressionCache(classifier)
+    cache = ExpressionCache(FaceClassifier(classifier))
     for n in range(40):
         cache.classify(FRAME, [(1, BOX)], n / 30)
     classifier.happy = 0.8
@@ -60,7 +61,7 @@ def test_change_of_expression_is_reported_within_0_4_s() -> None:
 
 def test_discarded_tracks_are_classified_again() -> None:
     classifier = CountingClassifier(0.0)
-    cache = ExpressionCache(classifier)
+    cache = ExpressionCache(FaceClassifier(classifier))
     cache.classify(FRAME, [(1, BOX)], 0.0)
     cache.keep(frozenset())
     classifier.happy = 1.0

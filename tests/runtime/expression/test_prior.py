@@ -62,7 +62,9 @@ def test_classifier_and_pipeline_apply_the_prior(tmp_path: Path) -> None:
     without = EmotionClassifier.load(path, prior={**trained, "happy": 0.0}).classify([GREY])[0].probabilities
     assert without["happy"] == 0
     pipeline = load_pipeline(model=path, detector="none", track=False, prior="balanced")
-    assert pipeline(np.dstack([GREY] * 3)).faces[0].emotion.probabilities == pytest.approx(balanced)
+    assert pipeline(np.dstack([GREY.repeat(4, 0).repeat(4, 1)] * 3)).faces[0].emotion.probabilities == pytest.approx(
+        balanced
+    )
 
 
 def test_prior_is_read_by_name_or_from_a_file(tmp_path: Path) -> None:
