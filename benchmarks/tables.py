@@ -242,7 +242,7 @@ def batch(results: dict[str, Any]) -> str:
         (f"planning of {number} pictures", f"{scale['planning_s']:.1f} s"),
         ("first new result after a kill with half of them done", f"{scale['first_result_after_kill_s']:.1f} s"),
         ("call with nothing to do", f"{scale['nothing_to_do_s']:.1f} s"),
-        ("growth of the parent's memory per 10,000 finished pictures", f"{scale['growth_mb_per_10000']:.1f} MB"),
+        ("largest growth of the parent's memory over 10,000 pictures", f"{scale['growth_mb_per_10000']:.1f} MB"),
     ]
     return table(("figure", "value"), rows)
 
