@@ -16,7 +16,7 @@ from edgeinfer.expression.cache import ExpressionCache
 from edgeinfer.expression.classifier import Classifier, EmotionClassifier
 from edgeinfer.expression.face_classifier import FaceClassifier
 from edgeinfer.expression.prior import LabelPrior
-from edgeinfer.results import Face, Image, Result
+from edgeinfer.results import Box, Face, Image, Result
 from edgeinfer.tracking.locator import FaceLocator
 
 DEFAULT_FPS = 30.0
@@ -30,6 +30,7 @@ class Pipeline:
         detector: Face detector.
         classifier: Expression classifier.
         unknown_below: Confidence threshold of the label "unknown", 0..1; 0 keeps all labels.
+        min_face: Shorter side of the smallest face that is reported, in pixels of the frame.
 
     Examples:
         >>> import edgeinfer
@@ -52,6 +53,7 @@ class Pipeline:
         track: bool = True,
         detect_every: DetectEvery = "auto",
         unknown_below: float = 0.0,
+        min_face: int | None = None,
     ) -> None:
         """Create a pipeline.
 
@@ -63,11 +65,15 @@ class Pipeline:
             detect_every: "auto" to search by time, in parts, and to track faces in between; or N to run the detector on
                 the full frame every N-th frame, 1 or more.
             unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1; 0 keeps all labels.
+            min_face: Shorter side of the smallest face that is reported, in pixels of the frame, 1 or more; None for
+                all faces.
 
         Raises:
             UsageError: `detect_every` is neither "auto" nor an integer of 1 or more, or is above 1 without tracking;
-                or `unknown_below` is out of range.
+                or `unknown_below` or `min_face` is out of range.
         """
+        if min_face is not None and min_face < 1:
+            raise UsageError(f"invalid `min_face` {min_face}: expected 1 or more")
         if not 0 <= unknown_below <= 1:
             raise UsageError(f"invalid `unknown_below` {unknown_below}: expected a number from 0 to 1")
         if detect_every != "auto" and (not isinstance(detect_every, int) or detect_every < 1):
@@ -77,7 +83,7 @@ class Pipeline:
                 f"invalid `detect_every` {detect_every}: without tracking the detector runs on every frame; omit it"
             )
         self.detector, self.classifier = detector, classifier
-        self.unknown_below = unknown_below
+        self.unknown_below, self.min_face = unknown_below, min_face or 1
         self._locator = FaceLocator(detector, detect_every) if track else None
         self._detect_still = detector.detect_still if isinstance(detector, StillDetector) else detector.detect
         self._face_classifier = FaceClassifier(
@@ -121,12 +127,16 @@ class Pipeline:
         located, stages_ms = locator.locate(image, now_s)
         started = time.perf_counter()
         self._expressions.keep(locator.track_ids)
+        located = [face for face in located if self._is_large(face[1])]
         faces = self._expressions.classify(image, located, now_s)
         return Result(faces, now_s, {**stages_ms, "classify": 1000 * (time.perf_counter() - started)})
 
+    def _is_large(self, box: Box) -> bool:
+        return min(box.w, box.h) >= self.min_face
+
     def _process_single(self, image: Image, now_s: float) -> Result:
         started = time.perf_counter()
-        boxes = self._detect_still(image)
+        boxes = [box for box in self._detect_still(image) if self._is_large(box)]
         detected = time.perf_counter()
         raws = self._face_classifier.classify(image, boxes)
         faces = tuple(
@@ -149,6 +159,7 @@ def load_pipeline(
     threads: int = 1,
     prior: LabelPrior = "natural",
     unknown_below: float = 0.0,
+    min_face: int | None = None,
 ) -> Pipeline:
     """Create a pipeline from option values; the default is the bundled model with the frontal face cascade.
 
@@ -162,6 +173,8 @@ def load_pipeline(
         threads: CPU threads per call of the model and of the detector's network, 1 or more.
         prior: Expected distribution of the expressions, see `EmotionClassifier.load`.
         unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1.
+        min_face: Shorter side of the smallest face that is reported, in pixels of the frame, 1 or more; None for all
+            faces.
 
     Returns:
         A pipeline without tracks.
@@ -181,9 +194,12 @@ def load_pipeline(
         >>> face.track_id, len(face.emotion.probabilities)
         (1, 7)
     """
-    face_detector = create_detector(detector, model=detector_model, cascade=cascade, threads=threads)
+    face_detector = create_detector(detector, model=detector_model, cascade=cascade, threads=threads, min_face=min_face)
     classifier = EmotionClassifier.load(model, threads=threads, prior=prior)
-    return Pipeline(face_detector, classifier, track=track, detect_every=detect_every, unknown_below=unknown_below)
+    return Pipeline(
+        face_detector, classifier, track=track, detect_every=detect_every, unknown_below=unknown_below,
+        min_face=min_face,
+    )  # fmt: skip
 
 
 def _validate_frame(image: Any) -> None:

@@ -67,7 +67,11 @@ class Worker:
         limit_opencv_threads(threads, live=False)
         tracking = build_pipeline(settings.model, settings.detection, continuous=True)
         single = Pipeline(
-            tracking.detector, tracking.classifier, track=False, unknown_below=settings.model.unknown_below
+            tracking.detector,
+            tracking.classifier,
+            track=False,
+            unknown_below=settings.model.unknown_below,
+            min_face=settings.detection.min_face,
         )
         self._pipelines = {True: tracking, False: single}
 

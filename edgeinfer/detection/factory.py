@@ -7,13 +7,18 @@ from pathlib import Path
 from edgeinfer.detection.base import DETECTORS, FaceDetector, check_detector
 from edgeinfer.detection.haar import HaarDetector
 from edgeinfer.detection.whole_frame import WholeFrameDetector
-from edgeinfer.detection.yunet import YuNetDetector
+from edgeinfer.detection.yunet import MIN_SIZE, YuNetDetector
 from edgeinfer.errors import UsageError
 from edgeinfer.plugins import plugin
 
 
 def create_detector(
-    name: str, *, model: str | Path | None = None, cascade: str | Path | None = None, threads: int = 1
+    name: str,
+    *,
+    model: str | Path | None = None,
+    cascade: str | Path | None = None,
+    threads: int = 1,
+    min_face: int | None = None,
 ) -> FaceDetector:
     """Create a detector by name.
 
@@ -23,6 +28,8 @@ def create_detector(
             "none".
         cascade: Cascade name or path, only for "haar"; see `HaarDetector`.
         threads: CPU threads per call of a network, 1 or more.
+        min_face: Shorter side in pixels of the smallest face that matters, or None. Only "yunet" saves time with it; it
+            still returns some smaller ones.
 
     Raises:
         UsageError: the name is unknown, or an option does not apply to the detector.
@@ -36,7 +43,8 @@ def create_detector(
     if model is not None and name != "yunet":
         raise UsageError(f"`detector_model` does not apply to the detector {name}: omit it or set `detector` to yunet")
     if name == "yunet":
-        return YuNetDetector(model, threads=threads)
+        # Boxes in reduced frames are inexact; the pipeline discards those that are too small.
+        return YuNetDetector(model, threads=threads, min_size=max(MIN_SIZE, round(0.8 * (min_face or 0))))
     return HaarDetector(cascade) if name == "haar" else WholeFrameDetector()
 
 

@@ -19,6 +19,8 @@ from edgeinfer.system.paths import local_path
 MAX_SIDE = 1280
 """Longer side above which a frame is reduced by `YuNetDetector.detect`, in pixels."""
 
+MIN_SIZE = 16
+"""Default of the smallest side of a face in pixels."""
 CROP_SHARE = 0.9
 """Side of the cascade's square box as a share of the height of YuNet's box, see `benchmarks/detector_labels.py`."""
 
@@ -39,7 +41,7 @@ class YuNetDetector:
     estimates_pose = True
 
     def __init__(
-        self, model: str | Path | None = None, *, min_score: float = 0.7, min_size: int = 16, threads: int = 1
+        self, model: str | Path | None = None, *, min_score: float = 0.7, min_size: int = MIN_SIZE, threads: int = 1
     ) -> None:
         """Load a YuNet model.
 

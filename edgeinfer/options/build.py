@@ -59,6 +59,7 @@ def build_pipeline(model: ModelOptions, detection: DetectionOptions, *, continuo
         threads=model.threads or 1,
         prior=read_prior(model.prior),
         unknown_below=model.unknown_below,
+        min_face=detection.min_face,
     )
 
 

@@ -110,6 +110,9 @@ class DetectionOptions:
         metavar="auto|N",
         check="edgeinfer.detection.base:parse_detect_every",
     )
+    min_face: int | None = option(
+        None, "Ignore faces whose box has a shorter side below this size.", metavar="PIXELS", minimum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

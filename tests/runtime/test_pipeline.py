@@ -41,6 +41,31 @@ def test_each_face_is_classified_from_its_own_crop(classifier: EmotionClassifier
     assert [(face.track_id, face.emotion.label) for face in faces] == [(1, "happy"), (2, "neutral")]
 
 
+@pytest.mark.parametrize("track", [True, False], ids=["tracked", "stills"])
+@pytest.mark.parametrize(("min_face", "count"), [(None, 2), (12, 2), (13, 1), (21, 0)])
+def test_small_faces_are_ignored(classifier: EmotionClassifier, min_face: int | None, count: int, track: bool) -> None:
+    detector = FakeDetector([Box(10, 10, 20, 20), Box(50, 10, 12, 20)])
+    faces = Pipeline(detector, classifier, track=track, min_face=min_face)(FRAME).faces
+    assert [face.size_px for face in faces] == [20, 12][:count]
+
+
+@pytest.mark.parametrize("detector", ["haar", "yunet", "none"])
+@pytest.mark.parametrize("track", [True, False], ids=["tracked", "stills"])
+def test_smallest_face_applies_to_every_detector(
+    tiny_model: Path, yunet: Path, portrait: Image, detector: str, track: bool
+) -> None:
+    model = yunet if detector == "yunet" else None
+    counts = [
+        len(
+            load_pipeline(model=tiny_model, detector=detector, detector_model=model, track=track, min_face=size)(
+                portrait
+            ).faces
+        )
+        for size in (70, 300)
+    ]
+    assert counts == [1, 0]
+
+
 def test_margin_of_the_model_is_applied(tmp_path: Path) -> None:
     wide = EmotionClassifier.load(write_model(tmp_path / "wide.onnx", keys=metadata(crop='{"margin": 1.0}')))
     frame = np.zeros((60, 60), np.uint8)
