@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgeinfer.errors import path_text
+from edgeinfer.sources.order import natural_key
+from edgeinfer_train.errors import ConfigError
 
 LabelMode = Literal["argmax", "majority", "votes"]
 LABEL_MODES: tuple[LabelMode, ...] = get_args(LabelMode)
@@ -36,14 +42,48 @@ def label_of(name: str) -> str | None:
     return next((label for label, names in SYNONYMS.items() if wanted in names), None)
 
 
-def vote_distribution(votes: NDArray[np.float32], fallback: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Convert vote counts to soft labels.
+def class_label(name: str) -> str:
+    """Return the label for any class name: the standard label of a synonym, otherwise the name itself.
 
-    Single votes are treated as errors and set to 0 if other votes remain (Barsoum et al. 2016).
+    >>> class_label("Happiness"), class_label(" very tired ")
+    ('happy', 'very tired')
+    """
+    return label_of(name) or unicodedata.normalize("NFC", path_text(name).strip())
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """Validate labels, which are also the names of class folders.
+
+    Raises:
+        ConfigError: There are fewer than two labels or two equal ones, or one cannot be the name of a folder.
+    """
+    for label in labels:
+        if not label or label.startswith(".") or "/" in label or not label.isprintable() or len(label.encode()) > 200:
+            raise ConfigError(
+                f"invalid label {label!r}: expected a printable name of at most 200 bytes without / and a leading dot"
+            )
+    if len(set(labels)) != len(labels) or len(labels) < 2:
+        raise ConfigError(f"invalid labels {', '.join(labels) or 'none'}: expected at least two different names")
+    return tuple(labels)
+
+
+def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return different labels in order: the standard ones first, then the others in natural order."""
+    found = set(labels)
+    others = sorted(found.difference(EIGHT_LABELS), key=natural_key)
+    return (*(label for label in EIGHT_LABELS if label in found), *others)
+
+
+def vote_distribution(
+    votes: NDArray[np.float32], fallback: NDArray[np.float32], *, ignores_single: bool = True
+) -> NDArray[np.float32]:
+    """Convert vote counts to soft labels.
 
     Args:
         votes: (N, K) vote counts.
         fallback: (N, K) rows for faces without votes.
+        ignores_single: True to treat single votes as errors and set them to 0 if other votes remain, the rule of
+            FERPlus (Barsoum et al. 2016).
 
     Returns:
         (N, K) float32; each row sums to 1.
@@ -52,22 +92,23 @@ def vote_distribution(votes: NDArray[np.float32], fallback: NDArray[np.float32])
         >>> vote_distribution(np.array([[6, 2, 1]], np.float32), np.eye(3, dtype=np.float32)[:1]).tolist()
         [[0.75, 0.25, 0.0]]
     """
-    trusted = np.where(votes > 1, votes, 0)
+    trusted = np.where(votes > 1, votes, 0) if ignores_single else votes
     kept = np.where(trusted.sum(1, keepdims=True) > 0, trusted, votes)
     total = kept.sum(1, keepdims=True)
-    return np.where(total > 0, kept / np.maximum(total, 1), fallback).astype(np.float32)
+    return np.where(total > 0, kept / np.where(total > 0, total, 1), fallback).astype(np.float32)
 
 
-def has_majority(votes: NDArray[np.float32]) -> NDArray[np.bool_]:
+def has_majority(votes: NDArray[np.float32], *, ignores_single: bool = True) -> NDArray[np.bool_]:
     """Determine which faces have a majority label, by the rule of Microsoft's FERPlus code.
 
-    Single votes are set to 0; the winning column then needs more than half of the remaining votes.
+    The winning column needs more than half of the votes.
 
     Args:
-        votes: (N, 10) counts in the order of `VOTE_COLUMNS`.
+        votes: (N, M) counts in all columns, for FERPlus in the order of `VOTE_COLUMNS`.
+        ignores_single: True to set single votes to 0 first, the rule of FERPlus.
 
     Returns:
         (N,) bool, True if the column with the most votes has a majority.
     """
-    trusted = np.where(votes > 1, votes, 0)
+    trusted = np.where(votes > 1, votes, 0) if ignores_single else votes
     return np.asarray(trusted.max(1) > trusted.sum(1) / 2)

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edgeinfer_train.datasets.load import load_split, read_info
+from edgeinfer_train.datasets.load import load_split, read_info, read_properties
 from edgeinfer_train.datasets.prepare.folders import prepare_folder
-from edgeinfer_train.errors import DataError, RunError
+from edgeinfer_train.errors import ConfigError, DataError, RunError
 from edgeinfer_train.labels import EIGHT_LABELS
 
 Maker = Callable[..., bytes]
@@ -121,12 +121,74 @@ def test_eight_labels_include_contempt(tmp_path: Path, make_source: Callable[...
     assert report.counts["train"]["contempt"] == 4
 
 
-def test_unknown_class_is_rejected_with_the_known_names(tmp_path: Path, make_source: Callable[..., Path]) -> None:
-    source = make_source({"train/happy": 2, "train/bored": 2, "train/sleepy": 1})
-    with pytest.raises(DataError, match=r"unknown classes: bored, sleepy; expected .*happiness.*fearful") as caught:
-        prepare_folder(source, tmp_path / "data")
-    assert caught.value.exit_code == 4
-    assert not (tmp_path / "data").exists()
+def test_own_class_names_are_the_labels(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    source = make_source({"train/very tired": 2, "train/gelangweilt ü": 2, "train/Happiness": 2, "valid/very tired": 1})
+    report = prepare_folder(source, tmp_path / "data")
+    assert report.labels == ("happy", "gelangweilt ü", "very tired")
+    assert load_split(tmp_path / "data", "train").soft_labels.shape == (6, 3)
+
+
+def test_labels_select_and_order_the_classes(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    source = make_source({"sad": 5, "happy": 5, "bored": 5})
+    report = prepare_folder(source, tmp_path / "data", labels=("bored", "happy"))
+    assert report.labels == ("bored", "happy")
+    assert len(report.skipped_by_reason()["other class"]) == 5
+
+
+@pytest.mark.parametrize("labels", [("a",), ("a", "a"), ("a", "b/c"), ("a", ".b"), ("a", "")])
+def test_invalid_labels_are_rejected(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="invalid label"):
+        prepare_folder(tmp_path, tmp_path / "data", labels=labels)
+
+
+def test_persons_in_file_names_are_not_split(tmp_path: Path, make_png: Maker) -> None:
+    for number in range(40):
+        path = tmp_path / f"source/{('sad', 'happy')[number % 2]}/{'abcde'[number // 8]}_{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(make_png(100, seed=number))
+    report = prepare_folder(tmp_path / "source", tmp_path / "data")
+    assert report.split_rule == "20% of training taken for validation by person (5), seed 0"
+    persons = read_properties(tmp_path / "data")
+    assert len({row["person"] for file, row in persons.items() if file.startswith("valid")}) == 1
+    assert {face.person for face in report.faces} == set("abcde")
+    other = prepare_folder(tmp_path / "source", tmp_path / "other", group_regex=r"_\d")
+    assert "by person (10)" in other.split_rule
+
+
+def test_corrections_replace_labels(tmp_path: Path, make_source: Callable[..., Path]) -> None:
+    names = ("a", "b", "c", "d", "e")
+    source = make_source({"happy": 5, "sad": 5})
+    for label in ("happy", "sad"):
+        for path, name in zip(sorted((source / label).iterdir()), names, strict=True):
+            path.rename(path.with_name(f"{label}-{name}.png"))
+    (source / "unlabelled").mkdir()
+    (source / "sad/sad-e.png").rename(source / "unlabelled/sad-e.png")
+    table = tmp_path / "corrections.csv"
+    table.write_text("file,label\nhappy/happy-a.png,sad\nhappy-b.png,\nsad/sad-a.png,bored\n")
+    report = prepare_folder(source, tmp_path / "data", corrections=table)
+    assert {label: sum(c[label] for c in report.counts.values()) for label in report.labels} == {
+        "happy": 3, "sad": 4, "bored": 1
+    }  # fmt: skip
+    assert report.skipped_by_reason() == {
+        "removed by correction": ["happy/happy-b.png"], "no label": ["unlabelled/sad-e.png"]
+    }  # fmt: skip
+
+
+CORRECTIONS = {
+    "other folder": ("file,label\nx.png,sad\n", "names 1 files that the source does not contain, such as x.png"),
+    "columns": ("name\n000.png\n", "expected the columns file,label"),
+    "contradiction": ("file,label\n000.png,sad\n000.png,happy\n", "two labels for 000.png"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), CORRECTIONS.values(), ids=CORRECTIONS.keys())
+def test_unusable_corrections_are_rejected(
+    tmp_path: Path, make_source: Callable[..., Path], text: str, message: str
+) -> None:
+    (tmp_path / "corrections.csv").write_text(text)
+    source = make_source({"happy": 2, "sad": 2})
+    with pytest.raises(DataError, match=message):
+        prepare_folder(source, tmp_path / "data", corrections=tmp_path / "corrections.csv")
 
 
 def test_single_class_is_rejected(tmp_path: Path, make_source: Callable[..., Path]) -> None:

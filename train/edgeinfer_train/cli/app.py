@@ -12,16 +12,17 @@ from edgeinfer.cli.terminal import execute
 from edgeinfer_train.cli.compare import compare
 from edgeinfer_train.cli.evaluate import evaluate
 from edgeinfer_train.cli.fit import fit
+from edgeinfer_train.cli.label import label
 from edgeinfer_train.cli.prepare import prepare
 
 app = typer.Typer(
-    help="Train models for edgeinfer: prepare a data set, fit a network, evaluate and compare the results.",
+    help="Train models for edgeinfer: label and prepare faces, fit a network, evaluate and compare results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (prepare, fit, evaluate, compare):
+for command in (label, prepare, fit, evaluate, compare):
     app.command(cls=GroupedCommand)(command)
 
 

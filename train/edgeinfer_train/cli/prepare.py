@@ -17,7 +17,7 @@ from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_mod
 from edgeinfer_train.datasets.prepare import SourceKind
 from edgeinfer_train.datasets.prepare.ferplus import NeutralRule
 from edgeinfer_train.evaluation.inputs import data_inputs
-from edgeinfer_train.labels import LabelMode
+from edgeinfer_train.labels import LabelMode, class_label, label_of
 
 if TYPE_CHECKING:
     from edgeinfer_train.datasets.prepare.writing import PrepareReport
@@ -43,6 +43,23 @@ def prepare(
     ] = "plurality",
     folds: Annotated[int | None, typer.Option(help="Number of folds by subject (ckplus). Default: 5.")] = None,
     fold: Annotated[int | None, typer.Option(help="Fold used for validation, from 1 (ckplus). Default: 1.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,...", help="Labels to use, in this order (folder). Default: all.", show_default=False
+        ),
+    ] = None,
+    group_regex: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Person in a file name, kept in one split: first group, or match (folder). Default: common names.",
+        ),
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Corrected labels: CSV file from the page of label (folder).", show_default=False),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Random seed of the validation split (all but ferplus). Default: 0.")
     ] = None,
@@ -53,7 +70,8 @@ def prepare(
 ) -> None:
     """Convert a data set into class folders, with a votes file if the source has votes."""
     read = files_below("the source", source) if os.path.isdir(source) else [NamedPath("the source", str(source))]  # noqa: PTH112
-    check_outputs(None, summary, option="summary", inputs=chain(read, data_inputs(out)))
+    corrected = () if corrections is None else (NamedPath("the corrections", str(corrections)),)
+    check_outputs(None, summary, option="summary", inputs=chain(read, data_inputs(out), corrected))
     require_modules("pandas", *(() if summary is None else ("matplotlib",)))
     from edgeinfer_train.datasets.prepare import prepare as prepare_data
     from edgeinfer_train.datasets.summary import save_summary
@@ -63,12 +81,18 @@ def prepare(
     with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else silenced(native_only=True):
         report = prepare_data(
             kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,
-            folds=folds, fold=fold, seed=seed, progress=progress,
+            folds=folds, fold=fold, seed=seed, labels=split_labels(labels), group_regex=group_regex,
+            corrections=corrections, progress=progress,
         )  # fmt: skip
     _print_report(report, out)
     if summary is not None:
         save_summary(out, summary)
         typer.echo(f"counts and sample faces are in {summary}")
+
+
+def split_labels(text: str | None) -> list[str] | None:
+    """Return the names in a comma-separated list, or None for None."""
+    return None if text is None else [class_label(name) for name in text.split(",")]
 
 
 def _print_report(report: PrepareReport, out: Path) -> None:
@@ -83,6 +107,9 @@ def _print_report(report: PrepareReport, out: Path) -> None:
     typer.echo(
         f"{report.written:,} new files in {out}" if report.written else f"{out} was already complete; nothing written"
     )
+    own = [label for label in report.labels if label_of(label) is None]
+    if own:
+        print_notice(f"labels of the source: {', '.join(report.labels)}")
     if report.absent:
         print_notice(f"the source has no {' and no '.join(report.absent)} images; {out} lacks these splits")
     for split, counts in report.counts.items():

@@ -93,14 +93,24 @@ def group_faces(images: Sequence[Image], names: Sequence[str], regex: str | None
         ([0, 1, 0, 2, 2, 1], '3 persons by file name')
     """
     if regex is not None:
-        found = _persons(names, _compiled(regex))
-        if not any(found):
-            raise DataError(f"`group_regex` {regex!r} matches no file name, such as {PurePosixPath(names[0]).name!r}")
-        return FaceGroups(_numbered(found), "regex")
+        return FaceGroups(_numbered(persons_by_regex(names, regex)), "regex")
     persons = persons_by_name(names)
     if persons is not None:
         return FaceGroups(_numbered(persons), "names")
     return FaceGroups(group_copies(images), "pixels")
+
+
+def persons_by_regex(names: Sequence[str], regex: str) -> list[str | None]:
+    """Return the person of each file name by a regular expression, None for names without one; see `group_faces`.
+
+    Raises:
+        ConfigError: The regular expression is invalid.
+        DataError: The regular expression matches no file name.
+    """
+    found = _persons(names, _compiled(regex))
+    if names and not any(found):
+        raise DataError(f"`group_regex` {regex!r} matches no file name, such as {PurePosixPath(names[0]).name!r}")
+    return found
 
 
 def persons_by_name(names: Sequence[str]) -> list[str | None] | None:

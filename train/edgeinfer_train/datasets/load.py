@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from edgeinfer.errors import SourceError, shown_path
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.results import Colour, Image
 from edgeinfer.sources.picture_size import PICTURE_SUFFIXES, check_size, read_header
+from edgeinfer_train.datasets.votes import VOTES_FILE, Votes, read_votes
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import EIGHT_LABELS, LABEL_MODES, VOTE_COLUMNS, LabelMode, has_majority, vote_distribution
+from edgeinfer_train.labels import LABEL_MODES, LabelMode
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -32,8 +34,9 @@ MAX_IMAGE_MEGAPIXELS = 50.0
 """Maximum size of an image in a data set, in millions of pixels."""
 
 DATASET_FILE = "dataset.json"
-VOTES_FILE = "votes.csv"
 SKIPPED_FILE = "skipped.csv"
+FACES_FILE = "faces.csv"
+"""Properties of the faces that the source has, such as person, valence and arousal, one row per file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,9 @@ def load_split(
     wanted = labels or info.labels
     _check_labels(wanted, info, data)
     mode = label_mode or info.default_label_mode
-    votes = read_votes(data) if mode != "argmax" else {}
+    votes = read_votes(data) if mode != "argmax" else None
     files = split_files(data, split, wanted)
-    if mode == "majority":
+    if votes and mode == "majority":
         files = _with_majority(files, votes, data, split)
     held_out = _held_out_digests(data, info.labels) if split == "train" else set[bytes]()
     if limit is not None and limit < len(files):
@@ -169,9 +172,8 @@ def load_split(
         raise DataError(f"every {split} face of {data} is a copy of a validation or test face; none is left")
     hard = np.array(targets, dtype=np.int64)
     soft = np.eye(len(wanted), dtype=np.float32)[hard]
-    if mode == "votes":
-        columns = [EIGHT_LABELS.index(label) for label in wanted]
-        soft = vote_distribution(_counts(names, votes)[:, columns], soft)
+    if votes and mode == "votes":
+        soft = votes.shares(names, wanted, soft)
     return Faces(np.stack(images), hard, soft, tuple(names))
 
 
@@ -269,38 +271,21 @@ def pixel_digest(image: Image) -> bytes:
     return hashlib.blake2b(pixels, digest_size=16, person=str(image.shape).encode()[:16]).digest()
 
 
-def read_votes(data: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the votes of a prepared data set.
+def read_properties(data: Path) -> dict[str, dict[str, str]]:
+    """Return the properties of the faces of a prepared data set, by path relative to `data`.
 
-    If the neutral rule assigned a face to another emotion, its neutral votes are 0.
-
-    Returns:
-        (10,) float32 votes in the order of `VOTE_COLUMNS`, by path relative to `data`.
-
-    Raises:
-        DataError: The data set has no votes.
+    The keys depend on the source: `person` (name of the person), `valence` and `arousal` (-1..1). A property that
+    a face lacks is "".
     """
-    if not (data / VOTES_FILE).is_file():
-        raise DataError(f"{data} has one label per face and no votes: set `label_mode` to argmax")
-    import pandas as pd  # noqa: PLC0415 - only needed for votes
-
-    table = pd.read_csv(data / VOTES_FILE, index_col="file")
-    votes = table[list(VOTE_COLUMNS)].to_numpy(np.float32)
-    folders = np.array([name.split("/")[1] for name in table.index], dtype=str)
-    votes[(folders != EIGHT_LABELS[0]) & (votes.argmax(1) == 0), 0] = 0
-    return dict(zip(map(str, table.index), votes, strict=True))
+    if not (data / FACES_FILE).is_file():
+        return {}
+    with (data / FACES_FILE).open(encoding="utf-8", newline="") as file:
+        return {row.pop("file"): row for row in csv.DictReader(file)}
 
 
-def _with_majority(
-    files: list[tuple[str, int]], votes: dict[str, NDArray[np.float32]], data: Path, split: Split
-) -> list[tuple[str, int]]:
-    agreed = has_majority(_counts([name for name, _ in files], votes))
+def _with_majority(files: list[tuple[str, int]], votes: Votes, data: Path, split: Split) -> list[tuple[str, int]]:
+    agreed = votes.have_majority([name for name, _ in files])
     kept = [file for file, keep in zip(files, agreed, strict=True) if keep]
     if not kept:
         raise DataError(f"no {split} face of {data} has a majority label: choose another `label_mode`")
     return kept
-
-
-def _counts(names: list[str], votes: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    none = np.zeros(len(VOTE_COLUMNS), np.float32)
-    return np.stack([votes.get(name, none) for name in names])

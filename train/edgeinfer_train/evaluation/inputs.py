@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeinfer.system.identity import NamedPath, files_below
-from edgeinfer_train.datasets.load import DATASET_FILE, SKIPPED_FILE, VOTES_FILE
+from edgeinfer_train.datasets.load import DATASET_FILE, FACES_FILE, SKIPPED_FILE
+from edgeinfer_train.datasets.votes import VOTES_FILE
 
 RUN_FILES = (
     "model.keras",
@@ -36,7 +37,7 @@ def exported_inputs(run: Path) -> Iterator[NamedPath]:
 
 def data_inputs(data: Path) -> Iterator[NamedPath]:
     """Yield the files of a prepared data folder; other files directly in it are not read."""
-    for name in (DATASET_FILE, VOTES_FILE, SKIPPED_FILE):
+    for name in (DATASET_FILE, VOTES_FILE, FACES_FILE, SKIPPED_FILE):
         yield NamedPath("the data", str(data / name))
     if os.path.isdir(data):  # noqa: PTH112 - false for a path that is too long
         for folder in data.iterdir():

@@ -17,13 +17,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeinfer_train.datasets.prepare.affectnet import prepare_affectnet
 from edgeinfer_train.datasets.prepare.ckplus import DEFAULT_FOLDS, prepare_ckplus
 from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
 from edgeinfer_train.datasets.prepare.ferplus import NeutralRule, prepare_ferplus
 from edgeinfer_train.datasets.prepare.folders import prepare_folder
+from edgeinfer_train.datasets.prepare.rafdb import prepare_rafdb
 from edgeinfer_train.datasets.prepare.writing import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import LabelMode
@@ -36,20 +39,33 @@ __all__ = [
     "Skipped",
     "SourceKind",
     "prepare",
+    "prepare_affectnet",
     "prepare_ckplus",
     "prepare_fer2013",
     "prepare_ferplus",
     "prepare_folder",
+    "prepare_rafdb",
 ]
 
-SourceKind = Literal["ferplus", "fer2013", "ckplus", "folder"]
+SourceKind = Literal["ferplus", "fer2013", "ckplus", "rafdb", "affectnet", "folder"]
 SUPPORTED_KINDS: dict[str, tuple[SourceKind, ...]] = {
     "neutral_rule": ("ferplus",),
     "folds": ("ckplus",),
     "fold": ("ckplus",),
-    "seed": ("fer2013", "ckplus", "folder"),
+    "seed": ("fer2013", "ckplus", "rafdb", "affectnet", "folder"),
+    "labels": ("folder",),
+    "group_regex": ("folder",),
+    "corrections": ("folder",),
 }
 """Layouts to which a parameter of `prepare` applies."""
+READERS: dict[SourceKind, Callable[..., PrepareReport]] = {
+    "fer2013": prepare_fer2013,
+    "ckplus": prepare_ckplus,
+    "rafdb": prepare_rafdb,
+    "affectnet": prepare_affectnet,
+    "folder": prepare_folder,
+}
+"""Readers of the layouts without published votes."""
 
 
 def prepare(
@@ -63,6 +79,9 @@ def prepare(
     folds: int | None = None,
     fold: int | None = None,
     seed: int | None = None,
+    labels: Sequence[str] | None = None,
+    group_regex: str | None = None,
+    corrections: Path | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
     """Convert a published data set into a prepared data folder; see the function of each layout for details.
@@ -78,6 +97,9 @@ def prepare(
         folds: Number of folds of CK+; None uses 5.
         fold: Validation fold of CK+, counted from 1; None uses 1.
         seed: Seed of splits that are created here; None uses 0. FERPlus has published splits.
+        labels: Labels of class folders to use, in order; None uses all.
+        group_regex: Regular expression for the person in a file name of a class folder.
+        corrections: Table that replaces labels of class folders, see `prepare_folder`.
         progress: Callback with the arguments (done, total).
 
     Returns:
@@ -95,20 +117,23 @@ def prepare(
             "folds": folds,
             "fold": fold,
             "seed": seed,
+            "labels": labels,
+            "group_regex": group_regex,
+            "corrections": corrections,
         },
     )
     if kind == "ferplus":
         return prepare_ferplus(
             source, out, classes=classes, label_mode=label_mode or "votes", neutral_rule=neutral_rule, progress=progress
         )
-    if label_mode not in (None, "argmax"):
+    if label_mode not in (None, "argmax") and not (kind == "folder" and source.suffix.lower() == ".csv"):
         raise DataError(f"{kind} has one label per face and no votes: set `label_mode` to argmax")
     common: Any = {"classes": classes, "seed": seed or 0, "progress": progress}
     if kind == "ckplus":
-        return prepare_ckplus(
-            source, out, folds=DEFAULT_FOLDS if folds is None else folds, fold=1 if fold is None else fold, **common
-        )
-    return (prepare_fer2013 if kind == "fer2013" else prepare_folder)(source, out, **common)
+        common |= {"folds": DEFAULT_FOLDS if folds is None else folds, "fold": 1 if fold is None else fold}
+    if kind == "folder":
+        common |= {"labels": labels, "group_regex": group_regex, "corrections": corrections, "label_mode": label_mode}
+    return READERS[kind](source, out, **common)
 
 
 def _check_applicable(kind: SourceKind, given: dict[str, object]) -> None:

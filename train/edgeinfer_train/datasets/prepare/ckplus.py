@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from edgeinfer.errors import shown_path
-from edgeinfer_train.datasets.prepare.folders import Picture, find_pictures, tree_identity, write_pictures
+from edgeinfer_train.datasets.prepare.folders import find_pictures, tree_identity, write_pictures
+from edgeinfer_train.datasets.prepare.pictures import Picture
 from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
 from edgeinfer_train.datasets.prepare.tree import open_tree
 from edgeinfer_train.datasets.prepare.writing import (
@@ -73,7 +74,8 @@ def prepare_ckplus(
             )
         fold_numbers = folds_by_subject([p.label for p in found], subjects, folds=folds, seed=seed)
         pictures = [
-            replace(p, split="valid" if f == fold else "train") for p, f in zip(found, fold_numbers, strict=True)
+            replace(p, split="valid" if f == fold else "train", person=subject_of(p))
+            for p, f in zip(found, fold_numbers, strict=True)
         ]
         check_classes([p.label for p in pictures if p.split == "train"], source)
         fold_of = dict(zip(subjects, fold_numbers, strict=True))

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from edgeinfer.errors import shown_path
-from edgeinfer_train.datasets.load import SPLITS, VOTES_FILE, Split
+from edgeinfer_train.datasets.load import SPLITS, Split
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.table import TableRow, read_rows
 from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face, open_tree, shallowest
@@ -24,6 +24,7 @@ from edgeinfer_train.datasets.prepare.writing import (
     open_writer,
     write_csv,
 )
+from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, LabelMode
 

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from edgeinfer_train.datasets.load import Split
 from edgeinfer_train.datasets.prepare.writing import AS_PUBLISHED
+from edgeinfer_train.errors import DataError
 
 VALID_SHARE = 0.2
+PERSON_FOLDS = 5
+"""Number of folds by person, of which one is for validation: `VALID_SHARE` of the faces if they are even."""
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid",
@@ -25,13 +28,16 @@ def split_of(name: str) -> Split | None:
     return SPLIT_NAMES.get(re.sub(r"[\W_]+", "", name).lower())
 
 
-def with_validation(splits: Sequence[Split], labels: Sequence[str], *, seed: int) -> tuple[list[Split], str]:
+def with_validation(
+    splits: Sequence[Split], labels: Sequence[str], *, seed: int, persons: Sequence[str] = ()
+) -> tuple[list[Split], str]:
     """Move a stratified 20 % of the training faces to validation if there is no validation split.
 
     Args:
         splits: Splits of N faces.
         labels: Labels of the N faces.
         seed: Seed of the selection.
+        persons: Persons of the N faces, to keep the faces of each in one split; empty if they are unknown.
 
     Returns:
         The splits of the N faces, and a description of the split rule.
@@ -39,6 +45,8 @@ def with_validation(splits: Sequence[Split], labels: Sequence[str], *, seed: int
     found = list(splits)
     if "valid" in found or "train" not in found:
         return found, AS_PUBLISHED
+    if persons:
+        return _with_persons(found, labels, persons, seed)
     random = np.random.default_rng(seed)
     for label in sorted(set(labels)):
         members = [
@@ -47,6 +55,22 @@ def with_validation(splits: Sequence[Split], labels: Sequence[str], *, seed: int
         for position in random.permutation(members)[: round(VALID_SHARE * len(members))].tolist():
             found[position] = "valid"
     return found, f"{VALID_SHARE:.0%} of training taken for validation, stratified, seed {seed}"
+
+
+def _with_persons(
+    splits: list[Split], labels: Sequence[str], persons: Sequence[str], seed: int
+) -> tuple[list[Split], str]:
+    train = [i for i, split in enumerate(splits) if split == "train"]
+    count = len({persons[i] for i in train})
+    if count < 2:
+        raise DataError("all training faces are of one person: name the splits in the source, or leave out the persons")
+    folds = folds_by_subject(
+        [labels[i] for i in train], [persons[i] for i in train], folds=min(PERSON_FOLDS, count), seed=seed
+    )
+    for i, fold in zip(train, folds, strict=True):
+        splits[i] = "valid" if fold == 1 else "train"
+    moved = splits.count("valid")
+    return splits, f"{moved / len(train):.0%} of training taken for validation by person ({count:,}), seed {seed}"
 
 
 def folds_by_subject(labels: Sequence[str], subjects: Sequence[str], *, folds: int, seed: int) -> list[int]:

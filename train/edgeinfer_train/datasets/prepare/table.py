@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -43,18 +44,36 @@ def read_rows(tree: FileTree, path: str, columns: Sequence[str]) -> Iterator[Tab
     Raises:
         DataError: The file is not a table with these columns, is damaged, or too large.
     """
+    with _open_lines(tree, path) as (lines, name):
+        header, delimiter = _read_header(lines)
+        positions = _positions([column.lower() for column in header], columns, name)
+        for number, line in enumerate(lines):
+            if number >= MAX_ROWS:
+                raise DataError(f"{name} has more than {MAX_ROWS:,} rows")
+            yield _parse(line, delimiter, positions, len(header))
+
+
+def read_columns(tree: FileTree, path: str) -> list[str]:
+    """Return the column names of a table as written, without surrounding spaces; see `read_rows`."""
+    with _open_lines(tree, path) as (lines, _):
+        return _read_header(lines)[0]
+
+
+def read_lines(tree: FileTree, path: str) -> Iterator[str | None]:
+    """Yield the non-empty lines of a text file, with None in place of any line that is too long; see `read_rows`."""
+    with _open_lines(tree, path) as (lines, _):
+        yield from lines
+
+
+@contextlib.contextmanager
+def _open_lines(tree: FileTree, path: str) -> Iterator[tuple[Iterator[str | None], str]]:
+    """Open a text file; yield its lines, and its name for messages."""
     name, size = shown_path(path), tree.files[path]
     if size > MAX_TABLE_BYTES:
         raise DataError(f"{name} is {size / 1e9:.1f} GB, above the limit of {MAX_TABLE_BYTES / 1e9:g} GB")
     try:
         with _open_text(tree, path) as text:
-            lines = _lines(text)
-            header, delimiter = _read_header(lines)
-            positions = _positions(header, columns, name)
-            for number, line in enumerate(lines):
-                if number >= MAX_ROWS:
-                    raise DataError(f"{name} has more than {MAX_ROWS:,} rows")
-                yield _parse(line, delimiter, positions, len(header))
+            yield _lines(text), name
     except DataError:
         raise
     except (csv.Error, *DAMAGED) as error:
@@ -83,14 +102,14 @@ def _open_text(tree: FileTree, path: str) -> TextIO:
 
 
 def _read_header(lines: Iterator[str | None]) -> tuple[list[str], str]:
-    """Return the normalized column names and the delimiter."""
+    """Return the column names and the delimiter."""
     line = next(lines, "")
     if line and line.startswith("sep="):  # Excel writes the delimiter into the first line
         line = next(lines, "")
     if not line:
         raise csv.Error("it has no header" if line == "" else "its first line is too long")
     delimiter = max(DELIMITERS, key=line.count)
-    return [column.strip().lower() for column in _fields(line, delimiter)], delimiter
+    return [column.strip() for column in _fields(line, delimiter)], delimiter
 
 
 def _positions(header: list[str], columns: Sequence[str], name: str) -> list[int]:

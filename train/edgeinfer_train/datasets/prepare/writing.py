@@ -8,15 +8,28 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
+import cv2
+
 from edgeinfer.errors import path_text, shown_path
+from edgeinfer.expression.preprocess import model_input
 from edgeinfer.results import Image
-from edgeinfer_train.datasets.load import DATASET_FILE, SKIPPED_FILE, SPLITS, VOTES_FILE, Split, pixel_digest
+from edgeinfer_train.datasets.grouping import perceptual_hash
+from edgeinfer_train.datasets.load import (
+    DATASET_FILE,
+    FACES_FILE,
+    SKIPPED_FILE,
+    SPLITS,
+    Split,
+    pixel_digest,
+)
+from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.errors import DataError, RunError
 from edgeinfer_train.labels import LabelMode
 
@@ -25,13 +38,17 @@ Reason = Literal[
     "no class", "no subject", "unreadable image", "unknown code", "wrong number of pixels", "unknown", "not a face",
     "contempt", "too large", "name too long", "path outside the archive", "encrypted", "link in the archive",
     "unsupported compression", "link loop", "broken link", "not a file", "unreadable file", "unreadable folder",
-    "unreadable row",
+    "unreadable row", "other class", "no label", "uncertain", "other subset", "removed by correction", "duplicate face",
 ]  # fmt: skip
 Progress = Callable[[int, int], None]
 """Callback with the arguments (done, total), in rows or files."""
 
+NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
+SHARPNESS_SIDE = 48
+
 FOLDS_FILE = "folds.csv"
-TABLE_FILES = (SKIPPED_FILE, VOTES_FILE, FOLDS_FILE)
+SUMMARY_FILE = "summary.html"
+TABLE_FILES = (SKIPPED_FILE, VOTES_FILE, FOLDS_FILE, FACES_FILE, SUMMARY_FILE)
 AS_PUBLISHED = "as published"
 ONE_LABEL = "one label a face"
 
@@ -59,6 +76,33 @@ class DecodedFace:
 
 
 @dataclass(frozen=True, slots=True)
+class PreparedFace:
+    """One face of a data folder.
+
+    Attributes:
+        file: Path relative to the data folder.
+        split: Split of the face.
+        label: Label of the face.
+        width: Width in pixels.
+        height: Height in pixels.
+        sharpness: Standard deviation of the Laplacian at 48x48 pixels, in grey levels; low for blurred faces.
+        person: Person, or "" if the source names none.
+        digest: Digest of the pixels.
+        perceptual_hash: See `perceptual_hash`.
+    """
+
+    file: str
+    split: Split
+    label: str
+    width: int
+    height: int
+    sharpness: float
+    person: str
+    digest: bytes
+    perceptual_hash: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareReport:
     """Result of a preparation.
 
@@ -70,6 +114,7 @@ class PrepareReport:
         written: Number of files that did not exist before.
         split_rule: Human-readable origin of the splits.
         duplicates: For two splits, the number of faces in the first with the same pixels as a face in the second.
+        faces: All faces.
     """
 
     labels: tuple[str, ...]
@@ -79,6 +124,7 @@ class PrepareReport:
     written: int
     split_rule: str = AS_PUBLISHED
     duplicates: dict[tuple[Split, Split], int] = field(default_factory=dict)
+    faces: tuple[PreparedFace, ...] = ()
 
     @property
     def empty_labels(self) -> tuple[str, ...]:
@@ -167,7 +213,8 @@ class DataWriter:
         self.out, self._identity, self._default = out, identity, default_label_mode
         self.skipped: list[Skipped] = []
         self._counts: Counter[tuple[Split, str]] = Counter()
-        self._pixels: dict[Split, Counter[bytes]] = {split: Counter() for split in SPLITS}
+        self._faces: list[PreparedFace] = []
+        self._properties: dict[str, Mapping[str, str]] = {}
         self._written = 0
 
     @property
@@ -175,7 +222,9 @@ class DataWriter:
         """True if no face was added."""
         return not self._counts
 
-    def add(self, split: Split, label: str, name: str, face: DecodedFace) -> str:
+    def add(
+        self, split: Split, label: str, name: str, face: DecodedFace, properties: Mapping[str, str] = NO_PROPERTIES
+    ) -> str:
         r"""Write one face into its class folder.
 
         Args:
@@ -183,6 +232,7 @@ class DataWriter:
             label: Label of the face.
             name: File name; a byte that is not UTF-8 is written as \xNN.
             face: Encoded image, and its pixels for finding duplicates.
+            properties: Values for the face's row in faces.csv, by column.
 
         Returns:
             Path relative to the data folder.
@@ -190,8 +240,11 @@ class DataWriter:
         target = self.out / split / label / path_text(name)
         self._written += write_new(target, face.content)
         self._counts[split, label] += 1
-        self._pixels[split][pixel_digest(face.image)] += 1
-        return target.relative_to(self.out).as_posix()
+        file = target.relative_to(self.out).as_posix()
+        if properties:
+            self._properties[file] = properties
+        self._faces.append(_describe(file, split, label, face.image, properties.get("person", "")))
+        return file
 
     def finish(self, absent: Iterable[Split], *, split_rule: str = AS_PUBLISHED) -> PrepareReport:
         """Mark the data folder as complete and return the report.
@@ -208,6 +261,7 @@ class DataWriter:
         labels, missing = self._identity.labels, tuple(absent)
         rows = [[s.split, s.name, s.reason] for s in self.skipped]
         write_csv(self.out / SKIPPED_FILE, ["split", "name", "reason"], rows)
+        self._write_properties()
         counts = {s: {label: self._counts[s, label] for label in labels} for s in SPLITS if s not in missing}
         duplicates = self._find_duplicates()
         values = {
@@ -215,14 +269,30 @@ class DataWriter:
             "duplicates": {f"{one}/{other}": count for (one, other), count in duplicates.items()},
         }  # fmt: skip
         write_json(self.out / DATASET_FILE, {**self._identity.to_mapping(), **values})
-        return PrepareReport(labels, counts, tuple(self.skipped), missing, self._written, split_rule, duplicates)
+        return PrepareReport(labels, counts, tuple(self.skipped), missing, self._written, split_rule, duplicates,
+                             tuple(self._faces))  # fmt: skip
+
+    def _write_properties(self) -> None:
+        columns = list(dict.fromkeys(column for row in self._properties.values() for column in row))
+        if columns:
+            rows = [[file, *(row.get(column, "") for column in columns)] for file, row in self._properties.items()]
+            write_csv(self.out / FACES_FILE, ["file", *columns], rows)
 
     def _find_duplicates(self) -> dict[tuple[Split, Split], int]:
+        digests = {split: {face.digest for face in self._faces if face.split == split} for split in SPLITS}
         found = {
-            (one, other): sum(count for digest, count in self._pixels[one].items() if digest in self._pixels[other])
+            (one, other): sum(face.split == one and face.digest in digests[other] for face in self._faces)
             for one, other in combinations(SPLITS, 2)
         }
         return {pair: count for pair, count in found.items() if count}
+
+
+def _describe(file: str, split: Split, label: str, image: Image, person: str) -> PreparedFace:
+    height, width = image.shape[:2]
+    small = model_input(image, size_hw=(SHARPNESS_SIDE, SHARPNESS_SIDE), colour="grey")
+    sharpness = float(cv2.Laplacian(small, cv2.CV_32F).std())
+    first, second = perceptual_hash(image).tolist()
+    return PreparedFace(file, split, label, width, height, sharpness, person, pixel_digest(image), (first, second))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,81 @@
+"""Self-contained HTML page to correct the labels of crops with the keyboard; it saves a table for `prepare`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edgeinfer.errors import shown_path
+from edgeinfer.outputs.palette import expression_colour, text_colour
+from edgeinfer.results import Image
+from edgeinfer.system.files import write_file
+from edgeinfer_train.datasets.labelling.crops import Crop
+from edgeinfer_train.datasets.pages import content_policy, data_script, environment, template_text
+from edgeinfer_train.errors import RunError
+
+PAGE_FILE = "label.html"
+CORRECTIONS_FILE = "corrections.csv"
+THUMBNAIL_SIDE = 112
+"""Longest side of the pictures in the page, in pixels: about 3 kB each."""
+THUMBNAIL_QUALITY = 80
+_TEMPLATES = "edgeinfer_train.datasets.labelling"
+
+
+@dataclass(frozen=True, slots=True)
+class PageFace:
+    """Row of the page: file, label or "", confidence in percent, and picture as a data URI."""
+
+    file: str
+    label: str
+    confidence: int
+    picture: str
+
+
+def page_face(crop: Crop) -> PageFace:
+    """Return the row of a crop, with a reduced picture."""
+    return PageFace(crop.file, crop.label, round(100 * crop.confidence), picture_uri(crop.image))
+
+
+def picture_uri(image: Image, side: int = THUMBNAIL_SIDE) -> str:
+    """Return a JPEG of an image as a data URI, reduced to at most `side` pixels per side."""
+    scale = min(1.0, side / max(image.shape[:2]))
+    size_wh = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    content = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+
+
+def save_page(path: Path, title: str, faces: Sequence[PageFace], labels: Sequence[str]) -> None:
+    """Write the page.
+
+    Args:
+        path: The .html file.
+        title: Name of the source.
+        faces: Rows of the page.
+        labels: Labels to choose from, in the order of their keys.
+
+    Raises:
+        CapabilityError: Jinja2 is not installed.
+        RunError: The page cannot be written.
+    """
+    rows = [[face.file, face.label, face.confidence, face.picture] for face in faces]
+    identity = hashlib.sha256("\n".join(face.file for face in faces).encode(errors="replace")).hexdigest()[:16]
+    colours = [expression_colour(label) for label in labels]
+    data: dict[str, Any] = {
+        "id": identity, "labels": list(labels), "colours": colours, "inks": list(map(text_colour, colours)),
+        "faces": rows, "file": CORRECTIONS_FILE,
+    }  # fmt: skip
+    css, script = (template_text(_TEMPLATES, f"label.{kind}") for kind in ("css", "js"))
+    values = {
+        "policy": content_policy(css, script), "title": title, "css": css, "script": script, "data": data_script(data)
+    }  # fmt: skip
+    try:
+        write_file(path, environment(_TEMPLATES).get_template("label.html").render(values))
+    except OSError as error:
+        raise RunError(f"cannot write {shown_path(path)}: {error.strerror or error}") from error
