@@ -1,4 +1,4 @@
-"""Faces found and false boxes in pictures with the cascade, by kind of second opinion.
+"""Faces found and false boxes in pictures with the cascade and with YuNet.
 
     pip install scikit-image
     python benchmarks/stills.py YUNET [PICTURE|CLIP...] [--data DATA] [--seed N] [--drawn FOLDER]
@@ -7,9 +7,10 @@ YUNET is a face_detection_yunet file; its boxes with a score of 0.7 or more are 
 DATA is a folder from `edgeinfer-train prepare`, whose validation faces are pasted on photographs without faces. A box
 is right if its centre is within 0.4 sides of a face and its side is 0.5 to 2.1 times as long.
 
-The first table compares `detect` with `detect_still`. The second one lists for each opinion the share of the faces
-that it keeps if its threshold is set so that 0.02 false boxes per picture remain. "Fitted" is a logistic
-regression, cross-validated in two folds; `StillSearch.score` uses its rounded weights.
+The first table compares `detect` with `detect_still` of both detectors. The second one is about the cascade: it lists
+for each second opinion the share of the faces that it keeps if its threshold is set so that 0.02 false boxes per
+picture remain. "Fitted" is a logistic regression, cross-validated in two folds; `StillSearch.score` uses its rounded
+weights.
 """
 
 from __future__ import annotations
@@ -81,12 +82,14 @@ class Score:
         )
 
 
-def compare(stills: Sequence[Still], drawn: Path | None) -> dict[str, object]:
-    """Print and return the results of both functions of the detector for each set of pictures."""
-    detector = HaarDetector()
+def compare(stills: Sequence[Still], yunet: YuNetDetector, drawn: Path | None) -> dict[str, object]:
+    """Print and return the results of both functions of both detectors for each set of pictures."""
+    cascade = HaarDetector()
     functions: dict[str, Callable[[Image], list[Box]]] = {
-        "detect": detector.detect,
-        "detect_still": detector.detect_still,
+        "cascade": cascade.detect,
+        "cascade, still": cascade.detect_still,
+        "yunet": yunet.detect,
+        "yunet, still": yunet.detect_still,
     }
     scores: dict[str, dict[str, Score]] = {still.kind: {name: Score() for name in functions} for still in stills}
     seconds, pixels = (
@@ -104,7 +107,7 @@ def compare(stills: Sequence[Still], drawn: Path | None) -> dict[str, object]:
             draw(drawn / f"{number:04d}.png", still, found)
     print(f"{'':34s}{'pictures':>9s}{'faces':>7s}" + "".join(f"{name:>16s}{'false':>7s}" for name in functions))
     for kind, by_name in scores.items():
-        first = by_name["detect"]
+        first = next(iter(by_name.values()))
         cells = "".join(f"{score.found:16d}{score.false:7d}" for score in by_name.values())
         print(f"{kind:34s}{first.pictures:9d}{first.faces:7d}{cells}")
     per_megapixel = {name: round(1e6 * value / pixels, 3) for name, value in seconds.items()}
@@ -117,11 +120,13 @@ def compare(stills: Sequence[Still], drawn: Path | None) -> dict[str, object]:
 
 
 def draw(path: Path, still: Still, found: dict[str, list[Box]]) -> None:
-    """Write a picture with its faces in green, the boxes of `detect` in red and those of `detect_still` in blue."""
+    """Write a picture with its faces in green, and those found by the cascade in blue and by YuNet in red."""
     image = still.image.copy()
     for boxes, colour, width in (
-        (still.faces, (0, 255, 0), 1), (found["detect"], (0, 0, 255), 4), (found["detect_still"], (255, 0, 0), 2),
-    ):  # fmt: skip
+        (still.faces, (0, 255, 0), 1),
+        (found["cascade, still"], (255, 0, 0), 4),
+        (found["yunet, still"], (0, 0, 255), 2),
+    ):
         for box in boxes:
             cv2.rectangle(image, box.xyxy[:2], box.xyxy[2:], colour, width)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +259,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     reference = YuNetDetector(options.yunet)
     stills = list(make_stills(reference.detect, validation_faces(options.data), options.sources, options.seed))
-    figures = compare(stills, options.drawn)
+    figures = compare(stills, reference, options.drawn)
     save_results("stills", {"seed": options.seed, **figures, "opinions": compare_opinions(stills)})
 
 

@@ -18,8 +18,9 @@ MIN_FACE_PIXELS = 30
 """Side of the smallest face in pixels of the picture, as in `HaarDetector`."""
 MIN_PROFILE_PIXELS = 60
 """Side of the smallest box of the profile cascade in pixels, for speed."""
-MIN_PROFILE_HITS = (3, 2)
-"""Lowest number of hits of the profile cascade in the picture, and at close range, for a face."""
+MIN_PROFILE_HITS = 15
+"""Lowest number of hits of the profile cascade at close range for a face; in `benchmarks/stills.py`, false ones have up
+to 12."""
 STRIP_PIXELS = 2_000_000
 """Number of pixels that are searched at once, which bounds the memory: OpenCV needs about 30 bytes for each."""
 MIN_SCORE = 6.0
@@ -28,7 +29,7 @@ MAX_OVERLAP = 0.4
 """Intersection of two boxes as a share of the smaller one above which they are the same face."""
 
 _Window = tuple[int, int, int, int]
-_FACE = 30  # pixels; the size to which a face is scaled for the second opinion
+_FACE, _PROFILES = 30, (40, 48)  # pixels; sizes to which a face, and a profile's box, are scaled for a second opinion
 _REACH = 1.7  # side of the square around it, in multiples of the side of the face
 _EYES_SIDE = 80  # pixels; the size to which a face is scaled for the search of its eyes
 _EYES_ROWS = slice(8, 52)  # rows of that picture which contain the eyes
@@ -89,11 +90,10 @@ class StillSearch:
 
     def _find_profiles(self, grey: Image) -> Iterator[Box]:
         """Yield the faces that are turned to either side."""
-        in_picture, at_close_range = MIN_PROFILE_HITS
         for mirrored in (False, True):
             picture = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
-            for box in _group(find_windows(self._profile, picture, MIN_PROFILE_PIXELS), in_picture):
-                if count_hits(self._profile, picture, box) >= at_close_range:
+            for box in _group(find_windows(self._profile, picture, MIN_PROFILE_PIXELS), 1):
+                if sum(count_hits(self._profile, picture, box, side) for side in _PROFILES) >= MIN_PROFILE_HITS:
                     # The box of this cascade includes the back of the head.
                     place = Place.of(Box(grey.shape[1] - box.x - box.w, box.y, box.w, box.h) if mirrored else box)
                     yield place.moved(0, 0, PROFILE_SHARE).box()
@@ -116,13 +116,13 @@ def find_windows(cascade: cv2.CascadeClassifier, grey: Image, min_face: int) -> 
     return found
 
 
-def count_hits(cascade: cv2.CascadeClassifier, grey: Image, box: Box) -> int:
-    """Return the number of windows that a cascade accepts at a candidate, scaled to a face of 30 pixels."""
-    pixels, low, high = round(_REACH * _FACE), round(_FACE / 1.35), round(1.4 * _FACE)
+def count_hits(cascade: cv2.CascadeClassifier, grey: Image, box: Box, side: int = _FACE) -> int:
+    """Return the number of windows that a cascade accepts at a candidate whose box is scaled to a side in pixels."""
+    pixels, low, high = round(_REACH * side), round(side / 1.35), round(1.4 * side)
     around = _patch(grey, Place.of(box), _REACH * box.w, pixels)
     windows = cascade.detectMultiScale(around, 1.05, 0, minSize=(low, low), maxSize=(high, high))
     distances = (max(abs(x + w / 2 - pixels / 2), abs(y + h / 2 - pixels / 2)) for x, y, w, h in windows)
-    return sum(bool(distance < _FACE / 4) for distance in distances)
+    return sum(bool(distance < side / 4) for distance in distances)
 
 
 def without_duplicates(boxes: Iterable[Box]) -> list[Box]:
@@ -151,8 +151,8 @@ def _scan(cascade: cv2.CascadeClassifier, grey: Image, low: int, high: int) -> l
 
 
 def _group(windows: list[_Window], hits: int) -> list[Box]:
-    """Return one box per group of at least `hits` windows, 2 or more."""
-    boxes, _ = cv2.groupRectangles(windows, hits - 1, 0.2)
+    """Return one box per group of at least `hits` windows, 1 or more."""
+    boxes, _ = cv2.groupRectangles(windows * 2, 2 * hits - 1, 0.2)
     return [Box(*(int(value) for value in box)) for box in boxes]
 
 

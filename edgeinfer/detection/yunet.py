@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from edgeinfer.detection.base import FaceSearch
-from edgeinfer.detection.head_pose import estimate_pose
 from edgeinfer.detection.network_search import NetworkSearch
+from edgeinfer.detection.network_stills import NetworkStillSearch
 from edgeinfer.detection.yunet_file import find_yunet
 from edgeinfer.detection.yunet_network import Detection, YuNetNetwork
 from edgeinfer.errors import ModelNotFoundError, UsageError, shown_path
@@ -84,7 +84,7 @@ class YuNetDetector:
             ModelError: the network fails.
         """
         height, width = image.shape[:2]
-        boxes = (_clip(found, width, height) for found in self.find(image))
+        boxes = (found.clipped(width, height) for found in self.find(image))
         return [box for box in boxes if min(box.w, box.h) >= self._min_size]
 
     def find(self, image: Image) -> list[Detection]:
@@ -96,6 +96,20 @@ class YuNetDetector:
             picture = np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
         return [found.mapped(zoom, 0, 0) for found in self._network.detect(picture, self._min_score)]
 
+    def detect_still(self, image: Image) -> list[Box]:
+        """Search a single picture in several sizes, large ones in parts, see `NetworkStillSearch`.
+
+        Args:
+            image: (H, W, 3) BGR or (H, W) grey uint8.
+
+        Returns:
+            Bounding boxes of the faces in pixels, inside the picture, the highest score first.
+
+        Raises:
+            ModelError: the network fails.
+        """
+        return NetworkStillSearch(self._network, min_score=self._min_score, min_size=self._min_size).detect(image)
+
     def crop_box(self, box: Box) -> Box:
         """Return the square with the centre of a box and `CROP_SHARE` of its height."""
         side = max(1, round(CROP_SHARE * box.h))
@@ -104,11 +118,3 @@ class YuNetDetector:
     def create_search(self) -> FaceSearch:
         """Return a new search: scans of the reduced frame, and of the surroundings of tracked faces in between."""
         return NetworkSearch(self._network, min_score=self._min_score, min_size=self._min_size)
-
-
-def _clip(found: Detection, width: int, height: int) -> Box:
-    """Round a box to whole pixels and clip it to the frame; it has the pose of the head."""
-    x, y, w, h = found.xywh
-    left, top = min(max(0, round(x)), width), min(max(0, round(y)), height)
-    right, bottom = min(width, round(x + w)), min(height, round(y + h))
-    return Box(left, top, max(0, right - left), max(0, bottom - top), pose=estimate_pose(found.points))

@@ -16,7 +16,7 @@ from edgeinfer.errors import ModelError, shown_path
 from edgeinfer.geometry import Place
 from edgeinfer.model.free_shapes import with_free_size
 from edgeinfer.model.session import create_session, run_session
-from edgeinfer.results import Image
+from edgeinfer.results import Box, Image
 
 GRID = 32
 """Largest stride of the network; its input is padded to multiples of it, in pixels."""
@@ -48,6 +48,13 @@ class Detection:
         """Box as a place with the pose of the head, in the same pixels."""
         x, y, w, h = self.xywh
         return Place(x + (w - 1) / 2, y + (h - 1) / 2, w, h, estimate_pose(self.points))
+
+    def clipped(self, width: int, height: int) -> Box:
+        """Return the box in whole pixels, clipped to a picture of that size, with the pose; its sides are 0 outside."""
+        x, y, w, h = self.xywh
+        left, top = min(max(0, round(x)), width), min(max(0, round(y)), height)
+        right, bottom = min(width, round(x + w)), min(height, round(y + h))
+        return Box(left, top, max(0, right - left), max(0, bottom - top), pose=estimate_pose(self.points))
 
     def mapped(self, zoom: float, left: float, top: float) -> Detection:
         """Return the detection in the frame of which the picture is a part.

@@ -8,30 +8,16 @@ import pytest
 
 from edgeinfer.detection.network_search import CROP_PIXELS, MAX_NEW_PIXELS, TILES, NetworkSearch
 from edgeinfer.detection.pyramid import Pyramid
-from edgeinfer.detection.yunet_network import Detection, YuNetNetwork
+from edgeinfer.detection.yunet_network import YuNetNetwork
 from edgeinfer.geometry import WHOLE, Place, Region
 from edgeinfer.results import Image
+from tools.marks import MarkNetwork, marked_picture
 from tools.world import World, texture
 
 
-class MarkNetwork:
-    """Network that finds white squares, and records the size and the lowest score of each call."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[tuple[int, ...], float]] = []
-
-    def detect(self, picture: Image, min_score: float) -> list[Detection]:
-        self.calls.append((picture.shape[:2], min_score))
-        count, _, boxes, _ = cv2.connectedComponentsWithStats((picture[:, :, 0] > 127).astype(np.uint8))
-        return [Detection(tuple(float(n) for n in boxes[k, :4]), 0.9, ()) for k in range(1, count)]  # type: ignore[arg-type]
-
-
 def marked(size_wh: tuple[int, int], *marks: tuple[int, int, int]) -> Pyramid:
-    """Return a black frame with white squares, each given as left, top and side in pixels."""
-    image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
-    for x, y, side in marks:
-        image[y : y + side, x : x + side] = 255
-    return Pyramid(image)
+    """Return the pyramid of a frame with white squares, each given as left, top and side in pixels."""
+    return Pyramid(marked_picture(size_wh, *marks))
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_profiles_to_both_sides_are_placed_in_the_picture(portrait: Image, monke
     assert len(boxes) == 1
     smaller = Place.of(FACE).moved(0, 0, 0.8)
     assert Place.of(boxes[0]).iou(smaller) > 0.6
-    monkeypatch.setattr(stills, "MIN_PROFILE_HITS", (3, 1000))
+    monkeypatch.setattr(stills, "MIN_PROFILE_HITS", 1000)
     assert search.detect(grey_of(portrait)) == []
 
 
