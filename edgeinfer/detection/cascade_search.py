@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
 
 from edgeinfer.detection.base import SearchStep
 from edgeinfer.detection.cascade_files import load_cascade
 from edgeinfer.detection.pyramid import Pyramid
 from edgeinfer.geometry import Place, Region
-from edgeinfer.results import Box, Image
+from edgeinfer.results import Image
 
 MIN_FACE_PIXELS = 20
 """Side of the smallest face that the cascades detect, in pixels of the searched picture."""
@@ -59,6 +58,8 @@ class CascadeSearch:
     decisive = False
     every_frame = False
     max_age_s = 2.5
+    FIRST_SIDE = 480
+    """Shorter side to which the first frame is reduced, in pixels."""
     VERIFY_FACE_PIXELS = 24
     """Side to which a face is scaled for verification, in pixels."""
     VERIFY_REACH = 1.7
@@ -88,13 +89,16 @@ class CascadeSearch:
         )
 
     def search_frame(self, image: Image) -> list[Place]:
-        """Return the frontal faces of at least 30 pixels at full size, as `HaarDetector` does, in about half the time.
+        """Return the frontal faces of at least 30 pixels in a frame reduced to a shorter side of `FIRST_SIDE`.
 
         Halving the picture for larger faces makes the search twice as fast. On frames of video clips, with
         `min_neighbors` 3 instead of 5, it finds 97 % as many faces as `HaarDetector` and hardly any false positives.
         """
-        grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-        return [Place.of(Box(*found)) for found in _run_cascade(self._strict, grey, False, 1.1, 3, 30, 0)]
+        pyramid = Pyramid(image)
+        small = pyramid.shrunk(self.FIRST_SIDE)
+        found = _run_cascade(self._strict, small, False, 1.1, 3, 30, 0)
+        zoom = pyramid.size_wh[1] / small.shape[0]
+        return [Place((x + w / 2) * zoom - 0.5, (y + h / 2) * zoom - 0.5, w * zoom, h * zoom) for x, y, w, h in found]
 
     def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
         """Run one cascade on a region of the reduced frame and return the candidate faces."""
