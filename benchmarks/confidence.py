@@ -67,7 +67,7 @@ class Faces:
         self.info = read_info(data)
         self.classifier = EmotionClassifier.load()
 
-    def classify(self, crops: Sequence[Image]) -> Floats:
+    def classify(self, crops: Sequence[Any]) -> Floats:
         """Return the logarithms of the probabilities, (N, K)."""
         rows = [
             list(emotion.probabilities.values())

@@ -21,7 +21,7 @@ from edgeinfer import LABELS
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "docs" / "peers.md", ROOT / "docs" / "speed.md",
-    ROOT / "docs" / "service.md", ROOT / "docs" / "batch.md",
+    ROOT / "docs" / "service.md", ROOT / "docs" / "batch.md", ROOT / "docs" / "concepts.md",
 )  # fmt: skip
 NAMES = {
     "as they are": "unmodified",
@@ -247,11 +247,45 @@ def batch(results: dict[str, Any]) -> str:
     return table(("figure", "value"), rows)
 
 
+def pose(results: dict[str, Any]) -> str:
+    """Return the table of the errors of the pose by yaw."""
+    rows = [
+        (f"{yaw}°", *(", ".join(f"{value:.1f}°" for value in errors[kind]) for kind in ("points", "model")))
+        for yaw, errors in results["pose"]["views"].items()
+    ]
+    return table(("yaw", "roll, yaw, pitch: noise in the points", "and faces that differ from the model"), rows)
+
+
+def confidence(results: dict[str, Any]) -> str:
+    """Return the table of the confidence in tiny, rolled and turned faces."""
+    rows = [
+        (f"{row['kind']} {row['faces']}", f"{row['number']:,}",
+         *(f"{row[name]:.1f} %" for name in ("accuracy", "confidence", "corrected")))
+        for row in results["confidence"]["groups"]
+    ]  # fmt: skip
+    return table(("faces", "number", "accuracy", "mean confidence", "corrected"), rows)
+
+
+def crop_shapes(results: dict[str, Any]) -> str:
+    """Return the table of the crops made from YuNet's boxes."""
+    clip, data = (
+        next(value for name, value in results["detector_labels"].items() if part in name)
+        for part in ("hamilton", "FERPlus")
+    )
+    rows = [
+        (name, f"{clip[name]['agreement']:.1f} %", f"{row['agreement']:.1f} %", f"{row['accuracy']:.1f} %")
+        for name, row in data.items()
+        if name != "faces"
+    ]
+    heads = (f"clip with turned heads ({clip['faces']} faces)", f"FERPlus in frames ({data['faces']} faces)")
+    return table(("crop", *heads, "accuracy there"), rows)
+
+
 TABLES = {
     "measured": measured, "forms": forms, "labels": labels, "doubt": doubt, "crops": crops,
     "quantization": quantization, "soak": soak,
     "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
-    "batch": batch,
+    "batch": batch, "pose": pose, "confidence": confidence, "crop_shapes": crop_shapes,
 }  # fmt: skip
 
 
