@@ -58,3 +58,16 @@ def test_place_and_box_convert_into_each_other() -> None:
 def test_correlation_is_independent_of_brightness(portrait: Image) -> None:
     template = extract_template(Pyramid(portrait), PLACE)
     assert correlation(template, np.asarray(template * 0.5 + 20, np.uint8)) > 0.99
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_correlation_is_that_of_opencv(dtype: type) -> None:
+    one, other = (texture(seed)[:100:5, :100:5, 0].astype(dtype) for seed in (1, 2))
+    expected = cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0]
+    assert correlation(one, other) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_flat_pictures_correlate_only_with_each_other(portrait: Image) -> None:
+    template = extract_template(Pyramid(portrait), PLACE)
+    flat = np.full_like(template, 90)
+    assert [correlation(flat, flat + 7), correlation(flat, template)] == [1.0, 0.0]
