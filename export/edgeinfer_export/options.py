@@ -119,6 +119,7 @@ class ModelFileOptions:
         0.0, "Crop margin around the detected box, as a fraction of its side.", minimum=-0.4, maximum=2.0
     )
     license: str = option("Apache-2.0", "Licence of the weights.")
+    force: bool = option(False, "Publish a run that is not better than the most frequent label.", flags=("--force",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,7 @@ class ExportOptions(ModelFileOptions, CalibrationOptions, QuantizationOptions):
         seed: Seed for drawing the calibration faces, and for the generated images if there are no faces; at least 0.
         margin: Crop margin that the runtime adds around the detector's box, as a fraction of its side; -0.4..2.
         license: Licence of the weights.
+        force: True to publish a run that is not better than the most frequent label.
 
     Raises:
         UsageError: A value is out of range or contradicts another option.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -12,6 +13,7 @@ from edgeinfer.errors import shown_path
 from edgeinfer.options.fields import option
 from edgeinfer.system.files import write_file
 from edgeinfer.system.toml import read_toml
+from edgeinfer_train.augmentation import AugmentConfig
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.ranges import Range, shown_value
@@ -26,61 +28,11 @@ Phases = Literal["whole", "two-phase"]
 Devices = Literal["one", "all"]
 OptimizerName = Literal["sgd", "adamw"]
 Schedule = Literal["cosine", "constant"]
-ClassWeights = Literal["none", "balanced"]
+ClassWeights = Literal["none", "balanced", "sqrt"]
+Recipe = Literal["full", "small"]
 LabelChoice = Literal["data", LabelMode]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AugmentConfig:
-    """Augmentation of training faces. A value of 0 disables an augmentation.
-
-    Attributes:
-        rotation: Maximum rotation in degrees, in both directions, 0 or more.
-        zoom: Maximum relative change of scale, 0..1 (exclusive).
-        shift: Maximum shift as a share of the image side, 0 or more.
-        shear: Maximum shear as a share of the image side, 0 or more.
-        flip: True to mirror half of the faces.
-        brightness: Maximum brightness offset as a share of the 0..255 range, 0 or more.
-        contrast: Maximum relative change of contrast around the image mean, 0..1.
-        low_light: Maximum excess over 1 of the exponent of a random gamma curve, which darkens shadows, 0 or more.
-        small: Probability that a face is reduced to between a quarter and two thirds of its side and enlarged again.
-        blur: Maximum share of the 3x3 mean that is blended into the image, 0..1.
-        noise: Maximum standard deviation of added noise as a share of 0..255, 0 or more.
-        erasing: Probability that a rectangle of the face is erased, 0..1.
-        mixup: Probability that a batch is blended with itself (Zhang et al. 2018, arXiv:1710.09412), 0..1.
-        scrambled: Share of faces that are cut into tiles and shuffled, 0..1. They are labelled with the label shares of
-            the training data, so that the network is uncertain about images without a face (after Hendrycks et al.
-            2019, arXiv:1812.04606).
-    """
-
-    rotation: float = 20.0
-    zoom: float = 0.15
-    shift: float = 0.1
-    shear: float = 0.05
-    flip: bool = True
-    brightness: float = 0.2
-    contrast: float = 0.4
-    low_light: float = 0.0
-    small: float = 0.0
-    blur: float = 0.5
-    noise: float = 0.02
-    erasing: float = 0.3
-    mixup: float = 0.5
-    scrambled: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Validate the ranges."""
-        for name, valid in AUGMENT_RANGES.items():
-            valid.check(f"augment.{name}", getattr(self, name))
-
-
-AUGMENT_RANGES = {
-    "rotation": Range(0, 180), "shift": Range(0, 1), "shear": Range(0, 1), "brightness": Range(0, 1),
-    "low_light": Range(0, 10), "noise": Range(0, 1), "contrast": Range(0, 1), "small": Range(0, 1),
-    "blur": Range(0, 1), "erasing": Range(0, 1), "mixup": Range(0, 1), "scrambled": Range(0, 1),
-    "zoom": Range(0, 1, below=True),
-}  # fmt: skip
-"""Valid values of the augmentation."""
+BUNDLED = "bundled"
+"""Value of `weights` for the bundled model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +41,10 @@ class FitConfig:
 
     Attributes:
         backbone: Name in `edgeinfer_train.networks.backbones.BACKBONES`.
-        weights: Initial weights of the backbone: "imagenet", "none", the path of a run folder or a weights file, or
-            "auto" for "imagenet" if Keras publishes them, else "none".
+        weights: Initial weights: "bundled" for the bundled model, "imagenet", "none", the path of a run folder or a
+            weights file, or "auto" for "imagenet" if Keras publishes them, else "none". A trained model also sets width
+            and input size, and its head is kept if it has all labels of the data.
+        recipe: "small" fine-tunes a trained model on a small set, see `edgeinfer_train.training.recipe`.
         image_size: Side of the square input in pixels; 0 uses the backbone's default.
         limit: Maximum number of training faces, spaced evenly; 0 uses all.
         label_mode: Training labels: "argmax" uses the winning label, "majority" only faces with a majority label,
@@ -111,7 +65,11 @@ class FitConfig:
         weight_decay: Decoupled weight decay, multiplied by the learning rate, on kernels only.
         ema_momentum: Momentum of the moving average of the weights per step, 0..1 (exclusive); 0 disables it.
         label_smoothing: Share of each label that is distributed evenly over all labels, 0..1 (exclusive).
-        class_weights: "balanced" weights faces by the inverse frequency of their label, "none" weights all equally.
+        class_weights: "balanced" weights faces by the inverse frequency of their label, "sqrt" by its square root,
+            "none" weights all equally.
+        group_regex: Regular expression for file names whose first group, or whole match, identifies the person; ""
+            derives persons from the names, or near-duplicates from the pixels. With the recipe "small" only.
+        folds: Number of cross-validation folds; 0 disables cross-validation. With the recipe "small" only.
         teachers: Run folders or `.keras` files whose averaged predictions are used as additional targets.
         distil_temperature: Temperature that softens both distributions of the distillation loss.
         distil_weight: Share of the distillation loss in the total loss, 0..1.
@@ -138,9 +96,13 @@ class FitConfig:
     backbone: BackboneName = option("edgenet", "Network to train.", title="Network")
     weights: str = option(
         "auto",
-        "Initial weights; PATH is a run folder or a file. Default: imagenet if Keras publishes them.",
+        "Trained model to start from, or initial weights; PATH is a run folder or a file. Default: imagenet if Keras "
+        "publishes them.",
         title="Network",
-        metavar="imagenet|none|PATH",
+        metavar="bundled|imagenet|none|PATH",
+    )
+    recipe: Recipe = option(
+        "full", "Default: small below 5,000 training faces with a trained model in --weights.", title="Training"
     )
     image_size: int = option(0, "Side of the square input in pixels; 0 uses the backbone's default.", title="Network")
     limit: int = option(0, "Maximum number of training faces; 0 uses all.", title="Data")
@@ -165,7 +127,17 @@ class FitConfig:
     weight_decay: float = 5e-3
     ema_momentum: float = 0.998
     label_smoothing: float = 0.0
-    class_weights: ClassWeights = option("none", "balanced: weight faces by inverse label frequency.", title="Data")
+    class_weights: ClassWeights = option(
+        "none", "balanced: weight faces by inverse label frequency; sqrt: by its square root.", title="Data"
+    )
+    group_regex: str = option(
+        "",
+        "Person of a face: first group, or match, of this regular expression in the file name. Persons are never split "
+        "between training and validation. Default: derived from the names.",
+        title="Data",
+        metavar="REGEX",
+    )
+    folds: int = option(0, "Cross-validation folds of the recipe small. Default: 3 below 300 faces.", title="Training")
     teachers: tuple[str, ...] = option(
         (),
         "Run folder or .keras file of a teacher. Repeat to average several.",
@@ -198,6 +170,16 @@ class FitConfig:
                     f"`{name}` is {shown_value(getattr(self, name))}: expected one of {', '.join(get_args(choices))}"
                 )
         self._check_combinations()
+        self._check_regex()
+
+    def _check_regex(self) -> None:
+        """Validate that the expression for persons can be compiled."""
+        try:
+            re.compile(self.group_regex)
+        except re.error as error:
+            raise ConfigError(
+                f"`group_regex` {shown_value(self.group_regex)} is not a regular expression: {error}"
+            ) from error
 
     def _check_combinations(self) -> None:
         """Validate combinations of settings."""
@@ -263,7 +245,7 @@ class FitConfig:
 CHOICES: dict[str, Any] = {
     "backbone": BackboneName, "phases": Phases, "optimizer": OptimizerName, "schedule": Schedule,
     "class_weights": ClassWeights, "precision": Precision, "monitor": Monitor, "label_mode": LabelChoice,
-    "devices": Devices,
+    "devices": Devices, "recipe": Recipe,
 }  # fmt: skip
 
 MAX_LAYERS = 100_000
@@ -275,7 +257,8 @@ RANGES = {
     "epochs": Range(0, _EPOCHS, above=True), "batch_size": Range(0, 65_536, above=True),
     "learning_rate": Range(0, 1000, above=True), "warmup_epochs": Range(0, _EPOCHS), "weight_decay": Range(0, 1000),
     "patience": Range(0, _EPOCHS), "seed": Range(0, 2**31 - 1), "distil_temperature": Range(0, 1000, above=True),
-    "distil_views": Range(0, 1000), "dropout": _HALF_OPEN, "momentum": _HALF_OPEN, "ema_momentum": _HALF_OPEN,
+    "distil_views": Range(0, 1000), "folds": Range(0, 100),
+    "dropout": _HALF_OPEN, "momentum": _HALF_OPEN, "ema_momentum": _HALF_OPEN,
     "label_smoothing": _HALF_OPEN, "distil_weight": Range(0, 1),
 }  # fmt: skip
 """Valid values of the other numbers."""
@@ -299,13 +282,21 @@ def load_config(path: Path) -> FitConfig:
     Raises:
         ConfigError: The file cannot be read, is not TOML, or contains an invalid setting.
     """
+    return FitConfig.from_mapping(read_settings(path))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings that a TOML file contains, without defaults.
+
+    Raises:
+        ConfigError: The file cannot be read or is not TOML.
+    """
     try:
-        values = read_toml(path)
+        return read_toml(path)
     except OSError as error:
         raise ConfigError(f"cannot read the config {shown_path(path)}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{shown_path(path)} is not valid TOML: {error}") from error
-    return FitConfig.from_mapping(values)
 
 
 def save_config(config: FitConfig, path: Path) -> None:

@@ -51,6 +51,11 @@ def class_label(name: str) -> str:
     return label_of(name) or unicodedata.normalize("NFC", path_text(name).strip())
 
 
+def canonical_label(name: str) -> str:
+    """Return the name by which labels of different data sets are compared: the class label in folded case."""
+    return class_label(name).casefold()
+
+
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     """Validate labels, which are also the names of class folders.
 

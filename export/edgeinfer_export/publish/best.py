@@ -17,6 +17,7 @@ from edgeinfer_export.publish.staging import check_inputs_are_kept, publish, sta
 from edgeinfer_export.selection.choice import PUBLISHED, Choice
 from edgeinfer_export.selection.criteria import batch_dependence
 from edgeinfer_export.selection.evaluation import Evaluation, Progress, evaluate_model
+from edgeinfer_export.verify.baselines import check_baselines
 from edgeinfer_export.verify.measure import Candidate
 
 
@@ -64,7 +65,8 @@ def export_best(
 ) -> tuple[ExportReport, tuple[Rejection, ...]]:
     """Export the most accurate variant of all runs that fits the budget; among equals, the faster one.
 
-    A run that cannot be exported, or whose labels differ from those of the first run, is rejected.
+    A run that cannot be exported, is not better than the most frequent label, or whose labels differ from those of the
+    first run, is rejected.
 
     Args:
         sources: Run folders or `.keras` files.
@@ -114,6 +116,7 @@ def _evaluate_all(
         scratch = folder / str(number)
         scratch.mkdir()
         try:
+            check_baselines(str(path), force=options.force)
             source = read_source(path, labels=options.labels, data=data, input_range=options.input_range)
             if evaluations and source.info.labels != evaluations[0].source.info.labels:
                 reason = f"has the labels {' '.join(source.info.labels)}, which differ from those of the first run"

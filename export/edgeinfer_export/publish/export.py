@@ -12,6 +12,7 @@ from edgeinfer_export.publish.report import ExportReport
 from edgeinfer_export.publish.staging import check_inputs_are_kept, publish, stage, staging_folder, validate_request
 from edgeinfer_export.selection.choice import choose
 from edgeinfer_export.selection.evaluation import Progress, evaluate_model
+from edgeinfer_export.verify.baselines import check_baselines
 
 
 def export_model(
@@ -44,7 +45,8 @@ def export_model(
         UsageError: `out` does not end in .onnx, or faces or labels are required and missing.
         OutputError: `out` cannot be written.
         ModelError: `source` is missing or not a Keras model, or the runtime rejects the result.
-        ExportError: The model cannot be converted or quantized, or a check fails.
+        ExportError: The model cannot be converted or quantized, a check fails, or a run is not better than the most
+            frequent label.
         DataError: The faces cannot be used.
         CapabilityError: Keras uses a backend other than TensorFlow.
 
@@ -64,6 +66,8 @@ def export_model(
     options, progress = options or ExportOptions(), progress or (lambda _: None)
     validate_request(out, data, options)
     check_inputs_are_kept(out, [source] if isinstance(source, Path) else [], data)
+    if isinstance(source, Path):
+        check_baselines(str(source), force=options.force)
     progress(f"reading {source if isinstance(source, Path) else source.name}")
     model = read_source(source, labels=options.labels, data=data, input_range=options.input_range)
     with staging_folder(out) as folder:

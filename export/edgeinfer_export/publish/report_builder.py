@@ -15,6 +15,7 @@ from edgeinfer_export.convert.metadata import known_limits
 from edgeinfer_export.publish.report import ExportReport, Training, Variant
 from edgeinfer_export.selection.choice import Choice
 from edgeinfer_export.selection.evaluation import Evaluation
+from edgeinfer_export.verify.baselines import baseline_warnings
 from edgeinfer_export.verify.confidence import ConfidenceCalibration
 from edgeinfer_export.verify.measure import Candidate
 from edgeinfer_export.verify.verdict import PREFERRED_SPLITS, VERDICT_FACES, EvaluationSet
@@ -56,7 +57,11 @@ def build_report(
         confidence=confidence,
         training=Training(info.backbone, info.label_mode, info.commit, info.settings),
         limits=known_limits(info, chosen.scores, confidence),
-        warnings=(*_data_warnings(evaluation_set, confidence), *_quantization_warnings(evaluation, chosen)),
+        warnings=(
+            *baseline_warnings(evaluation.source.name),
+            *_data_warnings(evaluation_set, confidence),
+            *_quantization_warnings(evaluation, chosen),
+        ),
         versions={name: metadata.version(name) for name in PACKAGES},
     )
 

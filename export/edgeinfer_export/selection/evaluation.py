@@ -85,7 +85,9 @@ def evaluate_model(
     if data is None:
         evaluation_set = generate_images(shape, options.seed)
     else:
-        evaluation_set = load_faces(data, source.info.labels, size_hw=shape[:2], colour=source.colour)
+        evaluation_set = load_faces(
+            data, source.info.labels, size_hw=shape[:2], colour=source.colour, held_out=source.info.held_out
+        )
     progress("converting to ONNX")
     conversion = to_onnx(source.model)
     evaluator = _VariantEvaluator(source, options, evaluation_set, folder)

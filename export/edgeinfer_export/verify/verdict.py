@@ -14,7 +14,8 @@ from edgeinfer.model.card import INPUT_NAME
 from edgeinfer.model.verify import sample_pictures
 from edgeinfer.results import Colour
 from edgeinfer_export.errors import ExportError
-from edgeinfer_train.datasets.load import Split, load_split, read_info, split_files
+from edgeinfer_train.datasets.held_out import load_unseen
+from edgeinfer_train.datasets.load import Split, read_info, split_files
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluation.evaluate import batches, measuring_mode
 
@@ -77,7 +78,9 @@ class Verdict:
     batch_difference: float
 
 
-def load_faces(data: Path, labels: tuple[str, ...], *, size_hw: tuple[int, int], colour: Colour) -> EvaluationSet:
+def load_faces(
+    data: Path, labels: tuple[str, ...], *, size_hw: tuple[int, int], colour: Colour, held_out: tuple[str, ...] = ()
+) -> EvaluationSet:
     """Load the faces of the validation split, or of test or train if there are no validation faces.
 
     Args:
@@ -85,6 +88,7 @@ def load_faces(data: Path, labels: tuple[str, ...], *, size_hw: tuple[int, int],
         labels: Labels of the model.
         size_hw: Height and width of the model input in pixels.
         colour: Colour format of the model input.
+        held_out: Validation faces of a run that split the faces itself.
 
     Raises:
         DataError: The folder is not prepared, lacks a label of the model, or contains no faces.
@@ -93,7 +97,7 @@ def load_faces(data: Path, labels: tuple[str, ...], *, size_hw: tuple[int, int],
     present: list[Split] = [s for s in PREFERRED_SPLITS if _has_faces(data, s, labels)]
     split = present[0] if present else PREFERRED_SPLITS[0]
     mode = measuring_mode(dataset.default_label_mode)
-    faces = load_split(data, split, size_hw=size_hw, colour=colour, label_mode=mode, labels=labels)
+    faces = load_unseen(data, split, held_out, size_hw=size_hw, colour=colour, label_mode=mode, labels=labels)
     protocol = f"{dataset.protocol(mode)}, {len(labels)} labels"
     return EvaluationSet(faces.images, faces.labels, faces.names, split, dataset.name, protocol)
 

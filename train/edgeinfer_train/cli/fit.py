@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeinfer.cli.parameters import expand_groups
-from edgeinfer_train.cli.terminal import require_modules
-from edgeinfer_train.config import BackboneName, FitConfig, load_config
+from edgeinfer_train.cli.terminal import print_notice, require_modules
+from edgeinfer_train.config import FitConfig, load_config, read_settings
 
 if TYPE_CHECKING:
     from edgeinfer_train.evaluation.history import History
@@ -30,11 +30,18 @@ def fit(
     changes: Annotated[dict[str, Any], FitConfig],
 ) -> None:
     """Train or fine-tune a network and write a run folder."""
-    settings = _base_config(config, run, resume, changes.get("backbone")).replace(**changes)
+    given = {**(read_settings(config) if config else {}), **changes}
+    FitConfig.from_mapping(given)  # reports an invalid setting before the slow imports
     require_modules("pandas", "keras", "matplotlib", "tomli_w")
+    from edgeinfer_train.datasets.load import read_info
     from edgeinfer_train.evaluation.evaluate import RUN_METRICS
     from edgeinfer_train.training import fit as training
+    from edgeinfer_train.training.recipe import choose_settings
 
+    if config is None and resume and (run / "config.toml").is_file():
+        settings = load_config(run / "config.toml").replace(**changes)
+    else:
+        settings = choose_settings(data, read_info(data), given)
     bar = sys.stderr.isatty()
     with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress bar to stdout
         training.fit(
@@ -44,17 +51,9 @@ def fit(
             resume=resume,
             verbose=1 if bar else 0,
             on_epoch=None if bar else _epoch_printer(settings),
+            notify=print_notice,
         )
     _print_result(run / RUN_METRICS)
-
-
-def _base_config(config: Path | None, run: Path, resume: bool, backbone: BackboneName | None) -> FitConfig:
-    """Return the settings that options override: the config file, the resumed run, or the backbone's defaults."""
-    if config is not None:
-        return load_config(config)
-    if resume and (run / "config.toml").is_file():
-        return load_config(run / "config.toml")
-    return FitConfig.for_backbone(backbone or "edgenet")
 
 
 def _epoch_printer(settings: FitConfig) -> Callable[[History], None]:
@@ -80,9 +79,11 @@ def _epoch_printer(settings: FitConfig) -> Callable[[History], None]:
 
 
 def _print_result(metrics: Path) -> None:
-    """Print the validation results of a finished run."""
-    from edgeinfer_train.cli.tables import evaluation_table
+    """Print the validation results of a finished run and its baselines."""
+    from edgeinfer_train.cli.tables import baselines_table, evaluation_table
 
     values = json.loads(metrics.read_text(encoding="utf-8"))
     typer.echo(evaluation_table({**values["validation"], "model": str(metrics.parent / values["validation"]["model"])}))
-    typer.echo(f"\nkept epoch {values['best_epoch']} of {values['epochs']}; all files are in {metrics.parent}")
+    typer.echo(f"\n{baselines_table(values)}")
+    kept = values.get("kept", f"epoch {values['best_epoch']} of {values['epochs']}")
+    typer.echo(f"\nkept {kept}; all files are in {metrics.parent}")

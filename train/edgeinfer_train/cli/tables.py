@@ -87,6 +87,25 @@ def evaluation_table(values: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *(f"\nwarning: {warning}" for warning in values["warnings"])])
 
 
+def baselines_table(values: Mapping[str, Any]) -> str:
+    """Format the baselines in the metrics.json of a run, with the difference of the run from each."""
+    rows = [
+        [
+            entry["description"],
+            f"{entry['count']:,}",
+            f"{entry['accuracy']:.4f}",
+            f"{entry['run_accuracy']:.4f}",
+            f"{entry['change']['accuracy']:+.4f}",
+            "{:+.4f} to {:+.4f}".format(*entry["change"]["accuracy_interval"]),
+        ]
+        for entry in values.get("baselines", ())  # missing in runs from earlier versions
+    ]
+    lines = [table(["baseline", "faces", "its accuracy", "this run", "difference", "95 % interval"], rows)]
+    if values.get("folds"):
+        lines.append(f"before training and constant: validation faces and {values['folds']}-fold cross-validation")
+    return "\n".join(lines)
+
+
 def leaderboard_table(leaderboard: Leaderboard) -> str:
     """Format the runs, the most accurate first, between the measurement conditions and an explanation of the marks."""
     front = leaderboard.front

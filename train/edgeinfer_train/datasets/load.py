@@ -91,6 +91,16 @@ class Faces:
         )
 
 
+def concatenate(first: Faces, second: Faces) -> Faces:
+    """Return the faces of two splits with the same labels and image size, in this order."""
+    return Faces(
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+        np.concatenate([first.soft_labels, second.soft_labels]),
+        first.names + second.names,
+    )
+
+
 def read_info(data: Path) -> DatasetInfo:
     """Read the description of a prepared data folder.
 

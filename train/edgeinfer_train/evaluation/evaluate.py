@@ -14,7 +14,8 @@ from edgeinfer.errors import ModelError, ModelNotFoundError, UsageError
 from edgeinfer.expression.prior import LabelPrior, logit_offsets
 from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer.results import Colour
-from edgeinfer_train.datasets.load import DatasetInfo, Faces, Split, load_split, read_info
+from edgeinfer_train.datasets.held_out import load_unseen
+from edgeinfer_train.datasets.load import DatasetInfo, Faces, Split, read_info
 from edgeinfer_train.evaluation.metrics import Metrics, score
 from edgeinfer_train.labels import LabelMode
 
@@ -42,6 +43,7 @@ class Network:
         prior: Share of each label among the training faces.
         logits: Function from (B, H, W, C) uint8 faces to (B, K) float32 logits, divided by the temperature if the
             file has one.
+        held_out: Validation faces of a run that split the faces itself, as in `ModelInfo`.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Network:
     colour: Colour
     prior: dict[str, float]
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    held_out: tuple[str, ...] = ()
 
     def with_labels(self, labels: tuple[str, ...]) -> Network:
         """Return the model restricted to some of its labels, in the given order, as an export with `labels` does.
@@ -155,9 +158,10 @@ def evaluate(
     network = load_network(model)
     network = network.with_labels(labels) if labels else network
     mode = label_mode or measuring_mode(info.default_label_mode)
-    faces = load_split(
-        data, split, size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=network.labels
-    )
+    faces = load_unseen(
+        data, split, network.held_out, size_hw=network.size_hw, colour=network.colour, label_mode=mode,
+        labels=network.labels,
+    )  # fmt: skip
     return measure(network, faces, info, split, label_mode=mode, prior=prior)
 
 
@@ -274,4 +278,4 @@ def network_from_keras(path: Path, core: keras.Model, info: ModelInfo) -> Networ
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(core.predict_on_batch(images), dtype=np.float32)
 
-    return Network(path, info.labels, (height, width), backbone.colour, info.prior, logits)
+    return Network(path, info.labels, (height, width), backbone.colour, info.prior, logits, info.held_out)

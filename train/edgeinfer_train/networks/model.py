@@ -37,6 +37,7 @@ class ModelInfo:
         validation: Metrics of the kept epoch on the validation split.
         settings: Settings of the run, as in its `config.toml`; empty in files from earlier versions.
         commit: Commit of the code that trained the model, see `source_commit`; "" if unknown.
+        held_out: Validation faces as paths relative to the data folder, if the run split the faces itself; else empty.
     """
 
     backbone: str
@@ -47,6 +48,7 @@ class ModelInfo:
     validation: dict[str, float]
     settings: dict[str, Any] = field(default_factory=dict)
     commit: str = ""
+    held_out: tuple[str, ...] = ()
 
 
 def build_core(
@@ -188,7 +190,8 @@ def read_model_info(path: Path) -> ModelInfo:
     try:
         with zipfile.ZipFile(path) as file:
             values: dict[str, Any] = json.loads(file.read(INFO_MEMBER))
-        return ModelInfo(**{**values, "labels": tuple(values["labels"])})
+        lists = {"labels": tuple(values["labels"]), "held_out": tuple(values.get("held_out", ()))}
+        return ModelInfo(**{**values, **lists})
     except zipfile.BadZipFile as error:
         raise ModelError(f"{path} is not a .keras file") from error
     except (KeyError, TypeError, ValueError) as error:

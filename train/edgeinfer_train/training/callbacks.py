@@ -12,10 +12,8 @@ from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer_train.datasets.load import Faces
 from edgeinfer_train.errors import DivergedError
 from edgeinfer_train.evaluation.history import History
+from edgeinfer_train.networks.statistics import estimate_statistics
 from edgeinfer_train.training.state import TrainingState
-
-STATISTICS_FACES, STATISTICS_BATCH = 1600, 64
-"""Number of faces, and of faces per batch, for the estimation of batch normalization statistics."""
 
 
 class EpochSeedCallback(keras.callbacks.Callback):  # type: ignore[misc]
@@ -70,7 +68,7 @@ class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if optimizer.use_ema:
             optimizer.finalize_variable_values(self._kept.trainable_variables)
             self._kept.set_weights(self._kept.get_weights())  # copies the averages, whose buffers JAX would donate
-            self._estimate_statistics()
+            estimate_statistics(self._kept, self._faces().images)
         logits = self._kept.predict(self._valid.images, batch_size=256, verbose=0)
         metrics["val_accuracy"] = float(np.mean(logits.argmax(axis=1) == self._valid.labels))
         metrics["val_loss"] = float(-(self._valid.soft_labels * log_softmax(logits)).sum(axis=1).mean())
@@ -79,21 +77,6 @@ class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 f"the loss is not finite in epoch {epoch + 1}: start a new run with a lower `learning_rate`; "
                 "the best model before this epoch is kept"
             )
-
-    def _estimate_statistics(self) -> None:
-        """Estimate the batch normalization statistics of the kept model on training faces."""
-        images = self._faces().images
-        sample = np.random.default_rng(0).permutation(len(images))[:STATISTICS_FACES]
-        norms = [layer for layer in self._kept.layers if isinstance(layer, keras.layers.BatchNormalization)]
-        momenta = [norm.momentum for norm in norms]
-        try:
-            for batch, chosen in enumerate(np.array_split(sample, -(-len(sample) // STATISTICS_BATCH))):
-                for norm in norms:
-                    norm.momentum = batch / (batch + 1)  # turns the moving average into the mean over all batches
-                self._kept(images[chosen], training=True)
-        finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.datasets.load import DatasetInfo, Faces, load_split
+from edgeinfer_train.datasets.groups import find_groups, straddling
+from edgeinfer_train.datasets.load import DatasetInfo, Faces, concatenate, load_split
+from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.networks.backbones import BACKBONES
+
+MAX_EXCLUDED = 0.1
+"""Largest share of training faces that are excluded before the faces are split again."""
+VALID_FOLDS = 5
+"""A new split takes one of this many folds for validation."""
+HELD_OUT_FILE = "held-out.csv"
+"""File of a run folder with the names of the validation faces, if the run splits the faces itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,9 @@ class TrainingData:
         label_mode: Conversion of votes to labels.
         train: Training faces.
         valid: Validation faces.
+        folds: (N,) cross-validation fold of each training face, from 1; None without cross-validation.
+        held_out: Names of the validation faces if they are not those of the data folder's split, else empty.
+        notes: Sentences about the split.
     """
 
     folder: Path
@@ -31,6 +44,9 @@ class TrainingData:
     label_mode: LabelMode
     train: Faces
     valid: Faces
+    folds: NDArray[np.int64] | None = None
+    held_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def label_shares(self) -> dict[str, float]:
         """Return the share of each label among the training faces."""
@@ -43,7 +59,11 @@ class TrainingData:
         if config.class_weights == "none":
             return None
         labels, counts = np.unique(self.train.labels, return_counts=True)
-        return {int(n): len(self.train) / (len(labels) * int(count)) for n, count in zip(labels, counts, strict=True)}
+        weights = len(self.train) / (len(labels) * counts)
+        if config.class_weights == "sqrt":
+            weights = np.sqrt(weights)
+            weights *= len(self.train) / float((weights * counts).sum())  # the mean weight of all faces stays 1
+        return {int(n): float(weight) for n, weight in zip(labels, weights, strict=True)}
 
 
 def resolve_label_mode(config: FitConfig, info: DatasetInfo) -> LabelMode:
@@ -63,4 +83,47 @@ def load_training_data(folder: Path, info: DatasetInfo, config: FitConfig) -> Tr
     valid = load_split(folder, "valid", size_hw=size_hw, colour=colour, label_mode=mode)
     if len(set(train.labels.tolist())) < 2:
         raise DataError(f"{folder} has training faces of fewer than two labels: training needs at least two")
-    return TrainingData(folder, info, mode, train, valid)
+    whole = TrainingData(folder, info, mode, train, valid)
+    return separate_groups(whole, config) if config.recipe == "small" else whole
+
+
+def separate_groups(data: TrainingData, config: FitConfig) -> TrainingData:
+    """Make the training and the validation faces of a small set disjoint in persons, or else in near-duplicates.
+
+    If few training faces are affected, they are excluded. Otherwise, a fifth of all faces becomes the validation split.
+
+    Args:
+        data: Faces as split in the data folder.
+        config: Settings with `group_regex` and `folds`.
+
+    Raises:
+        DataError: `group_regex` does not match the file names.
+    """
+    faces, labels = concatenate(data.train, data.valid), data.info.labels
+    groups = find_groups(faces.names, faces.images, labels, config.group_regex)
+    in_valid = np.arange(len(faces)) >= len(data.train)
+    affected = straddling(groups, in_valid) & ~in_valid
+    held_out: tuple[str, ...] = ()
+    if not affected.any():
+        note = f"the split of the data separates all {groups.kind}"
+    elif affected.sum() <= MAX_EXCLUDED * len(data.train):
+        note = f"excludes {affected.sum():,} training faces, because validation has the same {groups.kind}"
+    else:
+        in_valid, affected = _fold_ids(faces.labels, groups.ids, VALID_FOLDS, config.seed) == 1, np.zeros_like(affected)
+        held_out = tuple(faces.names[i] for i in np.flatnonzero(in_valid))
+        note = (
+            f"splits {groups.count:,} {groups.kind} again: {len(held_out):,} faces for validation, in {HELD_OUT_FILE}"
+        )
+    kept = ~in_valid & ~affected
+    train, valid = faces.take(kept), faces.take(in_valid)
+    if len(set(train.labels.tolist())) < 2:
+        raise DataError(f"training without the {groups.kind} of validation has fewer than two labels: add faces")
+    folds = None
+    if config.folds > 1:
+        folds = _fold_ids(train.labels, groups.ids[kept], config.folds, config.seed)
+    return replace(data, train=train, valid=valid, folds=folds, held_out=held_out, notes=(note,))
+
+
+def _fold_ids(labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    names = [str(label) for label in labels], [str(group) for group in groups]
+    return np.array(folds_by_subject(*names, folds=folds, seed=seed), dtype=np.int64)

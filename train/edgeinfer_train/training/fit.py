@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from edgeinfer.errors import CapabilityError, EdgeInferError
+from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.load import read_info
 from edgeinfer_train.errors import ConfigError, RunError
 from edgeinfer_train.evaluation.history import History, write_history
-from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, ModelInfo, save_model, save_weights, source_commit
+from edgeinfer_train.networks.model import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    ModelInfo,
+    load_model,
+    save_model,
+    save_weights,
+    source_commit,
+)
+from edgeinfer_train.networks.start import find_start
 from edgeinfer_train.training.batches import FaceBatches
 from edgeinfer_train.training.callbacks import CheckpointCallback, EpochSeedCallback, ValidationCallback
 from edgeinfer_train.training.data import TrainingData, load_training_data
 from edgeinfer_train.training.devices import device_scope
 from edgeinfer_train.training.distillation import TeacherViews
+from edgeinfer_train.training.fine_tuning import FineTuning, Notify
 from edgeinfer_train.training.optimizers import training_phases
+from edgeinfer_train.training.recipe import SMALL_SET
 from edgeinfer_train.training.report import HISTORY_FILE, finish_run, missing_files
 from edgeinfer_train.training.run_folder import (
     STATE_FOLDER,
@@ -31,6 +44,7 @@ from edgeinfer_train.training.run_folder import (
     create_run_folder,
     resolve_config,
 )
+from edgeinfer_train.training.selection import Selection
 from edgeinfer_train.training.state import TrainingState
 from edgeinfer_train.training.student import Student
 
@@ -43,8 +57,12 @@ def fit(
     resume: bool = False,
     verbose: int | str = 0,
     on_epoch: Callable[[History], None] | None = None,
+    notify: Notify | None = None,
 ) -> History:
     """Train a network and keep the epoch with the best validation metric.
+
+    A run that starts from a trained model keeps the best of the start, the end and the weights between both, so that
+    it never ends worse than its start on the validation faces.
 
     Args:
         data: Prepared data folder with train and valid splits.
@@ -55,6 +73,7 @@ def fit(
             run, only missing files are created.
         verbose: Keras' progress output: 0 silent, 1 progress bar, 2 one line per epoch.
         on_epoch: Callback, called with the history after every epoch.
+        notify: Callback for sentences about the start, the split and the kept weights.
 
     Returns:
         One row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.
@@ -69,22 +88,29 @@ def fit(
         CapabilityError: TensorBoard logs are enabled, but TensorBoard is not installed.
     """
     info = read_info(data)
-    config = resolve_config(config, info)
+    start = find_start(config)
+    config = resolve_config(config, info, start)
     _check_tensorboard(config)
-    check_run_folder(run, config, info, resume=resume)
+    check_run_folder(run, config, info, resume=resume, start=start)
     state = TrainingState(run / STATE_FOLDER, config)
-    was_finished = state.finished
+    was_finished = state.finished and (start is None or Selection.load(run / STATE_FOLDER) is not None)
     if was_finished and not missing_files(run):
         return state.history
     training_data = load_training_data(data, info, config)
+    if notify:
+        for note in _describe(config, training_data):
+            notify(note)
     try:
         if not was_finished:
             with device_scope(config.devices) as devices:
                 _check_batch_size(config, devices, len(training_data.train))
-                student = Student(config, info.labels, load_weights=not state.history)
-                create_run_folder(run, config)
-                batches = _batches(run, config, student, training_data, devices)
-                _train(run, config, state, student, batches, training_data, verbose=verbose, on_epoch=on_epoch)
+                student = Student(config, info.labels, load_weights=not state.history, start=start)
+                create_run_folder(run, config, training_data.held_out)
+                job = _Job(run, config, state, student, training_data, verbose, on_epoch)
+                if start:
+                    job.fine_tune(FineTuning(start, student, training_data, config, notify), devices)
+                else:
+                    job.train(devices)
         finish_run(run, config, state.history, training_data, keep_existing=was_finished)
         shutil.rmtree(run / VIEWS_FOLDER, ignore_errors=True)
     except EdgeInferError:
@@ -92,6 +118,17 @@ def fit(
     except OSError as error:
         raise RunError(f"cannot write the run folder {run}: {error.strerror or error}") from error
     return state.history
+
+
+def _describe(config: FitConfig, data: TrainingData) -> Iterator[str]:
+    """Yield sentences about the recipe and the split."""
+    faces = f"{len(data.train):,} training faces"
+    if config.recipe == "small":
+        folds = f", {config.folds}-fold cross-validation" if config.folds else ""
+        yield f"recipe for small sets: {faces}, class weights {config.class_weights}{folds}"
+        yield from data.notes
+    elif len(data.train) < SMALL_SET and config.weights == "none":
+        yield f"warning: {faces} are few to train from scratch: set `weights` to bundled or to a trained model"
 
 
 def _check_tensorboard(config: FitConfig) -> None:
@@ -121,50 +158,77 @@ def _batches(run: Path, config: FitConfig, student: Student, training_data: Trai
     )
 
 
-def _train(
-    run: Path,
-    config: FitConfig,
-    state: TrainingState,
-    student: Student,
-    batches: FaceBatches,
-    training_data: TrainingData,
-    *,
-    verbose: int | str,
-    on_epoch: Callable[[History], None] | None,
-) -> None:
-    """Train from the last complete epoch to the end."""
-    info, model = training_data.info, student.model
-    model_info = ModelInfo(
-        config.backbone, info.labels, info.name, info.protocol(training_data.label_mode), training_data.label_shares(),
-        {}, settings=config.published(), commit=source_commit(),
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Training of one run from the last complete epoch to the end."""
 
-    def save(history: History) -> None:
-        validation = {k: round(history[-1][k], 6) for k in ("val_accuracy", "val_loss")}
-        save_model(student.kept, dataclasses.replace(model_info, validation=validation), run / MODEL_FILE)
-        save_weights(student.kept, run / WEIGHTS_FILE)
+    run: Path
+    config: FitConfig
+    state: TrainingState
+    student: Student
+    data: TrainingData
+    verbose: int | str
+    on_epoch: Callable[[History], None] | None
 
-    def report(history: History) -> None:
-        write_history(history, run / HISTORY_FILE)
-        if on_epoch:
-            on_epoch(history)
+    def fine_tune(self, tuning: FineTuning, devices: int) -> None:
+        """Train from a trained model, and keep the best of the start, the end and the weights between both."""
+        end = None
+        if not self.state.finished:
+            if not self.state.history:
+                tuning.cross_validate()
+            self.train(devices)
+            end = self.student.kept.get_weights() if self.config.folds else None
+        kept, selection = tuning.select(end or load_model(self.run / MODEL_FILE)[0].get_weights())
+        self.student.kept.set_weights(kept.weights)
+        logits = selection.kept_logits[: len(self.data.valid)]
+        self._save(
+            {
+                "val_accuracy": float(np.mean(logits.argmax(axis=1) == self.data.valid.labels)),
+                "val_loss": float(-(self.data.valid.soft_labels * log_softmax(logits)).sum(axis=1).mean()),
+            }
+        )
+        selection.save(self.run / STATE_FOLDER)
 
-    callbacks = [
-        EpochSeedCallback(batches.start_epoch),
-        ValidationCallback(student.core, student.kept, faces=lambda: batches.faces, valid=training_data.valid),
-        *([keras.callbacks.TensorBoard(run / TENSORBOARD_FOLDER, write_graph=False)] if config.tensorboard else []),
-        CheckpointCallback(state, save, report),
-    ]
-    for phase in training_phases(config):
-        if len(state.history) > phase.end:
-            continue
-        student.start_phase(phase, config, len(batches))
-        if len(state.history) > phase.begin:
-            state.restore(model)
-        if len(state.history) == phase.end:  # the run was interrupted between two phases
-            model.optimizer.finalize_variable_values(model.trainable_variables)  # as Keras' fit does at its end
-            continue
-        model.fit(
-            batches, initial_epoch=len(state.history), epochs=phase.end, shuffle=False, verbose=verbose,
-            class_weight=training_data.class_weights(config), callbacks=callbacks,
+    def train(self, devices: int) -> None:
+        """Train all remaining epochs; the best one is in the run folder."""
+        config, state, student = self.config, self.state, self.student
+        batches = _batches(self.run, config, student, self.data, devices)
+        callbacks = [
+            EpochSeedCallback(batches.start_epoch),
+            ValidationCallback(student.core, student.kept, faces=lambda: batches.faces, valid=self.data.valid),
+            *self._tensorboard(),
+            CheckpointCallback(state, lambda history: self._save(history[-1]), self._report),
+        ]
+        for phase in training_phases(config):
+            if len(state.history) > phase.end:
+                continue
+            student.start_phase(phase, config, len(batches))
+            if len(state.history) > phase.begin:
+                state.restore(student.model)
+            if len(state.history) == phase.end:  # the run was interrupted between two phases
+                student.model.optimizer.finalize_variable_values(student.model.trainable_variables)  # as in Keras' fit
+                continue
+            student.model.fit(
+                batches, initial_epoch=len(state.history), epochs=phase.end, shuffle=False, verbose=self.verbose,
+                class_weight=self.data.class_weights(config), callbacks=callbacks,
+            )  # fmt: skip
+
+    def _tensorboard(self) -> list[keras.callbacks.Callback]:
+        if not self.config.tensorboard:
+            return []
+        return [keras.callbacks.TensorBoard(self.run / TENSORBOARD_FOLDER, write_graph=False)]
+
+    def _save(self, metrics: Mapping[str, float]) -> None:
+        data, config = self.data, self.config
+        info = ModelInfo(
+            config.backbone, data.info.labels, data.info.name, data.info.protocol(data.label_mode),
+            data.label_shares(), {k: round(metrics[k], 6) for k in ("val_accuracy", "val_loss")},
+            settings=config.published(), commit=source_commit(), held_out=data.held_out,
         )  # fmt: skip
+        save_model(self.student.kept, info, self.run / MODEL_FILE)
+        save_weights(self.student.kept, self.run / WEIGHTS_FILE)
+
+    def _report(self, history: History) -> None:
+        write_history(history, self.run / HISTORY_FILE)
+        if self.on_epoch:
+            self.on_epoch(history)

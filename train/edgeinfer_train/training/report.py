@@ -12,6 +12,10 @@ The keys of `metrics.json`:
 * `multiply_adds`: multiply-adds per face, see `multiply_adds`.
 * `validation`: metrics of the kept model on the validation split; its keys are the attributes of `Evaluation` and
   `Metrics`, and `warnings`, one sentence each.
+* `kept`: origin of the kept weights; absent for a run without a trained model as its start.
+* `folds`: number of cross-validation folds behind the baselines; 0 without cross-validation.
+* `baselines`: list of `edgeinfer_train.training.baselines.Baseline` with their attributes as keys: the most frequent
+  training label, the start of the run, and the bundled model if it has the labels of the data.
 * `versions`: versions of Python and of the training packages, and the name of Keras' `backend`.
 * `git_commit`: commit of the training code, with "-dirty" appended if files were changed; absent outside a repository.
 """
@@ -26,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from edgeinfer.system.files import write_file
 from edgeinfer_train.config import FitConfig
@@ -33,7 +38,10 @@ from edgeinfer_train.evaluation import plots
 from edgeinfer_train.evaluation.evaluate import RUN_METRICS, Evaluation, measure, measuring_mode, network_from_keras
 from edgeinfer_train.evaluation.history import History, best_epoch, write_history
 from edgeinfer_train.networks.model import MODEL_FILE, WEIGHTS_FILE, load_model, save_weights, source_commit
+from edgeinfer_train.training.baselines import measure_baselines
 from edgeinfer_train.training.data import TrainingData
+from edgeinfer_train.training.run_folder import STATE_FOLDER
+from edgeinfer_train.training.selection import Selection
 
 HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
@@ -84,6 +92,7 @@ def finish_run(
         write_history(history, run / HISTORY_FILE)
     if RUN_METRICS in files:
         values = _run_metrics(core, config, history, training_data, evaluation)
+        values |= _comparison(core, training_data, Selection.load(run / STATE_FOLDER))
         write_file(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
     if CURVES_FILE in files:
         plots.draw_curves(history, best, run / CURVES_FILE)
@@ -130,6 +139,17 @@ def _run_metrics(
         "validation": {**evaluation.to_mapping(), "model": MODEL_FILE},
         "versions": _versions(),
         **({"git_commit": commit} if commit else {}),
+    }
+
+
+def _comparison(core: keras.Model, data: TrainingData, selection: Selection | None) -> dict[str, Any]:
+    """Return the values of metrics.json about the baselines of a run."""
+    logits = np.asarray(core.predict(data.valid.images, batch_size=256, verbose=0), np.float32)
+    found = measure_baselines(logits, data.valid, data.train, data.info.labels, selection)
+    return {
+        **({"kept": selection.kept} if selection else {}),
+        "folds": selection.folds if selection else 0,
+        "baselines": [baseline.to_mapping() for baseline in found],
     }
 
 

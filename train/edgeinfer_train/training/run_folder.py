@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeinfer_train.config import FitConfig, load_config, save_config
 from edgeinfer_train.datasets.load import DatasetInfo
-from edgeinfer_train.errors import RunError
+from edgeinfer_train.datasets.prepare.writing import write_csv
+from edgeinfer_train.errors import ConfigError, RunError
 from edgeinfer_train.networks.backbones import resolve
-from edgeinfer_train.training.data import resolve_label_mode
+from edgeinfer_train.networks.start import Start
+from edgeinfer_train.training.data import HELD_OUT_FILE, resolve_label_mode
 
 CONFIG_FILE = "config.toml"
 STATE_FOLDER = "state"
@@ -17,16 +20,27 @@ VIEWS_FOLDER = "views"
 TENSORBOARD_FOLDER = "tensorboard"
 
 
-def resolve_config(config: FitConfig, info: DatasetInfo) -> FitConfig:
-    """Replace settings that depend on the backbone or on the data set with their resolved values.
+def resolve_config(config: FitConfig, info: DatasetInfo, start: Start | None = None) -> FitConfig:
+    """Replace settings that depend on the backbone, the data set or the trained model with their resolved values.
+
+    Args:
+        config: Settings.
+        info: Description of the data set.
+        start: Trained model from which the run starts, or None.
 
     Raises:
-        ConfigError: The image size is below the backbone's minimum.
+        ConfigError: The image size is below the backbone's minimum, or the recipe needs a trained model.
     """
+    if start:
+        config = dataclasses.replace(config, width=start.width, image_size=config.image_size or start.image_size)
+    elif config.recipe == "small":
+        raise ConfigError("`recipe` is small: set `weights` to bundled, a run folder or its .keras file")
     return dataclasses.replace(resolve(config), label_mode=resolve_label_mode(config, info))
 
 
-def check_run_folder(run: Path, config: FitConfig, info: DatasetInfo, *, resume: bool) -> None:
+def check_run_folder(
+    run: Path, config: FitConfig, info: DatasetInfo, *, resume: bool, start: Start | None = None
+) -> None:
     """Validate that a run may write to a folder.
 
     Args:
@@ -34,6 +48,7 @@ def check_run_folder(run: Path, config: FitConfig, info: DatasetInfo, *, resume:
         config: Resolved settings of the run.
         info: Description of the data set.
         resume: True to allow a folder that contains a run with the same settings.
+        start: Trained model from which the run starts, or None.
 
     Raises:
         RunError: The folder contains a different run or unrelated files.
@@ -42,14 +57,19 @@ def check_run_folder(run: Path, config: FitConfig, info: DatasetInfo, *, resume:
     if path.is_file():
         if not resume:
             raise RunError(f"{run} already contains a run: choose another folder, or set `resume` to continue it")
-        if resolve_config(load_config(path), info) != config:
+        if resolve_config(load_config(path), info, start) != config:
             raise RunError(f"{run} was started with other settings: resume it with those in its {CONFIG_FILE}")
     elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise RunError(f"{run} is not an empty folder and contains no run: choose another folder")
 
 
-def create_run_folder(run: Path, config: FitConfig) -> None:
+def create_run_folder(run: Path, config: FitConfig, held_out: Sequence[str] = ()) -> None:
     """Create the run folder and write its settings, unless it exists.
+
+    Args:
+        run: Run folder.
+        config: Resolved settings of the run.
+        held_out: Names of the validation faces if the run splits the faces itself.
 
     Raises:
         OSError: The folder cannot be written.
@@ -57,3 +77,5 @@ def create_run_folder(run: Path, config: FitConfig) -> None:
     (run / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     if not (run / CONFIG_FILE).is_file():
         save_config(config, run / CONFIG_FILE)
+    if held_out:
+        write_csv(run / HELD_OUT_FILE, ["file"], [[name] for name in held_out])

@@ -8,6 +8,7 @@ from edgeinfer_train.config import FitConfig, Precision
 from edgeinfer_train.datasets.augment import augmentation
 from edgeinfer_train.networks.fused import with_fused_normalization
 from edgeinfer_train.networks.model import build_core, freeze
+from edgeinfer_train.networks.start import Start
 from edgeinfer_train.networks.weights import initialize
 from edgeinfer_train.training.distillation import DistillationModel, Teachers
 from edgeinfer_train.training.optimizers import Phase, build_optimizer
@@ -24,13 +25,17 @@ class Student:
         kept: Float32 copy of the core, which is measured and saved.
     """
 
-    def __init__(self, config: FitConfig, labels: tuple[str, ...], *, load_weights: bool) -> None:
+    def __init__(
+        self, config: FitConfig, labels: tuple[str, ...], *, load_weights: bool, start: Start | None = None
+    ) -> None:
         """Build all networks.
 
         Args:
             config: Resolved settings of the run.
             labels: Labels of the data.
             load_weights: True to load the initial weights of the backbone; False for a resumed run.
+            start: Trained model with the structure of the network, whose weights are set elsewhere; None builds the
+                backbone of the settings.
 
         Raises:
             ConfigError: Keras does not publish ImageNet weights for the backbone.
@@ -39,8 +44,8 @@ class Student:
             DataError: A teacher has different labels.
         """
         keras.utils.set_random_seed(config.seed)
-        self.core = with_fused_normalization(_build(config, labels, config.precision))
-        if load_weights:
+        self.core = with_fused_normalization(_build(config, labels, config.precision, start))
+        if load_weights and start is None:
             initialize(self.core, config.backbone, config.weights)
         self.teachers = Teachers(config.teachers, labels, config.precision) if config.teachers else None
         self.distils_in_step = self.teachers is not None and not config.distil_views
@@ -51,7 +56,7 @@ class Student:
             )
         layers = [] if config.distil_views else augmentation(config.augment, config.seed)
         self.model = keras.Sequential([keras.Input(self.core.input_shape[1:], dtype="uint8"), *layers, last])
-        self.kept = _build(config, labels, "float32")
+        self.kept = _build(config, labels, "float32", start)
 
     def start_phase(self, phase: Phase, config: FitConfig, steps: int) -> None:
         """Freeze layers and compile the model with a new optimizer.
@@ -71,8 +76,15 @@ class Student:
         )
         self.model.optimizer.build(self.model.trainable_variables)
 
+    def reset_optimizer(self) -> None:
+        """Set the state of the optimizer to that before its first step."""
+        for variable in self.model.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
 
-def _build(config: FitConfig, labels: tuple[str, ...], precision: Precision) -> keras.Model:
+
+def _build(config: FitConfig, labels: tuple[str, ...], precision: Precision, start: Start | None) -> keras.Model:
+    if start:
+        return start.build(len(labels), config, precision)
     return build_core(
         config.backbone, len(labels), image_size=config.image_size, width=config.width,
         dropout=config.dropout, precision=precision,

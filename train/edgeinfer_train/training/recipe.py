@@ -1,0 +1,74 @@
+"""Settings for a data set: the recipe for small sets, or the defaults of the backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from edgeinfer_train.config import EdgeName, FitConfig
+from edgeinfer_train.datasets.load import DatasetInfo, present_splits, split_files
+from edgeinfer_train.errors import ConfigError
+from edgeinfer_train.networks.start import start_path
+
+SMALL_SET, FOLDED_SET, FOLDS = 5000, 300, 3
+"""Numbers of faces below which the recipe and cross-validation are the default, and the number of folds."""
+RARE_SHARE = 1 / 3
+"""Faces of the rarest label, relative to the mean of all labels, below which rare labels have a larger weight."""
+SMALL: dict[str, Any] = {
+    "recipe": "small", "epochs": 16, "batch_size": 32, "learning_rate": 0.005, "warmup_epochs": 0.0,
+    "weight_decay": 5e-4, "ema_momentum": 0.0, "label_smoothing": 0.1, "dropout": 0.0, "patience": 6,
+    "monitor": "val_loss",
+}  # fmt: skip
+"""Settings of the recipe for small sets. The network starts close to its aim, so that the learning rate is small."""
+SMALL_AUGMENT: dict[str, Any] = {
+    "rotation": 20.0, "zoom": 0.12, "shift": 0.06, "shear": 0.0, "brightness": 0.1, "contrast": 0.4, "small": 0.1,
+    "blur": 0.3, "noise": 0.02, "erasing": 0.3, "mixup": 0.0,
+}  # fmt: skip
+"""Augmentation of the recipe for small sets."""
+FULL_START: dict[str, Any] = {"learning_rate": 0.02, "epochs": 20}
+"""Settings that differ from the defaults of an edge network if it starts from a trained model."""
+
+
+def choose_settings(data: Path, info: DatasetInfo, given: dict[str, Any]) -> FitConfig:
+    """Return the settings of a run on a data folder; those that are not given have defaults for this set.
+
+    Args:
+        data: Prepared data folder.
+        info: Its description.
+        given: Plain values of the settings that were chosen explicitly, as in a TOML file.
+
+    Raises:
+        ConfigError: A setting is invalid, or the recipe "small" has no trained model to start from.
+        ModelNotFoundError: The bundled model is not part of this installation.
+        DataError: The data folder has no training faces.
+    """
+    base = FitConfig.from_mapping(given)
+    trained = start_path(base.weights) is not None
+    counts = _label_counts(data, info, limit=base.limit)
+    small = given.get("recipe", "small" if trained and sum(counts) < SMALL_SET else "full") == "small"
+    if not small:
+        changes = FULL_START if trained and base.backbone in get_args(EdgeName) else {}
+        return FitConfig.from_mapping({**changes, **given})
+    if not trained:
+        raise ConfigError(
+            "`recipe` is small, but there is no trained model to start from: set `weights` to bundled, a run folder or "
+            "its .keras file"
+        )
+    used = [count for count in counts if count]
+    rare = bool(used) and min(used) < RARE_SHARE * sum(used) / len(used)
+    chosen = {**SMALL, "class_weights": "sqrt" if rare else "none"}
+    if sum(counts) < FOLDED_SET:  # too few validation faces to choose an epoch
+        chosen |= {"folds": FOLDS, "patience": SMALL["epochs"]}
+    return FitConfig.from_mapping({**chosen, **given, "augment": {**SMALL_AUGMENT, **given.get("augment", {})}})
+
+
+def _label_counts(data: Path, info: DatasetInfo, *, limit: int) -> list[int]:
+    """Return the number of training faces of each label."""
+    if "train" not in present_splits(data, info.labels):
+        return [0] * len(info.labels)
+    files = split_files(data, "train", info.labels)
+    counts = [0] * len(info.labels)
+    for _, label in files:
+        counts[label] += 1
+    used = min(limit or len(files), len(files)) / len(files)
+    return [round(count * used) for count in counts]

@@ -1,0 +1,128 @@
+"""Choice between the start of a run, its end, and the weights between both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinfer.expression.probabilities import log_softmax
+from edgeinfer.system.files import replacing
+from edgeinfer_train.datasets.load import Faces
+from edgeinfer_train.networks.start import blend
+
+Weights = list[NDArray[Any]]
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Positions between the start and the end that are evaluated; 1 is the end."""
+TEMPERATURES = np.geomspace(0.4, 3.0, 15)
+SELECTION_FILE = "selection.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Weights that a run may keep.
+
+    Attributes:
+        description: Origin of the weights, for the sentence "kept ...".
+        weights: Weights of the network.
+    """
+
+    description: str
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Predictions of the start and of the kept model on the same faces, none of which either was trained on.
+
+    Attributes:
+        kept: Sentence about the kept weights.
+        labels: (N,) label of each face.
+        start_logits: (N, K) logits of the start.
+        kept_logits: (N, K) logits of the kept model; with cross-validation, of the models of the folds.
+        folds: Number of cross-validation folds; 0 if all faces are validation faces.
+    """
+
+    kept: str
+    labels: NDArray[np.int64]
+    start_logits: NDArray[np.float32]
+    kept_logits: NDArray[np.float32]
+    folds: int = 0
+
+    def save(self, folder: Path) -> None:
+        """Write the selection into the state folder of a run."""
+        with replacing(folder / SELECTION_FILE) as partial, partial.open("wb") as file:
+            np.savez(
+                file, kept=self.kept, labels=self.labels, start_logits=self.start_logits, kept_logits=self.kept_logits,
+                folds=self.folds,
+            )  # fmt: skip
+
+    @classmethod
+    def load(cls, folder: Path) -> Selection | None:
+        """Read the selection from the state folder of a run, or return None if it has none."""
+        if not (folder / SELECTION_FILE).is_file():
+            return None
+        with np.load(folder / SELECTION_FILE) as values:
+            arrays = (values[name] for name in ("labels", "start_logits", "kept_logits"))
+            return cls(str(values["kept"]), *arrays, folds=int(values["folds"]))
+
+
+def candidates(start: Weights, adapted: Weights | None, end: Weights) -> list[Candidate]:
+    """Return the start, the adapted start if there is one, and weights on the way from it to the end."""
+    found = [Candidate("the start: nothing was better on the validation faces", start)]
+    origin = start
+    if adapted is not None:
+        origin = adapted
+        found.append(Candidate("the start with the pixel statistics of these faces", adapted))
+    for share in SHARES:
+        text = "the trained network" if share == 1 else f"the average of start and trained network, {share:.0%} trained"
+        found.append(Candidate(text, blend(origin, end, share)))
+    return found
+
+
+def predict(network: keras.Model, found: Sequence[Candidate], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Return the (N, K) logits of each candidate; the network ends with the weights of the last one."""
+    logits = []
+    for candidate in found:
+        network.set_weights(candidate.weights)
+        logits.append(np.asarray(network.predict(images, batch_size=256, verbose=0), np.float32))
+    return logits
+
+
+def choose(logits: Sequence[NDArray[np.float32]], faces: Faces, valid: NDArray[np.bool_] | None = None) -> int:
+    """Return the index of the best candidate; the first one is the start.
+
+    The best candidate has the lowest loss at its best temperature, because the export calibrates the confidence, among
+    those whose accuracy is at least that of the start.
+
+    Args:
+        logits: (N, K) logits of each candidate.
+        faces: The N faces, with their labels.
+        valid: (N,) mask of the faces on which the accuracy must not fall either; None for all.
+    """
+    masks = [np.ones(len(faces), bool)] if valid is None else [np.ones(len(faces), bool), valid]
+
+    def accuracies(index: int) -> NDArray[np.float64]:
+        correct = logits[index].argmax(axis=1) == faces.labels
+        return np.array([correct[mask].mean() if mask.any() else 0.0 for mask in masks])
+
+    losses = [calibrated_loss(each, faces.soft_labels) for each in logits]
+    start = accuracies(0)
+    allowed = [index for index in range(len(logits)) if (accuracies(index) >= start).all()]
+    return min(allowed, key=losses.__getitem__)
+
+
+def calibrated_loss(logits: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
+    """Return the cross-entropy in nats at the best of a few temperatures.
+
+    Args:
+        logits: (N, K).
+        targets: (N, K) label distributions.
+    """
+    losses = [-float((targets * log_softmax(logits / t)).sum(axis=1).mean()) for t in TEMPERATURES]
+    return min(losses)
