@@ -16,10 +16,14 @@ def smooth_faces(count: int) -> NDArray[np.uint8]:
     return np.stack(faces)[..., None]
 
 
+PERSONS = ("ann", "bo", "cy", "di")
 NAMES = {
-    "person before the number": ([f"train/sad/{p}_{i:03d}.png" for p in ("ann", "bo", "cy", "di") for i in range(3)], 4),
+    "person before the number": (
+        [f"train/sad/{p}_{i:03d}.png" for p in PERSONS for i in range(3)],
+        4,
+    ),
     "subject and session": ([f"valid/sad/S{s:03d}_00{t}_0{t}.png" for s in range(5) for t in range(2)], 5),
-    "three persons are too few": ([f"train/sad/{p}_{i}.png" for p in ("ann", "bo", "cy") for i in range(4)], 0),
+    "three persons are too few": ([f"train/sad/{p}_{i}.png" for p in PERSONS[:3] for i in range(4)], 0),
     "one prefix": ([f"train/sad/IMG_{i:04d}.jpg" for i in range(12)], 0),
     "labels are not persons": ([f"train/x/{p}_{i}.png" for p in ("happy", "Sadness", "a", "b") for i in range(3)], 0),
     "numbers only": ([f"train/sad/fer{i:07d}.png" for i in range(12)], 0),
