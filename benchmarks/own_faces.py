@@ -111,9 +111,7 @@ def measure(
     with tempfile.TemporaryDirectory(dir=work) as name:
         folder = Path(name)
         write_data(folder / "data", arrays["train"][chosen], to_task[arrays["train_labels"][chosen]], labels)
-        settings = choose_settings(
-            folder / "data", read_info(folder / "data"), {"weights": "bundled", "backbone": "edgenet", "seed": seed}
-        )
+        settings = choose_settings(folder / "data", {"weights": "bundled", "backbone": "edgenet", "seed": seed})
         began, cpu = time.monotonic(), time.process_time()
         fit(folder / "data", folder / "run", settings, notify=lambda text: print(text, file=sys.stderr))
         spent, cpu = time.monotonic() - began, time.process_time() - cpu

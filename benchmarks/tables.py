@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "docs" / "peers.md", ROOT / "docs" / "speed.md",
     ROOT / "docs" / "service.md", ROOT / "docs" / "batch.md", ROOT / "docs" / "concepts.md",
+    ROOT / "docs" / "own-faces.md",
 )  # fmt: skip
 NAMES = {
     "as they are": "unmodified",
@@ -279,6 +280,24 @@ def crop_shapes(results: dict[str, Any]) -> str:
     ]
     heads = (f"clip with turned heads ({clip['faces']} faces)", f"FERPlus in frames ({data['faces']} faces)")
     return table(("crop", *heads, "accuracy there"), rows)
+def own_faces(results: dict[str, Any]) -> str:
+    """Return the accuracy after fine-tuning and its difference from the bundled model, by number of faces."""
+    rows = []
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in results["own_faces"]["rows"]:
+        groups.setdefault((row["task"], row["faces"]), []).append(row)
+    for (task, faces), runs in sorted(groups.items()):
+        mean = {name: sum(run[name] for run in runs) / len(runs) for name in ("tuned", "difference", "cpu_seconds")}
+        low, high = (bound([run["interval"][end] for run in runs]) for end, bound in ((0, min), (1, max)))
+        rows.append(
+            (
+                {"camera": "the bundled labels", "moods": "three other labels"}[task], f"{faces:,}", f"{len(runs)}",
+                f"{runs[0]['bundled']:.3f}", f"{mean['tuned']:.3f}",
+                f"{mean['difference']:+.3f} [{low:+.3f}, {high:+.3f}]", f"{mean['cpu_seconds']:.0f} s",
+            )
+        )  # fmt: skip
+    head = ("labels", "faces", "seeds", "bundled model", "fine-tuned", "difference, extreme intervals", "CPU time")
+    return table(head, rows)
 
 
 TABLES = {
@@ -286,6 +305,7 @@ TABLES = {
     "quantization": quantization, "soak": soak,
     "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
     "batch": batch, "pose": pose, "confidence": confidence, "crop_shapes": crop_shapes,
+    "own_faces": own_faces,
 }  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -170,16 +169,6 @@ class FitConfig:
                     f"`{name}` is {shown_value(getattr(self, name))}: expected one of {', '.join(get_args(choices))}"
                 )
         self._check_combinations()
-        self._check_regex()
-
-    def _check_regex(self) -> None:
-        """Validate that the expression for persons can be compiled."""
-        try:
-            re.compile(self.group_regex)
-        except re.error as error:
-            raise ConfigError(
-                f"`group_regex` {shown_value(self.group_regex)} is not a regular expression: {error}"
-            ) from error
 
     def _check_combinations(self) -> None:
         """Validate combinations of settings."""

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.datasets.load import read_info
-from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.training.recipe import choose_settings
 
 BUNDLED = {"weights": "bundled"}
@@ -28,7 +26,7 @@ def settings_for(tmp_path: Path) -> Callable[[Mapping[str, int], dict[str, Any]]
                 (folder / f"{number}.png").touch()
         info = {"name": "mine", "labels": list(counts), "label_mode": "by hand", "complete": True}
         (data / "dataset.json").write_text(json.dumps(info))
-        return choose_settings(data, read_info(data), given)
+        return choose_settings(data, given)
 
     return choose
 
@@ -55,13 +53,3 @@ def test_settings_suit_the_number_of_faces(
     found = settings_for(counts, given).to_mapping()
     assert {name: found[name] for name in expected} == expected
     assert found["augment"]["blur"] == given.get("augment", {}).get("blur", 0.3 if found["recipe"] == "small" else 0.5)
-
-
-def test_recipe_needs_a_trained_model(settings_for: Callable[..., FitConfig]) -> None:
-    with pytest.raises(ConfigError, match="set `weights` to bundled"):
-        settings_for({"a": 9, "b": 9}, {"recipe": "small", "weights": "none"})
-
-
-def test_invalid_expression_is_rejected() -> None:
-    with pytest.raises(ConfigError, match=r"`group_regex` '\('"):
-        FitConfig(group_regex="(")

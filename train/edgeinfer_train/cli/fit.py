@@ -33,7 +33,6 @@ def fit(
     given = {**(read_settings(config) if config else {}), **changes}
     FitConfig.from_mapping(given)  # reports an invalid setting before the slow imports
     require_modules("pandas", "keras", "matplotlib", "tomli_w")
-    from edgeinfer_train.datasets.load import read_info
     from edgeinfer_train.evaluation.evaluate import RUN_METRICS
     from edgeinfer_train.training import fit as training
     from edgeinfer_train.training.recipe import choose_settings
@@ -41,7 +40,7 @@ def fit(
     if config is None and resume and (run / "config.toml").is_file():
         settings = load_config(run / "config.toml").replace(**changes)
     else:
-        settings = choose_settings(data, read_info(data), given)
+        settings = choose_settings(data, given)
     bar = sys.stderr.isatty()
     with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress bar to stdout
         training.fit(

@@ -9,51 +9,13 @@ from numpy.typing import NDArray
 
 from edgeinfer.expression.probabilities import log_softmax
 
-DECAYS = (3.0, 30.0)
-"""Strengths of the squared penalty on the weights of standardized inputs, in faces."""
-COMPARED_FACES, FOLDS = 1000, 5
-"""Number of faces up to which the heads are compared by cross-validation, and the number of folds."""
+DECAY = 50.0
+"""Strength of the squared penalty on the weights of standardized embeddings, in faces."""
 STEPS, TOLERANCE = 500, 1e-4
 
 
-def best_head(
-    embeddings: NDArray[np.float64], targets: NDArray[np.float32], known: NDArray[np.float32]
-) -> list[NDArray[np.float32]]:
-    """Solve a head on the embeddings, or on the logits of a known head if that predicts left-out faces better.
-
-    With few faces, a handful of logits determines new labels better than a hundred features. Both heads are linear in
-    the embeddings. On more than `COMPARED_FACES` faces, the embeddings with the smallest penalty are used.
-
-    Args:
-        embeddings: (N, F) vectors.
-        targets: (N, K) label distributions; each row sums to 1.
-        known: (F, M) kernel of the known head.
-
-    Returns:
-        Kernel (F, K) and bias (K,) of a dense layer for the embeddings as they are.
-    """
-    bases = {False: np.eye(embeddings.shape[1]), True: np.asarray(known, np.float64)}
-    options = [(projected, decay) for decay in DECAYS for projected in bases]
-    chosen = options[0]
-    if FOLDS < len(embeddings) <= COMPARED_FACES:
-        fold = np.random.default_rng(0).permutation(len(embeddings)) % FOLDS
-
-        def left_out_loss(option: tuple[bool, float]) -> float:
-            total, inputs = 0.0, embeddings @ bases[option[0]]
-            for number in range(FOLDS):
-                kernel, bias = solve_head(inputs[fold != number], targets[fold != number], decay=option[1])
-                predicted = log_softmax(inputs[fold == number] @ kernel + bias)
-                total -= float((targets[fold == number] * predicted).sum())
-            return total
-
-        chosen = min(options, key=left_out_loss)
-    basis = bases[chosen[0]]
-    kernel, bias = solve_head(embeddings @ basis, targets, decay=chosen[1])
-    return [(basis @ kernel).astype(np.float32), bias]
-
-
 def solve_head(
-    embeddings: NDArray[np.float64], targets: NDArray[np.float32], *, decay: float = DECAYS[0]
+    embeddings: NDArray[np.float64], targets: NDArray[np.float32], *, decay: float = DECAY
 ) -> list[NDArray[np.float32]]:
     """Solve a multinomial logistic regression by accelerated gradient descent (Nesterov 1983).
 

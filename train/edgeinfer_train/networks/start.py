@@ -15,7 +15,7 @@ from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer_train.config import BUNDLED, FitConfig, Precision
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import canonical_label
-from edgeinfer_train.networks.head import best_head
+from edgeinfer_train.networks.head import solve_head
 from edgeinfer_train.networks.model import (
     MODEL_FILE,
     ModelInfo,
@@ -100,7 +100,7 @@ class Start:
             parts = [images[i : i + EMBEDDING_BATCH] for i in range(0, len(images), EMBEDDING_BATCH)]
             # `predict` would compile a function for each new `body`.
             embeddings = np.concatenate([np.asarray(body(part, training=False), np.float64) for part in parts])
-            head.set_weights(best_head(embeddings, targets, self.network.layers[-1].get_weights()[0]))
+            head.set_weights(solve_head(embeddings, targets))
             return f"a new head for {', '.join(labels)}, solved on the embeddings of {len(images):,} faces"
         kernel, bias = self.network.layers[-1].get_weights()
         head.set_weights([kernel[:, columns], bias[columns]])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.datasets.groups import find_groups, straddling
+from edgeinfer_train.datasets.grouping import group_faces
 from edgeinfer_train.datasets.load import DatasetInfo, Faces, concatenate, load_split
 from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
 from edgeinfer_train.errors import DataError
@@ -88,7 +88,7 @@ def load_training_data(folder: Path, info: DatasetInfo, config: FitConfig) -> Tr
 
 
 def separate_groups(data: TrainingData, config: FitConfig) -> TrainingData:
-    """Make the training and the validation faces of a small set disjoint in persons, or else in near-duplicates.
+    """Make training and validation faces of a small set disjoint in persons, or else in near-identical faces.
 
     If few training faces are affected, they are excluded. Otherwise, a fifth of all faces becomes the validation split.
 
@@ -97,27 +97,28 @@ def separate_groups(data: TrainingData, config: FitConfig) -> TrainingData:
         config: Settings with `group_regex` and `folds`.
 
     Raises:
-        DataError: `group_regex` does not match the file names.
+        ConfigError: `group_regex` is not a regular expression.
+        DataError: `group_regex` matches no file name.
     """
-    faces, labels = concatenate(data.train, data.valid), data.info.labels
-    groups = find_groups(faces.names, faces.images, labels, config.group_regex)
+    faces = concatenate(data.train, data.valid)
+    pictures = list(faces.images[..., 0] if faces.images.shape[-1] == 1 else faces.images)
+    groups = group_faces(pictures, faces.names, config.group_regex or None)
     in_valid = np.arange(len(faces)) >= len(data.train)
-    affected = straddling(groups, in_valid) & ~in_valid
+    affected = np.isin(groups.ids, groups.ids[in_valid]) & ~in_valid
     held_out: tuple[str, ...] = ()
+    note = f"{groups.description}: "
     if not affected.any():
-        note = f"the split of the data separates all {groups.kind}"
+        note += "none is in both training and validation"
     elif affected.sum() <= MAX_EXCLUDED * len(data.train):
-        note = f"excludes {affected.sum():,} training faces, because validation has the same {groups.kind}"
+        note += f"excludes {affected.sum():,} training faces that belong to those of validation"
     else:
         in_valid, affected = _fold_ids(faces.labels, groups.ids, VALID_FOLDS, config.seed) == 1, np.zeros_like(affected)
         held_out = tuple(faces.names[i] for i in np.flatnonzero(in_valid))
-        note = (
-            f"splits {groups.count:,} {groups.kind} again: {len(held_out):,} faces for validation, in {HELD_OUT_FILE}"
-        )
+        note += f"split again, with {len(held_out):,} faces for validation, listed in {HELD_OUT_FILE}"
     kept = ~in_valid & ~affected
     train, valid = faces.take(kept), faces.take(in_valid)
     if len(set(train.labels.tolist())) < 2:
-        raise DataError(f"training without the {groups.kind} of validation has fewer than two labels: add faces")
+        raise DataError(f"{note}; the other training faces have fewer than two labels: add faces")
     folds = None
     if config.folds > 1:
         folds = _fold_ids(train.labels, groups.ids[kept], config.folds, config.seed)

@@ -128,7 +128,7 @@ def _describe(config: FitConfig, data: TrainingData) -> Iterator[str]:
         yield f"recipe for small sets: {faces}, class weights {config.class_weights}{folds}"
         yield from data.notes
     elif len(data.train) < SMALL_SET and config.weights == "none":
-        yield f"warning: {faces} are few to train from scratch: set `weights` to bundled or to a trained model"
+        yield f"warning: {faces} are few to train from scratch: start from a trained model with `weights` = bundled"
 
 
 def _check_tensorboard(config: FitConfig) -> None:

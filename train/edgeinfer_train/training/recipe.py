@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgeinfer_train.config import EdgeName, FitConfig
-from edgeinfer_train.datasets.load import DatasetInfo, present_splits, split_files
-from edgeinfer_train.errors import ConfigError
+from edgeinfer_train.datasets.load import DatasetInfo, present_splits, read_info, split_files
 from edgeinfer_train.networks.start import start_path
 
 SMALL_SET, FOLDED_SET, FOLDS = 5000, 300, 3
@@ -29,31 +28,25 @@ FULL_START: dict[str, Any] = {"learning_rate": 0.02, "epochs": 20}
 """Settings that differ from the defaults of an edge network if it starts from a trained model."""
 
 
-def choose_settings(data: Path, info: DatasetInfo, given: dict[str, Any]) -> FitConfig:
+def choose_settings(data: Path, given: dict[str, Any]) -> FitConfig:
     """Return the settings of a run on a data folder; those that are not given have defaults for this set.
 
     Args:
-        data: Prepared data folder.
-        info: Its description.
+        data: Prepared data folder, read only if the run starts from a trained model.
         given: Plain values of the settings that were chosen explicitly, as in a TOML file.
 
     Raises:
-        ConfigError: A setting is invalid, or the recipe "small" has no trained model to start from.
+        ConfigError: A setting is invalid.
         ModelNotFoundError: The bundled model is not part of this installation.
-        DataError: The data folder has no training faces.
+        DataError: The data folder is not prepared.
     """
     base = FitConfig.from_mapping(given)
-    trained = start_path(base.weights) is not None
-    counts = _label_counts(data, info, limit=base.limit)
-    small = given.get("recipe", "small" if trained and sum(counts) < SMALL_SET else "full") == "small"
-    if not small:
-        changes = FULL_START if trained and base.backbone in get_args(EdgeName) else {}
+    if start_path(base.weights) is None:
+        return base
+    counts = _label_counts(data, read_info(data), limit=base.limit)
+    if given.get("recipe", "small" if sum(counts) < SMALL_SET else "full") == "full":
+        changes = FULL_START if base.backbone in get_args(EdgeName) else {}
         return FitConfig.from_mapping({**changes, **given})
-    if not trained:
-        raise ConfigError(
-            "`recipe` is small, but there is no trained model to start from: set `weights` to bundled, a run folder or "
-            "its .keras file"
-        )
     used = [count for count in counts if count]
     rare = bool(used) and min(used) < RARE_SHARE * sum(used) / len(used)
     chosen = {**SMALL, "class_weights": "sqrt" if rare else "none"}
