@@ -97,10 +97,11 @@ class Start:
         head, columns = core.get_layer("logits"), self.head_columns(labels)
         if columns is None:
             body = backbone_of(core)
-            parts = [images[i : i + EMBEDDING_BATCH] for i in range(0, len(images), EMBEDDING_BATCH)]
+            both = np.concatenate([images, images[:, :, ::-1]])  # an expression mirrored is the same expression
+            parts = [both[i : i + EMBEDDING_BATCH] for i in range(0, len(both), EMBEDDING_BATCH)]
             # `predict` would compile a function for each new `body`.
             embeddings = np.concatenate([np.asarray(body(part, training=False), np.float64) for part in parts])
-            head.set_weights(solve_head(embeddings, targets))
+            head.set_weights(solve_head(embeddings, np.concatenate([targets, targets])))
             return f"a new head for {', '.join(labels)}, solved on the embeddings of {len(images):,} faces"
         kernel, bias = self.network.layers[-1].get_weights()
         head.set_weights([kernel[:, columns], bias[columns]])

@@ -29,7 +29,8 @@ class Origin:
 
     Attributes:
         start: Weights of the trained model, with its head for the labels of the data.
-        adapted: The same with the batch statistics of the training faces; None if the recipe does not adapt.
+        adapted: The same with the batch statistics of the training faces; None if the recipe does not adapt, or if the
+            head is new, so that the start itself is adapted.
     """
 
     start: Weights
@@ -78,7 +79,9 @@ class FineTuning:
             return Origin(start, None), head
         estimate_statistics(network, np.concatenate([train.images, train.images[:, :, ::-1]]))
         self._start.set_head(network, self._data.info.labels, train.images, train.soft_labels)
-        return Origin(start, network.get_weights()), head
+        adapted = network.get_weights()
+        new_head = self._start.head_columns(self._data.info.labels) is None
+        return (Origin(adapted, None) if new_head else Origin(start, adapted)), head
 
     def cross_validate(self, verbose: int | str = 0) -> None:
         """Train once per fold and keep the predictions for the faces of each fold."""
