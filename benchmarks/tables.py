@@ -280,6 +280,8 @@ def crop_shapes(results: dict[str, Any]) -> str:
     ]
     heads = (f"clip with turned heads ({clip['faces']} faces)", f"FERPlus in frames ({data['faces']} faces)")
     return table(("crop", *heads, "accuracy there"), rows)
+
+
 def own_faces(results: dict[str, Any]) -> str:
     """Return the accuracy after fine-tuning and its difference from the bundled model, by number of faces."""
     rows = []
