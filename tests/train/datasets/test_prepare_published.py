@@ -103,7 +103,8 @@ def affectnet_table(rows: list[tuple[object, ...]]) -> bytes:
 @pytest.fixture
 def affectnet(make_png: Maker) -> dict[str, bytes]:
     """Return the tables with images of 80x80 pixels, of which the face is a part."""
-    files, tables = {}, {}
+    files: dict[str, bytes] = {}
+    tables = {}
     for split, count in {"training": 11, "validation": 8}.items():
         rows: list[tuple[object, ...]] = []
         for number in range(count):

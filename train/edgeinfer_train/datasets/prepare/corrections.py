@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinfer.errors import path_text, shown_path
 from edgeinfer_train.datasets.prepare.pictures import Picture
-from edgeinfer_train.datasets.prepare.writing import Skipped
+from edgeinfer_train.datasets.prepare.writing import Reason, Skipped
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import class_label
 
@@ -71,7 +71,7 @@ def apply_corrections(
     for picture in pictures:
         label = labels.get(path_text(picture.name), picture.label)
         if not label or label == UNLABELLED:
-            reason = "no label" if label else "removed by correction"
+            reason: Reason = "no label" if label else "removed by correction"
             removed.append(Skipped(picture.split or "", picture.path, reason))
         else:
             kept.append(replace(picture, label=label))
