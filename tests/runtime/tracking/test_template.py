@@ -62,7 +62,8 @@ def test_correlation_is_independent_of_brightness(portrait: Image) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_correlation_is_that_of_opencv(dtype: type[np.uint8] | type[np.float32]) -> None:
-    one, other = (texture(seed)[:100:5, :100:5, 0].astype(dtype) for seed in (1, 2))
+    pictures = [texture(seed)[:100:5, :100:5, 0] for seed in (1, 2)]
+    one, other = pictures if dtype is np.uint8 else [picture.astype(np.float32) for picture in pictures]
     expected = cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0]
     assert correlation(one, other) == pytest.approx(float(expected), abs=1e-5)
 
