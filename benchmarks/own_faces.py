@@ -61,7 +61,8 @@ class Task:
         network = load_network(bundled_model())
         probabilities = softmax(np.concatenate([network.logits(batch) for batch in batches(images)]))
         columns = [[network.labels.index(name) for name in names] for names in self.sources.values()]
-        return np.log(np.stack([probabilities[:, c].sum(axis=1) for c in columns], axis=1)).astype(np.float32)
+        shares = np.stack([probabilities[:, c].sum(axis=1) for c in columns], axis=1)
+        return np.asarray(np.log(shares), np.float32)
 
 
 def imitate_camera(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -96,7 +97,10 @@ def load_cached(data: Path, work: Path) -> dict[str, Any]:
         order = np.argsort([digest(face) for face in train.images])
         arrays = {"train": train.take(order), "test": valid}
         changed = {name: np.stack([imitate_camera(face) for face in faces.images]) for name, faces in arrays.items()}
-        np.savez(path, **changed, **{f"{name}_labels": faces.labels for name, faces in arrays.items()})
+        np.savez(
+            path, train=changed["train"], test=changed["test"], train_labels=train.take(order).labels,
+            test_labels=valid.labels,
+        )  # fmt: skip
     return dict(np.load(path))
 
 
@@ -143,7 +147,7 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     names, arrays = read_info(options.data).labels, load_cached(options.data, options.work)
-    sources = {"camera": {name: (name,) for name in names}, "moods": MOODS}
+    sources: dict[str, Mapping[str, tuple[str, ...]]] = {"camera": {name: (name,) for name in names}, "moods": MOODS}
     path = options.work / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     for count, task, seed in product(options.faces, options.tasks, range(options.seeds)):

@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeinfer_train.config import AugmentConfig, FitConfig
+from edgeinfer_train.augmentation import AugmentConfig
+from edgeinfer_train.config import FitConfig
 from edgeinfer_train.labels import VOTE_COLUMNS
 from edgeinfer_train.training.fit import fit
 

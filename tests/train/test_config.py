@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgeinfer_train.config import AugmentConfig, FitConfig, load_config, save_config
+from edgeinfer_train.augmentation import AugmentConfig
+from edgeinfer_train.config import FitConfig, load_config, save_config
 from edgeinfer_train.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 from numpy.typing import NDArray
 
-from edgeinfer_train.config import AugmentConfig
+from edgeinfer_train.augmentation import AugmentConfig
 from edgeinfer_train.datasets.augment import RandomAffine, RandomLight, RandomPatch, RandomSoftness, augmentation
 
 DISABLED = AugmentConfig(

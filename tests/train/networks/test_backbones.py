@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeinfer_train.config import AugmentConfig, BackboneName, EdgeName, FitConfig, load_config
+from edgeinfer_train.augmentation import AugmentConfig
+from edgeinfer_train.config import BackboneName, EdgeName, FitConfig, load_config
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.evaluation import evaluate as evaluation
 from edgeinfer_train.evaluation.evaluate import evaluate, load_network

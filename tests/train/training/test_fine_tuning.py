@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from edgeinfer_train.config import AugmentConfig, FitConfig
+from edgeinfer_train.augmentation import AugmentConfig
+from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.load import read_info
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.networks.model import backbone_of, build_core, load_model

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer_train.config import AugmentConfig, FitConfig
+from edgeinfer_train.augmentation import AugmentConfig
+from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.load import read_info
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.evaluation.evaluate import evaluate

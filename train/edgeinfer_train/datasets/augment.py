@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from edgeinfer_train.config import AugmentConfig
+from edgeinfer_train.augmentation import AugmentConfig
 
 REDUCED_SIDES = (2 / 3, 1 / 2, 1 / 3, 1 / 4)
 """Sides to which a distant face is reduced before it is enlarged again, as shares of the network's input size."""

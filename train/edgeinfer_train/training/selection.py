@@ -68,8 +68,13 @@ class Selection:
         if not (folder / SELECTION_FILE).is_file():
             return None
         with np.load(folder / SELECTION_FILE) as values:
-            arrays = (values[name] for name in ("labels", "start_logits", "kept_logits"))
-            return cls(str(values["kept"]), *arrays, folds=int(values["folds"]))
+            return cls(
+                str(values["kept"]),
+                values["labels"],
+                values["start_logits"],
+                values["kept_logits"],
+                int(values["folds"]),
+            )
 
 
 def candidates(start: Weights, adapted: Weights | None, end: Weights) -> list[Candidate]:
