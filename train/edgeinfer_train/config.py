@@ -19,7 +19,15 @@ from edgeinfer_train.ranges import Range, shown_value
 
 EdgeName = Literal["edgenet", "edgenet-sep"]
 BackboneName = Literal[
-    EdgeName, "vgg16", "resnet50", "xception", "inceptionv3", "mobilenetv2", "efficientnetb0", "efficientnetlite0"
+    EdgeName,
+    "vgg16",
+    "resnet50",
+    "xception",
+    "inceptionv3",
+    "mobilenetv2",
+    "efficientnetb0",
+    "efficientnetlite0",
+    "faceresnet",
 ]
 Precision = Literal["float32", "mixed_bfloat16"]
 Monitor = Literal["val_accuracy", "val_loss"]

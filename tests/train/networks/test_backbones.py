@@ -99,6 +99,7 @@ SCALING: dict[str, Callable[[float], NDArray[np.float64]]] = {
     "mobilenetv2": lambda x: np.full(3, x / 127.5 - 1),
     "efficientnetb0": lambda x: (x / 255 - MEAN) / DEVIATION,
     "efficientnetlite0": lambda x: np.full(3, (x - 127) / 128),
+    "faceresnet": lambda _x: np.zeros(1),  # normalized by face
 }
 
 

@@ -30,6 +30,11 @@ def pack_tool() -> ModuleType:
     return load_tool("pack")
 
 
+@pytest.fixture(scope="session")
+def dlib_tool() -> ModuleType:
+    return load_tool("convert_dlib_resnet")
+
+
 @pytest.fixture
 def run_tool(restored_terminal: None) -> Callable[..., int]:
     """Return a function that runs a tool in this process and returns its exit code."""

@@ -14,6 +14,7 @@ from edgeinfer_train.config import BackboneName, FitConfig
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.networks.edgenet import EDGE_IMAGE_SIZE, EDGE_MIN_IMAGE_SIZE, edgenet, edgenet_sep
 from edgeinfer_train.networks.efficientnet_lite import efficientnet_lite0
+from edgeinfer_train.networks.face_resnet import face_resnet
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of R, G, B in 0..1
 
@@ -99,6 +100,10 @@ def _efficientnet_lite0(image: Any, _width: float) -> Any:
     return efficientnet_lite0(_scaled_rgb(image, 1 / 128, -127 / 128))
 
 
+def _face_resnet(image: Any, _width: float) -> Any:
+    return face_resnet(image)
+
+
 BACKBONES: dict[BackboneName, Backbone] = {
     "edgenet": Backbone(EDGE_IMAGE_SIZE, EDGE_MIN_IMAGE_SIZE, edgenet),
     "edgenet-sep": Backbone(EDGE_IMAGE_SIZE, EDGE_MIN_IMAGE_SIZE, edgenet_sep),
@@ -109,6 +114,7 @@ BACKBONES: dict[BackboneName, Backbone] = {
     "mobilenetv2": _keras_application(applications.MobileNetV2, _symmetric_scaling, 224, 32),
     "efficientnetb0": _keras_application(applications.EfficientNetB0, _standard_scaling, 224, 32),
     "efficientnetlite0": Backbone(224, 32, _efficientnet_lite0),
+    "faceresnet": Backbone(112, 104, _face_resnet),
 }
 if set(BACKBONES) != set(get_args(BackboneName)):
     raise RuntimeError("BackboneName and BACKBONES list different backbones")
