@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from edgeinfer.expression.classifier import to_emotion
 from edgeinfer.results import Emotion
 
+MAX_GAP_S = 0.9
+"""Interval after which the average starts again, in seconds: earlier readings weigh less than 0.3 %, and hysteresis
+must not keep their label."""
+
 
 @dataclass(slots=True)
 class _TrackState:
@@ -58,7 +62,7 @@ class Smoother:
         """Add a classification to a track and return its smoothed expression."""
         latest = np.array([raw.probabilities[label] for label in self._labels])
         state = self._tracks.get(track_id)
-        if state is None or timestamp_s < state.updated_s:
+        if state is None or not 0 <= timestamp_s - state.updated_s <= MAX_GAP_S:
             state = self._tracks[track_id] = _TrackState(latest, int(latest.argmax()), timestamp_s)
             return self._apply_threshold(state, to_emotion(latest, self._labels))
         weight = 1.0 - math.exp(-(timestamp_s - state.updated_s) / self._time_constant_s)

@@ -14,8 +14,6 @@ from edgeinfer.tracking.scheduler import EPSILON_S, Scheduler, is_verification_d
 from edgeinfer.tracking.template import estimate_scale
 from edgeinfer.tracking.tracker import Track, Tracker
 
-MAX_GAP_S = 1.0
-"""Interval between frames above which they are treated as different scenes, in seconds."""
 FIRST_MAX_AGE_S = 0.5
 """Time for which a face from a full-frame detection is tracked without another detection, in seconds."""
 FULL_FRAME_EVERY = 3
@@ -92,7 +90,7 @@ class FaceLocator:
             self._restart()
         last_s, self._last_s, self._size_wh = self._last_s, now_s, pyramid.size_wh
         elapsed_s = 0.0 if last_s is None else now_s - last_s
-        cut = self._scene.update(pyramid) or elapsed_s > MAX_GAP_S
+        cut = self._scene.update(pyramid)
         self._tracker.update_positions(pyramid, now_s, elapsed_s, cut=cut)
         tracked = time.perf_counter()
         if self._detect_every != "auto":

@@ -59,3 +59,10 @@ def test_label_below_the_threshold_is_unknown_until_it_exceeds_the_hysteresis() 
         reported.append(latest.label)
         assert latest.confidence == pytest.approx(max(latest.probabilities.values()))
     assert reported == ["unknown", "unknown", "happy", "happy", "unknown", "neutral"]
+
+
+def test_reading_after_a_gap_is_reported_without_earlier_ones() -> None:
+    smoother = Smoother(LABELS)
+    smoother.update(1, emotion(1.0), 0.0)
+    latest = smoother.update(1, emotion(0.48), 2.0)  # within the hysteresis
+    assert (latest.label, latest.probabilities["happy"]) == ("neutral", 0.48)
