@@ -72,9 +72,11 @@ def prepare(
     read = files_below("the source", source) if os.path.isdir(source) else [NamedPath("the source", str(source))]  # noqa: PTH112
     corrected = () if corrections is None else (NamedPath("the corrections", str(corrections)),)
     check_outputs(None, summary, option="summary", inputs=chain(read, data_inputs(out), corrected))
-    require_modules("pandas", *(() if summary is None else ("matplotlib",)))
+    require_modules("pandas", "jinja2", *(() if summary is None else ("matplotlib",)))
     from edgeinfer_train.datasets.prepare import prepare as prepare_data
+    from edgeinfer_train.datasets.prepare.writing import SUMMARY_FILE
     from edgeinfer_train.datasets.summary import save_summary
+    from edgeinfer_train.datasets.summary_page import save_summary_page
 
     count: Literal[7, 8] = 8 if classes == "8" else 7
     # libpng writes messages about damaged pictures to file descriptor 2, which the progress bar also uses.
@@ -85,6 +87,8 @@ def prepare(
             corrections=corrections, progress=progress,
         )  # fmt: skip
     _print_report(report, out)
+    save_summary_page(out, report, out / SUMMARY_FILE)
+    typer.echo(f"persons, duplicates, quality and sample faces are in {out / SUMMARY_FILE}")
     if summary is not None:
         save_summary(out, summary)
         typer.echo(f"counts and sample faces are in {summary}")

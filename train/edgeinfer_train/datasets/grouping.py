@@ -132,7 +132,11 @@ def group_copies(images: Iterable[Image], *, distance: int = MAX_HASH_DISTANCE) 
     Returns:
         (N,) int64 group of each face, numbered from 0 in the order of the first face.
     """
-    hashes = np.array([perceptual_hash(image) for image in images], np.uint64).reshape(-1, 2)
+    return group_hashes(np.array([perceptual_hash(image) for image in images], np.uint64).reshape(-1, 2), distance)
+
+
+def group_hashes(hashes: NDArray[np.uint64], distance: int = MAX_HASH_DISTANCE) -> NDArray[np.int64]:
+    """Group (N, 2) perceptual hashes; see `group_copies`."""
     _, first, inverse = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
     parents = list(range(len(first)))
     if len(hashes) <= MAX_HASHED_FACES:
