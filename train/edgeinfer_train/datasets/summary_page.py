@@ -14,6 +14,7 @@ import numpy as np
 from edgeinfer.errors import OutputError, shown_path
 from edgeinfer.outputs.palette import expression_colour
 from edgeinfer.system.files import write_file
+from edgeinfer.units import counted
 from edgeinfer_train.datasets.grouping import MAX_HASHED_FACES, group_hashes, persons_by_name
 from edgeinfer_train.datasets.labelling.page import picture_uri
 from edgeinfer_train.datasets.load import SPLITS, read_image, read_info
@@ -136,7 +137,7 @@ def _duplicates(data: Path, report: PrepareReport) -> dict[str, Any]:
     """Return sentences about equal and near-identical faces in different splits, and pictures of some."""
     faces = report.faces
     lines = [
-        f"{count:,} {one} faces have the same pixels as a {other} face."
+        f"{counted(count, f'{one} face')} with the same pixels as a {other} face."
         + (" Training excludes them." if one == "train" else "")
         for (one, other), count in report.duplicates.items()
     ]
@@ -147,7 +148,7 @@ def _duplicates(data: Path, report: PrepareReport) -> dict[str, Any]:
     across = [found for found in members.values() if len({face.split for face in found}) > 1]
     affected = sum(len(found) for found in across)
     what = "equal perceptual hashes" if len(faces) > MAX_HASHED_FACES else "near-identical pictures by perceptual hash"
-    lines.append(f"{affected:,} faces in {len(across):,} groups of {what} are in more than one split.")
+    lines.append(f"{counted(affected, 'face')} in {counted(len(across), 'group')} of {what} in more than one split.")
     shown = []
     for found in across[:SHOWN_DUPLICATES]:
         first, *others = sorted(found, key=lambda face: SPLITS.index(face.split))
