@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from edgeinfer.errors import UsageError
 from edgeinfer.options.fields import OptionField, option, option_fields
+from edgeinfer.results import Colour
 
 Quantize = Literal["none", "int8", "auto"]
 Calibration = Literal["minmax", "entropy", "percentile"]
@@ -15,7 +16,7 @@ CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 VariantName = Literal["fp32", "int8", "int8-signed", "int8-reduced", "int8-mixed", "int8-dynamic", "float16"]
 Target = Literal["x86-vnni", "x86-avx2", "cortex-a72", "cortex-a76"]
 
-InputRange = Literal["0..1", "-1..1", "0..255"]
+InputRange = Literal["0..1", "-1..1", "0..255", "imagenet"]
 
 MAX_DROP = 0.005
 """Default limit of the accuracy loss against float32; above it, int8 keeps sensitive layers in float32."""
@@ -113,7 +114,12 @@ class ModelFileOptions:
     input_range: InputRange | None = option(
         None,
         "Pixel range expected by a model that takes floats and does not scale them itself; the scaling becomes part "
-        "of the graph.",
+        "of the graph. imagenet: 0..1 with the mean and deviation of ImageNet.",
+    )
+    colour: Colour | None = option(
+        None,
+        "Channel order of the faces. Default: grey for one channel, rgb for three of a Keras model. grey with three "
+        "channels of an ONNX file: the grey face, repeated.",
     )
     margin: float = option(
         0.0, "Crop margin around the detected box, as a fraction of its side.", minimum=-0.4, maximum=2.0
@@ -170,7 +176,8 @@ class ExportOptions(ModelFileOptions, CalibrationOptions, QuantizationOptions):
         labels: Labels to publish, in this order; the other columns of the head are removed. Empty publishes all. An
             item may contain several labels, separated by commas.
         input_range: Pixel range that a model with float inputs expects, for example "-1..1"; None if the model takes
-            uint8 or contains its own scaling.
+            uint8 or contains its own scaling. "imagenet" is 0..1, normalized by the statistics of ImageNet.
+        colour: Channel order of the faces; None selects it by the number of channels of a Keras model.
         calibration: Method that derives activation ranges from calibration faces: "minmax" uses the extremes, "entropy"
             the clipping with the least information loss (Migacz 2017), "percentile" the 99.999th percentile.
         calibration_faces: Number of training faces used for calibration, at least 1.

@@ -61,7 +61,9 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|FILE.keras", help="Run folder, .keras file or Keras 2 .h5 file.", show_default=False
+            metavar="RUN|FILE.keras|FILE.onnx",
+            help="Run folder, .keras file, Keras 2 .h5 file, or ONNX classifier by others.",
+            show_default=False,
         ),
     ],
     *,
@@ -71,7 +73,7 @@ def convert(
     ranges: CalibrationOptions,
     model_file: ModelFileOptions,
 ) -> None:
-    """Convert a model to ONNX, compare it with Keras, and write it with its report and model card."""
+    """Convert a model to ONNX, compare it with the original, and write it with its report and model card."""
     options = ExportOptions.combine(quantization, ranges, model_file)
     with _export_environment("convert") as stderr:
         from edgeinfer_export.publish.export import export_model
@@ -141,8 +143,8 @@ def _print_report(report: ExportReport, out: Path, rejected: tuple[Rejection, ..
         typer.echo(f"rejected: {name}: {name_flags(entry.reason, command)}")
     verdict, confidence = report.verdict, report.confidence
     typer.echo(
-        f"largest relative difference from Keras: {verdict.max_relative_difference:g} on {verdict.count} images "
-        f"({verdict.tolerance:g} allowed; {verdict.verified})"
+        f"largest relative difference from the original model: {verdict.max_relative_difference:g} on "
+        f"{verdict.count} images ({verdict.tolerance:g} allowed; {verdict.verified})"
     )
     if confidence:
         typer.echo(

@@ -65,15 +65,25 @@ def to_onnx(model: keras.Model) -> Conversion:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the converters use deprecated NumPy functions
-                graph = canonicalize(_fold_constants(_with_constant_shapes(convert(model))))
-            onnx.checker.check_model(graph, full_check=True)
-            _check_signature(graph)
+                graph = finish_graph(convert(model))
             _check_outputs(model, graph)
         except Exception as error:  # converters raise KeyError, AttributeError and others for unsupported layers
             failed.append(f"{name}: {_reason(error)}")
         else:
             return Conversion(graph, name, tuple(failed))
     raise ExportError(f"the model cannot be converted to ONNX; {'; '.join(failed)}")
+
+
+def finish_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold the constants of a graph, bring it into its canonical form and check it.
+
+    Raises:
+        ExportError: The graph has other inputs or outputs than a published model.
+    """
+    graph = canonicalize(_fold_constants(_with_constant_shapes(model)))
+    onnx.checker.check_model(graph, full_check=True)
+    _check_signature(graph)
+    return graph
 
 
 def _from_functional(model: keras.Model) -> onnx.ModelProto:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from edgeinfer.errors import UsageError
 from edgeinfer.model.card import INPUT_NAME
+from edgeinfer.results import Colour
+from edgeinfer_export.convert.pixels import pixel_scale
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import InputRange
 
@@ -29,8 +31,6 @@ MAX_SPAN = 32.0
 """Largest range of the values after the scaling layers for pixels 0..255. A larger one indicates inputs of 0..1."""
 MAX_VALUES = 2**28
 """Maximum number of values that all layers together compute for one face."""
-SCALES: dict[InputRange, tuple[float, float]] = {"0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0), "0..255": (1, 0)}
-"""Scale and offset from 0..255 to each range."""
 
 
 def is_functional(model: Any) -> bool:
@@ -60,13 +60,14 @@ def with_float32(name: str, model: keras.Model) -> keras.Model:
     return copy
 
 
-def flatten(name: str, model: keras.Model, input_range: InputRange | None) -> tuple[Any, Any]:
+def flatten(name: str, model: keras.Model, input_range: InputRange | None, colour: Colour) -> tuple[Any, Any]:
     """Rebuild a model on a uint8 input, with the layers of nested models inlined and the weights shared.
 
     Args:
         name: Name of the model in error messages.
         model: Sequential or Functional model with one input and one output.
         input_range: Range of the pixels that a model with float inputs expects; None requires a scaling layer.
+        colour: Channel order of the input.
 
     Returns:
         Input and output tensor.
@@ -83,7 +84,7 @@ def flatten(name: str, model: keras.Model, input_range: InputRange | None) -> tu
     elif input_range in (None, "0..255"):
         pixels = keras.ops.cast(image, "float32")
     else:
-        scale, offset = SCALES[input_range]
+        scale, offset = pixel_scale(name, input_range, channels=image.shape[-1], colour=colour)
         pixels = keras.layers.Rescaling(scale, offset, dtype="float32", name="pixel_range")(image)
     output = _inline(model, pixels)
     network = keras.Model(image, output)
@@ -93,24 +94,27 @@ def flatten(name: str, model: keras.Model, input_range: InputRange | None) -> tu
     if takes_floats(model) and input_range is None and not _is_scaled(network):
         raise UsageError(
             f"{name} takes {model.inputs[0].dtype} faces and contains no layer that scales pixels of 0..255, so the "
-            "range of its training pixels is unknown: pass `input_range` (0..1, -1..1 or 0..255), or put a Rescaling "
-            "layer in front and save the model again"
+            "range of its training pixels is unknown: pass `input_range` (0..1, -1..1, 0..255 or imagenet), or put a "
+            "Rescaling layer in front and save the model again"
         )
     return image, output
 
 
-def to_model_input(model: keras.Model, images: NDArray[np.uint8], input_range: InputRange | None) -> NDArray[Any]:
+def to_model_input(
+    model: keras.Model, images: NDArray[np.uint8], input_range: InputRange | None, colour: Colour
+) -> NDArray[Any]:
     """Return pixels as the original model takes them.
 
     Args:
         model: Original model.
         images: (N, H, W, C) uint8.
         input_range: Range of the pixels that the model expects, as in `flatten`.
+        colour: Channel order of the images.
     """
     if not takes_floats(model):
         return images
-    scale, offset = SCALES[input_range or "0..255"]
-    return images.astype(np.float32) * np.float32(scale) + np.float32(offset)
+    scale, offset = pixel_scale(model.name, input_range or "0..255", channels=images.shape[-1], colour=colour)
+    return images * scale + offset
 
 
 def _inline(model: keras.Model, tensor: Any) -> Any:

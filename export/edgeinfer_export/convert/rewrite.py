@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeinfer.errors import EdgeInferError
 from edgeinfer.expression.probabilities import softmax
 from edgeinfer.model.verify import sample_pictures
+from edgeinfer.results import Colour
 from edgeinfer_export.convert.head import find_logits, select_columns
 from edgeinfer_export.convert.network import (
     flatten,
@@ -37,6 +38,7 @@ def to_logits_model(
     labels: tuple[str, ...],
     selected: tuple[str, ...],
     input_range: InputRange | None = None,
+    colour: Colour = "rgb",
 ) -> keras.Model:
     """Return a Functional model from (B, H, W, C) uint8 to the selected logits; the weights are shared if possible.
 
@@ -46,6 +48,7 @@ def to_logits_model(
         labels: Labels in the order of its outputs.
         selected: Labels to keep, in the order of the result.
         input_range: Range of the pixels that a model with float inputs expects; None requires a scaling layer inside.
+        colour: Channel order of the input.
 
     Raises:
         UsageError: The range of the pixels is not known.
@@ -57,12 +60,12 @@ def to_logits_model(
     columns = [labels.index(label) for label in selected]
     mixed = is_mixed(model)
     try:
-        image, output = flatten(name, with_float32(name, model) if mixed else model, input_range)
+        image, output = flatten(name, with_float32(name, model) if mixed else model, input_range, colour)
         logits = find_logits(name, output)
         tensor = logits.tensor if selected == labels else select_columns(logits.tensor, columns)
         rewritten = keras.Model(image, tensor, name=model.name)
         images = sample_pictures(CHECK_IMAGES, model.inputs[0].shape[1:], seed=0)
-        expected = _predict(model, to_model_input(model, images, input_range))[..., columns]
+        expected = _predict(model, to_model_input(model, images, input_range, colour))[..., columns]
         actual = np.asarray(rewritten.predict_on_batch(images), dtype=np.float32)
     except EdgeInferError:
         raise

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import keras
 
-from edgeinfer.errors import EdgeInferError, UsageError, one_line
+from edgeinfer.errors import EdgeInferError, ModelNotFoundError, UsageError, one_line
 from edgeinfer.results import Colour
 from edgeinfer_export.convert.admission import check_model_file, is_hdf5
+from edgeinfer_export.convert.graph import Conversion, to_onnx
+from edgeinfer_export.convert.onnx_file import OnnxClassifier, is_onnx
 from edgeinfer_export.convert.rewrite import to_logits_model
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import InputRange
+from edgeinfer_export.verify.verdict import Reference
 from edgeinfer_train.datasets.load import read_info, split_files
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.networks.model import INFO_MEMBER, MODEL_FILE, ModelInfo, read_model_info
@@ -29,15 +32,17 @@ class Source:
 
     Attributes:
         name: Path of the file, or name of the Keras model.
-        model: Functional model from (B, H, W, C) uint8 to (B, K) float32 logits.
+        model: Network that computes the logits: a Functional Keras model, or an ONNX classifier.
         info: Labels in the order of the logits, and training data.
         colour: Colour format of the input.
+        convert: Function that returns the float32 graph.
     """
 
     name: str
-    model: keras.Model
+    model: Reference
     info: ModelInfo
     colour: Colour
+    convert: Callable[[], Conversion]
 
 
 def read_source(
@@ -46,25 +51,29 @@ def read_source(
     labels: tuple[str, ...] = (),
     data: Path | None = None,
     input_range: InputRange | None = None,
+    colour: Colour | None = None,
 ) -> Source:
-    """Read a model from a run folder, a `.keras` file or memory.
+    """Read a model from a run folder, a `.keras` file, an `.onnx` file or memory.
 
     A file written by `edgeinfer-train fit` contains its labels and data set; `labels` then selects columns of the
     head. Any other model requires `labels`, one for each logit, and `data`.
 
     Args:
-        source: Run folder, `.keras` file or Keras model.
+        source: Run folder, `.keras` file, `.onnx` file or Keras model.
         labels: Labels in the order of the published logits. Empty keeps all labels of the file.
         data: Prepared folder with the training data.
         input_range: Range of the pixels that a model with float inputs and without scaling layers expects.
+        colour: Colour format of the faces; None selects grey for one channel and RGB for three of a Keras model.
 
     Raises:
-        UsageError: `labels`, `data` or `input_range` is missing, or the model has no such label.
+        UsageError: `labels`, `data`, `input_range` or `colour` is missing or contradicts the model.
         ModelNotFoundError: The file does not exist.
-        ModelError: The file is not a Keras model.
+        ModelError: The file is not a Keras or ONNX model.
         ExportError: The file is damaged, or the model does not map faces to logits.
         DataError: The data cannot be used.
     """
+    if isinstance(source, Path) and is_onnx(source):
+        return _read_onnx(source, labels, data, input_range, colour)
     if isinstance(source, keras.Model):
         name, model, info = source.name, source, _describe_model(source.name, labels, data)
     else:
@@ -77,8 +86,19 @@ def read_source(
     unknown = [label for label in selected if label not in info.labels]
     if unknown:
         raise UsageError(f"{name} has the labels {' '.join(info.labels)}, not {' '.join(unknown)}")
-    network = to_logits_model(name, model, info.labels, selected, input_range)
-    return Source(name, network, _select_labels(info, selected), _colour(network))
+    channels_colour = _colour(name, model, colour)
+    network = to_logits_model(name, model, info.labels, selected, input_range, channels_colour)
+    return Source(name, network, _select_labels(info, selected), channels_colour, lambda: to_onnx(network))
+
+
+def _read_onnx(
+    path: Path, labels: tuple[str, ...], data: Path | None, input_range: InputRange | None, colour: Colour | None
+) -> Source:
+    if not path.is_file():
+        raise ModelNotFoundError(f"no model at {path}: expected an .onnx file")
+    info = _describe_model(str(path), labels, data)
+    classifier = OnnxClassifier(path, len(labels), input_range, colour)
+    return Source(str(path), classifier, info, classifier.colour, classifier.convert)
 
 
 def _load(path: Path, labels: tuple[str, ...], data: Path | None) -> tuple[keras.Model, ModelInfo]:
@@ -163,6 +183,10 @@ def _select_labels(info: ModelInfo, selected: tuple[str, ...]) -> ModelInfo:
     return dataclasses.replace(info, labels=selected, prior=prior)
 
 
-def _colour(model: keras.Model) -> Colour:
+def _colour(name: str, model: keras.Model, colour: Colour | None) -> Colour:
     # Keras models with three channels expect RGB order; the backbones of edgeinfer-train take one grey channel.
-    return "grey" if model.input_shape[-1] == 1 else "rgb"
+    channels = model.inputs[0].shape[-1] if model.inputs and len(model.inputs[0].shape) == 4 else None
+    if colour is not None and channels in (1, 3) and (channels == 1) != (colour == "grey"):
+        raise UsageError(f"{name} takes {channels} channel{'s' * (channels == 3)}, but `colour` is {colour}: leave it "
+                         "out or pass a colour of as many channels")  # fmt: skip
+    return colour or ("grey" if channels == 1 else "rgb")

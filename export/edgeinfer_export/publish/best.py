@@ -117,7 +117,9 @@ def _evaluate_all(
         scratch.mkdir()
         try:
             check_baselines(str(path), force=options.force)
-            source = read_source(path, labels=options.labels, data=data, input_range=options.input_range)
+            source = read_source(
+                path, labels=options.labels, data=data, input_range=options.input_range, colour=options.colour
+            )
             if evaluations and source.info.labels != evaluations[0].source.info.labels:
                 reason = f"has the labels {' '.join(source.info.labels)}, which differ from those of the first run"
                 rejected.append(Rejection(str(path), "", reason))

@@ -25,13 +25,13 @@ def export_model(
 ) -> ExportReport:
     """Export a trained model as one self-describing ONNX file.
 
-    The file receives its final name only after float32 agrees with Keras and the runtime accepts the result. If the
-    export fails, no new file has that name and an existing file is unchanged. The report (`.json`) and the model card
-    (`.md`) are written beside the model.
+    The file receives its final name only after float32 agrees with the original model and the runtime accepts the
+    result. If the export fails, no new file has that name and an existing file is unchanged. The report (`.json`) and
+    the model card (`.md`) are written beside the model.
 
     Args:
-        source: Run folder, `.keras` file or Keras model. A model that `edgeinfer-train fit` did not write requires
-            `options.labels` and `data`.
+        source: Run folder, `.keras` file, `.onnx` classifier or Keras model. A model that `edgeinfer-train fit` did
+            not write requires `options.labels` and `data`.
         out: Path of the `.onnx` file.
         data: Prepared folder, required by int8 and auto. Validation faces are used for measurement, training faces for
             calibration.
@@ -44,7 +44,7 @@ def export_model(
     Raises:
         UsageError: `out` does not end in .onnx, or faces or labels are required and missing.
         OutputError: `out` cannot be written.
-        ModelError: `source` is missing or not a Keras model, or the runtime rejects the result.
+        ModelError: `source` is missing or not a model, or the runtime rejects the result.
         ExportError: The model cannot be converted or quantized, a check fails, or a run is not better than the most
             frequent label.
         DataError: The faces cannot be used.
@@ -69,7 +69,9 @@ def export_model(
     if isinstance(source, Path):
         check_baselines(str(source), force=options.force)
     progress(f"reading {source if isinstance(source, Path) else source.name}")
-    model = read_source(source, labels=options.labels, data=data, input_range=options.input_range)
+    model = read_source(
+        source, labels=options.labels, data=data, input_range=options.input_range, colour=options.colour
+    )
     with staging_folder(out) as folder:
         evaluation = evaluate_model(model, options, data=data, folder=folder, progress=progress)
         staged, report = stage(evaluation, choose(evaluation), folder)

@@ -75,7 +75,7 @@ class ExportReport:
         dataset: Name of the data set; "" for generated images.
         split: Split that contains the faces; None for generated images.
         protocol: Rule that derived the labels of the faces.
-        verdict: Comparison of float32 with Keras.
+        verdict: Comparison of float32 with the original model.
         converter: Converter that made the float32 graph.
         converters_failed: Errors of the converters that were tried before it.
         opset: Opset version of the graph.

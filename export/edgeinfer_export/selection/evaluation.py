@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeinfer.diagnostics.latency import measure_latencies_ms
 from edgeinfer.model.session import load_session
 from edgeinfer_export.convert.files import write_file
-from edgeinfer_export.convert.graph import Conversion, to_onnx
+from edgeinfer_export.convert.graph import Conversion
 from edgeinfer_export.convert.metadata import write_runtime_metadata
 from edgeinfer_export.convert.source import Source
 from edgeinfer_export.errors import ExportError
@@ -26,7 +26,7 @@ from edgeinfer_export.verify.verdict import (
     VERDICT_FACES,
     EvaluationSet,
     Verdict,
-    compare_with_keras,
+    compare_with_original,
     generate_images,
     load_faces,
 )
@@ -45,7 +45,7 @@ class Evaluation:
         options: Options of the export.
         evaluation_set: Images on which everything was measured.
         conversion: Float32 graph and its converter.
-        verdict: Comparison of this graph with Keras.
+        verdict: Comparison of this graph with the original model.
         candidates: Measured variants, float32 first.
         failed: Variants that could not be built, with the error.
         latencies_ms: (candidates, rounds) milliseconds of one face on one thread.
@@ -66,7 +66,7 @@ class Evaluation:
 def evaluate_model(
     source: Source, options: ExportOptions, *, data: Path | None, folder: Path, progress: Progress
 ) -> Evaluation:
-    """Convert a model, compare it with Keras, build the requested variants and measure all of them.
+    """Convert a model, compare it with the original, build the requested variants and measure all of them.
 
     Args:
         source: Model to evaluate.
@@ -76,7 +76,7 @@ def evaluate_model(
         progress: Callback at the start of each step.
 
     Raises:
-        ExportError: Float32 differs from Keras, or int8 was requested and cannot be built.
+        ExportError: Float32 differs from the original, or int8 was requested and cannot be built.
         ModelError: The runtime rejects a variant.
         DataError: The faces cannot be used.
         CapabilityError: Keras uses a backend other than TensorFlow.
@@ -89,12 +89,12 @@ def evaluate_model(
             data, source.info.labels, size_hw=shape[:2], colour=source.colour, held_out=source.info.held_out
         )
     progress("converting to ONNX")
-    conversion = to_onnx(source.model)
+    conversion = source.convert()
     evaluator = _VariantEvaluator(source, options, evaluation_set, folder)
     session = evaluator.open_session("fp32", conversion.graph)
     count = min(len(evaluation_set.images), VERDICT_FACES)
-    progress(f"comparing with Keras on {count} {evaluation_set.description}")
-    verdict = compare_with_keras(source.model, session, evaluation_set)
+    progress(f"comparing with the original model on {count} {evaluation_set.description}")
+    verdict = compare_with_original(source.model, session, evaluation_set)
     fp32 = measure_variant("fp32", conversion.graph, session, evaluation_set, source.info.labels)
     candidates, failed, calibration_faces = [fp32], dict[str, str](), 0
     if options.variants and data is not None:

@@ -1,11 +1,11 @@
-"""Verdict of an export: agreement of the ONNX model with the Keras model, for single faces and in batches."""
+"""Verdict of an export: agreement of the ONNX model with the original one, for single faces and in batches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-import keras
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -22,11 +22,22 @@ from edgeinfer_train.evaluation.evaluate import batches, measuring_mode
 TOLERANCE = 1e-3
 """Largest accepted difference of two logits, relative to the largest logit or 1."""
 VERDICT_FACES = 256
-"""Number of images on which ONNX and Keras are compared."""
+"""Number of images on which the ONNX model and the original one are compared."""
 PREFERRED_SPLITS: tuple[Split, ...] = ("valid", "test", "train")
 SPLIT_NAMES: dict[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
 
 Logits = NDArray[np.float32]
+
+
+class Reference(Protocol):
+    """Network from (B, H, W, C) uint8 faces to (B, K) float32 logits, with which the export is compared."""
+
+    @property
+    def input_shape(self) -> tuple[Any, ...]:
+        """(None, H, W, C)."""
+
+    def predict_on_batch(self, images: Any) -> Any:
+        """Return the logits of (B, H, W, C) uint8 faces, (B, K)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class EvaluationSet:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of the comparison between the float32 ONNX model and the Keras model.
+    """Result of the comparison between the float32 ONNX model and the original one.
 
     Attributes:
         count: Number of compared images.
@@ -112,8 +123,8 @@ def generate_images(shape: tuple[int, int, int], seed: int) -> EvaluationSet:
     return EvaluationSet(sample_pictures(VERDICT_FACES, shape, seed=seed))
 
 
-def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evaluation_set: EvaluationSet) -> Verdict:
-    """Compare the float32 ONNX model with Keras on up to 256 images, spread evenly over the evaluation set.
+def compare_with_original(model: Reference, session: ort.InferenceSession, evaluation_set: EvaluationSet) -> Verdict:
+    """Compare the float32 ONNX model with the original one on up to 256 images, spread evenly over the evaluation set.
 
     Raises:
         ExportError: The logits differ by more than the tolerance, a clear top label changes, a logit is not finite,
@@ -127,7 +138,7 @@ def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evalua
     relative = relative_difference(expected, logits)
     if not relative <= TOLERANCE:  # NaN also fails
         raise ExportError(
-            f"rejected: the ONNX model differs from Keras by {relative:.2g} (relative) on {images}, at most "
+            f"rejected: the ONNX model differs from the original one by {relative:.2g} (relative) on {images}, at most "
             f"{TOLERANCE:g} is allowed; nothing was written"
         )
     ranked = np.sort(expected, axis=1)
@@ -135,7 +146,7 @@ def compare_with_keras(model: keras.Model, session: ort.InferenceSession, evalua
     changed = int((expected.argmax(1) != logits.argmax(1))[clear].sum())
     if changed:
         raise ExportError(
-            f"rejected: the top label of the ONNX model differs from Keras for {changed} of {images}; "
+            f"rejected: the top label of the ONNX model differs from the original for {changed} of {images}; "
             "nothing was written"
         )
     in_batch = batch_difference(session, compared)

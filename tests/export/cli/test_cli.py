@@ -46,7 +46,7 @@ def test_export_prints_only_its_own_lines_and_is_reproducible(run: Path, small_d
     assert done.stderr.splitlines() == [
         f"reading {run} …",
         "converting to ONNX …",
-        "comparing with Keras on 14 validation faces …",
+        "comparing with the original model on 14 validation faces …",
         "quantizing on 9 training faces …",
         "timing fp32 int8 …",
         "edgeinfer-export: warning: compared on only 14 validation faces; 256 are recommended",

@@ -154,7 +154,7 @@ def test_progress_reports_each_step(run: Path, small_data: Path, out: Path) -> N
     assert steps == [
         f"reading {run}",
         "converting to ONNX",
-        "comparing with Keras on 14 validation faces",
+        "comparing with the original model on 14 validation faces",
         "quantizing on 20 training faces",
         "timing fp32 int8",
     ]

@@ -52,7 +52,7 @@ def test_inaccurate_conversion_is_rejected_and_leaves_no_file(
     change: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     monkeypatch.setattr(evaluation, "to_onnx", inaccurate_conversion(graphs, change))
-    with pytest.raises(ExportError, match="rejected: the ONNX model differs from Keras"):
+    with pytest.raises(ExportError, match="rejected: the ONNX model differs from the original one"):
         export_model(run, out, data=small_data)
     assert list(out.parent.iterdir()) == []
 
@@ -77,7 +77,7 @@ def test_interrupted_export_leaves_no_file(run: Path, out: Path, monkeypatch: py
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "compare_with_keras", interrupt)
+    monkeypatch.setattr(evaluation, "compare_with_original", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export_model(run, out)
     assert list(out.parent.iterdir()) == []

@@ -14,7 +14,7 @@ from edgeinfer_export.verify.verdict import (
     VERDICT_FACES,
     EvaluationSet,
     batch_difference,
-    compare_with_keras,
+    compare_with_original,
     generate_images,
     load_faces,
     relative_difference,
@@ -43,7 +43,7 @@ class ModelStub:
 
 
 def compare(logits: np.ndarray, **options: float) -> Any:
-    return compare_with_keras(ModelStub(LOGITS), ModelStub(logits, **options), EvaluationSet(IMAGES, split="valid"))
+    return compare_with_original(ModelStub(LOGITS), ModelStub(logits, **options), EvaluationSet(IMAGES, split="valid"))
 
 
 def test_equal_logits_pass() -> None:
@@ -54,7 +54,7 @@ def test_equal_logits_pass() -> None:
 
 def test_generated_images_do_not_count_as_verification() -> None:
     assert (
-        compare_with_keras(ModelStub(LOGITS), ModelStub(LOGITS), EvaluationSet(IMAGES)).verified
+        compare_with_original(ModelStub(LOGITS), ModelStub(LOGITS), EvaluationSet(IMAGES)).verified
         == "not verified on faces"
     )
 
@@ -69,7 +69,7 @@ def test_difference_below_the_tolerance_passes_and_is_reported() -> None:
 def test_one_wrong_logit_is_rejected(wrong: float) -> None:
     shifted = LOGITS.copy()
     shifted[7, 1] += wrong * np.abs(LOGITS).max()
-    with pytest.raises(ExportError, match=r"differs from Keras by .* on 20 validation faces") as caught:
+    with pytest.raises(ExportError, match=r"differs from the original one by .* on 20 validation faces") as caught:
         compare(shifted)
     assert caught.value.exit_code == 5
 
@@ -79,15 +79,16 @@ def test_changed_clear_label_within_the_tolerance_is_rejected() -> None:
     expected[:, 0] += 0.06
     logits[:, :2] += (0.01, 0.05)
     images = EvaluationSet(IMAGES, split="valid")
-    with pytest.raises(ExportError, match="top label of the ONNX model differs from Keras for 20 of 20"):
-        compare_with_keras(ModelStub(expected), ModelStub(logits), images)
+    with pytest.raises(ExportError, match="top label of the ONNX model differs from the original for 20 of 20"):
+        compare_with_original(ModelStub(expected), ModelStub(logits), images)
 
 
 def test_label_may_change_if_its_margin_is_smaller_than_the_error() -> None:
     expected, logits = np.full((2, 20, 3), 100.0, np.float32)
     expected[:, 0] += 0.01
     logits[:, 1] += 0.05
-    assert compare_with_keras(ModelStub(expected), ModelStub(logits), EvaluationSet(IMAGES, split="valid")).decided == 0
+    images = EvaluationSet(IMAGES, split="valid")
+    assert compare_with_original(ModelStub(expected), ModelStub(logits), images).decided == 0
 
 
 def test_batch_difference_is_relative_to_the_largest_logit() -> None:
@@ -100,7 +101,7 @@ def test_batch_difference_is_relative_to_the_largest_logit() -> None:
 def test_logits_that_depend_on_the_batch_are_rejected() -> None:
     model, session = ModelStub(LOGITS + 1.0), ModelStub(LOGITS, batch_error=1.0)
     with pytest.raises(ExportError, match="the logits of a batch differ from those of single faces by"):
-        compare_with_keras(model, session, EvaluationSet(IMAGES, split="valid"))
+        compare_with_original(model, session, EvaluationSet(IMAGES, split="valid"))
 
 
 @pytest.mark.parametrize(
