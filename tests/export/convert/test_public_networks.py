@@ -157,7 +157,7 @@ def test_damaged_and_missing_files(faces: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgeInferError, match="no model at"):
         read_source(path, labels=LABELS, data=faces)
     path.write_bytes(b"\x08\x07garbage")
-    with pytest.raises(EdgeInferError, match="network.onnx is not an ONNX model"):
+    with pytest.raises(EdgeInferError, match=r"network\.onnx is not an ONNX model"):
         read_source(path, labels=LABELS, data=faces)
 
 
