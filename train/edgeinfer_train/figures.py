@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgeinfer.system.files import replacing
+
+TRAINING, VALIDATION, GREY, GRID = "#7a8fa6", "#c8553d", "#555555", "#e4e4e4"
+"""Colours of all plots: training figures, validation figures, annotations and grid lines."""
+FALLBACK_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Noto Sans Devanagari", "Noto Sans Thai")
+"""Fonts for labels in scripts that Matplotlib's own font lacks; those that are not installed are left out."""
 
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
@@ -20,11 +26,22 @@ def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], Non
     Raises:
         OSError: The file cannot be written.
     """
+    import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow import
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.font_manager import fontManager  # noqa: PLC0415
 
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
-    draw(figure)
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=130, bbox_inches="tight", pad_inches=0.2)
+    installed = {font.name for font in fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
+    with mpl.rc_context({"text.parse_math": False, "font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing")
+        figure = Figure(figsize=size)
+        FigureCanvasAgg(figure)
+        draw(figure)
+        with replacing(path) as partial:
+            figure.savefig(partial, dpi=130, bbox_inches="tight", pad_inches=0.2)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text of at most `length` characters, with an ellipsis in place of its end if it is longer."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -200,12 +200,20 @@ class TestCommand:
     def test_mistakes_option_writes_a_picture(
         self, command: Any, toy_run: Path, toy_data: Path, tmp_path: Path
     ) -> None:
-        done = command("evaluate", toy_run, toy_data, "--split", "valid", "--mistakes", tmp_path / "m.png")
+        outputs = ["--mistakes", tmp_path / "m.png", "--reliability", tmp_path / "r.png"]
+        done = command("evaluate", toy_run, toy_data, "--split", "valid", *outputs)
         assert done.code == 0, done.err
         assert cv2.imread(str(tmp_path / "m.png")) is not None
+        assert cv2.imread(str(tmp_path / "r.png")) is not None
 
     @pytest.mark.parametrize(
-        ("option", "code"), [("--mistakes={}/m.gif", 2), ("--mistakes={}/none/m.png", 6), ("--json={}/none/m.json", 6)]
+        ("option", "code"),
+        [
+            ("--mistakes={}/m.gif", 2),
+            ("--reliability={}/r.html", 2),
+            ("--mistakes={}/none/m.png", 6),
+            ("--json={}/none/m.json", 6),
+        ],
     )
     def test_invalid_output_paths_are_rejected_first(
         self, command: Any, tmp_path: Path, option: str, code: int

@@ -5,7 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from edgeinfer_train.evaluation.metrics import bootstrap_interval, calibration_error, score
+from edgeinfer_train.evaluation.metrics import (
+    bootstrap_interval,
+    calibration_error,
+    reliability,
+    score,
+    wilson_interval,
+)
 
 NAMES = ("a", "b", "c", "d")
 LOGITS = np.log(
@@ -65,3 +71,12 @@ def test_bootstrap_interval_contains_the_mean_and_is_reproducible() -> None:
     assert 0.7 < low < 0.8 < high < 0.9
     assert bootstrap_interval(values) == (low, high)
     assert bootstrap_interval(np.ones(10)) == (1.0, 1.0)
+
+
+def test_wilson_interval_and_reliability() -> None:
+    """Compare with the published example of Newcombe (1998): 81 of 263, and 0 of 20."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    bins = reliability(np.array([0.5, 0.52, 0.99]), np.array([True, False, True]))
+    assert [(b.count, round(b.confidence, 2), b.accuracy) for b in bins] == [(2, 0.51, 0.5), (1, 0.99, 1.0)]

@@ -26,7 +26,7 @@ from edgeinfer_train.training.fit import fit
 
 RUN_FILES = {
     "model.keras", "model.weights.h5", "config.toml", "history.csv", "metrics.json", "curves.png",
-    "confusion.png", "mistakes.png", "state",
+    "confusion.png", "reliability.png", "mistakes.png", "state",
 }  # fmt: skip
 
 
@@ -116,7 +116,15 @@ def test_resuming_a_finished_run_creates_only_missing_files(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy_run, run)
-    missing = ("metrics.json", "curves.png", "confusion.png", "mistakes.png", "history.csv", "model.weights.h5")
+    missing = (
+        "metrics.json",
+        "curves.png",
+        "confusion.png",
+        "reliability.png",
+        "mistakes.png",
+        "history.csv",
+        "model.weights.h5",
+    )
     before = {name: (run / name).read_bytes() for name in missing}
     for name in missing:
         (run / name).unlink()

@@ -39,7 +39,7 @@ def test_metrics_json_describes_the_run(toy_run: Path, toy_data: Path, toy_confi
     assert {**values["validation"], "model": None} == {**json.loads(json.dumps(measured)), "model": None}
 
 
-@pytest.mark.parametrize("name", ["curves.png", "confusion.png", "mistakes.png"])
+@pytest.mark.parametrize("name", ["curves.png", "confusion.png", "reliability.png", "mistakes.png"])
 def test_plots_are_drawn(toy_run: Path, name: str) -> None:
     picture = cv2.imread(str(toy_run / name))
     assert picture is not None
@@ -51,7 +51,7 @@ def test_missing_files_are_listed(tmp_path: Path, toy_run: Path) -> None:
     assert missing_files(toy_run) == ()
     (tmp_path / "model.keras").write_bytes(b"")
     assert missing_files(tmp_path) == (
-        "model.weights.h5", "history.csv", "metrics.json", "curves.png", "confusion.png", "mistakes.png",
+        "model.weights.h5", "history.csv", "metrics.json", "curves.png", "confusion.png", "reliability.png", "mistakes.png",
     )  # fmt: skip
 
 

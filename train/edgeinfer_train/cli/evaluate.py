@@ -42,21 +42,28 @@ def evaluate(
     ] = "",
     json_file: JsonOption = None,
     mistakes: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw the most confident misclassified faces.")
+        Path | None,
+        typer.Option(metavar="FILE.png|FILE.html", help="Picture or page of the most confident misclassified faces."),
+    ] = None,
+    reliability: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the accuracy against the confidence.")
     ] = None,
 ) -> None:
     """Measure loss, accuracy, macro-F1, calibration, and precision and recall for each label."""
     inputs = chain(model_inputs(model), data_inputs(data), [NamedPath("`prior`", prior)])
-    check_outputs(json_file, mistakes, option="mistakes", inputs=inputs)
+    inputs = tuple(inputs)
+    check_outputs(json_file, mistakes, option="mistakes", suffixes=(".png", ".html"), inputs=inputs)
+    check_outputs(None, reliability, option="reliability", inputs=[*inputs, *_written(json_file, mistakes)])
     require_modules(
         "pandas",
         *(() if model.suffix.lower() == ".onnx" else ("keras",)),
-        *(() if mistakes is None else ("matplotlib",)),
+        *(() if mistakes is reliability is None else ("matplotlib",)),
     )
     from edgeinfer.expression.prior import read_prior
     from edgeinfer_train.cli.tables import evaluation_table
     from edgeinfer_train.evaluation import plots
     from edgeinfer_train.evaluation.evaluate import evaluate as evaluate_model
+    from edgeinfer_train.evaluation.mistakes_page import write_mistakes_page
 
     evaluation = evaluate_model(
         model,
@@ -71,7 +78,17 @@ def evaluate(
         write_json(evaluation.to_mapping(), json_file)
     if mistakes is not None:
         with convert_write_errors(mistakes):
-            plots.draw_mistakes(evaluation, data, mistakes)
+            draw = write_mistakes_page if mistakes.suffix.lower() == ".html" else plots.draw_mistakes
+            draw(evaluation, data, mistakes)
+    if reliability is not None:
+        with convert_write_errors(reliability):
+            plots.draw_reliability(evaluation, reliability)
+
+
+def _written(json_file: Path | None, mistakes: Path | None) -> list[NamedPath]:
+    """Return the other outputs, which the reliability diagram must not overwrite."""
+    outputs = {"`json_file`": json_file, "`mistakes`": mistakes}
+    return [NamedPath(role, str(path)) for role, path in outputs.items() if path is not None]
 
 
 def _default_split(data: Path) -> Split:

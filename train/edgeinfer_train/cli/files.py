@@ -18,7 +18,12 @@ JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help=
 
 
 def check_outputs(
-    json_file: Path | None, picture: Path | None, *, option: str = "picture", inputs: Iterable[NamedPath] = ()
+    json_file: Path | None,
+    picture: Path | None,
+    *,
+    option: str = "picture",
+    suffixes: tuple[str, ...] = (".png",),
+    inputs: Iterable[NamedPath] = (),
 ) -> None:
     """Validate output paths before any work starts.
 
@@ -26,14 +31,15 @@ def check_outputs(
         json_file: Results as JSON.
         picture: Picture of the results.
         option: Parameter with the path of the picture.
+        suffixes: Suffixes that the picture may have.
         inputs: Files that the command reads.
 
     Raises:
-        UsageError: the picture is not a `.png` file, or an output is an input or the other output.
+        UsageError: the picture has another suffix, or an output is an input or the other output.
         OutputError: a parent folder does not exist.
     """
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise UsageError(f"invalid picture file {picture}: expected a .png file")
+    if picture is not None and picture.suffix.lower() not in suffixes:
+        raise UsageError(f"invalid picture file {picture}: expected a {' or '.join(suffixes)} file")
     for path in (json_file, picture):
         if path is not None and not path.parent.is_dir():
             raise OutputError(f"the folder {path.parent} does not exist; create it first")

@@ -79,11 +79,12 @@ def evaluation_table(values: Mapping[str, Any]) -> str:
             label,
             f"{s['count']:,}",
             *((f"{s[k]:.3f}" if s["count"] else "-") for k in ("recall", "precision", "f1")),
+            "{:.2f} to {:.2f}".format(*s["recall_interval"]) if s["count"] and "recall_interval" in s else "-",
         ]
         for label, s in values["per_class"].items()
     ]
     lines = [f"{name:13}{text}" for name, text in head.items()]
-    lines += ["", table(["label", "faces", "recall", "precision", "F1"], rows)]
+    lines += ["", table(["label", "faces", "recall", "precision", "F1", "95 % of recall"], rows)]
     return "\n".join([*lines, *(f"\nwarning: {warning}" for warning in values["warnings"])])
 
 

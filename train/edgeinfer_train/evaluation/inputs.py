@@ -18,6 +18,7 @@ RUN_FILES = (
     "metrics.json",
     "curves.png",
     "confusion.png",
+    "reliability.png",
 )
 
 

@@ -22,12 +22,29 @@ class ClassScore:
         precision: Share of correct predictions among those of this label, 0..1; 0 without predictions.
         recall: Share of correct predictions among the faces with this label, 0..1; 0 without faces.
         f1: Harmonic mean of precision and recall, 0..1.
+        recall_interval: 95 % interval of the recall (Wilson 1927), 0..1; (0, 1) without faces.
     """
 
     count: int
     precision: float
     recall: float
     f1: float
+    recall_interval: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Predictions whose confidence is in one bin.
+
+    Attributes:
+        count: Number of predictions, 1 or more.
+        confidence: Mean confidence, 0..1.
+        accuracy: Share of correct predictions, 0..1.
+    """
+
+    count: int
+    confidence: float
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,7 @@ class Metrics:
         per_class: Metrics by label, in the model's order.
         confusion: Counts; rows are labels, columns are predictions.
         labels_without_faces: Labels that are excluded from the means because they have no faces.
+        reliability: Confidence and accuracy of the predictions in bins of equal width; bins without any are left out.
     """
 
     count: int
@@ -57,6 +75,7 @@ class Metrics:
     per_class: dict[str, ClassScore]
     confusion: tuple[tuple[int, ...], ...]
     labels_without_faces: tuple[str, ...]
+    reliability: tuple[ReliabilityBin, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -90,7 +109,7 @@ def score(
     np.add.at(confusion, (labels, predictions), 1)
     per_class = {name: _class_score(confusion, index) for index, name in enumerate(names)}
     present = [s for s in per_class.values() if s.count]
-    correct = predictions == labels
+    correct, confidence = predictions == labels, np.exp(log_likelihood.max(axis=1))
     return Metrics(
         count=len(labels),
         loss=float(-(targets * log_likelihood).sum(axis=1).mean()),
@@ -98,10 +117,11 @@ def score(
         accuracy_interval=bootstrap_interval(correct.astype(np.float64)),
         macro_f1=float(np.mean([s.f1 for s in present])),
         mean_recall=float(np.mean([s.recall for s in present])),
-        calibration_error=calibration_error(np.exp(log_likelihood.max(axis=1)), correct),
+        calibration_error=calibration_error(confidence, correct),
         per_class=per_class,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
         labels_without_faces=tuple(name for name, s in per_class.items() if not s.count),
+        reliability=reliability(confidence, correct),
     )
 
 
@@ -165,10 +185,35 @@ def calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_
     Returns:
         Mean absolute difference between confidence and accuracy over the bins, weighted by face count, 0..1.
     """
+    gaps = np.bincount(_bins(confidence), weights=confidence - correct)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+    """Compute the confidence and the accuracy in the bins of `calibration_error`; see there for the arguments."""
+    bins = _bins(confidence)
+    members = [bins == index for index in np.unique(bins)]
+    return tuple(ReliabilityBin(int(m.sum()), float(confidence[m].mean()), float(correct[m].mean())) for m in members)
+
+
+def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     # A bin includes its upper bound, as in the paper.
-    bins = np.ceil(confidence * CALIBRATION_BINS).astype(np.int64)
-    gaps = np.bincount(bins, weights=confidence - correct)
-    return float(np.abs(gaps).sum() / len(bins))
+    return np.ceil(confidence * CALIBRATION_BINS).astype(np.int64)
+
+
+def wilson_interval(successes: int, count: int) -> tuple[float, float]:
+    """Compute the 95 % interval of a share (Wilson 1927), which stays within 0..1 and is not empty for 0 or 1.
+
+    Args:
+        successes: Number of successes.
+        count: Number of trials; without any the interval is (0, 1).
+    """
+    if not count:
+        return 0.0, 1.0
+    share, spread = successes / count, 1.96**2 / count
+    centre = (share + spread / 2) / (1 + spread)
+    half = 1.96 * (share * (1 - share) / count + spread / (4 * count)) ** 0.5 / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def bootstrap_interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
@@ -196,4 +241,4 @@ def _class_score(confusion: NDArray[np.int64], index: int) -> ClassScore:
     )
     precision, recall = correct / predicted if predicted else 0.0, correct / count if count else 0.0
     f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
-    return ClassScore(count, precision, recall, f1)
+    return ClassScore(count, precision, recall, f1, wilson_interval(correct, count))

@@ -1,4 +1,4 @@
-"""Results of a finished run: `metrics.json` and three plots.
+"""Results of a finished run: `metrics.json` and four plots.
 
 The keys of `metrics.json`:
 
@@ -46,11 +46,12 @@ from edgeinfer_train.training.selection import Selection
 HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
 CONFUSION_FILE = "confusion.png"
+RELIABILITY_FILE = "reliability.png"
 MISTAKES_FILE = "mistakes.png"
 COUNTED_LAYERS = (
     keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Dense,
 )  # fmt: skip
-RESULT_FILES = (RUN_METRICS, CURVES_FILE, CONFUSION_FILE, MISTAKES_FILE)
+RESULT_FILES = (RUN_METRICS, CURVES_FILE, CONFUSION_FILE, RELIABILITY_FILE, MISTAKES_FILE)
 RUN_FILES = (MODEL_FILE, WEIGHTS_FILE, HISTORY_FILE, *RESULT_FILES)
 
 
@@ -98,6 +99,8 @@ def finish_run(
         plots.draw_curves(history, best, run / CURVES_FILE)
     if CONFUSION_FILE in files:
         plots.draw_confusion(evaluation, run / CONFUSION_FILE)
+    if RELIABILITY_FILE in files:
+        plots.draw_reliability(evaluation, run / RELIABILITY_FILE)
     if MISTAKES_FILE in files:
         plots.draw_mistakes(evaluation, training_data.folder, run / MISTAKES_FILE)
 
