@@ -292,3 +292,20 @@ def test_interrupted_run_can_be_resumed(tmp_path: Path, toy_data: Path, toy_conf
     assert all(line.startswith(("epoch ", "edgeinfer-train: ")) for line in lines), err
     assert lines[-1].startswith("edgeinfer-train: ")
     assert json.loads((run / "state" / "state.json").read_text())["history"]
+
+
+def test_interrupted_fit_prints_how_to_resume(
+    command: Callable[..., Any], toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeinfer_train.training import fit as training
+
+    def interrupt(data: Path, run: Path, *_: object, **__: object) -> None:
+        run.mkdir()
+        (run / "model.keras").write_bytes(b"")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit", interrupt)
+    done = command("fit", toy_data, "--run", tmp_path / "my run")
+    assert done.code == 130
+    assert f"the best model so far is {tmp_path / 'my run' / 'model.keras'}" in done.err
+    assert f"resume with: edgeinfer-train fit {toy_data} --run '{tmp_path / 'my run'}' --resume" in done.err

@@ -51,7 +51,8 @@ def test_missing_files_are_listed(tmp_path: Path, toy_run: Path) -> None:
     assert missing_files(toy_run) == ()
     (tmp_path / "model.keras").write_bytes(b"")
     assert missing_files(tmp_path) == (
-        "model.weights.h5", "history.csv", "metrics.json", "curves.png", "confusion.png", "reliability.png", "mistakes.png",
+        "model.weights.h5", "history.csv", "metrics.json", "curves.png", "confusion.png", "reliability.png",
+        "mistakes.png",
     )  # fmt: skip
 
 

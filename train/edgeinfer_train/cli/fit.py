@@ -6,13 +6,16 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import quote
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeinfer.cli.parameters import expand_groups
+from edgeinfer.system.interrupts import Interrupted
 from edgeinfer_train.cli.terminal import print_notice, require_modules
 from edgeinfer_train.config import FitConfig, load_config, read_settings
 
@@ -42,39 +45,73 @@ def fit(
     else:
         settings = choose_settings(data, given)
     bar = sys.stderr.isatty()
-    with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress bar to stdout
+    # Keras prints its progress bar to stdout.
+    with _resume_notice(data, run), contextlib.redirect_stdout(sys.stderr):
         training.fit(
             data,
             run,
             settings,
             resume=resume,
             verbose=1 if bar else 0,
-            on_epoch=None if bar else _epoch_printer(settings),
+            on_epoch=_epoch_printer(settings),
             notify=print_notice,
         )
     _print_result(run / RUN_METRICS)
 
 
+@contextlib.contextmanager
+def _resume_notice(data: Path, run: Path) -> Iterator[None]:
+    """On an interruption, print the command that resumes the run."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        kept = run / "model.keras"
+        state = f"the best model so far is {kept}" if kept.is_file() else "no epoch was complete"
+        print_notice(f"{state}; resume with: edgeinfer-train fit {quote(str(data))} --run {quote(str(run))} --resume")
+        raise
+
+
 def _epoch_printer(settings: FitConfig) -> Callable[[History], None]:
-    """Return a callback that prints one line per epoch to stderr."""
+    """Return a callback that prints one line per epoch to stderr, with the best epoch and the remaining time."""
     from edgeinfer_train.evaluation.history import best_epoch
 
+    durations: list[float] = []
     started = time.monotonic()
 
     def print_epoch(history: History) -> None:
         nonlocal started
         now = time.monotonic()
-        row, best = history[-1], best_epoch(history, settings.monitor) + 1
+        durations.append(now - started)
+        row, best = history[-1], best_epoch(history, settings.monitor)
         figures = "  ".join(f"{name} {row[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
-        kept = "kept" if best == row["epoch"] else f"best {best}"
+        kept = f"best {best + 1} with {history[best][settings.monitor]:.4f}"
+        left = (settings.epochs - len(history)) * median(durations)
         print(
-            f"epoch {row['epoch']:.0f}/{settings.epochs}  {figures}  {now - started:.0f} s  {kept}",
+            f"epoch {row['epoch']:.0f}/{settings.epochs}  {figures}  {kept}  {durations[-1]:.1f} s  "
+            f"{format_duration(left)} left",
             file=sys.stderr,
             flush=True,
         )
         started = now
 
     return print_epoch
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as hours and minutes, minutes and seconds, or seconds.
+
+    Args:
+        seconds: 0 or more.
+
+    Examples:
+        >>> format_duration(4000), format_duration(75), format_duration(5)
+        ('1 h 06 min', '1 min 15 s', '5 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _print_result(metrics: Path) -> None:
