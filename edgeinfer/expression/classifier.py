@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import ModelError, UsageError
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.expression.prior import LabelPrior, logit_offsets
 from edgeinfer.expression.probabilities import softmax
-from edgeinfer.model.card import ModelCard, find_model
-from edgeinfer.model.session import infer, load_session
+from edgeinfer.model.card import EMBEDDING_NAME, ModelCard, find_model
+from edgeinfer.model.session import infer, infer_embeddings, load_session
 from edgeinfer.results import Emotion, Image
 
 
@@ -124,12 +124,37 @@ class EmotionClassifier:
         """
         if not crops:
             return []
+        card = self.card
+        logits = infer(self._session, self._batch(crops), len(card.labels))
+        return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature + self._logit_offsets)]
+
+    def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """Return the embeddings of face crops, from which the last layer of the network computes the expression.
+
+        Embeddings of similar expressions are close; they are for search, clustering and small classifiers of your own.
+
+        Args:
+            crops: Faces with the model's margin applied, as for `classify`; at least one.
+
+        Returns:
+            One row of D values per crop, (N, D); D depends on the model.
+
+        Raises:
+            UsageError: there is no crop, or one is empty or has an invalid shape or dtype.
+            ModelError: the model file has no embeddings, as by default, or is damaged.
+        """
+        if EMBEDDING_NAME not in [output.name for output in self._session.get_outputs()]:
+            raise ModelError(f"{self.card.name} has no embeddings: export it with edgeinfer-export convert --embedding")
+        if not crops:
+            raise UsageError("`crops` is empty: expected one face or more")
+        return infer_embeddings(self._session, self._batch(crops))
+
+    def _batch(self, crops: Sequence[Image]) -> NDArray[np.uint8]:
+        """Return the input of the network, (N, H, W, C)."""
         for crop in crops:
             _validate_crop(crop)
         card = self.card
-        batch = np.stack([model_input(crop, size_hw=card.size_hw, colour=card.colour) for crop in crops])
-        logits = infer(self._session, batch, len(card.labels))
-        return [to_emotion(row, card.labels) for row in softmax(logits / card.temperature + self._logit_offsets)]
+        return np.stack([model_input(crop, size_hw=card.size_hw, colour=card.colour) for crop in crops])
 
 
 def to_emotion(probabilities: NDArray[np.float64], labels: tuple[str, ...]) -> Emotion:

@@ -18,6 +18,8 @@ from edgeinfer.results import Colour
 from edgeinfer.system.paths import local_path
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
+EMBEDDING_NAME = "embedding"
+"""Optional second output, the values from which the last layer computes the logits."""
 MAX_BYTES = 512 * 2**20
 DEFAULT_MODEL = "edgenet-ferplus-int8.onnx"
 REQUIRED_KEYS = (
@@ -147,7 +149,8 @@ def read_model(path: Path) -> tuple[ModelCard, bytes]:
         summary = summarize(data)
     except ModelError as error:
         raise ModelError(f"{shown} is {error}") from error
-    violation = find_violation(summary, (INPUT_NAME,), (OUTPUT_NAME,))
+    second = (EMBEDDING_NAME,) if summary.outputs[1:] == (EMBEDDING_NAME,) else ()
+    violation = find_violation(summary, (INPUT_NAME,), (OUTPUT_NAME, *second))
     if violation:
         raise ModelError(f"{shown} {violation}")
     card = _card(summary.metadata, path, data)

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, shown_path
-from edgeinfer.model.card import INPUT_NAME, OUTPUT_NAME, ModelCard, read_model
+from edgeinfer.model.card import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard, read_model
 from edgeinfer.model.cost import MAX_BATCH
 from edgeinfer.system import interrupts
 
@@ -20,6 +20,8 @@ MAX_WORKING_BYTES = 2**30
 """Memory limit in bytes for weights and intermediate results together, shared by all bounded sessions of a process."""
 MAX_LOGIT = 1e39
 """Maximum absolute value of a logit, beyond the float32 range; a division by the temperature stays finite."""
+MAX_EMBEDDING = 2**16
+"""Maximum number of values of an embedding."""
 
 _BOUNDS = {
     "session.use_env_allocators": "1",
@@ -49,9 +51,16 @@ def load_session(path: Path, *, threads: int = 1, bounded: bool = False) -> tupl
     try:
         source, target = session.get_inputs()[0], session.get_outputs()[0]
         shapes = source.type, list(source.shape), list(target.shape)
+        embeddings = [(output.type, list(output.shape)) for output in session.get_outputs()[1:]]
     except Exception as error:  # onnxruntime's exceptions have no other common base class
         raise _unusable(path, error) from error
     _check_shapes(*shapes, card, path)
+    for kind, shape in embeddings:
+        if kind != "tensor(float)" or len(shape) != 2 or shape[1] not in range(1, MAX_EMBEDDING + 1):
+            raise ModelError(
+                f"{shown_path(path)} has the embedding {kind} {shape}; expected tensor(float) ['batch', values] with at "
+                f"most {MAX_EMBEDDING} values"
+            )
     return session, card
 
 
@@ -110,6 +119,28 @@ def infer(session: ort.InferenceSession, batch: NDArray[np.uint8], classes: int)
             f"{(len(batch), classes)} finite logits, so export the model again"
         )
     return logits
+
+
+def infer_embeddings(session: ort.InferenceSession, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the embeddings of a batch of faces.
+
+    Args:
+        session: Session from `load_session` of a model with embeddings.
+        batch: (N, H, W, C) uint8 array with N of 1 or more.
+
+    Returns:
+        (N, D) float32 array of finite values.
+
+    Raises:
+        ModelError: The model fails, or returns an unexpected shape or values that are not finite.
+    """
+    parts = (batch[start : start + MAX_BATCH] for start in range(0, len(batch), MAX_BATCH))
+    embeddings = np.concatenate([run_session(session, [EMBEDDING_NAME], {INPUT_NAME: part})[0] for part in parts])
+    if embeddings.ndim != 2 or len(embeddings) != len(batch) or not np.isfinite(embeddings).all():
+        raise ModelError(
+            f"the embeddings have the shape {embeddings.shape} or values that are not finite; export the model again"
+        )
+    return embeddings
 
 
 def run_session(

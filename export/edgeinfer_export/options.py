@@ -126,6 +126,7 @@ class ModelFileOptions:
     )
     license: str = option("Apache-2.0", "Licence of the weights.")
     force: bool = option(False, "Publish a run that is not better than the most frequent label.", flags=("--force",))
+    embedding: bool = option(False, "Add the values before the last layer as a second output, for classifier.embed().")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +186,7 @@ class ExportOptions(ModelFileOptions, CalibrationOptions, QuantizationOptions):
         margin: Crop margin that the runtime adds around the detector's box, as a fraction of its side; -0.4..2.
         license: Licence of the weights.
         force: True to publish a run that is not better than the most frequent label.
+        embedding: True to add the values before the last layer as a second output, for `EmotionClassifier.embed`.
 
     Raises:
         UsageError: A value is out of range or contradicts another option.

@@ -15,6 +15,7 @@ from edgeinfer.model.card import read_card
 from edgeinfer.model.markdown import markdown
 from edgeinfer.model.verify import record, verify
 from edgeinfer.system.identity import NamedPath, check_distinct
+from edgeinfer_export.convert.embedding import add_embedding
 from edgeinfer_export.convert.files import write_file
 from edgeinfer_export.convert.metadata import write_metadata
 from edgeinfer_export.options import ExportOptions
@@ -97,6 +98,8 @@ def stage(evaluation: Evaluation, choice: Choice, folder: Path) -> tuple[Path, E
     confidence = None
     if evaluation_set.labels is not None and evaluation_set.split == PREFERRED_SPLITS[0]:
         confidence = calibrate_confidence(chosen.logits, evaluation_set.labels, evaluation_set.names)
+    if evaluation.options.embedding:
+        add_embedding(chosen.graph)
     report = build_report(evaluation, choice, chosen, confidence)
     tolerance = TOLERANCE if choice.name == "fp32" else QUANTIZED_TOLERANCE
     write_metadata(

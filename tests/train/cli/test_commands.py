@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgeinfer.system.interrupts import Interrupted
 from edgeinfer_train.config import FitConfig, load_config, save_config
 from edgeinfer_train.training import fit as training
 
@@ -297,12 +298,10 @@ def test_interrupted_run_can_be_resumed(tmp_path: Path, toy_data: Path, toy_conf
 def test_interrupted_fit_prints_how_to_resume(
     command: Callable[..., Any], toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeinfer_train.training import fit as training
-
     def interrupt(data: Path, run: Path, *_: object, **__: object) -> None:
         run.mkdir()
         (run / "model.keras").write_bytes(b"")
-        raise KeyboardInterrupt
+        raise Interrupted(signal.SIGINT)
 
     monkeypatch.setattr(training, "fit", interrupt)
     done = command("fit", toy_data, "--run", tmp_path / "my run")

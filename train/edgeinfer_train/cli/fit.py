@@ -64,7 +64,7 @@ def _resume_notice(data: Path, run: Path) -> Iterator[None]:
     """On an interruption, print the command that resumes the run."""
     try:
         yield
-    except (Interrupted, KeyboardInterrupt):
+    except Interrupted:
         kept = run / "model.keras"
         state = f"the best model so far is {kept}" if kept.is_file() else "no epoch was complete"
         print_notice(f"{state}; resume with: edgeinfer-train fit {quote(str(data))} --run {quote(str(run))} --resume")
