@@ -96,9 +96,9 @@ def _variants(report: dict[str, Any]) -> str:
 def _verdict(report: dict[str, Any]) -> str:
     verdict, confidence, calibration = report["verdict"], report["confidence"], report["calibration"]
     paragraphs = [
-        f"The float32 graph (opset {report['opset']}, {report['converter']}) differs from the original model by at most "
-        f"{verdict['max_relative_difference']:g} of the largest logit ({verdict['tolerance']:g} allowed), verified "
-        f"{verdict['verified']}. The logits of a batch of eight differ from those of single faces by "
+        f"The float32 graph (opset {report['opset']}, {report['converter']}) differs from the original model by at "
+        f"most {verdict['max_relative_difference']:g} of the largest logit ({verdict['tolerance']:g} allowed), "
+        f"verified {verdict['verified']}. The logits of a batch of eight differ from those of single faces by "
         f"{verdict['batch_difference']:g}."
     ]
     if calibration:

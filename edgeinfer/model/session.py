@@ -58,8 +58,8 @@ def load_session(path: Path, *, threads: int = 1, bounded: bool = False) -> tupl
     for kind, shape in embeddings:
         if kind != "tensor(float)" or len(shape) != 2 or shape[1] not in range(1, MAX_EMBEDDING + 1):
             raise ModelError(
-                f"{shown_path(path)} has the embedding {kind} {shape}; expected tensor(float) ['batch', values] with at "
-                f"most {MAX_EMBEDDING} values"
+                f"{shown_path(path)} has the embedding {kind} {shape}; expected tensor(float) ['batch', values] with "
+                f"at most {MAX_EMBEDDING} values"
             )
     return session, card
 
