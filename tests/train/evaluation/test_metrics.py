@@ -62,7 +62,10 @@ def test_calibration_error_is_computed_per_bin() -> None:
 
 def test_metrics_convert_to_json() -> None:
     values = json.loads(json.dumps(score(LOGITS, LABELS, NAMES).to_mapping()))
-    assert values["per_class"]["a"] == {"count": 2, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
+    assert values["per_class"]["a"] == {
+        "count": 2, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3),
+        "recall_interval": pytest.approx([0.0945, 0.9055], abs=1e-4),
+    }  # fmt: skip
 
 
 def test_bootstrap_interval_contains_the_mean_and_is_reproducible() -> None:
