@@ -9,9 +9,9 @@ import pytest
 
 from edgeinfer.model.card import ModelCard
 from edgeinfer.model.session import load_session
+from edgeinfer_export.convert import source as source_module
 from edgeinfer_export.convert.graph import Conversion
 from edgeinfer_export.options import ExportOptions
-from edgeinfer_export.selection import evaluation
 
 from ..conftest import Graphs
 
@@ -26,4 +26,6 @@ def read_metadata(path: Path) -> ModelCard:
 def converted(graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the conversion with the stored graph of edgenet, for tests of later steps."""
     content = graphs["edgenet"][1].SerializeToString()
-    monkeypatch.setattr(evaluation, "to_onnx", lambda _: Conversion(onnx.ModelProto.FromString(content), "stored", ()))
+    monkeypatch.setattr(
+        source_module, "to_onnx", lambda _: Conversion(onnx.ModelProto.FromString(content), "stored", ())
+    )

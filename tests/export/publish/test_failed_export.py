@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from edgeinfer.errors import EdgeInferError, ModelError, OutputError, UsageError
+from edgeinfer_export.convert import source as source_module
 from edgeinfer_export.convert.graph import Conversion
 from edgeinfer_export.errors import ExportError
 from edgeinfer_export.options import ExportOptions
@@ -51,7 +52,7 @@ def test_inaccurate_conversion_is_rejected_and_leaves_no_file(
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[np.ndarray], np.ndarray],
 ) -> None:
-    monkeypatch.setattr(evaluation, "to_onnx", inaccurate_conversion(graphs, change))
+    monkeypatch.setattr(source_module, "to_onnx", inaccurate_conversion(graphs, change))
     with pytest.raises(ExportError, match="rejected: the ONNX model differs from the original one"):
         export_model(run, out, data=small_data)
     assert list(out.parent.iterdir()) == []
