@@ -126,7 +126,11 @@ class ModelFileOptions:
     )
     license: str = option("Apache-2.0", "Licence of the weights.")
     force: bool = option(False, "Publish a run that is not better than the most frequent label.", flags=("--force",))
-    embedding: bool = option(False, "Add the values before the last layer as a second output, for classifier.embed().")
+    embedding: bool = option(
+        False,
+        "Add the values before the last layer as a second output, for classifier.embed().",
+        flags=("--embedding",),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
