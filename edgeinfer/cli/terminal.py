@@ -54,7 +54,7 @@ def _run(application: Callable[[], None]) -> tuple[int, str]:
     except EdgeInferError as error:
         return error.exit_code, _name_flags_of(application, str(error))
     except Interrupted as interruption:
-        return interruption.exit_code, "interrupted; all outputs are closed"
+        return interruption.exit_code, f"interrupted; {interruption.outcome}"
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1, ""
     except Exception as error:

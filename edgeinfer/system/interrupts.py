@@ -33,11 +33,13 @@ class Interrupted(BaseException):
 
     Attributes:
         exit_code: 128 plus the number of the signal.
+        outcome: State of the outputs, the second half of the printed sentence.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.exit_code = 128 + number
+        self.outcome = "all outputs are closed"
 
 
 class Reload(BaseException):

@@ -61,13 +61,14 @@ def fit(
 
 @contextlib.contextmanager
 def _resume_notice(data: Path, run: Path) -> Iterator[None]:
-    """On an interruption, print the command that resumes the run."""
+    """Add the command that resumes the run to the message of an interruption."""
     try:
         yield
-    except Interrupted:
+    except Interrupted as interruption:
         kept = run / "model.keras"
         state = f"the best model so far is {kept}" if kept.is_file() else "no epoch was complete"
-        print_notice(f"{state}; resume with: edgeinfer-train fit {quote(str(data))} --run {quote(str(run))} --resume")
+        command = f"edgeinfer-train fit {quote(str(data))} --run {quote(str(run))} --resume"
+        interruption.outcome = f"{state}; resume with: {command}"
         raise
 
 
