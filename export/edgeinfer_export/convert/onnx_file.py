@@ -163,8 +163,8 @@ class OnnxClassifier:
         signature = self._signature
         network = onnx.compose.add_prefix(network, PREFIX)
         graph, (scale, offset) = network.graph, self._scale
-        arrays = {"scale": scale, "offset": offset, "shape": np.array([-1, 0], np.int64)}
-        arrays["shape"][1] = self.predict_on_batch(np.zeros((1, *self.input_shape[1:]), np.uint8)).shape[1]
+        outputs = self.predict_on_batch(np.zeros((1, *self.input_shape[1:]), np.uint8)).shape[1]
+        arrays = {"scale": scale, "offset": offset, "shape": np.array([-1, outputs], np.int64)}
         steps = [("Cast", ["image"], {"to": TensorProto.FLOAT}), ("Mul", ["scale"], {}), ("Add", ["offset"], {})]
         if signature.channels_first:
             steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
@@ -183,7 +183,7 @@ class OnnxClassifier:
         body = helper.make_graph(
             [*nodes, *graph.node, *last], "edgeinfer",
             [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["batch", *self.input_shape[1:]])],
-            [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["batch", int(arrays["shape"][1])])],
+            [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["batch", outputs])],
             [*graph.initializer, *(numpy_helper.from_array(array, name) for name, array in arrays.items())],
         )  # fmt: skip
         return helper.make_model(body, opset_imports=network.opset_import, ir_version=network.ir_version)
@@ -289,4 +289,4 @@ def _dims(value: onnx.ValueInfoProto) -> list[int]:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    return next(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))

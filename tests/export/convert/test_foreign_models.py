@@ -143,7 +143,7 @@ def test_foreign_model_becomes_logits_from_raw_pixels(tmp_path: Path, faces: Pat
     model.save(path)
     shape = model.inputs[0].shape[1:]
     images = np.random.default_rng(3).integers(0, 256, (3, *shape), dtype=np.uint8)
-    network = read_source(path, labels=LABELS, data=faces).model
+    network: Any = read_source(path, labels=LABELS, data=faces).model
     assert (network.inputs[0].dtype, network.outputs[0].shape) == ("uint8", (None, 7))
     graph = to_onnx(network).graph
     assert not {"Slice", "Shape"} & {node.op_type for node in graph.graph.node}

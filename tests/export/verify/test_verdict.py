@@ -30,6 +30,8 @@ LOGITS = np.random.default_rng(1).normal(0, 4, (20, 3)).astype(np.float32)
 class ModelStub:
     """Keras model and ONNX session that return prepared logits for each known image."""
 
+    input_shape = (None, 4, 4, 1)
+
     def __init__(self, logits: np.ndarray, *, batch_error: float = 0.0) -> None:
         self._logits = {image.tobytes(): row for image, row in zip(IMAGES, logits, strict=True)}
         self._batch_error = batch_error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -50,8 +49,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure loss, accuracy, macro-F1, calibration, and precision and recall for each label."""
-    inputs = chain(model_inputs(model), data_inputs(data), [NamedPath("`prior`", prior)])
-    inputs = tuple(inputs)
+    inputs = (*model_inputs(model), *data_inputs(data), NamedPath("`prior`", prior))
     check_outputs(json_file, mistakes, option="mistakes", suffixes=(".png", ".html"), inputs=inputs)
     check_outputs(None, reliability, option="reliability", inputs=[*inputs, *_written(json_file, mistakes)])
     require_modules(
