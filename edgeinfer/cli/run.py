@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,7 @@ from edgeinfer.system import interrupts
 if TYPE_CHECKING:
     from edgeinfer.outputs.base import Sink
     from edgeinfer.results import Frame, Result
+    from edgeinfer.sources.base import Capture, Source
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -92,7 +93,6 @@ def run(
     from edgeinfer.cli.progress import ProgressBar, format_summary
     from edgeinfer.model.card import asset_path
     from edgeinfer.outputs.base import AfterRun
-    from edgeinfer.sources.factory import open_pictures, open_playback, open_source
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
 
@@ -101,13 +101,7 @@ def run(
     sinks = build.build_sinks(outputs, integrations, content, [name, *ctx.args], settings)
     check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)
     check_new(outputs, [name, *ctx.args])
-    policy = build.build_retry_policy(live)
-    if ctx.args:  # more than one picture
-        opened = open_pictures([str(source), *ctx.args], mode=live.mode, capture=settings)
-    elif integrations.preview is not None and live.mode == "auto":
-        opened = open_playback(name, capture=settings, patience=policy)
-    else:
-        opened = open_source(name, mode=live.mode, capture=settings, patience=policy)
+    opened = _open(name, ctx.args, live, settings, plays=integrations.preview is not None)
     with _results_named_after_interruption(sinks, outputs, quiet=control.quiet), opened as frames:
         limit_opencv_threads(model.threads, live=frames.live)
         pipeline = build.build_pipeline(model, detection, continuous=frames.continuous)
@@ -126,6 +120,18 @@ def run(
     for sink in sinks:
         if isinstance(sink, AfterRun):
             sink.after_run()
+
+
+def _open(name: str, others: Sequence[str], live: LiveOptions, capture: Capture, *, plays: bool) -> Source:
+    """Open a source, or several pictures; `plays` shows a file at its own speed."""
+    from edgeinfer.sources.factory import open_pictures, open_playback, open_source
+
+    policy = build.build_retry_policy(live)
+    if others:
+        return open_pictures([name, *others], mode=live.mode, capture=capture)
+    if plays and live.mode == "auto":
+        return open_playback(name, capture=capture, patience=policy)
+    return open_source(name, mode=live.mode, capture=capture, patience=policy)
 
 
 def _results(sinks: Iterable[Sink]) -> list[str]:

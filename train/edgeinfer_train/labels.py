@@ -117,3 +117,8 @@ def has_majority(votes: NDArray[np.float32], *, ignores_single: bool = True) -> 
     """
     trusted = np.where(votes > 1, votes, 0) if ignores_single else votes
     return np.asarray(trusted.max(1) > trusted.sum(1) / 2)
+
+
+def split_labels(items: Iterable[str]) -> tuple[str, ...]:
+    """Return labels from option values, each of which may contain several, separated by commas."""
+    return tuple(class_label(name) for item in items for name in item.split(","))

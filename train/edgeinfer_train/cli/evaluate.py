@@ -52,11 +52,8 @@ def evaluate(
     inputs = (*model_inputs(model), *data_inputs(data), NamedPath("`prior`", prior))
     check_outputs(json_file, mistakes, option="mistakes", suffixes=(".png", ".html"), inputs=inputs)
     check_outputs(None, reliability, option="reliability", inputs=[*inputs, *_written(json_file, mistakes)])
-    require_modules(
-        "pandas",
-        *(() if model.suffix.lower() == ".onnx" else ("keras",)),
-        *(() if mistakes is reliability is None else ("matplotlib",)),
-    )
+    keras = () if model.suffix.lower() == ".onnx" else ("keras",)
+    require_modules("pandas", *keras, *(() if mistakes is reliability is None else ("matplotlib",)))
     from edgeinfer.expression.prior import read_prior
     from edgeinfer_train.cli.tables import evaluation_table
     from edgeinfer_train.evaluation import plots
@@ -64,13 +61,9 @@ def evaluate(
     from edgeinfer_train.evaluation.mistakes_page import write_mistakes_page
 
     evaluation = evaluate_model(
-        model,
-        data,
-        split=_default_split(data) if split is None else split,
-        label_mode=label_mode,
-        prior=read_prior(prior),
-        labels=tuple(name.strip() for name in labels.split(",")) if labels else (),
-    )
+        model, data, split=_default_split(data) if split is None else split, label_mode=label_mode,
+        prior=read_prior(prior), labels=tuple(name.strip() for name in labels.split(",")) if labels else (),
+    )  # fmt: skip
     typer.echo(evaluation_table(evaluation.to_mapping()))
     if json_file is not None:
         write_json(evaluation.to_mapping(), json_file)

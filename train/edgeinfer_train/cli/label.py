@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeinfer_train.cli.prepare import split_labels
 from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_modules
+from edgeinfer_train.labels import split_labels
 
 if TYPE_CHECKING:
     from edgeinfer.pipeline import Pipeline
@@ -43,7 +43,7 @@ def label(
     def create_pipeline(track: bool) -> Pipeline:
         return load_pipeline(model=model, detector=detector, detector_model=detector_model, track=track)
 
-    settings = LabelSettings(every, min_size, limit, tuple(split_labels(labels) or ()))
+    settings = LabelSettings(every, min_size, limit, split_labels([labels] if labels else []))
     with progress_bar("labelling") as progress:
         page, crops = label_faces(source, out, create_pipeline, settings, warn=print_notice, progress=progress)
     for name, count in Counter(crop.label or "no label yet" for crop in crops).most_common():

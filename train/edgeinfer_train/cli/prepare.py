@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgeinfer.cli.parameters import expand_groups
 from edgeinfer.system.identity import NamedPath, files_below
 from edgeinfer.system.stderr import silenced
 from edgeinfer_train.cli.files import check_outputs
 from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_modules
-from edgeinfer_train.datasets.prepare import SourceKind
+from edgeinfer_train.datasets.prepare import FolderOptions, SourceKind
 from edgeinfer_train.datasets.prepare.ferplus import NeutralRule
 from edgeinfer_train.evaluation.inputs import data_inputs
-from edgeinfer_train.labels import LabelMode, class_label, label_of
+from edgeinfer_train.labels import LabelMode, label_of
 
 if TYPE_CHECKING:
     from edgeinfer_train.datasets.prepare.writing import PrepareReport
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ClassCount = Literal["7", "8"]
 
 
+@expand_groups
 def prepare(
     kind: Annotated[SourceKind, typer.Argument(help="Layout of the source.", show_default=False)],
     source: Annotated[Path, typer.Argument(help="Folder, zip or CSV file as published.", show_default=False)],
@@ -43,23 +45,6 @@ def prepare(
     ] = "plurality",
     folds: Annotated[int | None, typer.Option(help="Number of folds by subject (ckplus). Default: 5.")] = None,
     fold: Annotated[int | None, typer.Option(help="Fold used for validation, from 1 (ckplus). Default: 1.")] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,NAME,...", help="Labels to use, in this order (folder). Default: all.", show_default=False
-        ),
-    ] = None,
-    group_regex: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="Person in a file name, kept in one split: first group, or match (folder). Default: common names.",
-        ),
-    ] = None,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(help="Corrected labels: CSV file from the page of label (folder).", show_default=False),
-    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Random seed of the validation split (all but ferplus). Default: 0.")
     ] = None,
@@ -67,10 +52,11 @@ def prepare(
         Path | None,
         typer.Option(help="Draw label counts and sample faces into this .png file.", show_default=False),
     ] = None,
+    folder: FolderOptions,
 ) -> None:
     """Convert a data set into class folders, with a votes file if the source has votes."""
     read = files_below("the source", source) if os.path.isdir(source) else [NamedPath("the source", str(source))]  # noqa: PTH112
-    corrected = () if corrections is None else (NamedPath("the corrections", str(corrections)),)
+    corrected = () if folder.corrections is None else (NamedPath("the corrections", str(folder.corrections)),)
     check_outputs(None, summary, option="summary", inputs=chain(read, data_inputs(out), corrected))
     require_modules("pandas", "jinja2", *(() if summary is None else ("matplotlib",)))
     from edgeinfer_train.datasets.prepare import prepare as prepare_data
@@ -83,8 +69,7 @@ def prepare(
     with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else silenced(native_only=True):
         report = prepare_data(
             kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,
-            folds=folds, fold=fold, seed=seed, labels=split_labels(labels), group_regex=group_regex,
-            corrections=corrections, progress=progress,
+            folds=folds, fold=fold, seed=seed, folder=folder, progress=progress,
         )  # fmt: skip
     _print_report(report, out)
     save_summary_page(out, report, out / SUMMARY_FILE)
@@ -92,11 +77,6 @@ def prepare(
     if summary is not None:
         save_summary(out, summary)
         typer.echo(f"counts and sample faces are in {summary}")
-
-
-def split_labels(text: str | None) -> list[str] | None:
-    """Return the names in a comma-separated list, or None for None."""
-    return None if text is None else [class_label(name) for name in text.split(",")]
 
 
 def _print_report(report: PrepareReport, out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from edgeinfer_train.networks.model import (
     save_weights,
     source_commit,
 )
-from edgeinfer_train.networks.start import find_start
+from edgeinfer_train.networks.start import Start, find_start
 from edgeinfer_train.training.batches import FaceBatches
 from edgeinfer_train.training.callbacks import CheckpointCallback, EpochSeedCallback, ValidationCallback
 from edgeinfer_train.training.data import TrainingData, load_training_data
@@ -98,19 +98,10 @@ def fit(
         return state.history
     training_data = load_training_data(data, info, config)
     if notify:
-        for note in _describe(config, training_data):
-            notify(note)
+        _announce(config, training_data, notify)
     try:
         if not was_finished:
-            with device_scope(config.devices) as devices:
-                _check_batch_size(config, devices, len(training_data.train))
-                student = Student(config, info.labels, load_weights=not state.history, start=start)
-                create_run_folder(run, config, training_data.held_out)
-                job = _Job(run, config, state, student, training_data, verbose, on_epoch)
-                if start:
-                    job.fine_tune(FineTuning(start, student, training_data, config, notify), devices)
-                else:
-                    job.train(devices)
+            _train(run, config, state, training_data, start, verbose=verbose, on_epoch=on_epoch, notify=notify)
         finish_run(run, config, state.history, training_data, keep_existing=was_finished)
         shutil.rmtree(run / VIEWS_FOLDER, ignore_errors=True)
     except EdgeInferError:
@@ -120,15 +111,39 @@ def fit(
     return state.history
 
 
-def _describe(config: FitConfig, data: TrainingData) -> Iterator[str]:
-    """Yield sentences about the recipe and the split."""
+def _train(
+    run: Path,
+    config: FitConfig,
+    state: TrainingState,
+    data: TrainingData,
+    start: Start | None,
+    *,
+    verbose: int | str,
+    on_epoch: Callable[[History], None] | None,
+    notify: Notify | None,
+) -> None:
+    """Create the network on its devices and train it to the end."""
+    with device_scope(config.devices) as devices:
+        _check_batch_size(config, devices, len(data.train))
+        student = Student(config, data.info.labels, load_weights=not state.history, start=start)
+        create_run_folder(run, config, data.held_out)
+        job = _Job(run, config, state, student, data, verbose, on_epoch)
+        if start:
+            job.fine_tune(FineTuning(start, student, data, config, notify), devices)
+        else:
+            job.train(devices)
+
+
+def _announce(config: FitConfig, data: TrainingData, notify: Notify) -> None:
+    """Report the recipe and the split."""
     faces = f"{len(data.train):,} training faces"
     if config.recipe == "small":
         folds = f", {config.folds}-fold cross-validation" if config.folds else ""
-        yield f"recipe for small sets: {faces}, class weights {config.class_weights}{folds}"
-        yield from data.notes
+        notify(f"recipe for small sets: {faces}, class weights {config.class_weights}{folds}")
+        for note in data.notes:
+            notify(note)
     elif len(data.train) < SMALL_SET and config.weights == "none":
-        yield f"warning: {faces} are few to train from scratch: start from a trained model with `weights` = bundled"
+        notify(f"warning: {faces} are few to train from scratch: start from a trained model with `weights` = bundled")
 
 
 def _check_tensorboard(config: FitConfig) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeinfer_train.config import FitConfig, load_config, save_config
 from edgeinfer_train.datasets.load import DatasetInfo
-from edgeinfer_train.datasets.prepare.writing import write_csv
+from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.errors import ConfigError, RunError
 from edgeinfer_train.networks.backbones import resolve
 from edgeinfer_train.networks.start import Start

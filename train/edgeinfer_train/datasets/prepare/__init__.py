@@ -17,10 +17,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from edgeinfer.options.fields import option
 from edgeinfer_train.datasets.prepare.affectnet import prepare_affectnet
 from edgeinfer_train.datasets.prepare.ckplus import DEFAULT_FOLDS, prepare_ckplus
 from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
@@ -29,9 +31,10 @@ from edgeinfer_train.datasets.prepare.folders import prepare_folder
 from edgeinfer_train.datasets.prepare.rafdb import prepare_rafdb
 from edgeinfer_train.datasets.prepare.writing import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.errors import ConfigError, DataError
-from edgeinfer_train.labels import LabelMode
+from edgeinfer_train.labels import LabelMode, split_labels
 
 __all__ = [
+    "FolderOptions",
     "NeutralRule",
     "PrepareReport",
     "Progress",
@@ -68,6 +71,31 @@ READERS: dict[SourceKind, Callable[..., PrepareReport]] = {
 """Readers of the layouts without published votes."""
 
 
+@dataclass(frozen=True)
+class FolderOptions:
+    """Options of class folders and of CSV files with labels.
+
+    Attributes:
+        labels: Labels to use, in order; an item may contain several, separated by commas. Empty uses all.
+        group_regex: Regular expression for the person in a file name, whose faces stay in one split.
+        corrections: Table that replaces labels, see `prepare_folder`.
+    """
+
+    title: ClassVar[str] = "Folder"
+
+    labels: tuple[str, ...] = option(
+        (), "Labels to use, in this order (folder). Default: all.", metavar="NAME,NAME,...", show_default=False
+    )
+    group_regex: str | None = option(
+        None,
+        "Person in a file name, kept in one split: first group, or match (folder). Default: common names.",
+        metavar="REGEX", show_default=False,
+    )  # fmt: skip
+    corrections: Path | None = option(
+        None, "Corrected labels: CSV file from the page of label (folder).", show_default=False
+    )
+
+
 def prepare(
     kind: SourceKind,
     source: Path,
@@ -79,9 +107,7 @@ def prepare(
     folds: int | None = None,
     fold: int | None = None,
     seed: int | None = None,
-    labels: Sequence[str] | None = None,
-    group_regex: str | None = None,
-    corrections: Path | None = None,
+    folder: FolderOptions = FolderOptions(),
     progress: Progress | None = None,
 ) -> PrepareReport:
     """Convert a published data set into a prepared data folder; see the function of each layout for details.
@@ -97,9 +123,7 @@ def prepare(
         folds: Number of folds of CK+; None uses 5.
         fold: Validation fold of CK+, counted from 1; None uses 1.
         seed: Seed of splits that are created here; None uses 0. FERPlus has published splits.
-        labels: Labels of class folders to use, in order; None uses all.
-        group_regex: Regular expression for the person in a file name of a class folder.
-        corrections: Table that replaces labels of class folders, see `prepare_folder`.
+        folder: Options of class folders.
         progress: Callback with the arguments (done, total).
 
     Returns:
@@ -110,18 +134,9 @@ def prepare(
         DataError: The source or `out` cannot be used, or the label mode needs votes.
         RunError: `out` cannot be written.
     """
-    _check_applicable(
-        kind,
-        {
-            "neutral_rule": None if neutral_rule == "plurality" else neutral_rule,
-            "folds": folds,
-            "fold": fold,
-            "seed": seed,
-            "labels": labels,
-            "group_regex": group_regex,
-            "corrections": corrections,
-        },
-    )
+    rule = None if neutral_rule == "plurality" else neutral_rule
+    own = asdict(folder) | {"labels": split_labels(folder.labels) or None}
+    _check_applicable(kind, {"neutral_rule": rule, "folds": folds, "fold": fold, "seed": seed, **own})
     if kind == "ferplus":
         return prepare_ferplus(
             source, out, classes=classes, label_mode=label_mode or "votes", neutral_rule=neutral_rule, progress=progress
@@ -132,7 +147,7 @@ def prepare(
     if kind == "ckplus":
         common |= {"folds": DEFAULT_FOLDS if folds is None else folds, "fold": 1 if fold is None else fold}
     if kind == "folder":
-        common |= {"labels": labels, "group_regex": group_regex, "corrections": corrections, "label_mode": label_mode}
+        common |= {"label_mode": label_mode, **own}
     return READERS[kind](source, out, **common)
 
 

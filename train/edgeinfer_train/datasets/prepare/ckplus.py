@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgeinfer.errors import shown_path
+from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.datasets.prepare.folders import find_pictures, tree_identity, write_pictures
 from edgeinfer_train.datasets.prepare.pictures import Picture
 from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
@@ -18,7 +19,6 @@ from edgeinfer_train.datasets.prepare.writing import (
     Skipped,
     check_classes,
     open_writer,
-    write_csv,
 )
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import EIGHT_LABELS

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.load import SPLITS, Split
+from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.table import TableRow, read_rows
 from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face, open_tree, shallowest
@@ -22,7 +23,6 @@ from edgeinfer_train.datasets.prepare.writing import (
     Reason,
     Skipped,
     open_writer,
-    write_csv,
 )
 from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.errors import DataError

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from edgeinfer.errors import path_text
 from edgeinfer_train.datasets.load import SPLITS, Split
+from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.datasets.prepare.splitting import with_validation
 from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face
 from edgeinfer_train.datasets.prepare.writing import (
@@ -22,7 +23,6 @@ from edgeinfer_train.datasets.prepare.writing import (
     nothing_usable,
     one_label_identity,
     open_writer,
-    write_csv,
 )
 from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.labels import LabelMode

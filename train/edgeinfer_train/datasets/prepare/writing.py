@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -29,6 +27,7 @@ from edgeinfer_train.datasets.load import (
     Split,
     pixel_digest,
 )
+from edgeinfer_train.datasets.prepare.files import write_csv, write_json, write_new
 from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.errors import DataError, RunError
 from edgeinfer_train.labels import LabelMode
@@ -348,26 +347,3 @@ def _remove(out: Path, created: Iterable[Path]) -> None:
     with contextlib.suppress(OSError):
         for folder in created:
             folder.rmdir()
-
-
-def write_new(target: Path, content: bytes) -> bool:
-    """Write a file unless it already has this content; return True if it was written."""
-    if target.is_file() and target.read_bytes() == content:
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    return True
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV table unless the file already has this content."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_new(path, path_text(text.getvalue()).encode())
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object unless the file already has this content."""
-    write_new(path, (json.dumps(value, indent=2) + "\n").encode())
