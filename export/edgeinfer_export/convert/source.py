@@ -185,7 +185,8 @@ def _select_labels(info: ModelInfo, selected: tuple[str, ...]) -> ModelInfo:
 
 def _colour(name: str, model: keras.Model, colour: Colour | None) -> Colour:
     # Keras models with three channels expect RGB order; the backbones of edgeinfer-train take one grey channel.
-    channels = model.inputs[0].shape[-1] if model.inputs and len(model.inputs[0].shape) == 4 else None
+    inputs = getattr(model, "inputs", None)  # missing in models that are refused later, with their reason
+    channels = inputs[0].shape[-1] if inputs and len(inputs[0].shape) == 4 else None
     if colour is not None and channels in (1, 3) and (channels == 1) != (colour == "grey"):
         raise UsageError(f"{name} takes {channels} channel{'s' * (channels == 3)}, but `colour` is {colour}: leave it "
                          "out or pass a colour of as many channels")  # fmt: skip
