@@ -22,7 +22,7 @@ from edgeinfer_train.networks.model import build_core, save_model
 
 from ..conftest import LABELS, DataMaker, make_info
 
-TRANSPOSES = {"edgenet": 0, "edgenet-sep": 0, "vgg16": 1}
+TRANSPOSES = {"edgenet": 0, "edgenet-sep": 0, "faceresnet": 0, "vgg16": 1}
 """Transpose nodes by backbone; 1 for the others, where the grey channel is repeated in channels-last order."""
 VARIANCE_SCALE = {"efficientnetb0": 0.5}
 """Multiplier of the batch normalization variances that keeps the outputs of random weights from vanishing or
