@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edgeinfer.detection.network_search import FaceNetwork
+from edgeinfer.detection.pyramid import in_colour
 from edgeinfer.detection.stills import without_duplicates
 from edgeinfer.detection.yunet_network import Detection
 from edgeinfer.results import Box, Image
@@ -56,7 +57,7 @@ class NetworkStillSearch:
         longest = max(image.shape[:2])
         for side in sorted({min(side, longest) for side in SIDES}):
             zoom = longest / side
-            picture, limit = _reduced(image, zoom), MAX_FACE_PIXELS if side > SIDES[0] else math.inf
+            picture, limit = reduced(image, zoom), MAX_FACE_PIXELS if side > SIDES[0] else math.inf
             for left, top, part in _tiles(picture):
                 interrupts.check()
                 for face in self._network.detect(part, self._min_score):
@@ -64,7 +65,8 @@ class NetworkStillSearch:
                         yield face.mapped(zoom, zoom * left, zoom * top)
 
 
-def _reduced(image: Image, zoom: float) -> Image:
+def reduced(image: Image, zoom: float) -> Image:
+    """Return an image with the sides divided by `zoom`, 1 or more; the image itself for 1."""
     if zoom == 1:
         return image
     size_wh = max(1, round(image.shape[1] / zoom)), max(1, round(image.shape[0] / zoom))
@@ -76,7 +78,7 @@ def _tiles(picture: Image) -> Iterator[tuple[int, int, Image]]:
     height, width = picture.shape[:2]
     for top, left in itertools.product(_starts(height), _starts(width)):
         part = picture[top : top + TILE_PIXELS, left : left + TILE_PIXELS]
-        yield left, top, part if part.ndim == 3 else np.asarray(cv2.cvtColor(part, cv2.COLOR_GRAY2BGR), np.uint8)
+        yield left, top, in_colour(part)
 
 
 def _starts(length: int) -> list[int]:

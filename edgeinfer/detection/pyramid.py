@@ -95,7 +95,7 @@ class Pyramid:
         if part.shape[1::-1] != size_wh:
             flags = cv2.INTER_AREA if zoom > 2 << shift else cv2.INTER_LINEAR
             part = np.asarray(cv2.resize(part, size_wh, interpolation=flags), np.uint8)
-        return part if part.ndim == 3 else np.asarray(cv2.cvtColor(part, cv2.COLOR_GRAY2BGR), np.uint8)
+        return in_colour(part)
 
     def _base(self) -> Image:
         """Compute the largest grey picture."""
@@ -110,6 +110,11 @@ class Pyramid:
             width, height = self.size_wh
             self._reduced = _resized(self.image, (width >> self._first, height >> self._first))
         return self._reduced
+
+
+def in_colour(image: Image) -> Image:
+    """Return a (H, W, 3) BGR or (H, W) grey uint8 image as BGR."""
+    return image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def _halvings(shrink: float) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.network_search import NetworkSearch
-from edgeinfer.detection.network_stills import NetworkStillSearch
+from edgeinfer.detection.network_stills import NetworkStillSearch, reduced
+from edgeinfer.detection.pyramid import in_colour
 from edgeinfer.detection.yunet_file import find_yunet
 from edgeinfer.detection.yunet_network import Detection, YuNetNetwork
 from edgeinfer.errors import ModelNotFoundError, UsageError, shown_path
@@ -90,10 +88,7 @@ class YuNetDetector:
     def find(self, image: Image) -> list[Detection]:
         """Return what `detect` does with scores and facial points; boxes may extend beyond the frame."""
         zoom = max(1.0, max(image.shape[:2]) / MAX_SIDE)
-        picture = image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
-        if zoom > 1:
-            size_wh = max(1, round(image.shape[1] / zoom)), max(1, round(image.shape[0] / zoom))
-            picture = np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+        picture = in_colour(reduced(image, zoom))
         return [found.mapped(zoom, 0, 0) for found in self._network.detect(picture, self._min_score)]
 
     def detect_still(self, image: Image) -> list[Box]:
