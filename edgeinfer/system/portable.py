@@ -16,11 +16,11 @@ BINARY: int = getattr(os, "O_BINARY", 0)
 """Flag of `os.open` for content without conversion of line ends; 0 where there is no such conversion."""
 NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 """Flag of `os.open` that does not wait for a FIFO's other end; 0 where files have no such flag."""
+# INTERRUPTS end a run: Ctrl-C, and a request of the system. HANG_UP restarts it; Windows has no such signal.
 if sys.platform == "win32":
     INTERRUPTS, HANG_UP = (signal.SIGINT, signal.SIGBREAK), ()
 else:
     INTERRUPTS, HANG_UP = (signal.SIGINT, signal.SIGTERM), (signal.SIGHUP,)
-"""Signals that end a run: Ctrl-C, and a request of the system; and the signal that restarts it, if there is one."""
 PIPE_BYTES: int = getattr(select, "PIPE_BUF", 512)
 """Largest write that a pipe with room accepts as a whole (PIPE_BUF of POSIX, where 512 is the minimum)."""
 _LOCK_POSITION = 2**31 - 2

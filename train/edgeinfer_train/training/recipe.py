@@ -12,7 +12,7 @@ from edgeinfer_train.networks.start import start_path
 SMALL_SET, FOLDED_SET, FOLDS = 5000, 300, 3
 """Numbers of faces below which the recipe and cross-validation are the default, and the number of folds."""
 RARE_SHARE = 1 / 3
-"""Faces of the rarest label, relative to the mean of all labels, below which rare labels have a larger weight."""
+"""Ratio of the rarest class's count to the mean class count, below which rare classes are weighted more."""
 SMALL: dict[str, Any] = {
     "recipe": "small", "epochs": 16, "batch_size": 32, "learning_rate": 0.005, "warmup_epochs": 0.0,
     "weight_decay": 5e-4, "ema_momentum": 0.0, "label_smoothing": 0.1, "dropout": 0.0, "patience": 6,
