@@ -7,25 +7,22 @@ of charting libraries, which embed 0.2 to 4.9 MB of script, or write 60 kB of SV
 
 from __future__ import annotations
 
-import base64
 import datetime
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import metadata, resources
+from importlib import metadata
 from typing import Any
 
-from edgeinfer.errors import CapabilityError
 from edgeinfer.report.details import Images, Limits, ShareRow, detail_values, percent, share_rows, spoken_shares
 from edgeinfer.report.group_plots import group_values
 from edgeinfer.report.groups import GroupSummary
+from edgeinfer.report.html import content_policy, create_environment, data_script, template_text
 from edgeinfer.report.overview import Overview, shown_label, table_data
 from edgeinfer.report.recording import Recording, shares_of
 from edgeinfer.report.style import style_rules, styles_of
 from edgeinfer.report.timeline import Timeline, clock
 from edgeinfer.system import interrupts
 
+_PACKAGE = "edgeinfer.report"
 MAX_FAILED = 200
 """Number of failed sources in their own list; the table of recordings has all."""
 MAX_MODELS = 20
@@ -57,13 +54,8 @@ class Page:
         Raises:
             CapabilityError: Jinja2 is not installed.
         """
-        try:
-            import jinja2  # noqa: PLC0415 - optional
-        except ImportError as error:
-            raise CapabilityError("A page needs jinja2; install it with: pip install 'edgeinfer[report]'") from error
-        loader = jinja2.FunctionLoader(_text)
-        self._environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-        self._environment.filters.update(percent=percent, number="{:,}".format, spoken=_spoken, breakable=_breakable)
+        self._environment = create_environment(_PACKAGE)
+        self._environment.filters.update(percent=percent, spoken=_spoken, breakable=_breakable)
 
     def render(
         self,
@@ -86,18 +78,18 @@ class Page:
 
         labels = overview.labels()
         styles = styles_of(labels)
-        css = f"{_text('report.css')}\n{style_rules(styles)}\n"
-        script = _text("report.js")
+        css = f"{template_text(_PACKAGE, 'report.css')}\n{style_rules(styles)}\n"
+        script = template_text(_PACKAGE, "report.js")
         failed = [row for row in overview.rows if row.status == "failed"]
         results = overview.results
         values: dict[str, Any] = {
-            "policy": _policy(css, script),
+            "policy": content_policy(css, script),
             "version": metadata.version("edgeinfer"),
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "title": "Perceived expressions",
             "subtitle": _subtitle(overview),
             "css": markupsafe.Markup(css),  # noqa: S704 - a file of this package and colours
-            "script": markupsafe.Markup(script),  # noqa: S704 - a file of this package
+            "script": script,
             "styles": styles,
             "cards": _cards(overview),
             "totals": list(_totals(overview, labels)),
@@ -110,7 +102,7 @@ class Page:
             "models": _model_rows(overview),
             "model_note": _model_note(overview),
             "method": (*METHOD, *notes),
-            "data": markupsafe.Markup(safe_json(table_data(overview, labels, len(recordings)))),  # noqa: S704 - escaped
+            "data": data_script(table_data(overview, labels, len(recordings))),
         }
         return self._environment.get_template("report.html").render(values)
 
@@ -136,32 +128,6 @@ class Page:
                 break
             limits = limits.scaled((DETAILS_CHARACTERS / characters) ** 2)  # a part of the size is fixed
         return list(map(markupsafe.Markup, details))  # rendered with escapes
-
-
-def safe_json(value: Any) -> str:
-    r"""Return JSON that can be embedded in a script element: no character can end it or start a comment.
-
-    >>> safe_json(["</script>", "\u2028"])
-    '["\\u003c/script\\u003e","\\u2028"]'
-    """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-@cache
-def _text(name: str) -> str:
-    return resources.files("edgeinfer.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _policy(css: str, script: str) -> str:
-    """Return the Content-Security-Policy: nothing is loaded, and only these two texts apply."""
-    style, code = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script))
-    return (
-        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{code}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def _spoken(rows: Sequence[ShareRow]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -12,6 +11,7 @@ import numpy as np
 
 from edgeinfer.errors import EdgeInferError, shown_path
 from edgeinfer.report.details import Images
+from edgeinfer.report.html import data_uri
 from edgeinfer.report.recording import Moment, Recording
 from edgeinfer.report.timeline import longest_tracks
 from edgeinfer.results import Frame, Image
@@ -137,7 +137,7 @@ def _add(crops: dict[Key, str], key: Key, frame: Frame, moment: Moment) -> None:
     if face is not None:
         encoded, data = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if encoded:
-            crops[key] = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+            crops[key] = data_uri("image/jpeg", data.tobytes())
 
 
 def crop(frame: Frame, xywh: tuple[int, int, int, int]) -> Image | None:

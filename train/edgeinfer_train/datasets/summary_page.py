@@ -13,12 +13,12 @@ import numpy as np
 
 from edgeinfer.errors import OutputError, shown_path
 from edgeinfer.outputs.palette import expression_colour
+from edgeinfer.report.html import content_policy, create_environment, template_text
 from edgeinfer.system.files import write_file
 from edgeinfer.units import counted
 from edgeinfer_train.datasets.grouping import MAX_HASHED_FACES, group_hashes, persons_by_name
-from edgeinfer_train.datasets.labelling.page import picture_uri
 from edgeinfer_train.datasets.load import SPLITS, read_image, read_info
-from edgeinfer_train.datasets.pages import content_policy, environment, template_text
+from edgeinfer_train.datasets.pages import picture_uri
 from edgeinfer_train.datasets.prepare.writing import PreparedFace, PrepareReport
 
 SAMPLES = 12
@@ -86,7 +86,7 @@ def save_summary_page(data: Path, report: PrepareReport, path: Path) -> None:
         ],
     }  # fmt: skip
     try:
-        write_file(path, environment(_TEMPLATES).get_template("summary.html").render(values))
+        write_file(path, create_environment(_TEMPLATES, extra="train").get_template("summary.html").render(values))
     except OSError as error:
         raise OutputError(f"cannot write {shown_path(path)}: {error.strerror or error}") from error
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 from pathlib import Path
 
 import cv2
 
+from edgeinfer.report.html import data_uri
 from edgeinfer.system.files import write_file
 from edgeinfer_train.datasets.load import read_image
 from edgeinfer_train.errors import DataError
@@ -60,9 +60,8 @@ def _figure(mistake: Mistake, data: Path) -> str:
     encoded, picture = cv2.imencode(".png", read_image(data / mistake.file))
     if not encoded:
         raise DataError(f"{data / mistake.file} cannot be encoded as PNG")
-    source = base64.b64encode(picture.tobytes()).decode("ascii")
-    name = escape(Path(mistake.file).name)
+    source, name = data_uri("image/png", picture.tobytes()), escape(Path(mistake.file).name)
     return (
-        f'<figure><img src="data:image/png;base64,{source}" alt="{name}">'
+        f'<figure><img src="{source}" alt="{name}">'
         f"<figcaption><b>{mistake.confidence:.3f}</b> {name}</figcaption></figure>"
     )

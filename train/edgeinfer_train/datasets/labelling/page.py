@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from edgeinfer.errors import shown_path
 from edgeinfer.outputs.palette import expression_colour, text_colour
-from edgeinfer.results import Image
+from edgeinfer.report.html import content_policy, create_environment, data_script, template_text
 from edgeinfer.system.files import write_file
 from edgeinfer_train.datasets.labelling.crops import Crop
-from edgeinfer_train.datasets.pages import content_policy, data_script, environment, template_text
+from edgeinfer_train.datasets.pages import picture_uri
 from edgeinfer_train.errors import RunError
 
 PAGE_FILE = "label.html"
 CORRECTIONS_FILE = "corrections.csv"
 THUMBNAIL_SIDE = 112
 """Longest side of the pictures in the page, in pixels: about 3 kB each."""
-THUMBNAIL_QUALITY = 80
 _TEMPLATES = "edgeinfer_train.datasets.labelling"
 
 
@@ -39,16 +35,7 @@ class PageFace:
 
 def page_face(crop: Crop) -> PageFace:
     """Return the row of a crop, with a reduced picture."""
-    return PageFace(crop.file, crop.label, round(100 * crop.confidence), picture_uri(crop.image))
-
-
-def picture_uri(image: Image, side: int = THUMBNAIL_SIDE) -> str:
-    """Return a JPEG of an image as a data URI, reduced to at most `side` pixels per side."""
-    scale = min(1.0, side / max(image.shape[:2]))
-    size_wh = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-    content = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY])[1].tobytes()
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+    return PageFace(crop.file, crop.label, round(100 * crop.confidence), picture_uri(crop.image, THUMBNAIL_SIDE))
 
 
 def save_page(path: Path, title: str, faces: Sequence[PageFace], labels: Sequence[str]) -> None:
@@ -76,6 +63,6 @@ def save_page(path: Path, title: str, faces: Sequence[PageFace], labels: Sequenc
         "policy": content_policy(css, script), "title": title, "css": css, "script": script, "data": data_script(data)
     }  # fmt: skip
     try:
-        write_file(path, environment(_TEMPLATES).get_template("label.html").render(values))
+        write_file(path, create_environment(_TEMPLATES, extra="train").get_template("label.html").render(values))
     except OSError as error:
         raise RunError(f"cannot write {shown_path(path)}: {error.strerror or error}") from error
