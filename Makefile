@@ -13,13 +13,13 @@ DOCTESTS = --doctest-modules edgeinfer train/edgeinfer_train export/edgeinfer_ex
 DEMO_RESULTS = --out build/demo/faces.csv --save-video build/demo/annotated.mp4 --snapshots build/demo/snapshots --snapshots-keep 20
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
-.PHONY: run test test-fast test-pi check lint type wheel coverage fuzz reference assets clean
+.PHONY: run test test-fast test-pi check lint type docs wheel coverage fuzz reference assets clean
 
 run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4; the results are in build/demo
 	@mkdir -p build/demo
 	.venv/bin/edgeinfer run $(DEMO_RESULTS) $${SOURCE:+-- "$$SOURCE"}
 
-check: lint type test        ## everything that CI runs
+check: lint type docs test   ## everything that CI runs
 
 test: .venv-dev/.ready wheel ## the whole suite: the runtime tests against the wheel, the others in .venv-dev
 	cd tests && ../.venv-wheel/bin/python $(PYTEST) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
@@ -36,6 +36,9 @@ lint: .venv-dev/.ready
 type: .venv-dev/.ready       ## the whole tree for this system, the packages for Windows too
 	.venv-dev/bin/mypy
 	.venv-dev/bin/mypy --platform win32 --cache-dir .mypy_cache/win32 edgeinfer train/edgeinfer_train export/edgeinfer_export
+
+docs: .venv-dev/.ready       ## build the documentation site in build/site
+	NO_MKDOCS_2_WARNING=1 .venv-dev/bin/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
 
 wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies and extras only
 

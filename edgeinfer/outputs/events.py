@@ -30,7 +30,7 @@ class Event:
         previous: label before a change, None for the other kinds.
         present_s: seconds since the face appeared.
 
-    Example:
+    Examples:
         >>> from edgeinfer import Event
         >>> event = Event("changed", track_id=1, timestamp_s=4.2, label="happy", confidence=0.93, previous="neutral",
         ...               present_s=1.5)
@@ -69,7 +69,7 @@ class _Visit:
 class EventDetector:
     """Detector of events in a sequence of results, one result at a time.
 
-    Example:
+    Examples:
         >>> from edgeinfer import Box, Emotion, EventDetector, Face, Result
         >>> happy = Emotion("happy", 0.9, {"neutral": 0.1, "happy": 0.9})
         >>> face = Face(track_id=1, box=Box(0, 0, 80, 80), emotion=happy, raw=happy)
@@ -156,7 +156,7 @@ def events(results: Iterable[Result], *, hold_s: float = 0.0, left_after_s: floa
     Raises:
         UsageError: A time is negative.
 
-    Example:
+    Examples:
         >>> from edgeinfer import Box, Emotion, Face, Result, events
         >>> def result(label: str, timestamp_s: float) -> Result:
         ...     emotion = Emotion(label, 0.9, {label: 0.9})

@@ -92,7 +92,7 @@ class FitConfig:
 
     Fields with option metadata are also options of `edgeinfer-train fit`.
 
-    Example:
+    Examples:
         >>> config = FitConfig.for_backbone("mobilenetv2").replace(epochs=5)
         >>> config.epochs, config.learning_rate
         (5, 0.01)

@@ -93,7 +93,7 @@ def vote_distribution(
     Returns:
         (N, K) float32; each row sums to 1.
 
-    Example:
+    Examples:
         >>> vote_distribution(np.array([[6, 2, 1]], np.float32), np.eye(3, dtype=np.float32)[:1]).tolist()
         [[0.75, 0.25, 0.0]]
     """

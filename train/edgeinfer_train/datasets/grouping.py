@@ -85,7 +85,7 @@ def group_faces(images: Sequence[Image], names: Sequence[str], regex: str | None
         ConfigError: The regular expression is invalid.
         DataError: The regular expression matches no file name.
 
-    Example:
+    Examples:
         >>> faces = [np.full((48, 48), level, np.uint8) for level in (0, 50, 100, 150, 200, 250)]
         >>> names = ["anna_1.png", "ben_1.png", "anna_2.png", "carl_1.png", "carl_2.png", "ben_2.png"]
         >>> groups = group_faces(faces, names)

@@ -97,7 +97,7 @@ def score(
         names: K label names.
         soft_labels: (N, K) label distributions for the loss; None uses one-hot labels.
 
-    Example:
+    Examples:
         >>> metrics = score(np.array([[2.0, 0.0], [1.0, 0.0]]), np.array([0, 1]), ("neutral", "happy"))
         >>> metrics.accuracy, metrics.confusion
         (0.5, ((1, 0), (1, 0)))

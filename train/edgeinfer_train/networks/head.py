@@ -27,7 +27,7 @@ def solve_head(
     Returns:
         Kernel (F, K) and bias (K,) of a dense layer for the embeddings as they are.
 
-    Example:
+    Examples:
         >>> kernel, bias = solve_head(np.array([[-1.0], [1.0]]), np.eye(2, dtype=np.float32), decay=0.1)
         >>> bool(kernel[0, 1] > kernel[0, 0])
         True

@@ -73,7 +73,7 @@ def build_core(
     Returns:
         A Functional model from `image` (B, S, S, 1) uint8 to `logits` (B, labels) float32.
 
-    Example:
+    Examples:
         >>> core = build_core("edgenet", 7, width=0.25)
         >>> core.input_shape, core.output_shape
         ((None, 48, 48, 1), (None, 7))

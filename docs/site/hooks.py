@@ -1,0 +1,129 @@
+"""Hooks of the site's build: pages from outside docs/, files that pages link to, and the generated reference.
+
+A page keeps the links that work in the repository; here they become links of the site. A link to a script or a settings
+file leads to a page with its text, one to any other file to a copy.
+"""
+
+from __future__ import annotations
+
+import inspect
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+import edgeinfer
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "train/README.md", "export/README.md",
+    "examples/README.md", "models/README.md", "models/EXPERIMENTS.md", "models/edgenet-ferplus-int8.md",
+    "models/edgenet-ferplus8-int8.md", "benchmarks/README.md",
+)  # fmt: skip
+"""Pages from outside docs/."""
+
+LANGUAGES = {".py": "python", ".toml": "toml", ".mjs": "js"}
+"""Languages of the linked files that become pages."""
+
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+CODE_SPAN = re.compile(r"`[^`\n]+`")
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the pages from outside docs/, the generated ones, and the files that the pages link to."""
+    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in PAGES}
+    for path, text in texts.items():
+        files.append(File.generated(config, site_path(path), content=text))
+    files.append(File.generated(config, "python.md", content=python_page()))
+    texts |= {f"docs/{f.src_uri}": Path(f.abs_src_path).read_text(encoding="utf-8")
+              for f in files.documentation_pages() if f.abs_src_path and f.generated_by is None}  # fmt: skip
+    linked = {target for path, text in texts.items() for target in targets(path, text)}
+    for path in sorted(linked - texts.keys()):
+        if (ROOT / path).is_file() and site_path(path) not in files.src_uris:
+            files.append(linked_file(config, path))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn the links of the repository into links of the site."""
+    source = repository_path(page.file.src_uri)
+    here = posixpath.dirname(page.file.src_uri)
+
+    def replace(match: re.Match[str]) -> str:
+        return posixpath.relpath(site_path(resolve(source, match[1])), here or ".")
+
+    return outside_fences(markdown, lambda text: CODE_SPAN.sub(unescape_bars, LINK.sub(replace, text)))
+
+
+def unescape_bars(match: re.Match[str]) -> str:
+    """Return a code span with plain bars; GitHub needs their backslashes in tables, Python-Markdown shows them."""
+    return match[0].replace(r"\|", "|")
+
+
+def site_path(path: str) -> str:
+    """Return the path in the site of a file of the repository."""
+    if path.endswith(".md"):
+        folder, name = posixpath.split(path.removeprefix("docs/"))
+        return posixpath.join(folder, "index.md" if name == "README.md" else name.lower())
+    if posixpath.splitext(path)[1] in LANGUAGES:
+        return f"{path}.md"
+    return path.removeprefix("docs/") if posixpath.splitext(path)[1] else f"{path}.file.md"
+
+
+def repository_path(src_uri: str) -> str:
+    """Return the path in the repository of a page of the site."""
+    return next((path for path in PAGES if site_path(path) == src_uri), f"docs/{src_uri}")
+
+
+def resolve(source: str, target: str) -> str:
+    """Return the path in the repository to which a page links."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+
+
+def targets(source: str, text: str) -> set[str]:
+    """Return the paths in the repository to which a text links."""
+    return {resolve(source, target) for target in LINK.findall(FENCE.sub("", text))}
+
+
+def outside_fences(text: str, change: Callable[[str], str]) -> str:
+    """Return a text that is changed except in its code blocks."""
+    parts = re.split(f"({FENCE.pattern})", text, flags=FENCE.flags)
+    return "".join(part if number % 2 else change(part) for number, part in enumerate(parts))
+
+
+def linked_file(config: MkDocsConfig, path: str) -> File:
+    """Return the page with the text of a script or settings file, or a copy of another file."""
+    if not site_path(path).endswith(".md"):
+        return File.generated(config, site_path(path), abs_src_path=str(ROOT / path))
+    text = (ROOT / path).read_text(encoding="utf-8")
+    language = LANGUAGES.get(posixpath.splitext(path)[1], "text")
+    return File.generated(config, site_path(path), content=f"# {path}\n\n````{language}\n{text}````\n")
+
+
+def python_page() -> str:
+    """Return the page of the public names, which mkdocstrings fills from their docstrings."""
+    groups: dict[str, list[str]] = {title: [] for title in ("Functions", "Classes", "Values", "Protocols", "Errors")}
+    for name in edgeinfer.__all__:
+        groups[group_of(getattr(edgeinfer, name))].append(f"::: edgeinfer.{name}")
+    sections = "\n\n".join(f"## {title}\n\n" + "\n\n".join(names) for title, names in groups.items())
+    return f"# Python API\n\n{inspect.cleandoc(edgeinfer.__doc__ or '')}\n\n{sections}\n"
+
+
+def group_of(value: Any) -> str:
+    """Return the heading below which a public name is listed."""
+    if inspect.isfunction(value):
+        return "Functions"
+    if not inspect.isclass(value):
+        return "Values"
+    if issubclass(value, Exception):
+        return "Errors"
+    if getattr(value, "_is_protocol", False):
+        return "Protocols"
+    return "Values" if is_dataclass(value) else "Classes"
