@@ -82,5 +82,5 @@ build/pi/.ready: pyproject.toml tests/pi/build.py .venv/.ready
 	.venv-dev/bin/python -m build --wheel --no-isolation --outdir dist .
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python $(PIP) install --force-reinstall --no-deps dist/*.whl
-	.venv-wheel/bin/python $(PIP) install "$$(ls dist/*.whl)[mqtt,yunet,video,batch,ray,report]" pytest pytest-xdist
+	.venv-wheel/bin/python $(PIP) install "$$(ls dist/*.whl)[mqtt,osc,yunet,video,batch,ray,report]" pytest pytest-xdist
 	touch $@

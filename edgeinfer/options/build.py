@@ -107,7 +107,7 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions, cont
     identifying = {
         "save_video": outputs.save_video, "save_pictures": outputs.save_pictures, "show": outputs.show,
         "snapshots": outputs.snapshots, "webhook": integrations.webhook, "mqtt": integrations.mqtt,
-        "preview": integrations.preview,
+        "osc": integrations.osc, "preview": integrations.preview,
     }  # fmt: skip
     if outputs.anonymous and any(identifying.values()):
         named = " and ".join(f"`{name}`" for name, value in identifying.items() if value)
@@ -124,6 +124,10 @@ def check_outputs(outputs: OutputOptions, integrations: IntegrationOptions, cont
         mqtt.check_url(integrations.mqtt)
     elif integrations.ha:
         raise UsageError("`ha` announces the device through an MQTT broker; set `mqtt` too")
+    if integrations.osc is not None:
+        from edgeinfer.outputs import osc  # noqa: PLC0415 - slow to import
+
+        osc.check_address(integrations.osc)
     if integrations.preview is not None:
         from edgeinfer.outputs.preview import check_access  # noqa: PLC0415 - slow to import
 
@@ -152,7 +156,7 @@ def build_sinks(
 
     Raises:
         UsageError: See `check_outputs`.
-        CapabilityError: MQTT needs a package that is not installed.
+        CapabilityError: MQTT or OSC needs a package that is not installed.
     """
     from edgeinfer.outputs.factory import open_sink  # noqa: PLC0415
 
@@ -240,6 +244,10 @@ def _integration_sinks(options: IntegrationOptions, *, blur: bool) -> Iterator[S
         from edgeinfer.outputs.mqtt import MqttSink  # noqa: PLC0415
 
         yield MqttSink(options.mqtt, home_assistant=options.ha)
+    if options.osc is not None:
+        from edgeinfer.outputs.osc import OscSink  # noqa: PLC0415
+
+        yield OscSink(options.osc)
     from edgeinfer.outputs import systemd  # noqa: PLC0415
 
     if systemd.has_notify_socket():

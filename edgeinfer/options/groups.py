@@ -215,6 +215,9 @@ class IntegrationOptions:
         None, "Publish states and events to a broker: mqtt://[NAME:PASSWORD@]HOST[/TOPIC].", metavar="URL"
     )
     ha: bool = option(False, "Announce the device to Home Assistant through the MQTT broker.")
+    osc: str | None = option(
+        None, "Send the faces of each frame to this UDP address as Open Sound Control messages.", metavar="HOST:PORT"
+    )
     preview: str | None = option(
         None, "Serve a page with the live picture; on 127.0.0.1 by default.", metavar="[HOST:]PORT", link="preview"
     )

@@ -26,6 +26,7 @@ GUIDES = {
     name: ROOT / "docs" / f"{name}.md"
     for name in (
         "raspberry-pi", "embedding", "troubleshooting", "service", "mqtt", "privacy", "reference", "report", "batch",
+        "osc",
     )
 } | {"README": ROOT / "README.md"}  # fmt: skip
 MAIN: Any = get_command(app)

@@ -24,6 +24,7 @@ from edgeinfer.outputs.factory import open_sink
 from edgeinfer.outputs.http_post import PostTarget
 from edgeinfer.outputs.mqtt import MqttSink, device_discovery
 from edgeinfer.outputs.mqtt_link import BrokerAddress
+from edgeinfer.outputs.osc import OscAddress
 from edgeinfer.outputs.preview.prometheus import metrics
 from edgeinfer.outputs.preview.sink import PreviewSink
 from edgeinfer.outputs.summary import RunHeader
@@ -80,6 +81,7 @@ def test_messages_about_an_address_contain_no_secret(
                 "webhook": error_text(partial(WebhookSink, address)),
                 "broker": error_text(partial(MqttSink, address)),
                 "preview": error_text(partial(PreviewSink, address)),
+                "osc": error_text(partial(OscAddress.parse, address)),
                 "config": config_file.as_toml([(key, address, "") for key in ("source", "webhook", "mqtt", "model")]),
                 "config list": config_file.as_toml([("out", [address], "")]),
                 "config check": read(f"source = {toml}", tmp_path),
@@ -142,7 +144,7 @@ def test_state_of_a_lost_source_contains_no_secret(caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize(
-    "flag", ["--webhook", "--mqtt", "--out", "--model", "--config", "--max-frames", "--save-video", ""]
+    "flag", ["--webhook", "--mqtt", "--osc", "--out", "--model", "--config", "--max-frames", "--save-video", ""]
 )
 def test_command_line_prints_no_secret(flag: str) -> None:
     for address in ("http://me:SE/CRET@127.0.0.1:9", "me:SECRET@h/x", "http://127.0.0.1:9/user=me&password=SECRET"):
