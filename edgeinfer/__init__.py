@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from edgeinfer.outputs.summary import RunHeader, RunSummary
     from edgeinfer.outputs.video import VideoSink
     from edgeinfer.pipeline import Pipeline, load_pipeline
+    from edgeinfer.readers.dataframe import to_pandas
+    from edgeinfer.readers.recorded import read_results
     from edgeinfer.results import LABELS, Box, Emotion, Face, Frame, Pose, Result, SourceState
     from edgeinfer.runner import run
     from edgeinfer.sources.base import Capture, Source
@@ -72,6 +74,8 @@ _MODULES = {
     "outputs.summary": ("RunHeader", "RunSummary"),
     "outputs.video": ("VideoSink",),
     "pipeline": ("Pipeline", "load_pipeline"),
+    "readers.dataframe": ("to_pandas",),
+    "readers.recorded": ("read_results",),
     "results": ("LABELS", "Box", "Emotion", "Face", "Frame", "Pose", "Result", "SourceState"),
     "runner": ("run",),
     "sources.base": ("Capture", "Source"),
@@ -125,7 +129,9 @@ __all__ = [
     "open_sink",
     "open_source",
     "read_card",
+    "read_results",
     "run",
+    "to_pandas",
 ]
 
 

@@ -101,6 +101,7 @@ class Pipeline:
         self._expressions = ExpressionCache(self._face_classifier, unknown_below=self.unknown_below)
         self._untracked_ids = itertools.count(1)
         self._next_s = 0.0
+        self._indices = itertools.count()
 
     def __call__(self, image: Image, *, timestamp_s: float | None = None) -> Result:
         """Process one frame.
@@ -129,7 +130,8 @@ class Pipeline:
         self._expressions.keep(locator.track_ids)
         located = [face for face in located if self._is_large(face[1])]
         faces = self._expressions.classify(image, located, now_s)
-        return Result(faces, now_s, {**stages_ms, "classify": 1000 * (time.perf_counter() - started)})
+        stages_ms["classify"] = 1000 * (time.perf_counter() - started)
+        return Result(faces, now_s, stages_ms, next(self._indices))
 
     def _is_large(self, box: Box) -> bool:
         return min(box.w, box.h) >= self.min_face
@@ -145,7 +147,8 @@ class Pipeline:
         )
         classified = time.perf_counter()
         stages = {"detect": detected - started, "track": 0.0, "classify": classified - detected}
-        return Result(faces, now_s, {name: 1000 * seconds for name, seconds in stages.items()})
+        stages_ms = {name: 1000 * seconds for name, seconds in stages.items()}
+        return Result(faces, now_s, stages_ms, next(self._indices))
 
 
 def load_pipeline(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from edgeinfer.representation import result_html, result_object
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -259,7 +261,11 @@ class Result:
     Attributes:
         faces: Faces in ascending order of their track ids.
         timestamp_s: Presentation time of the frame in its source, in seconds.
-        stages_ms: Milliseconds spent in "detect", "track" and "classify".
+        stages_ms: Milliseconds spent in "detect", "track" and "classify"; empty for results of a file.
+        index: Number of the frame, from 0: the calls of a pipeline since its last reset, or the position in the source
+            of a result of a file. None if unknown.
+        picture: Path of the picture for results of a file; None otherwise, and for videos.
+        source: Name of the source for results of a file; None otherwise.
 
     Examples:
         >>> import edgeinfer
@@ -272,3 +278,28 @@ class Result:
     faces: tuple[Face, ...]
     timestamp_s: float
     stages_ms: Mapping[str, float] = field(default_factory=dict)
+    index: int | None = None
+    picture: str | None = None
+    source: str | None = None
+
+    def to_dict(self, frame: Frame | None = None) -> dict[str, Any]:
+        """Return the result as the object of its line in JSONL, which `json.dumps` accepts.
+
+        Args:
+            frame: Frame of the result. With it, the object has the frame's own index, time and picture, and boxes in
+                pixels of the source, which differ from the result's where a live source dropped frames or a picture
+                was reduced.
+
+        Examples:
+            >>> import edgeinfer
+            >>> happy = edgeinfer.Emotion("happy", 0.9, {"neutral": 0.1, "happy": 0.9})
+            >>> face = edgeinfer.Face(1, edgeinfer.Box(10, 20, 30, 40), happy, happy)
+            >>> line = edgeinfer.Result((face,), timestamp_s=0.04, index=1).to_dict()
+            >>> line["frame"], line["time_s"], line["faces"][0]["box"], line["faces"][0]["label"]
+            (1, 0.04, [10, 20, 30, 40], 'happy')
+        """
+        return result_object(self, frame)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the faces, which notebooks show."""
+        return result_html(self)

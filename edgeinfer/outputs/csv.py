@@ -11,8 +11,8 @@ from typing import Self
 from edgeinfer.errors import path_text
 from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
 from edgeinfer.outputs.rotation import Rotation
-from edgeinfer.outputs.schema import POSE_COLUMNS, pose_values, rounded
 from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.representation import POSE_COLUMNS, pose_values, rounded
 from edgeinfer.results import Face, Frame, Result
 from edgeinfer.units import counted
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from edgeinfer.errors import OutputError
 from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
 from edgeinfer.outputs.rotation import Rotation
-from edgeinfer.outputs.schema import SCHEMA, frame_line, header_line, source_line, summary_line
+from edgeinfer.outputs.schema import SCHEMA, header_line, source_line, summary_line
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
 from edgeinfer.units import counted
@@ -103,7 +103,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         self._lines.commit()
         if self._lines.due:
             self._split()
-        self._write_line(frame_line(frame, result))
+        self._write_line(result.to_dict(frame))
         self._frames += 1
 
     @property

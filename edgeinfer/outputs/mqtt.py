@@ -14,8 +14,8 @@ from typing import Any, get_args
 from edgeinfer.outputs.events import Event, EventKind, event_payload
 from edgeinfer.outputs.mqtt_link import BrokerAddress, MqttLink
 from edgeinfer.outputs.rate import RateMeter
-from edgeinfer.outputs.schema import rounded
 from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.representation import rounded
 from edgeinfer.results import UNKNOWN, Face, Frame, Result, SourceState, State
 
 NO_EXPRESSION = "none"

@@ -13,8 +13,9 @@ from edgeinfer.errors import OutputError, exists_already, path_text, shown_path
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.outputs.line_file import is_pipe_or_device
 from edgeinfer.outputs.parquet_file import ROW_GROUP_ROWS, ParquetFile, import_pyarrow, output_errors, schema_of
-from edgeinfer.outputs.schema import header_line, joined_summary, pose_values, rounded, summary_line
+from edgeinfer.outputs.schema import header_line, joined_summary, summary_line
 from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.representation import pose_values, rounded
 from edgeinfer.results import Face, Frame, Result
 from edgeinfer.system.paths import local_path
 from edgeinfer.units import counted

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import CapabilityError, OutputError, shown_path
-from edgeinfer.outputs.schema import POSE_COLUMNS
+from edgeinfer.representation import POSE_COLUMNS
 from edgeinfer.system.files import partial_path, replacing
 from edgeinfer.system.portable import try_lock
 

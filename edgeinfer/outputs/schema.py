@@ -8,11 +8,9 @@ from typing import Any
 
 from edgeinfer.errors import path_text
 from edgeinfer.outputs.summary import RunHeader, RunSummary
-from edgeinfer.results import Frame, Pose, Result, SourceState
+from edgeinfer.results import SourceState
 
 SCHEMA = 1
-POSE_COLUMNS = ("roll", "yaw", "pitch")
-"""Last columns of CSV and Parquet if the detector estimates the orientation of heads."""
 
 
 def header_line(header: RunHeader) -> dict[str, Any]:
@@ -26,25 +24,6 @@ def header_line(header: RunHeader) -> dict[str, Any]:
         "versions": dict(header.versions),
         **threshold,
     }
-
-
-def frame_line(frame: Frame, result: Result) -> dict[str, Any]:
-    """Return the object of a frame's line."""
-    faces = [
-        {
-            "track": face.track_id,
-            "box": list(frame.source_box(face.box).xywh),
-            "label": face.emotion.label,
-            "confidence": round(face.emotion.confidence, 4),
-            "probabilities": rounded(face.emotion.probabilities),
-            "raw": rounded(face.raw.probabilities),
-            **({} if face.pose is None else {"pose": _pose_object(face.pose)}),
-        }
-        for face in result.faces
-    ]
-    picture = {} if frame.picture is None else {"picture": path_text(frame.picture)}
-    time_s = round(frame.timestamp_s, 4)
-    return {"type": "frame", "frame": frame.index, **picture, "time_s": time_s, "faces": faces}
 
 
 def source_line(state: SourceState) -> dict[str, Any]:
@@ -91,19 +70,3 @@ def joined_summary(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         skipped=skipped or None,
     )
     return summary_line(total)
-
-
-def pose_values(pose: Pose | None) -> tuple[float | None, ...]:
-    """Return the values of `POSE_COLUMNS`: angles in degrees with one decimal, or None for each."""
-    if pose is None:
-        return (None,) * len(POSE_COLUMNS)
-    return round(pose.roll, 1), round(pose.yaw, 1), round(pose.pitch, 1)
-
-
-def _pose_object(pose: Pose) -> dict[str, float | None]:
-    return dict(zip(POSE_COLUMNS, pose_values(pose), strict=True))
-
-
-def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
-    """Return probabilities rounded to four decimals, the precision of all output formats."""
-    return {label: round(value, 4) for label, value in probabilities.items()}

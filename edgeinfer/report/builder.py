@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeinfer.outputs.anonymous import LONGEST_STEP_S
+from edgeinfer.readers.base import FaceRow, FrameRow, RunInfo
+from edgeinfer.readers.inputs import BatchEntry, ResultFile
 from edgeinfer.report.bins import CHANNELS, TimeGrid
-from edgeinfer.report.inputs import BatchEntry, ResultFile
-from edgeinfer.report.readers.base import FaceRow, FrameRow, RunInfo
 from edgeinfer.report.recording import Moment, Recording, Share, Track
 from edgeinfer.report.remarks import Counts, remarks_of
 
@@ -29,6 +29,8 @@ PictureFace = Callable[[FrameRow, FaceRow], None]
 
 class RecordingBuilder:
     """Receiver of the runs in one result file."""
+
+    wants_details = False
 
     def __init__(
         self, file: ResultFile, finished: Callable[[Recording], None], picture_face: PictureFace | None = None

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from edgeinfer.errors import EdgeInferError, OutputError, SourceError, UsageError, shown_path
 from edgeinfer.options.groups import ReportOptions
 from edgeinfer.outputs.base import check_writable
+from edgeinfer.readers.base import NotAResultError
+from edgeinfer.readers.inputs import FailedSource, Inputs, ResultFile, find_inputs
+from edgeinfer.readers.select import read_result
 from edgeinfer.report.builder import RecordingBuilder
 from edgeinfer.report.groups import compare_groups, compile_group, group_of
-from edgeinfer.report.inputs import FailedSource, Inputs, ResultFile, find_inputs
 from edgeinfer.report.overview import Overview
-from edgeinfer.report.readers.base import NotAResultError
-from edgeinfer.report.readers.select import read_result
 from edgeinfer.report.recording import Recording, shares_of
 from edgeinfer.report.table import SummaryTable
 from edgeinfer.report.timeline import compact

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeinfer.errors import one_line, path_text
+from edgeinfer.readers.inputs import FailedSource
 from edgeinfer.report.groups import group_order
-from edgeinfer.report.inputs import FailedSource
 from edgeinfer.report.recording import Recording, Share, shares_of
 from edgeinfer.results import LABELS, UNKNOWN
 

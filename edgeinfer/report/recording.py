@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from edgeinfer.readers.base import RunInfo
 from edgeinfer.report.bins import BinnedTimes, TimeGrid
-from edgeinfer.report.readers.base import RunInfo
 from edgeinfer.results import UNKNOWN
 
 RecordingStatus = Literal["complete", "no faces", "incomplete"]

@@ -8,14 +8,11 @@ from pathlib import Path
 
 from edgeinfer.errors import EdgeInferError, OutputError, path_text, shown_path
 from edgeinfer.outputs.csv import csv_row
-from edgeinfer.report.readers.base import FaceRow, FrameRow
+from edgeinfer.readers.base import FaceRow, FrameRow
+from edgeinfer.readers.inputs import SUMMARY_COLUMNS
 from edgeinfer.report.recording import Recording
 from edgeinfer.results import UNKNOWN
 from edgeinfer.system.files import replacing
-
-COLUMNS = (
-    "source", "track", "first_s", "last_s", "duration_s", "dominant", "mean_confidence", "unknown_share",
-)  # fmt: skip
 
 
 class SummaryTable:
@@ -44,7 +41,7 @@ class SummaryTable:
         try:
             with replacing(self._path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
                 self._write = file.write
-                self._write(csv_row(*COLUMNS))
+                self._write(csv_row(*SUMMARY_COLUMNS))
                 yield
         except EdgeInferError:  # of the results that are read meanwhile
             raise

@@ -23,7 +23,6 @@ from edgeinfer.outputs.preview.connections import ConnectionTable
 from edgeinfer.outputs.preview.prometheus import CONTENT_TYPE, metrics
 from edgeinfer.outputs.preview.requests import InvalidRequestError, check_head, read_head
 from edgeinfer.outputs.preview.state import PreviewState
-from edgeinfer.outputs.schema import frame_line
 
 MAX_STREAMS = 16
 """Maximum number of connections that receive a stream; each open page uses two."""
@@ -248,7 +247,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             latest = state.wait_for_frame(after=number, timeout_s=timeout_s)
             if latest is not None:
                 number = latest.number
-                yield _event(frame_line(latest.frame, latest.result))
+                yield _event(latest.result.to_dict(latest.frame))
         yield _event({"detail": state.farewell}, "end")
 
     def _stream_parts(self, content_type: str, parts: Iterator[bytes]) -> None:

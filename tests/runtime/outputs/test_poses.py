@@ -14,8 +14,8 @@ import pytest
 from edgeinfer import Box, EmotionClassifier, OutputError, Pipeline, Pose, open_sink, run
 from edgeinfer.batch.merging import merge_chunks
 from edgeinfer.options.groups import ResultFormat
-from edgeinfer.report.readers.base import FrameRow, RunInfo
-from edgeinfer.report.readers.select import read_result
+from edgeinfer.readers.base import FrameRow, RunInfo
+from edgeinfer.readers.select import read_result
 from tools.fakes import FakeDetector, FakeSource
 
 FACES = [Box(10, 10, 20, 20, pose=Pose(1.26, -40.0, 7.04)), Box(50, 30, 20, 20)]
@@ -72,6 +72,8 @@ def test_parquet_has_pose_columns_of_numbers(classifier: EmotionClassifier, tmp_
 
 class Frames:
     """Receiver that keeps the frames."""
+
+    wants_details = False
 
     def __init__(self) -> None:
         self.frames: list[FrameRow] = []

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeinfer.readers.inputs import BatchEntry, ResultFile
+from edgeinfer.readers.select import read_result
 from edgeinfer.report.builder import RecordingBuilder
-from edgeinfer.report.inputs import BatchEntry, ResultFile
-from edgeinfer.report.readers.select import read_result
 from edgeinfer.report.recording import Recording
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.errors import SourceError, SourceNotFoundError
-from edgeinfer.report.inputs import find_inputs
+from edgeinfer.readers.inputs import find_inputs
 from tools.result_files import write_batch_table
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from edgeinfer.readers.base import RunInfo
+from edgeinfer.readers.inputs import FailedSource
 from edgeinfer.report.groups import compare_groups
-from edgeinfer.report.inputs import FailedSource
 from edgeinfer.report.overview import MAX_LABELS, Overview, ordered_labels
 from edgeinfer.report.page import Page
-from edgeinfer.report.readers.base import RunInfo
 from edgeinfer.report.recording import Recording, shares_of
 from tools.result_files import Faces, face, steady, write_jsonl
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.errors import CapabilityError, SourceError
+from edgeinfer.readers import jsonl as jsonl_module
 from edgeinfer.report import builder as builder_module
-from edgeinfer.report.readers import jsonl as jsonl_module
 from edgeinfer.report.recording import Recording, shares_of
 from tools.result_files import COLUMNS, face, jsonl_lines, steady, write_csv, write_jsonl
 

@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgeinfer.outputs.schema import SCHEMA
-from edgeinfer.report.readers.base import (
+from edgeinfer.readers.base import (
     ANONYMOUS,
-    CHECK_ROWS,
     FaceRow,
     FrameRow,
     NotAResultError,
     Receiver,
+    face_details,
     face_row,
     frame_row,
     run_info,
 )
-from edgeinfer.system import interrupts
 
 LINE_BYTES = 1 << 24
 """Maximum length of a line; the rest of a longer one is skipped."""
 
 
-def read_jsonl(path: Path, receiver: Receiver) -> None:
-    """Read all runs of a JSONL file.
+def read_jsonl(path: Path, receiver: Receiver) -> Iterator[None]:
+    """Read all runs of a JSONL file, a line per step.
 
     Args:
         path: Path of the file.
@@ -43,6 +42,7 @@ def read_jsonl(path: Path, receiver: Receiver) -> None:
             raise NotAResultError(path, "it does not begin with a header line")
         _begin(path, first, receiver)
         for value in values:
+            yield
             _handle(path, value, receiver)
 
 
@@ -63,11 +63,7 @@ def _handle(path: Path, value: dict[str, Any] | None, receiver: Receiver) -> Non
 
 def _objects(file: BinaryIO) -> Iterator[dict[str, Any] | None]:
     """Yield the object of each line, or None for a line that is incomplete or not an object."""
-    count = 0
     while line := file.readline(LINE_BYTES):
-        count += 1
-        if count % CHECK_ROWS == 0:
-            interrupts.check()
         long = False
         while not line.endswith(b"\n") and len(line) == LINE_BYTES:
             line, long = file.readline(LINE_BYTES), True
@@ -92,16 +88,19 @@ def _add(value: dict[str, Any], receiver: Receiver) -> None:
     if frame is None or not isinstance(given, list):
         receiver.reject()
         return
-    faces = [face for item in given if (face := _face(item)) is not None]
+    faces = [face for item in given if (face := _face(item, details=receiver.wants_details)) is not None]
     if len(faces) < len(given):
         receiver.reject()
     receiver.add(FrameRow(frame.number, frame.time_s, faces, frame.picture))
 
 
-def _face(item: Any) -> FaceRow | None:
+def _face(item: Any, *, details: bool) -> FaceRow | None:
     if not isinstance(item, dict):
         return None
     box = item.get("box")
     if not isinstance(box, list):
         return None
-    return face_row(item.get("track"), box, item.get("label"), item.get("confidence"))
+    face = face_row(item.get("track"), box, item.get("label"), item.get("confidence"))
+    if face is None or not details:
+        return face
+    return face._replace(details=face_details(item.get("probabilities"), item.get("raw"), item.get("pose")))

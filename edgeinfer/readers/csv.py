@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
-from edgeinfer.report.readers.base import ANONYMOUS, CHECK_ROWS, COLUMNS, NotAResultError, Receiver, RunInfo
-from edgeinfer.report.readers.rows import RowGrouper, TableRow
-from edgeinfer.system import interrupts
+from edgeinfer.readers.base import ANONYMOUS, COLUMNS, NotAResultError, Receiver, RunInfo
+from edgeinfer.readers.rows import RowGrouper, TableRow, further_columns
 
 _MINUTE_COLUMNS = ["from_s", "to_s", "faces"]
 
 
-def read_csv(path: Path, receiver: Receiver) -> None:
-    """Read all runs of a CSV file.
+def read_csv(path: Path, receiver: Receiver) -> Iterator[None]:
+    """Read all runs of a CSV file, a row per step.
 
     Args:
         path: Path of the file.
@@ -31,33 +31,32 @@ def read_csv(path: Path, receiver: Receiver) -> None:
         if columns is None or not set(COLUMNS) <= set(columns):
             is_anonymous = columns is not None and columns[:3] == _MINUTE_COLUMNS
             raise NotAResultError(path, ANONYMOUS if is_anonymous else "it lacks the columns of one")
-        _read_rows(rows, columns, receiver)
+        yield from _read_rows(rows, columns, receiver)
 
 
-def _read_rows(rows: Iterator[list[str] | None], columns: list[str], receiver: Receiver) -> None:
-    places = [columns.index(name) for name in COLUMNS]
+def _read_rows(rows: Iterator[list[str] | None], columns: list[str], receiver: Receiver) -> Iterator[None]:
+    values = itemgetter(*map(columns.index, COLUMNS))
     picture = columns.index("picture") if "picture" in columns else None
+    shares, angles = ({name: columns.index(name) for name in names} for names in further_columns(columns, receiver))
     info = RunInfo(has_pictures=picture is not None)
     grouper = RowGrouper(receiver)
     grouper.begin(info)
     for row in rows:
+        yield
         if row == columns:  # joined files
             grouper.begin(info)
         elif row is None or len(row) != len(columns):
             receiver.reject()
         else:
-            grouper.add(_table_row([row[place] for place in places], None if picture is None else row[picture]))
+            first = _table_row(values(row), None if picture is None else row[picture])
+            grouper.add(first._replace(shares=_numbers(row, shares), pose=_numbers(row, angles)) if shares else first)
     grouper.flush()
 
 
 def _rows(file: TextIO) -> Iterator[list[str] | None]:
     """Yield the rows that are not blank, and None for one that cannot be parsed."""
     reader = csv.reader(file)
-    count = 0
     while True:
-        count += 1
-        if count % CHECK_ROWS == 0:
-            interrupts.check()
         try:
             row: list[str] | None = next(reader)
         except StopIteration:
@@ -74,6 +73,10 @@ def _table_row(values: Sequence[str], picture: str | None) -> TableRow:
         picture, _integer(index), _number(time_s), _integer(track), tuple(map(_integer, box)), label or None,
         _number(confidence),
     )  # fmt: skip
+
+
+def _numbers(row: Sequence[str], places: Mapping[str, int]) -> dict[str, float | None]:
+    return {name: _number(row[place]) for name, place in places.items()}
 
 
 def _integer(text: str) -> int | str | None:

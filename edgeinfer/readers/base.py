@@ -8,16 +8,31 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from edgeinfer.errors import SourceError, shown_path
+from edgeinfer.representation import POSE_COLUMNS
 
 LARGEST_INTEGER = 2**53
 """Largest frame number, track number or coordinate that is accepted."""
 LARGEST_TIME_S = 1e11
 """Largest timestamp that is accepted, in seconds; it allows for Unix times."""
+LARGEST_ANGLE = 180.0
+"""Largest roll, yaw or pitch that is accepted, in degrees."""
 FACE_COLUMNS = ("track", "x", "y", "w", "h", "label", "confidence")
 COLUMNS = ("frame", "time_s", *FACE_COLUMNS)
-"""Columns that every CSV and Parquet result has; those of the probabilities are not read."""
-CHECK_ROWS = 256
-"""Number of rows after which a reader checks for an interruption."""
+"""Columns that every CSV and Parquet result has."""
+
+
+class FaceDetails(NamedTuple):
+    """Values of a face that a report does not need.
+
+    Attributes:
+        probabilities: Probability by label, 0..1; empty if the file has none.
+        raw: Unsmoothed probability by label, 0..1; empty if the file has none.
+        pose: Roll, yaw and pitch in degrees, or None.
+    """
+
+    probabilities: Mapping[str, float]
+    raw: Mapping[str, float]
+    pose: tuple[float, ...] | None
 
 
 class FaceRow(NamedTuple):
@@ -28,12 +43,14 @@ class FaceRow(NamedTuple):
         xywh: Bounding box in pixels of the source.
         label: Reported expression, or "unknown".
         confidence: Probability, 0..1.
+        details: Further values, or None if they are not read.
     """
 
     track: int
     xywh: tuple[int, int, int, int]
     label: str
     confidence: float
+    details: FaceDetails | None = None
 
 
 class FrameRow(NamedTuple):
@@ -78,7 +95,15 @@ class RunInfo:
 
 
 class Receiver(Protocol):
-    """Role of a consumer of results."""
+    """Role of a consumer of results.
+
+    A reader is a generator that passes at most one line or row to its receiver between two steps, so that its consumer
+    determines the pace.
+    """
+
+    @property
+    def wants_details(self) -> bool:
+        """True to receive `FaceRow.details`."""
 
     def begin(self, info: RunInfo) -> None:
         """Start a run, and end the previous one of the same file, if any."""
@@ -103,7 +128,7 @@ class NotAResultError(SourceError):
         super().__init__(f"{shown_path(path)} is not a result of edgeinfer: {cause}")
 
 
-ANONYMOUS = "it has anonymous counts per minute; a report needs results without `anonymous`"
+ANONYMOUS = "it has anonymous counts per minute; faces are only in results without `anonymous`"
 
 
 def integer(value: Any) -> int | None:
@@ -129,6 +154,25 @@ def face_row(track: Any, xywh: Sequence[Any], label: Any, confidence: Any) -> Fa
     if len(box) != 4 or None in box or box[2] <= 0 or box[3] <= 0:  # type: ignore[operator]
         return None
     return FaceRow(valid_track, box, label, valid_confidence)  # type: ignore[arg-type]
+
+
+def face_details(probabilities: Any, raw: Any, pose: Any) -> FaceDetails:
+    """Return the further values of a face without those that are invalid.
+
+    Args:
+        probabilities: Map from label to probability.
+        raw: Map from label to probability, or None.
+        pose: Map from "roll", "yaw" and "pitch" to degrees, or None.
+    """
+    angles = [number(pose.get(name), LARGEST_ANGLE) for name in POSE_COLUMNS] if isinstance(pose, dict) else [None]
+    known = tuple(angle for angle in angles if angle is not None)
+    return FaceDetails(_shares(probabilities), _shares(raw), known if len(known) == len(POSE_COLUMNS) else None)
+
+
+def _shares(values: Any) -> dict[str, float]:
+    """Return the valid probabilities by label."""
+    found = {label: number(value, 1.0) for label, value in values.items()} if isinstance(values, dict) else {}
+    return {label: share for label, share in found.items() if share is not None and share >= 0}
 
 
 def frame_row(index: Any, time_s: Any, faces: Sequence[FaceRow], picture: Any) -> FrameRow | None:

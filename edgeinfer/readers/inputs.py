@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeinfer.errors import SourceError, SourceNotFoundError, path_text, shown_path
-from edgeinfer.report.table import COLUMNS
 from edgeinfer.sources.order import natural_key
 from edgeinfer.system.paths import local_path
 
@@ -22,6 +21,10 @@ SUFFIXES = (".jsonl", ".parquet", ".csv")
 """Suffixes of results; where a source has several formats, the first of these is read."""
 STATE_FOLDER = ".edgeinfer"
 """Hidden folder with the state of a batch."""
+SUMMARY_COLUMNS = (
+    "source", "track", "first_s", "last_s", "duration_s", "dominant", "mean_confidence", "unknown_share",
+)  # fmt: skip
+"""Columns of the summary of a report."""
 _TABLE = re.compile(r"batch(\.\d+-of-\d+)?\.csv")
 _TABLE_COLUMNS = {"source", "status", "reason", "frames", "duration_s"}
 
@@ -81,7 +84,7 @@ class FailedSource:
 
 @dataclass(slots=True)
 class Inputs:
-    """Everything that a report reads.
+    """Result files, failed sources and lists of batches.
 
     Attributes:
         files: Result files, each once.
@@ -151,7 +154,7 @@ def _add_folder(inputs: Inputs, folder: Path) -> None:
 
 def _is_summary(path: Path) -> bool:
     """Return True for the summary of an earlier report."""
-    first = ",".join(COLUMNS).encode() + b"\n"
+    first = ",".join(SUMMARY_COLUMNS).encode() + b"\n"
     try:
         with path.open("rb") as file:
             return file.read(len(first)) == first

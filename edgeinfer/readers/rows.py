@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from edgeinfer.report.readers.base import FaceRow, FrameRow, Receiver, RunInfo, face_row, frame_row
+from edgeinfer.readers.base import COLUMNS, FaceRow, FrameRow, Receiver, RunInfo, face_details, face_row, frame_row
+from edgeinfer.representation import POSE_COLUMNS
+
+
+def further_columns(names: Sequence[str], receiver: Receiver) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the columns of the probabilities and of the pose; none if the receiver does not want them.
+
+    Args:
+        names: All columns of a table.
+        receiver: Object that receives the runs.
+    """
+    if not receiver.wants_details:
+        return (), ()
+    pose = POSE_COLUMNS if set(POSE_COLUMNS) <= set(names) else ()
+    others = {"source", "picture", *COLUMNS, *pose}
+    return tuple(name for name in names if name not in others), pose
 
 
 class TableRow(NamedTuple):
@@ -18,6 +34,8 @@ class TableRow(NamedTuple):
         xywh: Bounding box in pixels.
         label: Expression.
         confidence: Probability, 0..1.
+        shares: Probability by label; empty if it is not read.
+        pose: Degrees by angle, None for each if unknown; empty if they are not read.
     """
 
     picture: Any
@@ -27,6 +45,8 @@ class TableRow(NamedTuple):
     xywh: tuple[Any, ...]
     label: Any
     confidence: Any
+    shares: Mapping[str, Any] = {}
+    pose: Mapping[str, Any] = {}
 
 
 class RowGrouper:
@@ -49,7 +69,7 @@ class RowGrouper:
         """Add a row; one with an invalid value is rejected."""
         frame = frame_row(row.number, row.time_s, (), row.picture)
         is_empty = row.track is None and row.label is None
-        face = None if is_empty else face_row(row.track, row.xywh, row.label, row.confidence)
+        face = None if is_empty else self._face(row)
         if frame is None or (face is None and not is_empty):
             self._receiver.reject()
             return
@@ -58,6 +78,12 @@ class RowGrouper:
             self._receiver.list_all_frames()
         else:
             self._faces.append(face)
+
+    def _face(self, row: TableRow) -> FaceRow | None:
+        face = face_row(row.track, row.xywh, row.label, row.confidence)
+        if face is None or not self._receiver.wants_details:
+            return face
+        return face._replace(details=face_details(row.shares, None, row.pose))
 
     def flush(self) -> None:
         """Pass the last frame to the receiver."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import CapabilityError
 from edgeinfer.outputs.parquet import HEADER_KEY, SUMMARY_KEY
-from edgeinfer.report.readers.base import CHECK_ROWS, COLUMNS, NotAResultError, Receiver, RunInfo, run_info, text_of
-from edgeinfer.report.readers.rows import RowGrouper, TableRow
-from edgeinfer.system import interrupts
+from edgeinfer.readers.base import COLUMNS, NotAResultError, Receiver, RunInfo, run_info, text_of
+from edgeinfer.readers.rows import RowGrouper, TableRow, further_columns
 
 BATCH_ROWS = 16_384
 
 
-def read_parquet(path: Path, receiver: Receiver) -> None:
-    """Read a Parquet file; rows with another value of the column source start another run.
+def read_parquet(path: Path, receiver: Receiver) -> Iterator[None]:
+    """Read a Parquet file, a row per step; rows with another value of the column source start another run.
 
     Args:
         path: Path of the file.
@@ -37,30 +36,30 @@ def read_parquet(path: Path, receiver: Receiver) -> None:
     with path.open("rb") as opened:
         try:
             with pq.ParquetFile(opened) as file:
-                _read(path, file, receiver)
+                yield from _read(path, file, receiver)
         except (pyarrow.ArrowException, ValueError, OverflowError, TypeError) as error:
             cause = (str(error).splitlines() or [""])[0][:200]
             raise NotAResultError(path, f"it cannot be read as Parquet ({cause})") from error
 
 
-def _read(path: Path, file: Any, receiver: Receiver) -> None:
+def _read(path: Path, file: Any, receiver: Receiver) -> Iterator[None]:
     names = set(file.schema_arrow.names)
     if not set(COLUMNS) <= names:
         raise NotAResultError(path, "it lacks the columns of one")
     metadata = {key.decode(errors="replace"): value for key, value in (file.metadata.metadata or {}).items()}
     header, summary = _object(metadata, HEADER_KEY), _object(metadata, SUMMARY_KEY)
     columns = [name for name in ("source", "picture") if name in names]
-    grouper, source, count, sources = RowGrouper(receiver), None, 0, 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=[*columns, *COLUMNS], use_threads=False):
-        for name, row in _rows(batch):
-            if count == 0 or name != source:
+    labels, angles = further_columns(file.schema_arrow.names, receiver)
+    columns += [*COLUMNS, *labels, *angles]
+    grouper, source, sources = RowGrouper(receiver), None, 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
+        for name, row in _rows(batch, labels, angles):
+            yield
+            if sources == 0 or name != source:
                 source, sources = name, sources + 1
                 grouper.begin(_info(header, name))
-            count += 1
-            if count % CHECK_ROWS == 0:
-                interrupts.check()
             grouper.add(row)
-    if count == 0:
+    if sources == 0:
         grouper.begin(_info(header, None))
     grouper.flush()
     if summary and sources <= 1:
@@ -76,15 +75,22 @@ def _info(header: Mapping[str, Any], source: Any) -> RunInfo:
     return replace(info, has_summary=False)  # a Parquet file is complete, or cannot be read
 
 
-def _rows(batch: Any) -> Iterator[tuple[Any, TableRow]]:
+def _rows(batch: Any, labels: Sequence[str], angles: Sequence[str]) -> Iterator[tuple[Any, TableRow]]:
     """Yield the source and the values of each row."""
     values = batch.to_pydict()
     empty = [None] * batch.num_rows
     first = (values.get("source", empty), values.get("picture", empty))
-    for source, picture, index, time_s, track, x, y, w, h, label, confidence in zip(
-        *first, *(values[name] for name in COLUMNS), strict=True
+    shares, poses = _records(batch, labels), _records(batch, angles)
+    for source, picture, index, time_s, track, x, y, w, h, label, confidence, share, pose in zip(
+        *first, *(values[name] for name in COLUMNS), shares, poses, strict=True
     ):
-        yield source, TableRow(picture, index, time_s, track, (x, y, w, h), label, confidence)
+        yield source, TableRow(picture, index, time_s, track, (x, y, w, h), label, confidence, share, pose)
+
+
+def _records(batch: Any, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Return a map from column to value for each row."""
+    records: Sequence[Mapping[str, Any]] = batch.select(list(names)).to_pylist() if names else [{}] * batch.num_rows
+    return records
 
 
 def _object(metadata: Mapping[str, bytes], key: str) -> dict[str, Any]:
