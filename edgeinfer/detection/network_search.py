@@ -13,8 +13,8 @@ from edgeinfer.results import Image
 
 FIRST_SIDE = 360
 """Shorter side to which the first frame is reduced, in pixels."""
-SCAN_SIDES = (216, 252)
-"""Shorter side to which later frames are reduced, in pixels, for shorter sides up to 432 and from 504."""
+SCAN_SIDE = 216
+"""Same for later frames."""
 SCAN_PERIOD_S = 0.2
 """Interval between scans in seconds."""
 SCAN_FACE_PIXELS = 10
@@ -23,7 +23,7 @@ TILED_SIDE = 600
 """Shorter side from which frames are also searched in tiles, for faces too small for a scan, in pixels."""
 TILES, TILE_SHARE = 2, 4 / 7
 """Number of tiles along each side of a frame, and their share of it; neighbours overlap by a quarter."""
-TILE_PERIOD_S = 0.4
+TILE_PERIOD_S = 0.8
 """Interval between scans of two successive tiles in seconds."""
 CROP_PIXELS, CROP_REACH = 96, 2.4
 """Side of the square around a tracked face in which it is verified: in pixels, and as a multiple of the face side."""
@@ -76,13 +76,14 @@ class NetworkSearch:
         self._tile = 0
 
     def search_frame(self, image: Image) -> list[Place]:
-        """Return the faces in a frame reduced to a shorter side of `FIRST_SIDE`."""
+        """Return the faces in a frame reduced to a shorter side of `FIRST_SIDE`; the tiles start again."""
+        self._tile = 0
         pyramid = Pyramid(image)
         return self._scan(pyramid, WHOLE, _zoom(pyramid.size_wh, FIRST_SIDE), self._min_score)
 
     def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
         """Scan a region of the frame, or the next tile of a large frame."""
-        zoom = _scan_zoom(pyramid.size_wh)
+        zoom = _zoom(pyramid.size_wh, SCAN_SIDE)
         if step == 1:
             if min(pyramid.size_wh) < TILED_SIDE or SCAN_FACE_PIXELS * zoom <= self._min_size:
                 return []
@@ -95,7 +96,9 @@ class NetworkSearch:
         """Scan a square around the face; the wider and finer one of `NEW_REACH` if `thorough`."""
         side = place.side * (NEW_REACH if thorough else CROP_REACH)
         zoom = (
-            max(1.0, NEW_ZOOM * _scan_zoom(pyramid.size_wh), side / MAX_NEW_PIXELS) if thorough else side / CROP_PIXELS
+            max(1.0, NEW_ZOOM * _zoom(pyramid.size_wh, SCAN_SIDE), side / MAX_NEW_PIXELS)
+            if thorough
+            else side / CROP_PIXELS
         )
         width, height = pyramid.size_wh
         left, top = max(0, round(place.x - side / 2)), max(0, round(place.y - side / 2))
@@ -123,12 +126,6 @@ class NetworkSearch:
         )  # fmt: skip
         places = (face.mapped(zoom, left, top).place for face in found)
         return [place for place in places if min(place.w, place.h) >= self._min_size and _is_within(place, edges)]
-
-
-def _scan_zoom(size_wh: tuple[int, int]) -> float:
-    """Return the factor by which a frame is reduced for a scan, 1 or more; faces in larger frames may be smaller."""
-    smallest, largest = SCAN_SIDES
-    return _zoom(size_wh, max(smallest, min(largest, min(size_wh) // 2)))
 
 
 def _zoom(size_wh: tuple[int, int], side: int) -> float:

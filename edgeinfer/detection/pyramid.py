@@ -7,8 +7,9 @@ import numpy as np
 
 from edgeinfer.results import Image
 
-MAX_GREY_SIDE = 720
-"""Shorter side above which frames are halved before all other steps, in pixels; their faces are large enough."""
+LARGE_SIDE = 600
+"""Shorter side above which frames are reduced in one step, each pixel the mean of at most four, in pixels: to read all
+pixels would take longer than the search."""
 
 
 class Pyramid:
@@ -22,10 +23,7 @@ class Pyramid:
         """Wrap a frame; the pictures are computed when first used."""
         self.image = image
         self._levels: dict[int, Image] = {}
-        self._reduced: Image | None = None
-        self._first = 0
-        while min(image.shape[:2]) >> self._first > MAX_GREY_SIDE:
-            self._first += 1
+        self._large = min(image.shape[:2]) > LARGE_SIDE
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -33,10 +31,12 @@ class Pyramid:
         return self.image.shape[1], self.image.shape[0]
 
     def level(self, number: int) -> Image:
-        """Return the grey frame halved `number` times, (H, W) uint8; frames above `MAX_GREY_SIDE` start smaller."""
-        number = max(number, self._first)
+        """Return the grey frame halved `number` times, (H, W) uint8."""
         if number not in self._levels:
-            self._levels[number] = _halved(self.level(number - 1)) if number > self._first else self._base()
+            in_one_step = self._large or not number
+            self._levels[number] = (
+                in_grey(_reduced(self.image, number)) if in_one_step else _reduced(self.level(number - 1), 1)
+            )
         return self._levels[number]
 
     def shrunk(self, side: int) -> Image:
@@ -50,7 +50,7 @@ class Pyramid:
 
     def thumbnail(self, size_wh: tuple[int, int]) -> Image:
         """Return the grey frame at a much smaller size, each pixel the mean of the area it covers; (h, w) uint8."""
-        source = self.level(_halvings(min(self.size_wh) / 36))
+        source = self.level(_halvings(min(self.size_wh) / (72 if self._large else 36)))
         return np.asarray(cv2.resize(source, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
     def patch(self, x: float, y: float, side: float, pixels: int) -> Image:
@@ -65,12 +65,12 @@ class Pyramid:
         Returns:
             (pixels, pixels) uint8.
         """
-        number = max(_halvings(side / pixels), self._first)
-        source = self.level(number)
+        number = _halvings(side / pixels)
+        source, first_x, first_y = self._surroundings(x, y, side, number)
         shrink = 2**number
         step = side / pixels / shrink
-        left = (x + 0.5) / shrink - 0.5 - step * (pixels - 1) / 2
-        top = (y + 0.5) / shrink - 0.5 - step * (pixels - 1) / 2
+        left = (x + 0.5) / shrink - 0.5 - step * (pixels - 1) / 2 - first_x
+        top = (y + 0.5) / shrink - 0.5 - step * (pixels - 1) / 2 - first_y
         to_source = np.array([[step, 0.0, left], [0.0, step, top]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         square = cv2.warpAffine(source, to_source, (pixels, pixels), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -88,28 +88,35 @@ class Pyramid:
         """
         left, top, right, bottom = box
         size_wh = max(1, round((right - left) / zoom)), max(1, round((bottom - top) / zoom))
-        shift = self._first if zoom >= 1 << self._first else 0
-        source = self._base_colours() if shift else self.image
-        part = source[top >> shift : max(bottom >> shift, (top >> shift) + 1),
-                      left >> shift : max(right >> shift, (left >> shift) + 1)]  # fmt: skip
+        halvings = _halvings(zoom) if self._large else 0
+        part = _reduced(self.image[top:bottom, left:right], halvings)
         if part.shape[1::-1] != size_wh:
-            flags = cv2.INTER_AREA if zoom > 2 << shift else cv2.INTER_LINEAR
+            flags = cv2.INTER_AREA if zoom > 2 << halvings else cv2.INTER_LINEAR
             part = np.asarray(cv2.resize(part, size_wh, interpolation=flags), np.uint8)
         return in_colour(part)
 
-    def _base(self) -> Image:
-        """Compute the largest grey picture."""
-        picture = self._base_colours()
-        return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+    def _surroundings(self, x: float, y: float, side: float, number: int) -> tuple[Image, int, int]:
+        """Return a grey picture, halved `number` times, that contains a square of the frame, and its position there.
 
-    def _base_colours(self) -> Image:
-        """Return the frame, reduced if it is above `MAX_GREY_SIDE`."""
-        if not self._first:
-            return self.image
-        if self._reduced is None:
-            width, height = self.size_wh
-            self._reduced = _resized(self.image, (width >> self._first, height >> self._first))
-        return self._reduced
+        It is the full level; of a large frame, it is only the part around the square.
+        """
+        if not self._large:
+            return self.level(number), 0, 0
+        grid, reach = 1 << number, side / 2 + (2 << number)
+        (left, right), (top, bottom) = (
+            (max(0, min(int((centre - reach) / grid), length // grid - 1)),
+             max(1, min(int((centre + reach) / grid) + 1, length // grid)))
+            for centre, length in zip((x, y), self.size_wh, strict=True)
+        )  # fmt: skip
+        part = in_grey(self.image[top * grid : bottom * grid, left * grid : right * grid])
+        for _ in range(number):
+            part = _reduced(part, 1)
+        return part, left, top
+
+
+def in_grey(image: Image) -> Image:
+    """Return a (H, W, 3) BGR or (H, W) grey uint8 image as grey."""
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def in_colour(image: Image) -> Image:
@@ -122,8 +129,11 @@ def _halvings(shrink: float) -> int:
     return max(0, int(np.log2(shrink))) if shrink >= 2 else 0
 
 
-def _halved(image: Image) -> Image:
-    return _resized(image, (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2)))
+def _reduced(image: Image, halvings: int) -> Image:
+    """Return a picture reduced in one step, each pixel the mean of at most four."""
+    if not halvings:
+        return image
+    return _resized(image, (max(1, image.shape[1] >> halvings), max(1, image.shape[0] >> halvings)))
 
 
 def _resized(image: Image, size_wh: tuple[int, int]) -> Image:

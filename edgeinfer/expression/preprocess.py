@@ -10,6 +10,8 @@ import numpy as np
 
 from edgeinfer.results import Colour, Image
 
+MAX_AREA_ZOOM = 8
+"""Reduction from which a crop is halved before it is reduced by area averaging, which takes three times as long."""
 MAX_PADDED_SIDE = 2048
 """Longest side of a crop that extends beyond the frame, in pixels; a model's input is much smaller."""
 
@@ -81,6 +83,9 @@ def model_input(crop: Image, *, size_hw: tuple[int, int], colour: Colour) -> Ima
     else:
         picture = crop if colour == "bgr" else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
     height, width = size_hw
+    while min(picture.shape[0] / height, picture.shape[1] / width) >= MAX_AREA_ZOOM:
+        half_wh = picture.shape[1] // 2, picture.shape[0] // 2
+        picture = cv2.resize(picture, half_wh, interpolation=cv2.INTER_LINEAR)  # the mean of four pixels
     if picture.shape[:2] != (height, width):
         shrinking = picture.shape[0] > height or picture.shape[1] > width
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)

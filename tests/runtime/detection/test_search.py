@@ -92,6 +92,15 @@ def test_patch_is_the_same_at_every_frame_size(portrait: Image, zoom: float) -> 
     assert Pyramid(portrait).patch(0, 0, 40, 20).shape == (20, 20)
 
 
+@pytest.mark.parametrize("place", [(3, 3), (1916, 1075), (-40, 500)], ids=["top", "bottom", "left"])
+def test_patch_at_an_edge_of_a_large_frame_repeats_the_edge(portrait: Image, place: tuple[int, int]) -> None:
+    large = np.asarray(cv2.resize(portrait, (1920, 1080)), np.uint8)
+    framed = cv2.copyMakeBorder(large, 640, 640, 640, 640, cv2.BORDER_REPLICATE)
+    patch = Pyramid(large).patch(*place, 320, 40)
+    expected = Pyramid(np.asarray(framed, np.uint8)).patch(place[0] + 640, place[1] + 640, 320, 40)
+    assert np.abs(patch.astype(float) - expected).mean() < 2
+
+
 def test_first_frame_search_finds_all_faces_and_nothing_else(search: CascadeSearch, portrait: Image) -> None:
     world = World({"a": (portrait, lambda s: (100, 130, 40)), "b": (portrait, lambda s: (300, 150, 150))}, texture(1))
     image, truth = world.at(0)[:2]

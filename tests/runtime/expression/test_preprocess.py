@@ -3,6 +3,7 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -87,6 +88,15 @@ def test_crop_of_the_right_size_is_unchanged() -> None:
 def test_reduction_averages_areas() -> None:
     checkerboard = np.kron([[0, 200], [200, 0]], np.ones((1, 1))).astype(np.uint8)
     assert model_input(np.tile(checkerboard, (8, 8)), size_hw=(8, 8), colour="grey").max() == 100
+
+
+@pytest.mark.parametrize(("side", "tolerance"), [(383, 0), (384, 1), (1000, 3)])
+def test_large_crop_is_the_mean_of_its_areas(side: int, tolerance: int) -> None:
+    ramp = np.add.outer(np.arange(side), np.arange(side)) * 127 // side
+    crop = np.clip(ramp + np.random.default_rng(1).normal(0, 20, ramp.shape), 0, 255).astype(np.uint8)
+    expected = cv2.resize(crop, (48, 48), interpolation=cv2.INTER_AREA)
+    found = model_input(crop, size_hw=(48, 48), colour="grey")[:, :, 0]
+    assert np.abs(found.astype(int) - expected).max() <= tolerance
 
 
 def test_large_face_with_a_margin_of_two_is_cropped_without_much_memory(tmp_path: Path) -> None:
