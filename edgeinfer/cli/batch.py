@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgeinfer.batch.jobs import WorkerPool, WorkSettings
     from edgeinfer.batch.planning import Plan
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 SOME_FAILED = 8
 """Exit code if a source failed."""
 

@@ -16,6 +16,8 @@ from edgeinfer.cli.terminal import name_flags
 from edgeinfer.errors import EdgeInferError, UsageError
 
 ENVIRONMENT = "EDGEINFER"
+CONFIGURABLE = ("run", "batch")
+"""Commands that read config files."""
 ARGUMENTS, ORIGINS = "edgeinfer.arguments", "edgeinfer.origins"
 _KINDS: dict[str, files.Kind] = {
     "boolean": "boolean", "integer": "whole number", "integer range": "whole number",
@@ -118,8 +120,7 @@ def read_settings(ctx: typer.Context, file: Path | None) -> tuple[dict[str, Any]
     root: Any = ctx.find_root()
     settings = {
         command.table: settings_of(typer.Context(command, parent=root))
-        for command in root.command.commands.values()
-        if hasattr(command, "table")
+        for command in (root.command.commands[name] for name in CONFIGURABLE)
     }
     return files.read_configs(file, settings.pop(""), settings)
 

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from edgeinfer.cli import config_file as files
-from edgeinfer.cli.command import ORIGINS, configurable_parameters, read_settings
+from edgeinfer.cli.command import CONFIGURABLE, ORIGINS, configurable_parameters, read_settings
 from edgeinfer.errors import EdgeInferError, UsageError
-
-_COMMANDS = ("run", "batch")
 
 app = typer.Typer(
     help="Show or check the settings of `run` and `batch` from files and the environment.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
@@ -28,7 +27,7 @@ def show(
 ) -> None:
     """Print the settings of run and batch without options, as TOML."""
     values, _, _ = read_settings(ctx, file)
-    for name in _COMMANDS:
+    for name in CONFIGURABLE:
         command = _context(ctx, name, file)
         table = command.command.table
         if table:
@@ -49,7 +48,7 @@ def check(
     """Check config files; exit with 2 and the reason if one is invalid."""
     _, _, found = read_settings(ctx, file)
     if found:
-        for name in _COMMANDS:
+        for name in CONFIGURABLE:
             _check_combination(_context(ctx, name, file), found)
     for path in found:
         typer.echo(f"{path} is valid")

@@ -13,7 +13,7 @@ from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.errors import one_line
 from edgeinfer.options.groups import CaptureOptions, DetectionOptions, ModelOptions
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")]
 
 

@@ -10,7 +10,7 @@ from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.errors import shown_path
 from edgeinfer.options.groups import ReportOptions
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _LISTED = 10
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgeinfer.results import Frame, Result
     from edgeinfer.sources.base import Capture, Source
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 class _RunCommand(ReloadableCommand):

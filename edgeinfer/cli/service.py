@@ -9,6 +9,7 @@ import typer
 app = typer.Typer(
     help="Install, remove or inspect the systemd service that starts a run at boot.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import typer
 
+from edgeinfer.cli.app import app
 from edgeinfer.options.fields import OptionGroup, option_fields
 from edgeinfer.options.groups import BATCH_GROUPS, RUN_GROUPS
 from tools.cli import edgeinfer
@@ -53,3 +56,15 @@ def test_importing_the_library_installs_no_signal_handlers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_list_of_commands_has_their_own_summaries_and_loads_none_of_them() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, (_, summary) in group.entries.items():
+        assert group.commands[name].help.splitlines()[0] == summary
+    code = (
+        "import sys\nfrom edgeinfer.cli.app import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print([module for module, _ in {dict(group.entries)!r}.values() if module in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
+
+import typer
 
 from edgeinfer.options.fields import option_fields
 from edgeinfer_train.cli.app import app
@@ -17,3 +20,9 @@ def test_fit_options_are_settings_of_the_configuration() -> None:
     settings = {field.name: field.default for field in fields(FitConfig)}
     assert {name: field.default for name, field in options.items()} == {name: settings[name] for name in options}
     assert {field.flag for field in options.values()} <= set(option_names(app)["fit"])
+
+
+def test_list_of_commands_has_their_own_summaries() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, (_, summary) in group.entries.items():
+        assert group.commands[name].help.splitlines()[0] == summary

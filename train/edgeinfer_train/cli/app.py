@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import ClassVar, NoReturn
 
 import typer
 
-from edgeinfer.cli.parameters import GroupedCommand
+from edgeinfer.cli.lazy import LazyGroup
 from edgeinfer.cli.terminal import execute
-from edgeinfer_train.cli.compare import compare
-from edgeinfer_train.cli.evaluate import evaluate
-from edgeinfer_train.cli.fit import fit
-from edgeinfer_train.cli.label import label
-from edgeinfer_train.cli.prepare import prepare
+
+
+class _Commands(LazyGroup):
+    entries: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "label": (
+            "edgeinfer_train.cli.label",
+            "Write the faces of pictures and clips into class folders, with a page to correct their labels.",
+        ),
+        "prepare": (
+            "edgeinfer_train.cli.prepare",
+            "Convert a data set into class folders, with a votes file if the source has votes.",
+        ),
+        "fit": ("edgeinfer_train.cli.fit", "Train or fine-tune a network and write a run folder."),
+        "evaluate": (
+            "edgeinfer_train.cli.evaluate",
+            "Measure loss, accuracy, macro-F1, calibration, and precision and recall for each label.",
+        ),
+        "compare": (
+            "edgeinfer_train.cli.compare",
+            "Rank runs by accuracy, list their costs, and mark the Pareto front.",
+        ),
+    }
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Train models for edgeinfer: label and prepare faces, fit a network, evaluate and compare results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (label, prepare, fit, evaluate, compare):
-    app.command(cls=GroupedCommand)(command)
+
+
+@app.callback()  # without commands of its own, the application needs one
+def _options() -> None:
+    pass
 
 
 def main() -> NoReturn:

@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
+from edgeinfer.cli.parameters import GroupedCommand
 from edgeinfer.system.identity import NamedPath
 from edgeinfer_train.cli.files import JsonOption, check_outputs, convert_write_errors, write_json
 from edgeinfer_train.cli.terminal import require_modules
 from edgeinfer_train.evaluation.inputs import exported_inputs, model_inputs
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command(cls=GroupedCommand)
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished run folders.", show_default=False)],
     onnx: Annotated[

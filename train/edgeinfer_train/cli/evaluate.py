@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgeinfer.cli.parameters import GroupedCommand
 from edgeinfer.system.identity import NamedPath
 from edgeinfer_train.cli.files import JsonOption, check_outputs, convert_write_errors, write_json
 from edgeinfer_train.cli.terminal import print_notice, require_modules
@@ -14,7 +15,10 @@ from edgeinfer_train.datasets.load import Split
 from edgeinfer_train.evaluation.inputs import data_inputs, model_inputs
 from edgeinfer_train.labels import LabelMode
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command(cls=GroupedCommand)
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Run folder, .keras file or .onnx file.", show_default=False)],
     data: Annotated[Path, typer.Argument(help="Prepared data folder.", show_default=False)],

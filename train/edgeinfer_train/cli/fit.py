@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeinfer.cli.parameters import expand_groups
+from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.system.interrupts import Interrupted
 from edgeinfer_train.cli.terminal import print_notice, require_modules
 from edgeinfer_train.config import FitConfig, load_config, read_settings
@@ -22,7 +22,10 @@ from edgeinfer_train.config import FitConfig, load_config, read_settings
 if TYPE_CHECKING:
     from edgeinfer_train.evaluation.history import History
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command(cls=GroupedCommand)
 @expand_groups
 def fit(
     data: Annotated[Path, typer.Argument(help="Prepared data folder.", show_default=False)],

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeinfer.cli.parameters import GroupedCommand
 from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_modules
 from edgeinfer_train.labels import split_labels
 
 if TYPE_CHECKING:
     from edgeinfer.pipeline import Pipeline
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command(cls=GroupedCommand)
 def label(
     source: Annotated[Path, typer.Argument(help="Folder of pictures and clips, or one file.", show_default=False)],
     out: Annotated[Path, typer.Option(help="New folder for the crops and the page.", show_default=False)],

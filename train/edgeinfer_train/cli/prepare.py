@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgeinfer.cli.parameters import expand_groups
+from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.system.identity import NamedPath, files_below
 from edgeinfer.system.stderr import silenced
 from edgeinfer_train.cli.files import check_outputs
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 ClassCount = Literal["7", "8"]
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command(cls=GroupedCommand)
 @expand_groups
 def prepare(
     kind: Annotated[SourceKind, typer.Argument(help="Layout of the source.", show_default=False)],
