@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.errors import path_text
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 POSE_COLUMNS = ("roll", "yaw", "pitch")
 """Last columns of CSV and Parquet if the detector estimates the orientation of heads."""
+FACE_COLUMNS = ("track", "x", "y", "w", "h", "label", "confidence")
+RESERVED_COLUMNS = ("source", "picture", "frame", "time_s", *FACE_COLUMNS, *POSE_COLUMNS)
+"""Columns of CSV and Parquet other than those of the labels."""
+_LABEL_SUFFIX = " (label)"
 
 
 def result_object(result: Result, frame: Frame | None) -> dict[str, Any]:
@@ -36,6 +40,30 @@ def result_object(result: Result, frame: Frame | None) -> dict[str, Any]:
         "time_s": round(result.timestamp_s if frame is None else frame.timestamp_s, 4),
         "faces": faces,
     }
+
+
+def label_column(label: str, reserved: Sequence[str] = RESERVED_COLUMNS) -> str:
+    """Return the column of a label in a table: its name, followed by "(label)" if another column has that name.
+
+    Some readers ignore the case of column names, so it makes no difference.
+
+    >>> label_column("happy"), label_column("X"), label_column("X (label)")
+    ('happy', 'X (label)', 'X (label) (label)')
+    """
+    name = label
+    while name.endswith(_LABEL_SUFFIX):
+        name = name.removesuffix(_LABEL_SUFFIX)
+    return label + _LABEL_SUFFIX if name.casefold() in reserved else label
+
+
+def column_label(column: str) -> str:
+    """Return the label of a column; the inverse of `label_column`.
+
+    >>> [column_label(label_column(label)) for label in ("happy", "X", "X (label)", "sad (label)")]
+    ['happy', 'X', 'X (label)', 'sad (label)']
+    """
+    label = column.removesuffix(_LABEL_SUFFIX)
+    return label if label_column(label) == column else column
 
 
 def pose_values(pose: Pose | None) -> tuple[float | None, ...]:

@@ -88,7 +88,7 @@ class SourceState:
 
 
 LABELS: tuple[str, ...] = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
-"""The seven expressions of the bundled model, in the order of its outputs. A model's own list takes precedence."""
+"""Expressions of the default model, in the order of its outputs. A model's own list takes precedence."""
 
 UNKNOWN = "unknown"
 """Label of a face whose most probable expression is below the confidence threshold."""

@@ -21,8 +21,8 @@ def format_notice(*, operator: str, contact: str, purpose: str, kept: str = "not
         kept: Data that is stored, and for how long.
     """
     paragraphs = (
-        "A camera here estimates facial expressions by computer: which of seven expressions an observer would perceive "
-        "in a face. It does not know what you feel, it makes mistakes, and no decision about you may be based on it.",
+        "A camera here estimates facial expressions by computer: which expression an observer would perceive in a "
+        "face. It does not know what you feel, it makes mistakes, and no decision about you may be based on it.",
         f"Purpose: {purpose}",
         f"Stored data: {kept}",
         f"Operator: {operator}",

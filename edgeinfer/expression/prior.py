@@ -19,6 +19,8 @@ MAX_SHARE = 1e9
 """Maximum share; shares may have any sum, so they may also be counts."""
 MAX_BYTES = 2**20
 """Maximum size of a prior file, in bytes."""
+SHOWN_LABELS = 12
+"""Number of labels that a message lists."""
 MIN_TRAINED_SHARE = 1e-4
 """Lower bound on a label's share of the training data, because a model hardly learns rarer labels."""
 
@@ -53,9 +55,10 @@ def _expected_shares(prior: LabelPrior, labels: tuple[str, ...]) -> NDArray[np.f
     if set(prior) != set(labels):
         label = sorted(set(prior) ^ set(labels), key=str)[0]
         problem = "unknown" if label in prior else "missing"
+        more = f" and {len(labels) - SHOWN_LABELS} more labels" if len(labels) > SHOWN_LABELS else ""
         raise UsageError(
             f"invalid `prior`: the label {one_line(str(label)[:64])} is {problem}; expected a share for "
-            f"{', '.join(labels)}"
+            f"{', '.join(labels[:SHOWN_LABELS])}{more}"
         )
     shares = [prior[label] for label in labels]
     if not all(_is_share(share) for share in shares) or not any(shares):

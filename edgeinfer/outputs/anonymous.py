@@ -10,9 +10,11 @@ from typing import Any
 from edgeinfer.outputs.csv import CsvSink, csv_row
 from edgeinfer.outputs.jsonl import JsonlSink
 from edgeinfer.outputs.summary import RunHeader, RunSummary
+from edgeinfer.representation import label_column
 from edgeinfer.results import UNKNOWN, Frame, Result
 from edgeinfer.units import counted
 
+_COLUMNS = ("from_s", "to_s", "faces")
 MINUTE_S = 60.0
 LONGEST_STEP_S = 1.0
 """Longest interval between frames that counts in full, in seconds: in a longer gap the camera was disconnected."""
@@ -119,8 +121,9 @@ class AnonymousCsvSink(CsvSink):
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Write the row of column names, unless rows are appended to an existing file."""
-        self._labels = (*header.labels, UNKNOWN)
-        self._write_columns(csv_row("from_s", "to_s", "faces", *self._labels))
+        self._labels = tuple(dict.fromkeys((*header.labels, UNKNOWN)))
+        names = (label_column(label, _COLUMNS) for label in self._labels)
+        self._write_columns(csv_row(*_COLUMNS, *names))
 
     def write(self, frame: Frame, result: Result) -> None:
         """Count one frame; at the start of a new minute, write the row of the previous one."""

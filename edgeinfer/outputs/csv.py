@@ -12,19 +12,17 @@ from edgeinfer.errors import path_text
 from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
 from edgeinfer.outputs.rotation import Rotation
 from edgeinfer.outputs.summary import RunHeader, RunSummary
-from edgeinfer.representation import POSE_COLUMNS, pose_values, rounded
+from edgeinfer.representation import FACE_COLUMNS, POSE_COLUMNS, label_column, pose_values, rounded
 from edgeinfer.results import Face, Frame, Result
 from edgeinfer.units import counted
-
-_FACE_COLUMNS = ("track", "x", "y", "w", "h", "label", "confidence")
 
 
 class CsvSink(AbstractContextManager["CsvSink"]):
     """Sink that writes one row per face.
 
     The columns are frame, time_s, track, x, y, w, h, label, confidence and the probability of each label, and roll, yaw
-    and pitch if the detector estimates them. For pictures, the path of the picture comes first. An existing file keeps
-    its content until the first frame is written.
+    and pitch if the detector estimates them; a label with the name of another column is followed by "(label)". For
+    pictures, the path of the picture comes first. An existing file keeps its content until the first frame is written.
 
     Attributes:
         written: Path and number of rows, for the summary of a run; empty before the first frame, and for stdout.
@@ -94,7 +92,7 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         self._has_pictures = header.has_pictures
         first = ("picture",) if header.has_pictures else ()
         self._has_poses = header.has_poses
-        names = (*_FACE_COLUMNS, *header.labels, *(POSE_COLUMNS if header.has_poses else ()))
+        names = (*FACE_COLUMNS, *map(label_column, header.labels), *(POSE_COLUMNS if header.has_poses else ()))
         self._empty_values = ("",) * len(names)
         self._write_columns(csv_row(*first, "frame", "time_s", *names))
 

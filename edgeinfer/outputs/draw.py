@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from edgeinfer.outputs.palette import expression_colour, text_colour
+from edgeinfer.outputs.palette import label_colours, text_colour
 from edgeinfer.outputs.placement import Area, place_label
-from edgeinfer.results import UNKNOWN, Box, Face, Frame, Image, Result
+from edgeinfer.outputs.text import Bgr, draw_text, printable, text_width
+from edgeinfer.results import UNKNOWN, Box, Emotion, Face, Frame, Image, Result
 
 LOW_CONFIDENCE = 0.5
 """Confidence below which a face is drawn with a thin dashed box and a translucent label, as `unknown` is."""
@@ -24,12 +24,6 @@ BLUR_MARGIN = 0.25
 MOSAIC_TILES = 6
 """Tiles of the mosaic per side."""
 
-_Bgr: TypeAlias = tuple[int, int, int]
-
-_LABEL_CHARACTERS = 40
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_FONT_HEIGHT = 22
-"""Height of a capital letter at scale 1, in pixels."""
 _MIN_TEXT, _SMALLEST_TEXT = 9, 6
 """Height of capital letters in pixels: the usual minimum, and the limit below which a label is shortened instead."""
 _DASHES = 3
@@ -151,8 +145,8 @@ class _Look(NamedTuple):
         faint: True for a low confidence.
     """
 
-    colour: _Bgr
-    contrast: _Bgr
+    colour: Bgr
+    contrast: Bgr
     line_px: int
     edge_px: int
     text_px: int
@@ -167,20 +161,21 @@ def _look(face: Face, frame_wh: tuple[int, int]) -> tuple[_Look, Area]:
     line_px = max(min(line_px, 2), line_px // 2) if faint else line_px
     smallest = max(_SMALLEST_TEXT, min(_MIN_TEXT, frame_px // 10), round(0.009 * frame_px))
     text_px = max(smallest, min(round(0.15 * face_px), round(0.035 * frame_px)))
-    look = _Look(*_colours(face.emotion.label), line_px, max(1, line_px // 3), text_px, faint)
+    colours = _colours(face.emotion.label, tuple(face.emotion.probabilities))
+    look = _Look(*colours, line_px, max(1, line_px // 3), text_px, faint)
     left, top, right, bottom = face.box.xyxy
     margin = line_px // 2 + look.edge_px
     return look, Area(left - margin, top - margin, right + margin, bottom + margin).inside(frame_wh)
 
 
 @lru_cache(maxsize=256)
-def _colours(label: str) -> tuple[_Bgr, _Bgr]:
-    """Return the colour of a label, and the colour of text on it."""
-    colour = expression_colour(label)
+def _colours(label: str, labels: tuple[str, ...]) -> tuple[Bgr, Bgr]:
+    """Return the colour of one of a model's labels, and the colour of text on it."""
+    colour = label_colours((*labels, label))[label]
     return _bgr(colour), _bgr(text_colour(colour))
 
 
-def _bgr(colour: str) -> _Bgr:
+def _bgr(colour: str) -> Bgr:
     red, green, blue = bytes.fromhex(colour[1:])
     return blue, green, red
 
@@ -226,7 +221,7 @@ class _Text(NamedTuple):
 
 def _texts(face: Face, text_px: int, frame_wh: tuple[int, int], *, with_id: bool) -> Iterator[_Text]:
     """Yield the texts of a label that fit in the frame, from the complete one to the shortest."""
-    label, percent = _drawable(face.emotion.label), f"{100 * face.emotion.confidence:.0f} %"
+    label, percent = _shown_label(face.emotion), f"{100 * face.emotion.confidence:.0f} %"
     contents = [f"#{face.track_id} {label} {percent}"] if with_id else []
     for content in (*contents, f"{label} {percent}", label):
         text = _fitted(content, text_px, frame_wh)
@@ -258,18 +253,12 @@ def _place_text(
 
 @lru_cache(maxsize=1024)
 def _measured(content: str, text_px: int) -> _Text:
-    (width, _), _ = cv2.getTextSize(content, _FONT, text_px / _FONT_HEIGHT, _stroke(text_px))
     pad = _padding(text_px)
-    return _Text(content, text_px, width + 2 * pad, text_px + 2 * pad + text_px // 4)
+    return _Text(content, text_px, text_width(content, text_px) + 2 * pad, text_px + 2 * pad + text_px // 4)
 
 
 def _padding(text_px: int) -> int:
     return max(2, text_px // 3)
-
-
-def _stroke(text_px: int) -> int:
-    """Return the stroke width of a letter."""
-    return max(1, round(text_px / 12))
 
 
 def _draw_label(picture: Image, area: Area, text: _Text, look: _Look) -> None:
@@ -280,7 +269,7 @@ def _draw_label(picture: Image, area: Area, text: _Text, look: _Look) -> None:
     part[:] = _label_picture(text, fill, contrast)
 
 
-def _mixed(colour: _Bgr, part: Image) -> _Bgr:
+def _mixed(colour: Bgr, part: Image) -> Bgr:
     """Return the mean of a colour and a part of the picture, in steps of 16 so that it seldom changes in a video."""
     blue, green, red = (
         own // 2 + round(behind) // 32 * 16 for own, behind in zip(colour, cv2.mean(part)[:3], strict=True)
@@ -289,15 +278,15 @@ def _mixed(colour: _Bgr, part: Image) -> _Bgr:
 
 
 @lru_cache(maxsize=32)
-def _label_picture(text: _Text, fill: _Bgr, contrast: _Bgr) -> Image:
+def _label_picture(text: _Text, fill: Bgr, contrast: Bgr) -> Image:
     """Draw a label; the cache helps because a label seldom changes from one frame to the next."""
     picture = np.full((text.height, text.width, 3), fill, np.uint8)
-    pad, scale = _padding(text.text_px), text.text_px / _FONT_HEIGHT
-    origin = (pad, pad + text.text_px)
-    cv2.putText(picture, text.content, origin, _FONT, scale, contrast, _stroke(text.text_px), cv2.LINE_AA)
+    pad = _padding(text.text_px)
+    draw_text(picture, text.content, (pad, pad + text.text_px), text.text_px, contrast)
     return picture
 
 
-def _drawable(label: str) -> str:
-    """Return a label reduced to the characters of OpenCV's font, at most `_LABEL_CHARACTERS` of them."""
-    return re.sub(r"[^ -~]", "?", label[:_LABEL_CHARACTERS])
+def _shown_label(emotion: Emotion) -> str:
+    """Return the label as it can be drawn."""
+    names = (*emotion.probabilities, emotion.label)
+    return printable(emotion.label, names.index(emotion.label) + 1)

@@ -197,7 +197,7 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 def device_discovery(address: BrokerAddress, header: RunHeader) -> dict[str, Any]:
-    """Return the discovery payload of a device with seven entities; requires Home Assistant 2024.11 or newer.
+    """Return the discovery payload of the device with its entities; requires Home Assistant 2024.11 or newer.
 
     https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
     """

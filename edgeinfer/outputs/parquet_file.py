@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import CapabilityError, OutputError, shown_path
-from edgeinfer.representation import POSE_COLUMNS
+from edgeinfer.representation import POSE_COLUMNS, label_column
 from edgeinfer.system.files import partial_path, replacing
 from edgeinfer.system.portable import try_lock
 
@@ -91,7 +91,7 @@ def schema_of(labels: Sequence[str], *, has_poses: bool = False) -> Any:
     first += [pa.field("frame", pa.int64(), nullable=False), pa.field("time_s", pa.float64(), nullable=False)]
     numbers = [pa.field(name, pa.int32()) for name in ("track", "x", "y", "w", "h")]
     label = [pa.field("label", pa.string())]
-    shares = [pa.field(name, pa.float64()) for name in ("confidence", *labels)]
+    shares = [pa.field(name, pa.float64()) for name in ("confidence", *map(label_column, labels))]
     pose = [pa.field(name, pa.float64()) for name in POSE_COLUMNS] if has_poses else []
     return pa.schema([*first, *numbers, *label, *shares, *pose])
 

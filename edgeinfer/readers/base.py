@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from edgeinfer.errors import SourceError, shown_path
-from edgeinfer.representation import POSE_COLUMNS
+from edgeinfer.representation import FACE_COLUMNS, POSE_COLUMNS
 
 LARGEST_INTEGER = 2**53
 """Largest frame number, track number or coordinate that is accepted."""
@@ -16,7 +16,6 @@ LARGEST_TIME_S = 1e11
 """Largest timestamp that is accepted, in seconds; it allows for Unix times."""
 LARGEST_ANGLE = 180.0
 """Largest roll, yaw or pitch that is accepted, in degrees."""
-FACE_COLUMNS = ("track", "x", "y", "w", "h", "label", "confidence")
 COLUMNS = ("frame", "time_s", *FACE_COLUMNS)
 """Columns that every CSV and Parquet result has."""
 
@@ -82,6 +81,7 @@ class RunInfo:
         has_pictures: True if the results are known to be those of pictures before the first frame.
         lists_all_frames: True if frames without a face have rows too.
         has_summary: True if a completed run ends with a summary, so that its absence shows a killed run.
+        labels: Labels of the model; empty if unknown.
     """
 
     source: str | None = None
@@ -92,6 +92,7 @@ class RunInfo:
     has_pictures: bool = False
     lists_all_frames: bool = False
     has_summary: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class Receiver(Protocol):
@@ -201,4 +202,9 @@ def run_info(header: Mapping[str, Any], *, lists_all_frames: bool) -> RunInfo:
         unknown_below=number(header.get("unknown_below"), 1.0),
         lists_all_frames=lists_all_frames,
         has_summary=True,
+        labels=_labels_of(model.get("labels")),
     )
+
+
+def _labels_of(value: Any) -> tuple[str, ...]:
+    return tuple(label for label in value if type(label) is str) if type(value) is list else ()

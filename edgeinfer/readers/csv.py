@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from edgeinfer.readers.base import ANONYMOUS, COLUMNS, NotAResultError, Receiver, RunInfo
-from edgeinfer.readers.rows import RowGrouper, TableRow, further_columns
+from edgeinfer.readers.rows import RowGrouper, TableRow, further_columns, label_columns
+from edgeinfer.representation import column_label
 
 _MINUTE_COLUMNS = ["from_s", "to_s", "faces"]
 
@@ -37,8 +38,11 @@ def read_csv(path: Path, receiver: Receiver) -> Iterator[None]:
 def _read_rows(rows: Iterator[list[str] | None], columns: list[str], receiver: Receiver) -> Iterator[None]:
     values = itemgetter(*map(columns.index, COLUMNS))
     picture = columns.index("picture") if "picture" in columns else None
-    shares, angles = ({name: columns.index(name) for name in names} for names in further_columns(columns, receiver))
-    info = RunInfo(has_pictures=picture is not None)
+    shares, angles = further_columns(columns, receiver)
+    share_places = {column_label(name): columns.index(name) for name in shares}
+    angle_places = {name: columns.index(name) for name in angles}
+    labels = tuple(map(column_label, label_columns(columns)))
+    info = RunInfo(has_pictures=picture is not None, labels=labels)
     grouper = RowGrouper(receiver)
     grouper.begin(info)
     for row in rows:
@@ -49,7 +53,9 @@ def _read_rows(rows: Iterator[list[str] | None], columns: list[str], receiver: R
             receiver.reject()
         else:
             first = _table_row(values(row), None if picture is None else row[picture])
-            grouper.add(first._replace(shares=_numbers(row, shares), pose=_numbers(row, angles)) if shares else first)
+            if shares:
+                first = first._replace(shares=_numbers(row, share_places), pose=_numbers(row, angle_places))
+            grouper.add(first)
     grouper.flush()
 
 

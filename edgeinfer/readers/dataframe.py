@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from edgeinfer.errors import CapabilityError
-from edgeinfer.readers.base import COLUMNS, FACE_COLUMNS
-from edgeinfer.representation import POSE_COLUMNS
+from edgeinfer.readers.base import COLUMNS
+from edgeinfer.representation import FACE_COLUMNS, POSE_COLUMNS, label_column
 from edgeinfer.results import Face, Result
 
 if TYPE_CHECKING:
@@ -50,6 +50,6 @@ def _row(result: Result, face: Face) -> dict[str, Any]:
     return {
         **{name: value for name, value in first.items() if value is not None},
         **dict(zip(("time_s", *FACE_COLUMNS), values, strict=True)),
-        **face.emotion.probabilities,
+        **{label_column(label): share for label, share in face.emotion.probabilities.items()},
         **dict(zip(POSE_COLUMNS, pose, strict=False)),
     }

@@ -12,6 +12,7 @@ from edgeinfer.errors import CapabilityError
 from edgeinfer.outputs.parquet import HEADER_KEY, SUMMARY_KEY
 from edgeinfer.readers.base import COLUMNS, NotAResultError, Receiver, RunInfo, run_info, text_of
 from edgeinfer.readers.rows import RowGrouper, TableRow, further_columns
+from edgeinfer.representation import column_label
 
 BATCH_ROWS = 16_384
 
@@ -88,8 +89,12 @@ def _rows(batch: Any, labels: Sequence[str], angles: Sequence[str]) -> Iterator[
 
 
 def _records(batch: Any, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-    """Return a map from column to value for each row."""
-    records: Sequence[Mapping[str, Any]] = batch.select(list(names)).to_pylist() if names else [{}] * batch.num_rows
+    """Return a map from label or angle to value for each row."""
+    if not names:
+        return [{}] * batch.num_rows
+    records: Sequence[Mapping[str, Any]] = (
+        batch.select(list(names)).rename_columns(list(map(column_label, names))).to_pylist()
+    )
     return records
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from edgeinfer.readers.base import COLUMNS, FaceRow, FrameRow, Receiver, RunInfo, face_details, face_row, frame_row
-from edgeinfer.representation import POSE_COLUMNS
+from edgeinfer.readers.base import FaceRow, FrameRow, Receiver, RunInfo, face_details, face_row, frame_row
+from edgeinfer.representation import POSE_COLUMNS, RESERVED_COLUMNS
 
 
 def further_columns(names: Sequence[str], receiver: Receiver) -> tuple[Sequence[str], Sequence[str]]:
@@ -18,9 +18,12 @@ def further_columns(names: Sequence[str], receiver: Receiver) -> tuple[Sequence[
     """
     if not receiver.wants_details:
         return (), ()
-    pose = POSE_COLUMNS if set(POSE_COLUMNS) <= set(names) else ()
-    others = {"source", "picture", *COLUMNS, *pose}
-    return tuple(name for name in names if name not in others), pose
+    return label_columns(names), POSE_COLUMNS if set(POSE_COLUMNS) <= set(names) else ()
+
+
+def label_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of the probabilities among all columns of a table."""
+    return tuple(name for name in names if name not in RESERVED_COLUMNS)
 
 
 class TableRow(NamedTuple):

@@ -15,6 +15,7 @@ from edgeinfer.results import LABELS, UNKNOWN
 
 MAX_LABELS = 24
 """Number of labels that the page distinguishes; it adds up the others."""
+MAX_MODEL_LABELS = 1000
 MAX_NAME_CHARACTERS = 1000
 OTHER_LABEL = "other"
 LABEL_ORDER = (*LABELS, "contempt")
@@ -78,11 +79,13 @@ class Overview:
         rows: Recordings and failed sources in the order of reading.
         video_shares: Seconds by label, over all videos.
         picture_shares: Faces by label, over all pictures.
+        model_labels: Labels of the models, whether or not a face has them; at most `MAX_MODEL_LABELS`.
     """
 
     rows: list[OverviewRow] = field(default_factory=list)
     video_shares: dict[str, Share] = field(default_factory=dict)
     picture_shares: dict[str, Share] = field(default_factory=dict)
+    model_labels: set[str] = field(default_factory=set)
     _runs: Counter[ModelRun] = field(default_factory=Counter)
     _frames_with_face: int = 0
 
@@ -92,6 +95,8 @@ class Overview:
         for label, share in recording.shares.items():
             total.setdefault(label, Share()).add(share.weight, share.confidence)
         info = recording.info
+        if len(self.model_labels) + len(info.labels) <= MAX_MODEL_LABELS:
+            self.model_labels.update(info.labels)
         self._runs[ModelRun(info.model, info.sha256, info.version, info.unknown_below)] += 1
         self._frames_with_face += recording.frames_with_face
         self.rows.append(

@@ -77,7 +77,7 @@ class Page:
         import markupsafe  # noqa: PLC0415 - part of Jinja2
 
         labels = overview.labels()
-        styles = styles_of(labels)
+        styles = styles_of(labels, overview.model_labels)
         css = f"{template_text(_PACKAGE, 'report.css')}\n{style_rules(styles)}\n"
         script = template_text(_PACKAGE, "report.js")
         failed = [row for row in overview.rows if row.status == "failed"]

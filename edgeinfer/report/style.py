@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgeinfer.outputs.palette import expression_colour, text_colour
+from edgeinfer.outputs.palette import label_colours, text_colour
 
 _MARKS = {
     "neutral": "",
@@ -36,15 +36,19 @@ class ExpressionStyle:
     mark: str
 
 
-def styles_of(labels: Sequence[str]) -> list[ExpressionStyle]:
+def styles_of(labels: Sequence[str], of_models: Iterable[str] = ()) -> list[ExpressionStyle]:
     """Return the style of each label.
 
     The pattern distinguishes what the colour does not, for example in a grey print. Labels of other models take turns
     with the patterns.
+
+    Args:
+        labels: Labels of the page.
+        of_models: All labels of the models, which determine the colours as in annotated videos.
     """
-    styles, others = [], 0
+    colours, styles, others = label_colours((*of_models, *labels)), list[ExpressionStyle](), 0
     for label in labels:
-        colour = expression_colour(label)
+        colour = colours[label]
         mark = _MARKS.get(label)
         if mark is None:
             mark, others = _OTHER_MARKS[others % len(_OTHER_MARKS)], others + 1

@@ -1,13 +1,14 @@
 """Writer of a 2 kB edgeinfer model, so that the tests of the runtime do not need the `onnx` package.
 
 The logits depend on brightness: logit k of an 8x8 face with the mean grey level g, 0..255, is `BIAS[k] + SLOPE[k] * g`.
-Dark faces are neutral and bright ones happy.
+Dark faces have the first label, neutral, and bright ones the second, happy.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,11 @@ def node(kind: str, inputs: tuple[str, ...], output: str, *, attributes: bytes =
     return named + (put(7, domain) if domain else b"")
 
 
-def metadata(**changes: str | None) -> dict[str, str]:
+def metadata(labels: Sequence[str] = LABELS, **changes: str | None) -> dict[str, str]:
     """Return the edgeinfer metadata; a keyword replaces a value, and None removes its key."""
-    labels = list(LABELS)
     values: dict[str, str | None] = {
         "schema": "1",
-        "labels": json.dumps(labels),
+        "labels": json.dumps(list(labels)),
         "input": json.dumps(
             {
                 "height": SIDE,
@@ -75,7 +75,7 @@ def metadata(**changes: str | None) -> dict[str, str]:
         ),
         "crop": json.dumps({"margin": 0.0}),
         "temperature": "1.0",
-        "prior": json.dumps(dict.fromkeys(labels, 1 / 7)),
+        "prior": json.dumps(dict.fromkeys(labels, 1 / len(labels))),
         "metrics": json.dumps({"accuracy": 1.0}),
         "dataset": "grey levels",
         "version": "0",
@@ -125,8 +125,8 @@ def model_bytes(
             put(1, node("MatMul", (pooled, "slope"), "tilted", domain=domain)),
             put(1, node("Add", ("tilted", "bias"), output)),
             put(2, "tiny"),
-            put(5, tensor("slope", (1, logits), SLOPE[:logits], external=external)),
-            put(5, tensor("bias", (logits,), BIAS[:logits])),
+            put(5, tensor("slope", (1, logits), (SLOPE + SLOPE[-1:] * logits)[:logits], external=external)),
+            put(5, tensor("bias", (logits,), (BIAS + BIAS[-1:] * logits)[:logits])),
             *(put(11, value_info(name, _UINT8, ("batch", SIDE, SIDE, 1))) for name in inputs),
             put(12, value_info(output, _FLOAT, ("batch", logits))),
             extra,
@@ -135,6 +135,11 @@ def model_bytes(
     opsets = put(8, put(1, "") + put(2, 13)) + (put(8, put(1, domain) + put(2, 1)) if domain else b"")
     props = b"".join(put(14, put(1, k) + put(2, v)) for k, v in (metadata() if keys is None else keys).items())
     return put(1, 8) + opsets + put(7, graph) + props
+
+
+def write_labelled_model(path: Path, labels: Sequence[str]) -> Path:
+    """Write a model with some labels and return its path."""
+    return write_model(path, keys=metadata(labels), logits=len(labels))
 
 
 def write_model(path: Path, **options: Any) -> Path:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import cv2
 
 from edgeinfer.outputs.draw import FaceBlur, annotate, cover
-from edgeinfer.outputs.palette import expression_colour
+from edgeinfer.outputs.palette import label_colours
 from edgeinfer.outputs.preview.timeline import Timeline
 from edgeinfer.outputs.rate import RateMeter
 from edgeinfer.outputs.summary import RunHeader, RunSummary
@@ -197,7 +197,7 @@ class PreviewState:
         return {
             "source": self._header.source if self._header else "",
             "labels": list(labels),
-            "colours": {label: expression_colour(label) for label in (*labels, UNKNOWN)},
+            "colours": label_colours((*labels, UNKNOWN)),
             "state": self._source_state,
             "detail": self._detail,
             "fps": round(self._rate.per_second(), 1),

@@ -6,6 +6,7 @@ import pytest
 from edgeinfer import Box, Emotion, Face, Result, annotate
 from edgeinfer.outputs.palette import EXPRESSION_COLOURS
 from edgeinfer.results import Image
+from tools.label_sets import LABEL_SETS
 
 
 def face(box: Box, label: str = "happy", confidence: float = 0.93, track_id: int = 1) -> Face:
@@ -166,3 +167,15 @@ def test_crowd_is_annotated() -> None:
     boxes = [Box(5 + 70 * (number % 9), 5 + 40 * (number // 9), 90, 60) for number in range(81)]
     annotated = drawn(image, *(face(box, confidence=number / 81) for number, box in enumerate(boxes)))
     assert changed(image, annotated).mean() > 0.2
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS)
+def test_every_label_of_a_model_has_its_own_colour_and_text(labels: tuple[str, ...]) -> None:
+    shares = dict.fromkeys(labels, 1 / len(labels))
+    pictures = []
+    for label in labels:
+        emotion = Emotion(label, 0.93, shares)
+        pictures.append(drawn(picture(320, 240), Face(1, Box(60, 60, 120, 120), emotion, emotion)))
+    colours = {tuple(image[120, 60]) for image in pictures}
+    assert len(colours) == len(labels)
+    assert len({image[:58].tobytes() for image in pictures}) == len(labels)

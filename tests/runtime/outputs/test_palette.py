@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeinfer.outputs.palette import EXPRESSION_COLOURS, expression_colour, text_colour
+from edgeinfer.outputs.palette import EXPRESSION_COLOURS, OTHER_COLOURS, label_colours, text_colour
 from edgeinfer.results import LABELS
 
 Vector = NDArray[np.float64]
@@ -70,17 +70,32 @@ def test_every_label_has_its_own_colour() -> None:
     ("label", "same"), [("Happy", "happy"), ("happiness", "happy"), ("SADNESS", "sad"), ("anger", "angry")]
 )
 def test_other_names_of_an_expression_have_its_colour(label: str, same: str) -> None:
-    assert expression_colour(label) == EXPRESSION_COLOURS[same]
+    assert label_colours([label, "bored"])[label] == EXPRESSION_COLOURS[same]
 
 
-@pytest.mark.parametrize("label", ["bored", "", "überrascht", "\udce9"])
-def test_foreign_label_has_a_colour_of_its_own(label: str) -> None:
-    colour = expression_colour(label)
-    assert colour == expression_colour(label)
-    assert colour not in EXPRESSION_COLOURS.values()
-    assert len(linear(colour)) == 3
+def test_synonym_beside_its_standard_name_has_a_colour_of_its_own() -> None:
+    colours = label_colours(["joy", "happy", "HAPPY"])
+    assert colours["happy"] == EXPRESSION_COLOURS["happy"]
+    assert len(set(colours.values())) == 3
 
 
-@pytest.mark.parametrize("colour", [*EXPRESSION_COLOURS.values(), *map(expression_colour, map(str, range(50)))])
+@pytest.mark.parametrize("count", [2, 3, 5, 12, 24])
+def test_other_labels_have_distinguishable_colours(count: int) -> None:
+    labels = [f"überrascht {number}" for number in range(count)]
+    colours = label_colours(labels)
+    assert list(colours) == labels
+    assert colours == {label: label_colours(labels[::-1])[label] for label in labels}
+    shown = [*EXPRESSION_COLOURS.values(), *colours.values()]
+    for vision, least in (("common", 14), ("protanopia", 6.5), ("deuteranopia", 8)):
+        seen = [lab(VISION[vision] @ linear(colour)) for colour in shown]
+        assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > least
+
+
+def test_many_labels_share_colours() -> None:
+    assert len(set(label_colours(map(str, range(1000))).values())) == len(OTHER_COLOURS)
+    assert label_colours(["", "\udce9"]).keys() == {"", "\udce9"}
+
+
+@pytest.mark.parametrize("colour", [*EXPRESSION_COLOURS.values(), *OTHER_COLOURS])
 def test_text_has_enough_contrast_on_every_colour(colour: str) -> None:
     assert contrast(colour, text_colour(colour)) >= 4.5  # WCAG 2.2, success criterion 1.4.3

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.errors import OutputError, shown_path
-from edgeinfer.outputs.palette import expression_colour
+from edgeinfer.outputs.palette import label_colours
 from edgeinfer.report.html import content_policy, create_environment, template_text
 from edgeinfer.system.files import write_file
 from edgeinfer.units import counted
@@ -73,7 +73,8 @@ def save_summary_page(data: Path, report: PrepareReport, path: Path) -> None:
     info = read_info(data)
     splits = [split for split in SPLITS if split in report.counts]
     css = template_text(_TEMPLATES, "summary.css")
-    colours = "".join(f".c{i} {{ background: {expression_colour(label)}; }}\n" for i, label in enumerate(report.labels))
+    shades = label_colours(report.labels).values()
+    colours = "".join(f".c{i} {{ background: {shade}; }}\n" for i, shade in enumerate(shades))
     values: dict[str, Any] = {
         "policy": content_policy(css + colours + _bin_rules()), "css": css + colours + _bin_rules(),
         "name": info.name, "protocol": info.protocol(), "split_rule": report.split_rule, "splits": splits,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import shown_path
-from edgeinfer.outputs.palette import expression_colour, text_colour
+from edgeinfer.outputs.palette import label_colours, text_colour
 from edgeinfer.report.html import content_policy, create_environment, data_script, template_text
 from edgeinfer.system.files import write_file
 from edgeinfer_train.datasets.labelling.crops import Crop
@@ -53,7 +53,7 @@ def save_page(path: Path, title: str, faces: Sequence[PageFace], labels: Sequenc
     """
     rows = [[face.file, face.label, face.confidence, face.picture] for face in faces]
     identity = hashlib.sha256("\n".join(face.file for face in faces).encode(errors="replace")).hexdigest()[:16]
-    colours = [expression_colour(label) for label in labels]
+    colours = list(label_colours(labels).values())
     data: dict[str, Any] = {
         "id": identity, "labels": list(labels), "colours": colours, "inks": list(map(text_colour, colours)),
         "faces": rows, "file": CORRECTIONS_FILE,
