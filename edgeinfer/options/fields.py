@@ -26,7 +26,7 @@ class Option:
             a value is given, so that the help text imports no heavy module.
         plugins: Entry-point group whose names are valid values too, or None.
         secret: True if the value must never be printed.
-        link: Anchor in docs/reference.md that explains the option, or "".
+        link: Anchor in docs/reference.md, or PAGE.md#ANCHOR in docs/, that explains the option, or "".
         flags: Names on the command line where they differ from the field's name; "--on/--off" for a boolean one.
         show_default: False if the help text states the default itself.
         title: Heading in the help text where it differs from that of the group.

@@ -74,7 +74,9 @@ class OutputOptions:
         None, "Delete snapshots older than this, for example 12h or 7d.", metavar="TIME", check=parse_duration,
         link="snapshots",
     )  # fmt: skip
-    anonymous: bool = option(False, "Write per-minute counts only: no boxes, no pictures.", link="anonymous-output")
+    anonymous: bool = option(
+        False, "Write per-minute counts only: no boxes, no pictures.", link="formats.md#anonymous-output"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,9 @@ class ContentOptions:
 
     title: ClassVar[str] = "Output"
 
-    empty_frames: bool = option(False, "Write a .csv or .parquet row for each frame without faces too.", link="csv")
+    empty_frames: bool = option(
+        False, "Write a .csv or .parquet row for each frame without faces too.", link="formats.md#csv"
+    )
     blur_faces: bool = option(False, "Pixelate the detected faces in annotated copies, snapshots and the preview.")
 
 
@@ -219,12 +223,12 @@ class IntegrationOptions:
         None, "Send the faces of each frame to this UDP address as Open Sound Control messages.", metavar="HOST:PORT"
     )
     preview: str | None = option(
-        None, "Serve a page with the live picture; on 127.0.0.1 by default.", metavar="[HOST:]PORT", link="preview"
+        None, "Serve a page with the live picture; on 127.0.0.1 by default.", metavar="[HOST:]PORT", link="preview.md"
     )
     preview_token: str | None = option(
-        None, "Token that the preview requires.", metavar="TOKEN", secret=True, link="preview"
+        None, "Token that the preview requires.", metavar="TOKEN", secret=True, link="preview.md"
     )
-    stay: bool = option(False, "Keep serving the preview after the source has ended, until Ctrl-C.", link="preview")
+    stay: bool = option(False, "Keep serving the preview after the source has ended, until Ctrl-C.", link="preview.md")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,9 @@ from edgeinfer.cli.terminal import name_flags
 from tools.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-GUIDES = {
-    name: ROOT / "docs" / f"{name}.md"
-    for name in (
-        "raspberry-pi", "embedding", "troubleshooting", "service", "mqtt", "privacy", "reference", "report", "batch",
-        "osc",
-    )
-} | {"README": ROOT / "README.md"}  # fmt: skip
+PAGES_WITH_OTHER_PROGRAMS = {"batch", "data"}
+"""Pages whose programs need results or a data set; `test_batch_guide` and `test_documents` check these."""
+GUIDES = {path.stem: path for path in sorted((ROOT / "docs").glob("*.md"))} | {"README": ROOT / "README.md"}
 MAIN: Any = get_command(app)
 ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
 MIN_LITERAL_CHARACTERS = 12
@@ -46,11 +42,11 @@ def code_blocks(guide: str, language: str) -> list[str]:
 
 
 def code_block_cases(language: str) -> list[Any]:
-    """Return the blocks of all guides but that of batch, whose programs read results; see `test_batch_guide`."""
+    """Return the blocks of all guides except those with other programs."""
     return [
         pytest.param(block, id=f"{guide}-{number}")
         for guide in GUIDES
-        if guide != "batch"
+        if guide not in PAGES_WITH_OTHER_PROGRAMS
         for number, block in enumerate(code_blocks(guide, language), 1)
     ]
 

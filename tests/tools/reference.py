@@ -49,8 +49,12 @@ def _rows(groups: Iterable[type[OptionGroup]]) -> Iterator[str]:
     for field in chain.from_iterable(map(option_fields, groups)):
         metavar = _metavar(field)
         usage = f"{field.flag} {metavar}".strip().replace("|", "\\|")
-        link = f" [Details](#{field.option.link})" if field.option.link else ""
+        link = f" [Details]({_target(field.option.link)})" if field.option.link else ""
         yield f"| `{usage}` | {_default(field)} | {_prose(field.option.help)}{link} |"
+
+
+def _target(link: str) -> str:
+    return link if ".md" in link else f"#{link}"
 
 
 def _metavar(field: OptionField) -> str:
