@@ -38,7 +38,7 @@ type: .venv-dev/.ready       ## the whole tree for this system, the packages for
 	.venv-dev/bin/mypy --platform win32 --cache-dir .mypy_cache/win32 edgeinfer train/edgeinfer_train export/edgeinfer_export
 
 docs: .venv-dev/.ready       ## build the documentation site in build/site
-	NO_MKDOCS_2_WARNING=1 .venv-dev/bin/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 .venv-dev/bin/mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies and extras only
 

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,22 @@ from typer.main import get_command
 
 from edgeinfer.cli.app import app
 from edgeinfer.cli.terminal import name_flags
+from edgeinfer_export.cli.app import app as export_app
+from edgeinfer_train.cli.app import app as train_app
 from tools.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-PAGES_WITH_OTHER_PROGRAMS = {"batch", "data"}
+PAGES_WITH_OTHER_PROGRAMS = {"batch", "data", "export"}
 """Pages whose programs need results or a data set; `test_batch_guide` and `test_documents` check these."""
-GUIDES = {path.stem: path for path in sorted((ROOT / "docs").glob("*.md"))} | {"README": ROOT / "README.md"}
+GUIDES = {path.stem: path for path in sorted((ROOT / "docs").glob("*.md"))} | {
+    "README": ROOT / "README.md", "train": ROOT / "train" / "README.md", "export": ROOT / "export" / "README.md",
+}  # fmt: skip
 MAIN: Any = get_command(app)
+PROGRAMS: dict[str, Any] = {
+    "edgeinfer": MAIN,
+    "edgeinfer-train": get_command(train_app),
+    "edgeinfer-export": get_command(export_app),
+}
 ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
 MIN_LITERAL_CHARACTERS = 12
 """Minimum number of literal characters in a message pattern."""
@@ -82,18 +91,18 @@ def shell_lines() -> Iterator[str]:
         yield from re.findall(r"(?<!`)`((?:sudo )?edgeinfer [^`\n\[|]+)`(?!`)", text)
 
 
-def is_edgeinfer(command: list[str]) -> bool:
-    """Return True for an edgeinfer command, with or without leading environment variables."""
-    return next(word for word in [*command, ""] if not ASSIGNMENT.match(word)) == "edgeinfer"
+def program_of(command: Sequence[str]) -> str:
+    """Return the first word of a command after its environment variables."""
+    return next(word for word in [*command, ""] if not ASSIGNMENT.match(word))
 
 
-COMMANDS = sorted({tuple(c) for line in shell_lines() for c in split_commands(line) if is_edgeinfer(c)})
+COMMANDS = sorted({tuple(c) for line in shell_lines() for c in split_commands(line) if program_of(c) in PROGRAMS})
 
 
-def parse(arguments: list[str]) -> tuple[Any, Any]:
+def parse(program: str, arguments: list[str]) -> tuple[Any, Any]:
     """Return the command and its context; click raises an error for an unknown command or option."""
-    context = MAIN.make_context("edgeinfer", list(arguments))
-    command = MAIN
+    command = PROGRAMS[program]
+    context = command.make_context(program, list(arguments))
     while hasattr(command, "commands"):
         name, command, arguments = command.resolve_command(context, arguments)
         context = command.make_context(name, list(arguments), parent=context)
@@ -120,22 +129,31 @@ def test_guides_contain_commands_and_programs() -> None:
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_commands_are_valid(arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = arguments.index("edgeinfer")
+def test_commands_are_valid(
+    arguments: tuple[str, ...], tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = program_of(arguments)
+    start = arguments.index(program)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tiny_model, tmp_path / "mine.onnx")
     for assignment in arguments[:start]:
         monkeypatch.setenv(*assignment.split("=", 1))
     words = list(arguments[start + 1 :])
     if words[0] == "run" and "--config" not in words:
         (tmp_path / "none.toml").touch()
         words += ["--config", str(tmp_path / "none.toml")]
-    command, context = parse(words)
+    command, context = parse(program, words)
     if words[0] == "run":
         command.check_combination(context.params)
 
 
 def test_options_exist() -> None:
-    known = {
-        name for command in iterate_commands(MAIN) for p in command.params for name in (*p.opts, *p.secondary_opts)
+    known = {"--help"} | {
+        name
+        for program in PROGRAMS.values()
+        for command in iterate_commands(program)
+        for p in command.params
+        for name in (*p.opts, *p.secondary_opts)
     }
     spans = [span for guide in GUIDES for span in re.findall(r"`(--[^`\n]+)`", read_guide(guide))]
     mentioned = {name for span in spans for name in re.findall(r"--[a-z-]+", span)}
@@ -155,7 +173,7 @@ def test_settings_are_accepted(settings: str, tmp_path: Path, monkeypatch: pytes
     for name, value in re.findall(r"^(EDGEINFER_\w+)=(.*)$", "".join(code_blocks("raspberry-pi", "ini")), re.MULTILINE):
         monkeypatch.setenv(name, value)
     (tmp_path / "config.toml").write_text(settings, encoding="utf-8")
-    command, context = parse(["run", "--config", str(tmp_path / "config.toml")])
+    command, context = parse("edgeinfer", ["run", "--config", str(tmp_path / "config.toml")])
     command.check_combination(context.params)
 
 
