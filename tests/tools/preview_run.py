@@ -23,7 +23,10 @@ from tools.patience import PATIENCE, until
 LIGHT, DARK = np.full((60, 80, 3), 250, np.uint8), np.full((60, 80, 3), 5, np.uint8)
 FACE_BOX = Box(10, 10, 20, 20)
 TOKEN = "correct horse/battery"
-PATHS = ("/", "/page.js", "/page.css", "/stream.mjpg", "/events", "/snapshot.jpg", "/healthz", "/metrics")
+PATHS = (
+    "/", "/page.js", "/page.css", "/stream.mjpg", "/events", "/snapshot.jpg", "/healthz", "/metrics", "/overlay",
+    "/overlay.js", "/overlay.css", "/api/state", "/api/events", "/api/openapi.json",
+)  # fmt: skip
 TIMEOUT_S = 20 * PATIENCE
 
 

@@ -1,19 +1,19 @@
-"""HTTP server of the preview: page, MJPEG stream, server-sent events, snapshot, health and metrics."""
+"""HTTP server of the preview: pages, streams, snapshot, HTTP API, health and metrics."""
 
 from __future__ import annotations
 
 import http
 import io
-import json
 import logging
 import socket
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
+from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -23,6 +23,7 @@ from edgeinfer.outputs.preview.connections import ConnectionTable
 from edgeinfer.outputs.preview.prometheus import CONTENT_TYPE, metrics
 from edgeinfer.outputs.preview.requests import InvalidRequestError, check_head, read_head
 from edgeinfer.outputs.preview.state import PreviewState
+from edgeinfer.outputs.preview.streams import BOUNDARY, api_events, jpeg_parts, json_text, page_events
 
 MAX_STREAMS = 16
 """Maximum number of connections that receive a stream; each open page uses two."""
@@ -30,21 +31,18 @@ CLIENT_TIMEOUT_S = 10.0
 """Time for receiving a complete request, and for each write to a client, in seconds."""
 SEND_BUFFER_BYTES = 128 * 1024
 """Send buffer of a streaming connection; it is small so that a slow client receives recent pictures."""
-EVENTS_PER_S = 12.0
-"""Maximum rate of frame events."""
-STATUS_INTERVAL_S = 1.0
-"""Interval between status events, in seconds."""
-FIRST_REPEAT_S = 0.25
-"""Time after which a picture is repeated once if no frame arrives, in seconds."""
-REPEAT_INTERVAL_S = 5.0
-"""Interval of further repetitions, in seconds."""
 COOKIE = "edgeinfer-token"
-BOUNDARY = "edgeinfer-picture"
+EVENT_STREAM, TEXT = "text/event-stream; charset=utf-8", "text/plain; charset=utf-8"
 PAGE = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/overlay": ("overlay.html", "text/html; charset=utf-8"),
+    "/overlay.css": ("overlay.css", "text/css; charset=utf-8"),
+    "/overlay.js": ("overlay.js", "text/javascript; charset=utf-8"),
+    "/api/openapi.json": ("openapi.json", "application/json"),
 }
+"""File and content type of each static path."""
 POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 HEADERS = {
     "Cache-Control": "no-store",
@@ -128,7 +126,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.0"
     routes: ClassVar[dict[str, str]] = {
         "/stream.mjpg": "_send_stream", "/events": "_send_events", "/snapshot.jpg": "_send_snapshot",
-        "/healthz": "_send_health", "/metrics": "_send_metrics",
+        "/healthz": "_send_health", "/metrics": "_send_metrics", "/api/state": "_send_state",
+        "/api/events": "_send_api_events",
     }  # fmt: skip
 
     def handle(self) -> None:
@@ -168,7 +167,14 @@ class _RequestHandler(BaseHTTPRequestHandler):
         else:
             self.send_error(http.HTTPStatus.NOT_FOUND, "not found")
 
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
+    def do_POST(self) -> None:
+        """Reject a method that no path supports."""
+        allowed = {"Allow": "GET, HEAD"}
+        self._respond(b"expected GET or HEAD\n", TEXT, status=http.HTTPStatus.METHOD_NOT_ALLOWED, headers=allowed)
+
+    # The names that http.server calls.
+    do_HEAD = do_GET  # noqa: N815
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = do_POST  # noqa: N815
 
     def _header_token(self) -> str | None:
         """Return the token from the Authorization header or the page's cookie."""
@@ -191,8 +197,10 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def _send_page(self, path: str, query_token: str | None) -> None:
         name, content_type = PAGE[path]
-        cookie = f"{COOKIE}={quote(query_token, safe='')}; HttpOnly; SameSite=Strict; Path=/" if query_token else ""
-        self._respond(_page_file(name), content_type, cookie=cookie)
+        headers = {}
+        if query_token:
+            headers["Set-Cookie"] = f"{COOKIE}={quote(query_token, safe='')}; HttpOnly; SameSite=Strict; Path=/"
+        self._respond(_page_file(name), content_type, headers=headers)
 
     def _send_snapshot(self) -> None:
         jpeg = self.server.state.snapshot_jpeg()
@@ -210,47 +218,28 @@ class _RequestHandler(BaseHTTPRequestHandler):
             "frame_age_s": None if age_s is None else round(age_s, 3),
         }
         status = http.HTTPStatus.OK if healthy else http.HTTPStatus.SERVICE_UNAVAILABLE
-        self._respond(json.dumps(body).encode() + b"\n", "application/json", status=status)
+        self._send_json(body, status)
+
+    def _send_state(self) -> None:
+        state = self.server.state
+        self._send_json({"status": state.status(), "frame": state.frame()})
+
+    def _send_json(self, value: dict[str, Any], status: int = http.HTTPStatus.OK) -> None:
+        self._respond(f"{json_text(value)}\n".encode(errors="replace"), "application/json", status=status)
 
     def _send_metrics(self) -> None:
         self._respond(metrics(self.server.state).encode(errors="replace"), CONTENT_TYPE)
 
     def _send_stream(self) -> None:
-        self._stream_parts(f"multipart/x-mixed-replace; boundary={BOUNDARY}", self._jpeg_parts())
-
-    def _jpeg_parts(self) -> Iterator[bytes]:
-        """Yield each new picture; repeat the last one if none arrives.
-
-        Chromium shows a picture when the next one begins, and only a write detects a closed connection.
-        """
-        state, number, jpeg, timeout_s = self.server.state, 0, b"", REPEAT_INTERVAL_S
-        while not state.closed.is_set():
-            newer = state.wait_for_jpeg(after=number, timeout_s=timeout_s)
-            timeout_s = FIRST_REPEAT_S if newer else REPEAT_INTERVAL_S
-            number, jpeg = newer or (number, jpeg)
-            if jpeg:
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                yield head.encode() + jpeg + b"\r\n"
+        self._stream_parts(f"multipart/x-mixed-replace; boundary={BOUNDARY}", jpeg_parts(self.server.state))
 
     def _send_events(self) -> None:
-        self._stream_parts("text/event-stream; charset=utf-8", self._event_parts())
+        self._stream_parts(EVENT_STREAM, page_events(self.server.state))
 
-    def _event_parts(self) -> Iterator[bytes]:
-        """Yield the latest frames as JSONL objects, the status once per second, and the end of the run."""
-        state, number, next_status_s = self.server.state, 0, 0.0
-        yield b"retry: 1000\n\n"
-        while not state.closed.wait(1 / EVENTS_PER_S):
-            if time.monotonic() >= next_status_s:
-                next_status_s = time.monotonic() + STATUS_INTERVAL_S
-                yield _event(state.status(), "status")
-            timeout_s = max(0.0, next_status_s - time.monotonic())
-            latest = state.wait_for_frame(after=number, timeout_s=timeout_s)
-            if latest is not None:
-                number = latest.number
-                yield _event(latest.result.to_dict(latest.frame))
-        yield _event({"detail": state.farewell}, "end")
+    def _send_api_events(self) -> None:
+        self._stream_parts(EVENT_STREAM, api_events(self.server.state))
 
-    def _stream_parts(self, content_type: str, parts: Iterator[bytes]) -> None:
+    def _stream_parts(self, content_type: str, parts: Generator[bytes, None, None]) -> None:
         """Send parts until the run ends; a client that blocks a write for `CLIENT_TIMEOUT_S` is disconnected."""
         if not self.server.streams.acquire(blocking=False):
             self.send_error(
@@ -263,8 +252,9 @@ class _RequestHandler(BaseHTTPRequestHandler):
             self._send_headers(http.HTTPStatus.OK, content_type)
             self.end_headers()
             if self.command != "HEAD":
-                for part in parts:
-                    self.wfile.write(part)
+                with closing(parts):
+                    for part in parts:
+                        self.wfile.write(part)
         finally:
             self.server.streams.release()
 
@@ -274,13 +264,19 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.requestline, self.request_version = "", "HTTP/1.0"
         # For these, the base class includes parts of the request in the message.
         text = http.HTTPStatus(code).phrase.lower() if message is None or code in (400, 414, 501, 505) else message
-        self._respond(f"{text}\n".encode(), "text/plain; charset=utf-8", status=code)
+        self._respond(f"{text}\n".encode(), TEXT, status=code)
 
-    def _respond(self, body: bytes, content_type: str, *, status: int = http.HTTPStatus.OK, cookie: str = "") -> None:
+    def _respond(
+        self,
+        body: bytes,
+        content_type: str,
+        *,
+        status: int = http.HTTPStatus.OK,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._send_headers(status, content_type)
-        self.send_header("Content-Length", str(len(body)))
-        if cookie:
-            self.send_header("Set-Cookie", cookie)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -293,13 +289,6 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing, because a request may contain the token."""
-
-
-def _event(value: dict[str, Any], name: str = "message") -> bytes:
-    """Return a server-sent event with JSON data."""
-    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'), ensure_ascii=False)}\n\n".encode(
-        errors="replace"
-    )
 
 
 def _page_file(name: str) -> bytes:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import cv2
 
+from edgeinfer.errors import path_text
 from edgeinfer.outputs.draw import FaceBlur, annotate, cover
 from edgeinfer.outputs.palette import label_colours
+from edgeinfer.outputs.preview.followers import Follower, frame_object
 from edgeinfer.outputs.preview.timeline import Timeline
 from edgeinfer.outputs.rate import RateMeter
 from edgeinfer.outputs.summary import RunHeader, RunSummary
@@ -74,6 +77,7 @@ class PreviewState:
         self._changed = threading.Condition()
         self._blur = FaceBlur() if blur else None
         self._latest: LatestFrame | None = None
+        self._followers: list[Follower] = []
         self._timeline, self._pruned_s = Timeline(), 0.0
         self._rate = RateMeter(RATE_WINDOW_S)
         self._delay_ms: float | None = None
@@ -97,6 +101,10 @@ class PreviewState:
         covered = self._blur.regions(frame, result) if self._blur else ()
         self._rate.add()
         with self._changed:
+            if self._followers:
+                line = frame_object(frame, result)
+                for follower in self._followers:
+                    follower.add(line)
             self._latest = LatestFrame(self._latest_number() + 1, frame, result, covered, now_s)
             self._timeline.update(result)
             if now_s - self._pruned_s >= PRUNE_INTERVAL_S:
@@ -108,15 +116,20 @@ class PreviewState:
     def update_source_state(self, state: SourceState) -> None:
         """Store the state of a live source."""
         with self._changed:
-            self._source_state, self._detail = state.state, state.detail
-            self._changed.notify_all()
+            self._set_source_state(state.state, state.detail)
 
     def end(self) -> None:
         """Show that the run has ended; the latest frame is the last one."""
         with self._changed:
             frames = counted(self._latest_number(), "frame")
-            self._source_state, self._detail = "ended", f"Ended after {frames}; this is the last one."
-            self._changed.notify_all()
+            self._set_source_state("ended", f"Ended after {frames}; this is the last one.")
+
+    def _set_source_state(self, state: ShownState, detail: str) -> None:
+        """Store the source's state; the caller holds the condition."""
+        self._source_state, self._detail = state, detail
+        for follower in self._followers:
+            follower.add_state()
+        self._changed.notify_all()
 
     @property
     def farewell(self) -> str:
@@ -188,14 +201,33 @@ class PreviewState:
         age_s = self.frame_age_s
         return self._source_state == "live" and age_s is not None and age_s < STALE_S
 
-    def status(self) -> dict[str, Any]:
-        """Return the source, colours of the labels, state, counts and timeline of the run as a JSON object."""
-        summary = self.summary()
+    @contextmanager
+    def follower(self) -> Iterator[Follower]:
+        """Yield a queue of the latest frame and all frames that follow until the end of the block."""
+        follower = Follower(self._changed, self.closed)
         with self._changed:
-            latest, tracks, delay_ms = self._latest, self._timeline.snapshot(), self._delay_ms
-        labels = self._header.labels if self._header else ()
+            self._followers.append(follower)
+            if self._latest is not None:
+                follower.add(frame_object(self._latest.frame, self._latest.result))
+        try:
+            yield follower
+        finally:
+            with self._changed:
+                self._followers.remove(follower)
+
+    def frame(self) -> dict[str, Any] | None:
+        """Return the latest frame as a JSON object, None before the first; see `frame_object`."""
+        latest = self._latest
+        return None if latest is None else frame_object(latest.frame, latest.result)
+
+    def status(self) -> dict[str, Any]:
+        """Return the source, model, labels and their colours, state and counts of the run as a JSON object."""
+        header, summary, latest, delay_ms = self._header, self.summary(), self._latest, self._delay_ms
+        labels = header.labels if header else ()
         return {
-            "source": self._header.source if self._header else "",
+            "source": path_text(header.source) if header else "",
+            "model": header.model if header else "",
+            "version": header.versions.get("edgeinfer", "") if header else "",
             "labels": list(labels),
             "colours": label_colours((*labels, UNKNOWN)),
             "state": self._source_state,
@@ -206,8 +238,13 @@ class PreviewState:
             "dropped": summary.dropped if summary else None,
             "reconnects": summary.reconnects if summary else None,
             "time_s": round(latest.result.timestamp_s, 2) if latest else 0.0,
-            "tracks": tracks,
         }
+
+    def page_status(self) -> dict[str, Any]:
+        """Return the status with the timeline of the last minute, "tracks"."""
+        with self._changed:
+            tracks = self._timeline.snapshot()
+        return {**self.status(), "tracks": tracks}
 
     def _latest_number(self) -> int:
         return self._latest.number if self._latest else 0

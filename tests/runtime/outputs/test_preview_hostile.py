@@ -58,7 +58,7 @@ def send(preview: PreviewRun, request: bytes) -> bytes:
         pytest.param(b"GET / HTTP/1.x\r\n" + HOST + b"\r\n", 400, id="invalid-version"),
         pytest.param(b"GET / a HTTP/1.1\r\n" + HOST + b"\r\n", 400, id="four-words"),
         pytest.param(b"<script> / HTTP/1.1\r\n" + HOST + b"\r\n", 501, id="invalid-method"),
-        pytest.param(b"CONNECT h:1 HTTP/1.1\r\n" + HOST + b"\r\n", 501, id="connect"),
+        pytest.param(b"CONNECT h:1 HTTP/1.1\r\n" + HOST + b"\r\n", 405, id="connect"),
         pytest.param(b"GET / HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n", 400, id="negative-length"),
         pytest.param(b"GET / HTTP/1.1\r\n" + HOST + b"Content-Length: 9e9\r\n\r\n", 400, id="invalid-length"),
         pytest.param(b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 200 + b"\r\n", 431, id="200-headers"),

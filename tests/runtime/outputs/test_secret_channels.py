@@ -124,7 +124,8 @@ def test_outputs_of_a_run_contain_no_secret(
     mqtt._header = header
     outputs = {
         "jsonl": out.read_text(), "status": " ".join(statuses), "log": caplog.text, "metrics": metrics(state),
-        "events and page": json.dumps(state.status()), "source": repr(source.name), "webhook": repr(webhook._target),
+        "events and page": json.dumps([state.page_status(), state.frame()]),
+        "source": repr(source.name), "webhook": repr(webhook._target),
         "payload": str(webhook._queue._items), "broker": repr(broker), "mqtt": json.dumps(mqtt._current_state()),
         "discovery": json.dumps(device_discovery(broker, header)),
         "target": repr(PostTarget.parse(f"https://{encoded}h/{quote(token.text)}")),
