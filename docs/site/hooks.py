@@ -23,8 +23,8 @@ import edgeinfer
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "train/README.md", "export/README.md",
-    "examples/README.md", "models/README.md", "models/EXPERIMENTS.md", "models/edgenet-ferplus-int8.md",
-    "models/edgenet-ferplus8-int8.md", "benchmarks/README.md",
+    "examples/README.md", "examples/plugin/README.md", "models/README.md", "models/EXPERIMENTS.md",
+    "models/edgenet-ferplus-int8.md", "models/edgenet-ferplus8-int8.md", "benchmarks/README.md",
 )  # fmt: skip
 """Pages from outside docs/."""
 

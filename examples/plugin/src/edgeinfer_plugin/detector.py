@@ -1,9 +1,4 @@
-"""Custom detector selected by name: only the largest face, for a mirror or a desk with one visitor.
-
-Needs: edgeinfer, and pip install ./examples/custom_detector
-Run:   edgeinfer run clip.mp4 --detector largest
-       or edgeinfer.load_pipeline(detector="largest") in Python
-"""
+"""Detector that returns only the largest face, for a mirror or a desk with one visitor."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +20,7 @@ class LargestFaceDetector:
         """
         if model is not None:
             raise edgeinfer.UsageError("`detector_model` does not apply to the detector largest: omit it")
-        self._cascade = edgeinfer.HaarDetector()
+        self._cascade: edgeinfer.FaceDetector = edgeinfer.HaarDetector()
 
     def detect(self, image: NDArray[np.uint8]) -> list[edgeinfer.Box]:
         """Return at most one box in pixels, from a (H, W, 3) BGR or (H, W) grey uint8 frame."""
