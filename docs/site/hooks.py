@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from typer.main import get_command
 
 import edgeinfer
+from edgeinfer_train.cli.app import app as train_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -31,7 +34,9 @@ PAGES = (
 LANGUAGES = {".py": "python", ".toml": "toml", ".mjs": "js"}
 """Languages of the linked files that become pages."""
 
+MAX_CHOICES_CHARACTERS = 40
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+EXTERNAL = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
 CODE_SPAN = re.compile(r"`[^`\n]+`")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -42,6 +47,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for path, text in texts.items():
         files.append(File.generated(config, site_path(path), content=text))
     files.append(File.generated(config, "python.md", content=python_page()))
+    files.append(File.generated(config, "training-commands.md", content=training_page()))
     texts |= {f"docs/{f.src_uri}": Path(f.abs_src_path).read_text(encoding="utf-8")
               for f in files.documentation_pages() if f.abs_src_path and f.generated_by is None}  # fmt: skip
     linked = {target for path, text in texts.items() for target in targets(path, text)}
@@ -52,7 +58,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn the links of the repository into links of the site."""
+    """Turn the links of the repository into links of the site; hide the empty navigation of a page without section."""
+    if page.parent is None:
+        page.meta["hide"] = ["navigation"]
     source = repository_path(page.file.src_uri)
     here = posixpath.dirname(page.file.src_uri)
 
@@ -65,6 +73,13 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 def unescape_bars(match: re.Match[str]) -> str:
     """Return a code span with plain bars; GitHub needs their backslashes in tables, Python-Markdown shows them."""
     return match[0].replace(r"\|", "|")
+
+
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """Raise an error if a page of the site loads anything from another server."""
+    for path in Path(config.site_dir).rglob("*.html"):
+        if found := EXTERNAL.search(path.read_text(encoding="utf-8")):
+            raise PluginError(f"{path} loads {found[1]} from another server")
 
 
 def site_path(path: str) -> str:
@@ -114,6 +129,36 @@ def python_page() -> str:
         groups[group_of(getattr(edgeinfer, name))].append(f"::: edgeinfer.{name}")
     sections = "\n\n".join(f"## {title}\n\n" + "\n\n".join(names) for title, names in groups.items())
     return f"# Python API\n\n{inspect.cleandoc(edgeinfer.__doc__ or '')}\n\n{sections}\n"
+
+
+def training_page() -> str:
+    """Return the page of the options of `edgeinfer-train`."""
+    command: Any = get_command(train_app)
+    sections = [training_section(name, command.commands[name]) for name in command.commands]
+    return "\n\n".join(("# Training commands", "[Training](train/README.md) explains their use.", *sections)) + "\n"
+
+
+def training_section(name: str, command: Any) -> str:
+    """Return the section of one command: help text, synopsis and a table of its options."""
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option"]
+    synopsis = " ".join(("edgeinfer-train", name, *(p.metavar or p.name.upper() for p in arguments), "[OPTIONS]"))
+    rows = [option_row(p) for p in options]
+    head = ("| option | default | meaning |", "|---|---|---|")
+    return "\n".join((f"## {name}\n\n{command.help}\n\n```text\n{synopsis}\n```\n", *head, *rows))
+
+
+def option_row(option: Any) -> str:
+    """Return the row of an option in a table; a long list of choices moves into its last column."""
+    names = getattr(option.type, "choices", ())
+    choices = "|".join(names)
+    kind = "PATH" if option.type.name == "path" else "N" if option.type.name.startswith(("int", "float")) else "NAME"
+    is_long = len(choices) > MAX_CHOICES_CHARACTERS
+    value = "" if option.is_flag else option.metavar or (kind if is_long else choices or kind)
+    shown = option.show_default and not option.is_flag and option.default not in (None, ())
+    default = f"`{option.default}`" if shown else ""
+    more = f" One of {', '.join(f'`{name}`' for name in names)}." if is_long else ""
+    return f"| `{f'{option.opts[0]} {value}'.strip()}` | {default} | {option.help or ''}{more} |"
 
 
 def group_of(value: Any) -> str:

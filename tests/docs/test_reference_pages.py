@@ -1,0 +1,35 @@
+"""Tables of the reference agree with the source code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import edgeinfer
+
+ROOT = Path(__file__).parents[2]
+
+
+def table_rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading, without its head."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+    rows = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert rows is not None
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows[0].splitlines()[2:]]
+
+
+def test_metrics_are_those_of_the_preview() -> None:
+    source = (ROOT / "edgeinfer" / "outputs" / "preview" / "prometheus.py").read_text(encoding="utf-8")
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    named = [call.args[:3] for call in calls if getattr(call.func, "id", "") == "_metric"]
+    metrics = [[ast.literal_eval(argument) for argument in arguments] for arguments in named]
+    assert len(metrics) > 10
+    assert sorted(table_rows("preview.md", "Metrics")) == sorted([f"`{name}`", *rest] for name, *rest in metrics)
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    codes = {row[0] for row in table_rows("reference.md", "Exit codes")}
+    errors = {getattr(edgeinfer, name) for name in edgeinfer.__all__ if name.endswith("Error")}
+    assert {str(error.exit_code) for error in errors} <= codes
+    assert {"0", "130, 143"} <= codes
