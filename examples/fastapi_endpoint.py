@@ -1,8 +1,8 @@
-"""HTTP endpoint that returns the faces in a posted image and their perceived expressions as JSON.
+"""HTTP endpoint that returns the faces in a posted image and their perceived expressions as JSON, with an upload page.
 
 Needs: edgeinfer, and pip install fastapi uvicorn
 Run:   uvicorn fastapi_endpoint:app
-       curl --data-binary @face.jpg http://127.0.0.1:8000/faces
+       curl --data-binary @face.jpg http://127.0.0.1:8000/faces     (or open http://127.0.0.1:8000)
 """
 
 import os
@@ -16,13 +16,33 @@ import cv2
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
 
 import edgeinfer
 
 MAX_BYTES = 10_000_000
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Perceived expressions</title>
+<label>Picture <input type="file" accept="image/*"></label>
+<pre></pre>
+<script>
+  document.querySelector("input").onchange = async (event) => {
+    const response = await fetch("faces", {method: "POST", body: event.target.files[0]});
+    document.querySelector("pre").textContent = JSON.stringify(await response.json(), null, 2);
+  };
+</script>
+"""
 app = FastAPI(title="Perceived expressions")
 pipeline = edgeinfer.load_pipeline(track=False)  # images are independent
 pipeline_lock = threading.Lock()  # a pipeline is not thread-safe
+
+
+@app.get("/", response_class=HTMLResponse)
+def page() -> str:
+    """Return a page that uploads a picture and shows the faces in it."""
+    return PAGE
 
 
 @app.post("/faces")

@@ -62,6 +62,17 @@ def test_response_contains_the_faces_of_an_image(endpoint: Any, face_picture: Pa
     assert top < 110 < top + high
 
 
+def test_page_uploads_to_the_endpoint(endpoint: Any) -> None:
+    async def get() -> Any:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=endpoint.app), base_url="http://test") as client:
+            return await client.get("/")
+
+    answer = asyncio.run(get())
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert '<input type="file"' in answer.text
+    assert 'fetch("faces", {method: "POST"' in answer.text
+
+
 def test_image_without_a_face_returns_an_empty_list(endpoint: Any) -> None:
     (answer,) = post(endpoint.app, np.asarray(cv2.imencode(".png", np.zeros((50, 60, 3), np.uint8))[1]).tobytes())
     assert (answer.status_code, answer.json()) == (200, [])
