@@ -13,7 +13,7 @@ DOCTESTS = --doctest-modules edgeinfer train/edgeinfer_train export/edgeinfer_ex
 DEMO_RESULTS = --out build/demo/faces.csv --save-video build/demo/annotated.mp4 --snapshots build/demo/snapshots --snapshots-keep 20
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
-.PHONY: run test test-fast test-pi check lint type docs wheel coverage fuzz reference assets clean
+.PHONY: run test test-fast test-pi check lint type docs wheel coverage fuzz reference assets screenshots clean
 
 run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4; the results are in build/demo
 	@mkdir -p build/demo
@@ -59,6 +59,9 @@ reference: .venv-dev/.ready  ## regenerate the option tables in docs/reference.m
 assets: .venv-dev/.ready     ## regenerate the demo clip and the test clips
 	.venv-dev/bin/python $(PIP) install scikit-image
 	.venv-dev/bin/python tests/assets/make_assets.py
+
+screenshots: .venv-dev/.ready ## refresh the pictures in docs/images
+	PYTHONPATH=tests .venv-dev/bin/python tests/tools/screenshots.py
 
 clean:
 	rm -rf .venv .venv-dev .venv-wheel dist build
