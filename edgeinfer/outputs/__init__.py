@@ -1,4 +1,4 @@
-"""Result sinks: JSONL, CSV, video, window, snapshots, webhook, MQTT, systemd and the web preview.
+"""Result sinks: JSONL, CSV, video, window, snapshots, webhook, MQTT, OSC, systemd and the web preview.
 
 The loop that feeds them is in `edgeinfer.runner`; reading results for a report belongs elsewhere.
 """

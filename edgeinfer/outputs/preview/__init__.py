@@ -1,4 +1,4 @@
-"""Live preview in a browser: annotated picture, timeline, health and metrics; the page itself is in `page/`."""
+"""Live preview in a browser, and an HTTP API; the pages and the OpenAPI description are in `page/`."""
 
 from edgeinfer.outputs.preview.access import ListenAddress, check_access
 from edgeinfer.outputs.preview.sink import PreviewSink

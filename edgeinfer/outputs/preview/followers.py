@@ -28,7 +28,7 @@ class Follower:
         """
         self._changed, self.closed = changed, closed
         self._frames: deque[dict[str, Any]] = deque()
-        self._has_new_state = True
+        self._has_new_state = False
 
     def add(self, frame: dict[str, Any]) -> None:
         """Append a frame; drop the older ones if there are too many. The caller holds the condition."""

@@ -62,14 +62,16 @@ def api_events(state: PreviewState) -> Generator[bytes, None, None]:
     """
     yield _RETRY
     with state.follower() as follower:
-        next_status_s = 0.0
-        while not state.closed.is_set():
+        yield event("status", state.status())
+        next_status_s, closed = time.monotonic() + HEARTBEAT_S, False
+        while not closed:
+            closed = state.closed.is_set()  # read first, so that the frames before the end are sent
             frames, has_new_state = follower.take(next_status_s - time.monotonic())
+            for frame in frames:
+                yield event("frame", frame)
             if has_new_state or time.monotonic() >= next_status_s:
                 next_status_s = time.monotonic() + HEARTBEAT_S
                 yield event("status", state.status())
-            for frame in frames:
-                yield event("frame", frame)
     yield event("end", {"detail": state.farewell})
 
 

@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,13 @@ def test_description_lists_every_path_of_the_api(document: Any) -> None:
     assert f"accepts: {MAX_STREAMS}." in text
     names = set(re.findall(r'"\$ref": "#/components/([^"]+)"', text))
     assert all(document["components"][kind][name] for kind, name in (path.split("/") for path in names))
+
+
+def test_frames_have_the_fields_of_jsonl(document: Any) -> None:
+    text = (resources.files("edgeinfer") / "assets" / "results.schema.json").read_text(encoding="utf-8")
+    jsonl, schemas = json.loads(text)["$defs"], document["components"]["schemas"]
+    assert set(schemas["Frame"]["properties"]) == {*jsonl["frame"]["properties"], "size"}
+    assert set(schemas["Face"]["properties"]) == set(jsonl["face"]["properties"])
 
 
 def test_size_of_a_reduced_picture_is_that_of_its_boxes() -> None:
