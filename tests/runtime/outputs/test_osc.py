@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgeinfer import Box, CapabilityError, Emotion, Face, Frame, Pose, Result, RunHeader, SourceState, UsageError
+from edgeinfer.outputs.datagrams import DatagramSender
 from edgeinfer.outputs.osc import OscAddress, OscSink
 from tools.cli import edgeinfer, error_of
 from tools.patience import PATIENCE, until
@@ -126,6 +128,34 @@ def test_many_faces_are_sent_in_several_bundles(receiver: Receiver) -> None:
     assert {tuple(bundle["/edgeinfer/frame"]) for bundle in bundles} == {(0, 0.0, 100, 200, 100)}
     assert slots == dict.fromkeys(range(1, 101), 1)
     assert driver.sink.sent == len(bundles) + 1
+
+
+def test_datagram_above_the_limit_does_not_affect_the_next_one(receiver: Receiver) -> None:
+    sender = DatagramSender("127.0.0.1", receiver.port)
+    with pytest.raises(OSError, match="long"):
+        sender.send(bytes(70_000))
+    sender.send(b"next")
+    assert receiver.socket.recv(65536) == b"next"
+    sender.close()
+
+
+def test_unreachable_network_is_tried_again_after_a_pause(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    sender, connect = DatagramSender("127.0.0.1", receiver.port), DatagramSender._connected
+
+    def fail(_: DatagramSender) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr("edgeinfer.outputs.datagrams.backoff_s", lambda _failures: 3600.0)
+    monkeypatch.setattr(DatagramSender, "_connected", fail)
+    with pytest.raises(OSError, match="unreachable"):
+        sender.send(b"1")
+    monkeypatch.setattr(DatagramSender, "_connected", connect)
+    with pytest.raises(OSError, match="unreachable"):
+        sender.send(b"2")
+    sender._retry_s = 0.0
+    sender.send(b"3")
+    assert receiver.socket.recv(65536) == b"3"
+    sender.close()
 
 
 @pytest.mark.parametrize("host", ["[::1]", "localhost"], ids=["ipv6", "name-with-several-addresses"])
