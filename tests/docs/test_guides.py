@@ -135,7 +135,8 @@ def test_commands_are_valid(
     program = program_of(arguments)
     start = arguments.index(program)
     monkeypatch.chdir(tmp_path)
-    shutil.copy(tiny_model, tmp_path / "mine.onnx")
+    for name in ("mine.onnx", "model.onnx"):
+        shutil.copy(tiny_model, tmp_path / name)
     for assignment in arguments[:start]:
         monkeypatch.setenv(*assignment.split("=", 1))
     words = list(arguments[start + 1 :])
