@@ -78,8 +78,9 @@ def unescape_bars(match: re.Match[str]) -> str:
 def on_post_build(*, config: MkDocsConfig) -> None:
     """Raise an error if a page of the site loads anything from another server."""
     for path in Path(config.site_dir).rglob("*.html"):
-        if found := EXTERNAL.search(path.read_text(encoding="utf-8")):
-            raise PluginError(f"{path} loads {found[1]} from another server")
+        for url in EXTERNAL.findall(path.read_text(encoding="utf-8")):
+            if not config.site_url or not url.startswith(config.site_url):
+                raise PluginError(f"{path} loads {url} from another server")
 
 
 def site_path(path: str) -> str:
