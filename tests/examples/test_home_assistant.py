@@ -37,7 +37,7 @@ def fires(trigger: dict[str, Any], payload: str) -> bool:
     value = payload
     if "value_template" in trigger:
         value = render(trigger["value_template"], value_json=json.loads(payload))
-    return value == trigger["payload"]
+    return value == str(trigger["payload"])
 
 
 def event(kind: Any, label: str, confidence: float) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_lost_source_is_reported(automations: dict[str, Any]) -> None:
     sink._header = HEADER
     emotion = Emotion("happy", 0.9, {"happy": 0.9})
     for name in ("live", "lost"):
-        sink.source_state(SourceState(name, 1.0, ""))  # type: ignore[arg-type]
+        sink.source_state(SourceState(name, 1.0, ""))
         sink.write(Frame(None, 0, 0.0), Result((Face(1, Box(0, 0, 9, 9), emotion, emotion),), 0.0))  # type: ignore[arg-type]
         states[name] = sink._current_state()
     assert state_trigger["topic"] == f"{ADDRESS.base}/state"
