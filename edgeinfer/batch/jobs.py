@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
@@ -12,6 +12,8 @@ from edgeinfer.options.groups import ContentOptions, DecodingOptions, DetectionO
 Kind = Literal["video", "pictures"]
 Status = Literal["done", "no_faces", "failed"]
 
+SUBTITLES: frozenset[ResultFormat] = frozenset({"srt", "vtt"})
+"""Formats of videos only."""
 CHUNK_PICTURES = 500
 """Maximum number of pictures that one job processes."""
 
@@ -39,6 +41,16 @@ class BatchSource:
     result: str
     size_bytes: int
     fingerprint: str
+
+
+def formats_of(kind: Kind, formats: Iterable[ResultFormat]) -> tuple[ResultFormat, ...]:
+    """Return the formats of the results of a source: pictures have no subtitles.
+
+    Args:
+        kind: Kind of the source.
+        formats: Requested formats.
+    """
+    return tuple(suffix for suffix in formats if kind == "video" or suffix not in SUBTITLES)
 
 
 @dataclass(frozen=True, slots=True)

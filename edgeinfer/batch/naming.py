@@ -15,7 +15,7 @@ MAX_NAME_BYTES = 220
 MAX_FOLDER_BYTES = 255
 MAX_PATH_BYTES = 2000
 """Longest path of a result below the folder of the batch."""
-RESULT_SUFFIXES = (".csv", ".jsonl", ".parquet")
+RESULT_SUFFIXES = (".csv", ".jsonl", ".parquet", ".srt", ".vtt")
 COPIES = "annotated"
 """Folder of the annotated copies, in the folder of the batch."""
 COPY_SUFFIX = ".mp4"

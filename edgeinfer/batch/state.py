@@ -11,7 +11,7 @@ from typing import Self
 from edgeinfer.batch.chunks import ChunkStore, chunk_fingerprints, chunk_range
 from edgeinfer.batch.content import content_hash, identity_hash
 from edgeinfer.batch.criteria import Criteria
-from edgeinfer.batch.jobs import BatchSource, Outcome
+from edgeinfer.batch.jobs import BatchSource, Outcome, formats_of
 from edgeinfer.batch.lock import locked
 from edgeinfer.batch.manifest import Entry, Manifests
 from edgeinfer.batch.table import Shard, Tables, shard_of
@@ -136,7 +136,7 @@ class BatchState(AbstractContextManager["BatchState"]):
         """
         fingerprints = chunk_fingerprints(source, content_hash if self._verify else identity_hash)
         self._chunk_fingerprints[source.path] = fingerprints
-        copies = self._annotated(source)
+        copies, formats = self._annotated(source), formats_of(source.kind, self._criteria.formats)
         with self._output_errors():
             return {
                 index: entry.outcome
@@ -145,7 +145,7 @@ class BatchState(AbstractContextManager["BatchState"]):
                 and self._criteria.is_current(entry, fingerprints[index])
                 and self._criteria.is_complete(
                     entry,
-                    [str(self.chunk_path(source, index, suffix)) for suffix in self._criteria.formats],
+                    [str(self.chunk_path(source, index, suffix)) for suffix in formats],
                     copies[chunk_range(index)],
                 )
             }
@@ -253,7 +253,8 @@ class BatchState(AbstractContextManager["BatchState"]):
 
     def _has_results(self, entry: Entry, source: BatchSource) -> bool:
         """Return True if an entry names all requested files of a source, and they exist."""
-        results = [f"{self._folder}/{source.result}.{suffix}" for suffix in self._criteria.formats]
+        formats = formats_of(source.kind, self._criteria.formats)
+        results = [f"{self._folder}/{source.result}.{suffix}" for suffix in formats]
         return entry.result == source.result and self._criteria.is_complete(entry, results, self._annotated(source))
 
     @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinfer.batch.chunks import chunk_range
-from edgeinfer.batch.jobs import CHUNK_PICTURES, BatchSource, Job, Outcome
+from edgeinfer.batch.jobs import CHUNK_PICTURES, BatchSource, Job, Outcome, formats_of
 from edgeinfer.options.groups import ResultFormat
 from edgeinfer.system.files import partial_path
 
@@ -112,7 +112,8 @@ class UnitFactory:
     def chunk(self, divided: Divided, index: int) -> Unit:
         """Return the job of one chunk."""
         source, part = divided.source, chunk_range(index)
-        results = {suffix: self._state.chunk_path(source, index, suffix) for suffix in self._formats}
+        formats = formats_of(source.kind, self._formats)
+        results = {suffix: self._state.chunk_path(source, index, suffix) for suffix in formats}
         unit = self._unit(source, source.files[part], results)
         unit.job = replace(unit.job, first_index=part.start, is_chunk=True)
         unit.divided, unit.chunk = divided, index
@@ -124,14 +125,15 @@ class UnitFactory:
         unit = self._unit(source, (), self._results(source))
         chunks = {
             suffix: tuple(str(self._state.chunk_path(source, index, suffix)) for index in indices)
-            for suffix in self._formats
+            for suffix in formats_of(source.kind, self._formats)
         }
         unit.job = replace(unit.job, chunks=chunks)
         unit.divided = divided
         return unit
 
     def _results(self, source: BatchSource) -> dict[ResultFormat, Path]:
-        return {suffix: self._state.result_path(source, suffix) for suffix in self._formats}
+        formats = formats_of(source.kind, self._formats)
+        return {suffix: self._state.result_path(source, suffix) for suffix in formats}
 
     def _unit(self, source: BatchSource, files: tuple[str, ...], finals: Mapping[ResultFormat, Path]) -> Unit:
         partials = {suffix: partial_path(final) for suffix, final in finals.items()}

@@ -78,6 +78,7 @@ def batch(
     _check_packages(options, formats)
     folder = local_path(options.out, OutputError)
     plan = plan_batch(source, folder, per_picture=options.per_picture)
+    _check_formats(plan, formats)
     if options.dry_run:
         _print_plan(plan, folder, options, formats)
         return
@@ -145,6 +146,15 @@ def _create_pool(options: BatchOptions, settings: WorkSettings) -> WorkerPool:
     return RayPool(settings, options.ray, workers)
 
 
+def _check_formats(plan: Plan, formats: Sequence[ResultFormat]) -> None:
+    """Raise `UsageError` if a source would have no result."""
+    from edgeinfer.batch.jobs import formats_of
+
+    without = next((source for source in plan.sources if not formats_of(source.kind, formats)), None)
+    if without is not None:
+        raise UsageError(f"{shown_path(without.path)} has no subtitles, because it is no video; add `format` csv")
+
+
 def _check_packages(options: BatchOptions, formats: Sequence[ResultFormat]) -> None:
     """Raise `CapabilityError` if an option needs a package that is not installed."""
     if "parquet" in formats:
@@ -180,6 +190,7 @@ def _report_skipped(plan: Plan) -> None:
 
 def _print_plan(plan: Plan, folder: Path, options: BatchOptions, formats: Sequence[ResultFormat]) -> None:
     """Print the sources with their results, and the skipped files."""
+    from edgeinfer.batch.jobs import formats_of
     from edgeinfer.batch.planning import rename
     from edgeinfer.batch.recorded import recorded_names
     from edgeinfer.batch.table import shard_of
@@ -189,7 +200,8 @@ def _print_plan(plan: Plan, folder: Path, options: BatchOptions, formats: Sequen
     number, parts = (1, 1) if options.shard is None else parse_shard(options.shard)
     sources = [source for source in plan.sources if shard_of(source.path, parts) == number]
     for source in sources:
-        results = ", ".join(shown_path(folder / f"{source.result}.{suffix}") for suffix in formats)
+        suffixes = formats_of(source.kind, formats)
+        results = ", ".join(shown_path(folder / f"{source.result}.{suffix}") for suffix in suffixes)
         typer.echo(f"{shown_path(source.path)} -> {results}")
     for path in plan.skipped:
         typer.echo(f"skipped: {shown_path(path)}")

@@ -12,7 +12,7 @@ from edgeinfer.sources.picture_size import LARGEST_LIMIT_MEGAPIXELS, MAX_MEGAPIX
 from edgeinfer.sources.retry import parse_retries
 from edgeinfer.units import parse_duration, parse_shard, parse_size, parse_size_wh, parse_workers
 
-ResultFormat = Literal["csv", "jsonl", "parquet"]
+ResultFormat = Literal["csv", "jsonl", "parquet", "srt", "vtt"]
 """Formats of a batch's results; the value is the suffix of the file."""
 
 
@@ -24,7 +24,7 @@ class OutputOptions:
 
     out: tuple[str, ...] = option(
         (),
-        "Result file: .jsonl, .csv, .parquet, or - for JSONL on stdout. Repeatable.",
+        "Result file: .jsonl, .csv, .parquet, - for JSONL on stdout, or subtitles: .srt, .vtt. Repeatable.",
         metavar="FILE",
         check="edgeinfer.outputs.factory:check_target",
         plugins="sinks",
@@ -53,14 +53,14 @@ class OutputOptions:
     )
     split_size: str | None = option(
         None,
-        "Start a new .jsonl or .csv file at this size, for example 500kB, 100MB or 1GB.",
+        "Start a new file at this size, for example 500kB, 100MB or 1GB.",
         metavar="SIZE",
         check=parse_size,
         link="append-and-rotation",
     )
     split_every: str | None = option(
         None,
-        "Start a new .jsonl or .csv file at each multiple of this time (UTC), for example 30m, 1h or 1d.",
+        "Start a new file at each multiple of this time (UTC), for example 30m, 1h or 1d.",
         metavar="TIME",
         check=parse_duration,
         link="append-and-rotation",
@@ -249,7 +249,8 @@ class BatchOptions:
 
     out: str | None = option(None, "Folder of the results; created if missing.", metavar="DIR")
     format: tuple[ResultFormat, ...] = option(
-        (), "Format of the results, csv by default. Repeatable; parquet needs the extra `batch`."
+        (),
+        "Format of results, csv by default; srt and vtt are subtitles. Repeatable; parquet needs the extra `batch`.",
     )
     per_picture: bool = option(False, "Write one result per picture instead of one per folder of pictures.")
     annotate_videos: bool = option(False, "Write annotated copies of videos below DIR/annotated.")

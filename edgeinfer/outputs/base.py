@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -120,3 +121,9 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write {path}: the folder {folder} is not writable; choose another one")
+
+
+def unused_path(path: Path) -> Path:
+    """Return the path, with a number appended to its stem if it exists."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
+    return path if not path.exists() else next(name for name in numbered if not name.exists())

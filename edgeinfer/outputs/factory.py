@@ -14,6 +14,8 @@ from edgeinfer.outputs.jsonl import JsonlSink
 from edgeinfer.outputs.line_writer import FLUSH_S, STDOUT
 from edgeinfer.outputs.parquet import ParquetSink
 from edgeinfer.outputs.rotation import Rotation
+from edgeinfer.outputs.subtitles import FORMATS as SUBTITLE_FORMATS
+from edgeinfer.outputs.subtitles import SubtitleSink
 from edgeinfer.plugins import plugin, plugin_names
 from edgeinfer.url import scheme, without_credentials
 
@@ -33,7 +35,17 @@ def _parquet_sink(
     return ParquetSink(target, **options)
 
 
-SINKS: dict[str, Callable[..., Sink]] = {".jsonl": _jsonl_sink, ".csv": CsvSink, ".parquet": _parquet_sink}
+def _subtitle_sink(target: str, *, empty_frames: bool, **options: Any) -> SubtitleSink:
+    """Create a sink for subtitles, which have no rows for frames."""
+    return SubtitleSink(target, **options)
+
+
+SINKS: dict[str, Callable[..., Sink]] = {
+    ".jsonl": _jsonl_sink,
+    ".csv": CsvSink,
+    ".parquet": _parquet_sink,
+    **dict.fromkeys(SUBTITLE_FORMATS, _subtitle_sink),
+}
 ANONYMOUS_SINKS: dict[str, Callable[..., Sink]] = {".jsonl": AnonymousJsonlSink, ".csv": AnonymousCsvSink}
 
 
@@ -50,9 +62,10 @@ def open_sink(
     """Create a sink for a file, stdout or a plugin; entering the sink opens its target.
 
     Args:
-        target: Path that ends in .jsonl, .csv or .parquet; "-" for JSONL on stdout; or a target of a plugin (see
-            `edgeinfer.plugins`), which receives none of the options.
-        append: Append to an existing file instead of replacing it. An incomplete line at its end is removed.
+        target: Path that ends in .jsonl, .csv, .parquet, .srt or .vtt; "-" for JSONL on stdout; or a target of a plugin
+            (see `edgeinfer.plugins`), which receives none of the options.
+        append: Append to an existing file instead of replacing it. An incomplete line at its end is removed. Subtitles
+            are written to a new file.
         rotation: Rules for splitting a file, or None; stdout, pipes and devices are never split.
         flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600; a killed process loses
             at most this much. Other outputs receive each line immediately.

@@ -12,6 +12,7 @@ from edgeinfer.system.portable import BINARY, read_at, try_lock
 
 BUFFER_BYTES = 1 << 16
 PAGE_BYTES = 4096
+LINE_END = b"\n"
 HEADER_BYTES = 1 << 20
 """Maximum length of a first line."""
 RECOGNIZABLE_BYTES = 16
@@ -79,26 +80,38 @@ def is_ours(first_line: bytes, beginning: bytes, is_header: Callable[[bytes], bo
     return common >= RECOGNIZABLE_BYTES and first_line[:common] == beginning[:common]
 
 
-def complete_lines_bytes(file: BufferedReader) -> int:
-    """Return the size of a file up to the end of its last complete line, in bytes."""
+def complete_records_bytes(file: BufferedReader, record_end: bytes) -> int:
+    """Return the size of a file up to the end of its last complete record, in bytes.
+
+    Args:
+        file: Open file.
+        record_end: End of each record: a line end for lines, two for cues of subtitles.
+    """
     end = os.fstat(file.fileno()).st_size
     while end:
         start = max(0, end - BUFFER_BYTES)
-        newline = read_at(file.fileno(), end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
+        found = complete_bytes(read_at(file.fileno(), end - start + len(record_end) - 1, start), record_end)
+        if found:
+            return start + found
         end = start
     return 0
 
 
-def blocks(data: bytes, offset: int) -> Iterator[bytes]:
-    """Split lines into blocks, each of which ends with the last line before a page boundary of the file.
+def complete_bytes(data: bytes, record_end: bytes) -> int:
+    """Return the size of the complete records at the beginning of data, in bytes."""
+    found = data.rfind(record_end)
+    return 0 if found < 0 else found + len(record_end)
 
-    If a process is killed during a write, Linux ends the write at a page boundary. With these blocks, only a line that
-    crosses such a boundary can be truncated.
+
+def blocks(data: bytes, offset: int, record_end: bytes = LINE_END) -> Iterator[bytes]:
+    """Split records into blocks, each of which ends with the last record before a page boundary of the file.
+
+    If a process is killed during a write, Linux ends the write at a page boundary. With these blocks, only a record
+    that crosses such a boundary can be truncated.
     """
     while data:
-        end = data.rfind(b"\n", 0, PAGE_BYTES - offset % PAGE_BYTES) + 1 or data.index(b"\n") + 1
+        end = complete_bytes(data[: PAGE_BYTES - offset % PAGE_BYTES], record_end)
+        end = end or data.index(record_end) + len(record_end)
         yield data[:end]
         data, offset = data[end:], offset + end
 

@@ -16,9 +16,11 @@ from edgeinfer.errors import OutputError, UsageError, exists_already, shown_path
 from edgeinfer.outputs.line_file import (
     BUFFER_BYTES,
     HEADER_BYTES,
+    LINE_END,
     LockedError,
     blocks,
-    complete_lines_bytes,
+    complete_bytes,
+    complete_records_bytes,
     is_ours,
     open_locked,
 )
@@ -55,6 +57,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         rotation: Rotation | None = None,
         flush_s: float = FLUSH_S,
         no_overwrite: bool = False,
+        record_end: bytes = LINE_END,
     ) -> None:
         """Validate the arguments; the file is opened by `__enter__`.
 
@@ -64,6 +67,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
             rotation: Rules for splitting a regular file; other outputs are never split.
             flush_s: Longest time that a line stays in the buffer, in seconds, 0..3600; 0 writes each line immediately.
             no_overwrite: Refuse an existing regular file; it is created exclusively.
+            record_end: End of each record that is written completely or not at all; a record has whole lines.
 
         Raises:
             UsageError: `flush_s` is out of range.
@@ -75,7 +79,7 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         self._name = "stdout" if self._is_stdout else target
         self._path = local_path(target, OutputError, expand_home=False).absolute()
         self._append, self._rotation, self._flush_s = append, rotation, flush_s
-        self._no_overwrite, self._parts = no_overwrite, 1
+        self._no_overwrite, self._record_end, self._parts = no_overwrite, record_end, 1
         self._lock = threading.Lock()
         self._buffer: list[bytes] = []
         self._buffered_bytes = 0
@@ -115,13 +119,16 @@ class LineWriter(AbstractContextManager["LineWriter"]):
                 f"cannot write {self._name}: another run is writing this file; choose another name or stop that run"
             ) from error
 
-    def start(self, beginning: str, is_header: Callable[[bytes], bool] = lambda _: True) -> bool:
+    def start(
+        self, beginning: str, is_header: Callable[[bytes], bool] = lambda _: True, *, joins_runs: bool = True
+    ) -> bool:
         """Prepare the file for the first line.
 
         Args:
             beginning: Required beginning of a file that is appended to. If only a part of it was written, the file is
                 treated as empty.
             is_header: Further check of the first line of a file that is appended to.
+            joins_runs: False to make a file of an earlier run a finished part, as the rotation names it.
 
         Returns:
             True if the following lines are appended to existing ones.
@@ -144,9 +151,9 @@ class LineWriter(AbstractContextManager["LineWriter"]):
                     f"cannot append to {self._name}: its first line does not match the format and the labels of this "
                     "run; move the file away or choose another name"
                 )
-            self._file.truncate(complete_lines_bytes(existing))
+            self._file.truncate(complete_records_bytes(existing, self._record_end))
         self._committed = True
-        if complete and self.due:
+        if complete and (self.due or not joins_runs):
             with self._lock:
                 self._start_part(ended_s=self._started_s)
             return False
@@ -307,12 +314,12 @@ class LineWriter(AbstractContextManager["LineWriter"]):
         status = os.fstat(self._file.fileno())
         self._check_exists(status)
         end = self._unfinished_from = status.st_size
-        for block in blocks(data, end):
+        for block in blocks(data, end, self._record_end):
             try:
                 self._write_all(block)
             except OSError:
                 written = os.fstat(self._file.fileno()).st_size - end
-                self._file.truncate(end + block.rfind(b"\n", 0, written) + 1)
+                self._file.truncate(end + complete_bytes(block[:written], self._record_end))
                 raise
             end += len(block)
 

@@ -6,11 +6,9 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
-from itertools import count
-from pathlib import Path
 
 from edgeinfer.errors import CapabilityError, OutputError, UsageError, shown_path
-from edgeinfer.outputs.base import check_writable
+from edgeinfer.outputs.base import check_writable, unused_path
 from edgeinfer.outputs.draw import FaceBlur, annotate
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.outputs.video_base import VideoEncoder, VideoSettings
@@ -123,7 +121,7 @@ class VideoSink(AbstractContextManager["VideoSink"]):
     def _begin(self, picture: Image, *, live: bool) -> VideoEncoder:
         self._check_speed(live=live)
         if self._append:
-            self._path = _unused(self._path)
+            self._path = unused_path(self._path)
         if self._remark:
             _log_once(self._remark)
         height, width = picture.shape[:2]
@@ -153,9 +151,3 @@ def _choose_encoder(suffix: str) -> tuple[Callable[[VideoSettings], VideoEncoder
 @cache
 def _log_once(remark: str) -> None:
     _log.warning(remark)
-
-
-def _unused(path: Path) -> Path:
-    """Return the path, with a number appended to its stem if it exists."""
-    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
-    return path if not path.exists() else next(name for name in numbered if not name.exists())

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,9 @@ def test_programs_run(program: str, tmp_path: Path, clip: Path, face_picture: Pa
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     command = [sys.executable, "-W", "error", "program.py"]
     environment = os.environ | {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
+    if find_spec("supervision") is None:
+        paths = (os.environ.get("PYTHONPATH"), str(Path(__file__).parent / "fakes"))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60 * PATIENCE
     )

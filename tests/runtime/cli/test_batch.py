@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.batch import local_pool
+from edgeinfer.batch import chunks, local_pool, units
 from edgeinfer.system.portable import try_lock
 from tools.batch_pool import InProcessPool
 from tools.cli import Completed, edgeinfer, error_of
@@ -55,6 +55,22 @@ def test_results_are_those_of_run(folder: Path) -> None:
     for source, name in (("in/a/07.mp4", "a/07.csv"), ("in/photos", "photos/pictures.csv")):
         edgeinfer("run", source, *FAST, "--quiet", "--out", "run.csv", cwd=folder)
         assert (folder / "out" / name).read_bytes() == (folder / "run.csv").read_bytes()
+
+
+@pytest.mark.parametrize("chunk", [1, 500], ids=["chunks", "whole"])
+def test_videos_have_subtitles(folder: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    for module in (chunks, units):
+        monkeypatch.setattr(module, "CHUNK_PICTURES", chunk)
+    call = ("batch", "in", "--out", "out", "--format", "srt", "--format", "csv", "--format", "vtt")
+    options = ("--detector", "none", "--quiet")
+    listed = edgeinfer(*call, *options, "--dry-run", cwd=folder).stdout.splitlines()
+    assert "photos/pictures -> out/photos/pictures.csv" in listed
+    assert edgeinfer(*call, *options, cwd=folder).returncode == 0
+    names = ["a/07.csv", "a/07.srt", "a/07.vtt", "batch.csv", "photos/pictures.csv"]
+    assert [name for name in files_below(folder / "out") if not name.startswith(".")] == names
+    assert " --> 00:00:01,000\n#1 happy\n\n" in (folder / "out/a/07.srt").read_text()
+    done = edgeinfer(*call, "--detector", "none", cwd=folder)
+    assert "2 unchanged" in done.stdout
 
 
 def test_summary_and_workers_are_printed_unless_quiet(folder: Path) -> None:
@@ -140,6 +156,7 @@ def test_dry_run_of_all_shards_lists_each_source_once(folder: Path) -> None:
         pytest.param(["in", "--out", "out", "--model", "missing"], 5, "no model at missing", id="no-model"),
         pytest.param(["in", "--out", "x" * 300], 6, "too long", id="long-out"),
         pytest.param(["in", "--out", "out", "--format", "parquet"], 3, "edgeinfer[batch]", id="no-pyarrow"),
+        pytest.param(["in", "--out", "out", "--format", "srt"], 2, "photos/pictures has no subtitles", id="no-video"),
         pytest.param(["in", "--out", "out", "--ray", "local"], 3, "edgeinfer[ray]", id="no-ray"),
     ],
 )

@@ -187,6 +187,17 @@ def test_blocks_end_at_page_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(line_file.blocks(data, 8)) == [b"aaa\n", b"bbb\n", b"cccccccccccc\n", b"d\n", b"e\n"]
 
 
+def test_records_of_several_lines_are_kept_together(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.setattr(line_file, "PAGE_BYTES", 10)
+    data = b"a\nb\n\nccc\ncccccc\n\nd\n\n"
+    assert list(line_file.blocks(data, 0, b"\n\n")) == [b"a\nb\n\n", b"ccc\ncccccc\n\n", b"d\n\n"]
+    monkeypatch.setattr(line_file, "BUFFER_BYTES", 3)
+    for torn in (b"", b"e", b"e\n", b"e\nf\n"):
+        path.write_bytes(data + torn)
+        with path.open("rb") as file:
+            assert line_file.complete_records_bytes(file, b"\n\n") == len(data)
+
+
 def delete_between_lines(path: Path, *later: str) -> None:
     with started_writer(path, flush_s=0) as writer:
         writer.write("a\n")
