@@ -23,6 +23,7 @@ from edgeinfer.results import Colour
 from edgeinfer_export.convert.graph import OPSET, Conversion, finish_graph
 from edgeinfer_export.convert.onnx_form import (
     find_logits_tensor,
+    opset_of,
     remove_redundant_inputs,
     with_free_batch,
     with_output,
@@ -154,7 +155,7 @@ class OnnxClassifier:
         remove_redundant_inputs(model)
         if self._signature.batch:
             model = with_free_batch(model)
-        if _opset(model) < OPSET:
+        if opset_of(model) < OPSET:
             model = onnx.version_converter.convert_version(model, OPSET)
         return model
 
@@ -286,7 +287,3 @@ def _refuse_violation(name: str, graph: onnx.ModelProto) -> None:
 def _dims(value: onnx.ValueInfoProto) -> list[int]:
     """Return the shape of a value, 0 for a free dimension."""
     return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))

@@ -30,6 +30,11 @@ def find_logits_tensor(graph: onnx.GraphProto, output: str) -> str:
     return node.input[0] if node is not None and node.op_type in ("Softmax", "LogSoftmax") else output
 
 
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operators."""
+    return next(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+
+
 def with_output(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """Return a copy of a model with one tensor as its only output, without the nodes that it does not depend on."""
     copy = onnx.ModelProto()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgeinfer.system.hardware import cpu_name
-from edgeinfer_export.convert.graph import OPSET
 from edgeinfer_export.convert.metadata import known_limits
+from edgeinfer_export.convert.onnx_form import opset_of
 from edgeinfer_export.publish.report import ExportReport, Training, Variant
 from edgeinfer_export.selection.choice import Choice
 from edgeinfer_export.selection.evaluation import Evaluation
@@ -51,7 +51,7 @@ def build_report(
         verdict=evaluation.verdict,
         converter=evaluation.conversion.converter,
         converters_failed=evaluation.conversion.failed,
-        opset=OPSET,
+        opset=opset_of(chosen.graph),
         operators=dict(sorted(Counter(node.op_type for node in chosen.graph.graph.node).items())),
         calibration=calibration if faces else None,
         confidence=confidence,

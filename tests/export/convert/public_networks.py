@@ -44,7 +44,9 @@ class GraphWriter:
         return output
 
 
-def write_resnet18(path: Path, classes: int, *, width: int = 4, size: int = 32, batch: str | int = "batch") -> None:
+def write_resnet18(
+    path: Path, classes: int, *, width: int = 4, size: int = 32, batch: str | int = "batch", opset: int = 17
+) -> None:
     """Write ResNet18 as `torch.onnx.export` writes torchvision's: NCHW, ImageNet's statistics outside, logits."""
     graph = GraphWriter()
 
@@ -73,7 +75,7 @@ def write_resnet18(path: Path, classes: int, *, width: int = 4, size: int = 32, 
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, size, size])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch, classes])], graph.weights,
     )  # fmt: skip
-    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
 
 
 def write_ferplus(path: Path, *, width: int = 4, softmax: bool = False) -> None:

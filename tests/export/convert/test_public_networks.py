@@ -58,18 +58,19 @@ def imagenet_grey(crops: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("colour", "batch", "pixels"),
-    [("rgb", "batch", imagenet_rgb), ("bgr", 1, imagenet_bgr), ("grey", 1, imagenet_grey)],
+    ("colour", "batch", "opset", "pixels"),
+    [("rgb", "batch", 17, imagenet_rgb), ("bgr", 1, 18, imagenet_bgr), ("grey", 1, 17, imagenet_grey)],
 )
 def test_resnet18_of_torchvision(
-    faces: Path, out: Path, tmp_path: Path, colour: Any, batch: str | int, pixels: Callable[[Any], Any]
+    faces: Path, out: Path, tmp_path: Path, colour: Any, batch: str | int, opset: int, pixels: Callable[[Any], Any]
 ) -> None:
     """Compare the runtime's answers with the file as its authors run it, by another implementation of ONNX."""
     path = tmp_path / "resnet18.onnx"
-    write_resnet18(path, 7, batch=batch)
+    write_resnet18(path, 7, batch=batch, opset=opset)
     options = ExportOptions(labels=LABELS, input_range="imagenet", colour=colour)
     report = export_model(path, out, data=faces, options=options)
     assert report.verdict.verified == "on 14 validation faces"
+    assert report.opset == onnx.load(out).opset_import[0].version == opset
     crops = colourful(3, 32)
     np.testing.assert_allclose(probabilities(out, crops), softmax(run_original(path, pixels(crops))), atol=1e-3)
 
