@@ -19,7 +19,8 @@ def source(tmp_path: Path, make_png: Callable[..., bytes]) -> Path:
 
 def test_prepare_prints_a_report_and_draws_a_summary(tmp_path: Path, source: Path, command: Any) -> None:
     picture = tmp_path / "summary.png"
-    done = command("prepare", "folder", source, "--out", tmp_path / "data", "--seed", "3", "--summary", picture)
+    options = ("--classes", "7", "--seed", "3", "--summary", picture)
+    done = command("prepare", "folder", source, "--out", tmp_path / "data", *options)
     assert done.code == 0
     assert picture.is_file()
     assert str(picture) in done.out
@@ -63,7 +64,7 @@ def test_classes_8_includes_contempt(tmp_path: Path, make_png: Callable[..., byt
         path = tmp_path / f"faces/{label}/S{number:03d}_001_{number:08d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(make_png(100, seed=number))
-    assert command("prepare", kind, tmp_path / "faces", "--out", tmp_path / "seven").code == 4
+    assert command("prepare", kind, tmp_path / "faces", "--out", tmp_path / "seven", "--classes", "7").code == 4
     done = command("prepare", kind, tmp_path / "faces", "--out", tmp_path / "eight", "--classes", "8")
     assert done.code == 0
     assert len(list((tmp_path / "eight").rglob("contempt/*.png"))) == 5

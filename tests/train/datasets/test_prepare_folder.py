@@ -42,7 +42,7 @@ def images(data: Path) -> set[str]:
 
 def test_class_folders_without_splits_are_split_by_label(tmp_path: Path, make_source: Callable[..., Path]) -> None:
     source = make_source({"Happiness": 20, "anger": 10, "neutral": 5})
-    report = prepare_folder(source, tmp_path / "data")
+    report = prepare_folder(source, tmp_path / "data", classes=7)
     assert report.absent == ("test",)
     assert {k: v for k, v in report.counts["train"].items() if v} == {"neutral": 4, "happy": 16, "angry": 8}
     assert {k: v for k, v in report.counts["valid"].items() if v} == {"neutral": 1, "happy": 4, "angry": 2}
@@ -101,7 +101,8 @@ def test_skipped_files_have_reasons(tmp_path: Path, make_source: Callable[..., P
         "train/.hidden/a.png": make_png(94),
         "README.md": b"about",
     }
-    report = prepare_folder(make_source({"train/happy": 5, "train/sad": 5}, extra=extra), tmp_path / "data")
+    source = make_source({"train/happy": 5, "train/sad": 5}, extra=extra)
+    report = prepare_folder(source, tmp_path / "data", classes=7)
     assert report.skipped_by_reason() == {
         "no class": ["preview.png"],
         "unreadable image": ["train/happy/broken.png", "train/happy/empty.jpg"],
@@ -113,6 +114,13 @@ def test_skipped_files_have_reasons(tmp_path: Path, make_source: Callable[..., P
     assert sum(len(names) for names in report.skipped_by_reason().values()) + 1 == len(
         (tmp_path / "data/skipped.csv").read_text().splitlines()
     )
+
+
+@pytest.mark.parametrize("labels", [EIGHT_LABELS[:2], EIGHT_LABELS[2:5], EIGHT_LABELS], ids=len)
+def test_standard_labels_are_those_of_the_source(
+    tmp_path: Path, make_source: Callable[..., Path], labels: tuple[str, ...]
+) -> None:
+    assert prepare_folder(make_source(dict.fromkeys(labels[::-1], 5)), tmp_path / "data").labels == labels
 
 
 def test_eight_labels_include_contempt(tmp_path: Path, make_source: Callable[..., Path]) -> None:

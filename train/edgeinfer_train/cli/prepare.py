@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edgeinfer.cli.parameters import GroupedCommand, expand_groups
+from edgeinfer.results import LABELS
 from edgeinfer.system.identity import NamedPath, files_below
 from edgeinfer.system.stderr import silenced
 from edgeinfer_train.cli.files import check_outputs
@@ -18,7 +19,7 @@ from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_mod
 from edgeinfer_train.datasets.prepare import FolderOptions, SourceKind
 from edgeinfer_train.datasets.prepare.ferplus import NeutralRule
 from edgeinfer_train.evaluation.inputs import data_inputs
-from edgeinfer_train.labels import LabelMode, label_of
+from edgeinfer_train.labels import LabelMode
 
 if TYPE_CHECKING:
     from edgeinfer_train.datasets.prepare.writing import PrepareReport
@@ -35,7 +36,10 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="Folder, zip or CSV file as published.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Data folder to write.", show_default=False)],
     *,
-    classes: Annotated[ClassCount, typer.Option(help="Number of labels; 8 includes contempt.")] = "7",
+    classes: Annotated[
+        ClassCount | None,
+        typer.Option(help="Number of labels; 8 includes contempt. Default: 7, for folder those of the source."),
+    ] = None,
     label_mode: Annotated[
         LabelMode | None,
         typer.Option(
@@ -67,11 +71,11 @@ def prepare(
     from edgeinfer_train.datasets.summary import save_summary
     from edgeinfer_train.datasets.summary_page import save_summary_page
 
-    count: Literal[7, 8] = 8 if classes == "8" else 7
+    counts: dict[ClassCount | None, Literal[7, 8] | None] = {"7": 7, "8": 8, None: None}
     # libpng writes messages about damaged pictures to file descriptor 2, which the progress bar also uses.
     with progress_bar("preparing") as progress, contextlib.nullcontext() if progress else silenced(native_only=True):
         report = prepare_data(
-            kind, source, out, classes=count, label_mode=label_mode, neutral_rule=neutral_rule,
+            kind, source, out, classes=counts[classes], label_mode=label_mode, neutral_rule=neutral_rule,
             folds=folds, fold=fold, seed=seed, folder=folder, progress=progress,
         )  # fmt: skip
     _print_report(report, out)
@@ -94,8 +98,7 @@ def _print_report(report: PrepareReport, out: Path) -> None:
     typer.echo(
         f"{report.written:,} new files in {out}" if report.written else f"{out} was already complete; nothing written"
     )
-    own = [label for label in report.labels if label_of(label) is None]
-    if own:
+    if report.labels != LABELS:
         print_notice(f"labels of the source: {', '.join(report.labels)}")
     if report.absent:
         print_notice(f"the source has no {' and no '.join(report.absent)} images; {out} lacks these splits")

@@ -101,7 +101,7 @@ def prepare(
     source: Path,
     out: Path,
     *,
-    classes: Literal[7, 8] = 7,
+    classes: Literal[7, 8] | None = None,
     label_mode: LabelMode | None = None,
     neutral_rule: NeutralRule = "plurality",
     folds: int | None = None,
@@ -116,7 +116,7 @@ def prepare(
         kind: Layout of the source.
         source: Folder, zip or CSV file as published.
         out: Data folder to write.
-        classes: Number of labels; 8 includes contempt.
+        classes: Number of labels; 8 includes contempt. None uses 7, and for class folders the labels that they have.
         label_mode: Default label mode of `load_split`. None selects "votes" for FERPlus, and "argmax" for the other
             layouts, which have no votes.
         neutral_rule: Label rule of FERPlus.
@@ -139,11 +139,16 @@ def prepare(
     _check_applicable(kind, {"neutral_rule": rule, "folds": folds, "fold": fold, "seed": seed, **own})
     if kind == "ferplus":
         return prepare_ferplus(
-            source, out, classes=classes, label_mode=label_mode or "votes", neutral_rule=neutral_rule, progress=progress
+            source,
+            out,
+            classes=classes or 7,
+            label_mode=label_mode or "votes",
+            neutral_rule=neutral_rule,
+            progress=progress,
         )
     if label_mode not in (None, "argmax") and not (kind == "folder" and source.suffix.lower() == ".csv"):
         raise DataError(f"{kind} has one label per face and no votes: set `label_mode` to argmax")
-    common: Any = {"classes": classes, "seed": seed or 0, "progress": progress}
+    common: Any = {"classes": classes if kind == "folder" else classes or 7, "seed": seed or 0, "progress": progress}
     if kind == "ckplus":
         common |= {"folds": DEFAULT_FOLDS if folds is None else folds, "fold": 1 if fold is None else fold}
     if kind == "folder":

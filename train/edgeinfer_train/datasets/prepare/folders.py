@@ -38,7 +38,7 @@ def prepare_folder(
     source: Path,
     out: Path,
     *,
-    classes: Literal[7, 8] = 7,
+    classes: Literal[7, 8] | None = None,
     labels: Sequence[str] | None = None,
     group_regex: str | None = None,
     corrections: Path | None = None,
@@ -56,8 +56,8 @@ def prepare_folder(
         source: Folder or .zip with `<class>/<image>`, or `<split>/<class>/<image>`, at any depth; or a .csv file with
             the columns `path,label`, see `prepare_table`.
         out: Data folder to write.
-        classes: Number of labels if all classes are standard ones; 8 includes contempt. With any other class name, the
-            labels are those of the source.
+        classes: Number of standard labels if all classes are standard ones, whether or not they have pictures; 8
+            includes contempt. With None or any other class name, the labels are those of the source.
         labels: Labels to use, in this order; other classes are skipped. None uses all.
         group_regex: Regular expression for the person in a file name, see `group_faces`; None reads common names.
         corrections: Table with the columns `file,label` that replaces labels, see `edgeinfer-train label`; a face with

@@ -34,7 +34,7 @@ class _Columns:
 
 
 def prepare_table(
-    source: Path, out: Path, options: Options, *, classes: Literal[7, 8], progress: Progress | None
+    source: Path, out: Path, options: Options, *, classes: Literal[7, 8] | None, progress: Progress | None
 ) -> PrepareReport:
     """Prepare the images that a CSV file lists.
 
@@ -47,7 +47,7 @@ def prepare_table(
         source: The .csv file.
         out: Data folder to write.
         options: Name, labels, seed, expression for persons, and default label mode.
-        classes: Number of labels if all are standard ones.
+        classes: Number of standard labels, see `prepare_folder`.
         progress: Callback with the arguments (faces done, total faces).
 
     Raises:

@@ -58,10 +58,10 @@ class Options:
     label_mode: LabelMode | None = None
 
 
-def labels_of_source(classes: Iterable[str], count: Literal[7, 8]) -> tuple[str, ...]:
-    """Return the labels of a data set: `count` standard labels if it has no other class, else those that it has."""
+def labels_of_source(classes: Iterable[str], count: Literal[7, 8] | None) -> tuple[str, ...]:
+    """Return the labels of a data set: those that it has, or `count` standard labels if it has no others."""
     found = set(classes)
-    if found <= set(EIGHT_LABELS):
+    if count is not None and found <= set(EIGHT_LABELS):
         return EIGHT_LABELS[:count]
     return check_labels(order_labels(found)) if len(found) > 1 else tuple(found)
 
