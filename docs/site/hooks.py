@@ -31,7 +31,7 @@ PAGES = (
 )  # fmt: skip
 """Pages from outside docs/."""
 
-LANGUAGES = {".py": "python", ".toml": "toml", ".mjs": "js"}
+LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 """Languages of the linked files that become pages."""
 
 MAX_CHOICES_CHARACTERS = 40
