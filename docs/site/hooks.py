@@ -76,9 +76,13 @@ def unescape_bars(match: re.Match[str]) -> str:
 
 
 def on_post_build(*, config: MkDocsConfig) -> None:
-    """Raise an error if a page of the site loads anything from another server."""
-    for path in Path(config.site_dir).rglob("*.html"):
-        for url in EXTERNAL.findall(path.read_text(encoding="utf-8")):
+    """Load the script of the offline search from the site; raise an error if a page loads anything from elsewhere."""
+    site = Path(config.site_dir)
+    for path in site.rglob("*.html"):
+        shim = posixpath.relpath((site / "site" / "iframe-worker.js").as_posix(), path.parent.as_posix())
+        text = path.read_text(encoding="utf-8").replace("https://unpkg.com/iframe-worker/shim", shim)
+        path.write_text(text, encoding="utf-8")
+        for url in EXTERNAL.findall(text):
             if not config.site_url or not url.startswith(config.site_url):
                 raise PluginError(f"{path} loads {url} from another server")
 

@@ -1,46 +1,27 @@
-"""The documentation site in headless Chromium, as `make docs` builds it."""
+"""The documentation site in headless Chromium, opened from the folder in which `make docs` builds it."""
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tools.patience import until
+
 SITE = Path(__file__).parents[2] / "build" / "site"
-PAGES = ("", "reference", "python", "speed", "troubleshooting")
+PAGES = ("index", "reference", "python", "speed", "troubleshooting")
 COLOURS = {"light": "default", "dark": "slate"}
 """Colours that the system prefers, and the scheme of the page."""
 
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Handler that logs nothing."""
-
-    def log_message(self, format: str, *_: object) -> None:
-        """Ignore a request."""
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (SITE / "index.html").exists(), reason="the site is not built; run: make docs"),
+]
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    if not (SITE / "index.html").exists():
-        pytest.skip("the site is not built; run: make docs")
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(SITE))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "colours"), [(390, "dark"), (1280, "light")])
-def test_pages_fit_the_window_and_load_nothing_from_elsewhere(
-    browser: Any, address: str, width: int, colours: str
-) -> None:
+def test_pages_fit_the_window_and_load_only_files(browser: Any, width: int, colours: str) -> None:
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     preference = {"features": [{"name": "prefers-color-scheme", "value": colours}]}
     browser.get_log("browser")
@@ -48,12 +29,20 @@ def test_pages_fit_the_window_and_load_nothing_from_elsewhere(
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", preference)
     try:
         for page in PAGES:
-            browser.get(f"{address}{page}")
+            browser.get(f"{SITE.as_uri()}/{page}.html")
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width, page
             assert browser.execute_script("return document.body.dataset.mdColorScheme") == COLOURS[colours]
             loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
-            assert [name for name in loaded if not name.startswith((address, "data:", "blob:"))] == []
+            assert [name for name in loaded if not name.startswith(("file:", "data:", "blob:"))] == []
         assert browser.get_log("browser") == []
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_search_finds_a_page_without_a_server(browser: Any) -> None:
+    browser.get(f"{SITE.as_uri()}/index.html")
+    field = browser.find_element("css selector", "input.md-search__input")
+    browser.execute_script("arguments[0].focus()", field)
+    field.send_keys("preview token")
+    until(lambda: browser.find_elements("css selector", ".md-search-result__item a[href*='preview.html']"))
