@@ -2,15 +2,16 @@
 
 Needs: edgeinfer, and pip install pandas matplotlib
 Run:   edgeinfer run clip.mp4 --out faces.jsonl
-       python plot_recording.py faces.jsonl faces.png
+       python plot_recording.py faces.jsonl faces.png     (or a .csv or .parquet file)
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+
+import edgeinfer
 
 COLOURS = {  # the colours of the boxes in annotated frames
     "neutral": "#cccccc", "happy": "#f0e442", "surprise": "#e69f00", "sad": "#0072b2", "angry": "#d55e00",
@@ -23,23 +24,17 @@ GAP_S = 0.5
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Return one row per face and frame of the last run: time_s, track, and the probability of each label."""
-    rows: list[dict[str, float]] = []
-    with path.open(encoding="utf-8") as lines:
-        for line in map(json.loads, lines):
-            if line["type"] == "header":
-                rows.clear()
-            elif line["type"] == "frame":
-                time_s = line["time_s"]
-                rows += [{"time_s": time_s, "track": face["track"], **face["probabilities"]} for face in line["faces"]]
-    if not rows:
+    """Return one row per face and frame of the last run with faces."""
+    table = edgeinfer.to_pandas(edgeinfer.read_results(path))
+    if table.empty:
         raise SystemExit(f"{path} contains no faces; record some with: edgeinfer run clip.mp4 --out {path}")
-    return pd.DataFrame(rows)
+    runs = (table["frame"].diff() < 0).cumsum()  # each run of --append begins at frame 0
+    return table[runs == runs.max()]
 
 
 def draw(table: pd.DataFrame, title: str, target: Path) -> None:
     """Plot the table and save it as an image."""
-    labels = list(table.columns[2:])
+    labels = table.loc[:, "confidence":].columns[1:].difference(["roll", "yaw", "pitch"], sort=False)
     colours = [COLOURS.get(label, "black") for label in labels]
     tracks = sorted(table["track"].value_counts().index[:MAX_FACES])
     figure, axes = plt.subplots(

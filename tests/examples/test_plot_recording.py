@@ -33,9 +33,10 @@ def write_recording(path: Path, *runs: Iterable[tuple[float, int, str]]) -> Path
     lines: list[dict[str, Any]] = []
     for faces in runs:
         lines.append({"type": "header", "schema": 1})
-        for time_s, track, label in faces:
-            face = {"track": track, "probabilities": {"neutral": 0.0, "happy": 0.0, label: 1.0}}
-            lines.append({"type": "frame", "time_s": time_s, "faces": [face]})
+        for number, (time_s, track, label) in enumerate(faces):
+            face = {"track": track, "box": [0, 0, 9, 9], "label": label, "confidence": 1.0}
+            face["probabilities"] = {"neutral": 0.0, "happy": 0.0, label: 1.0}
+            lines.append({"type": "frame", "frame": number, "time_s": time_s, "faces": [face]})
             lines.append({"type": "source", "state": "live", "time_s": time_s})
         lines.append({"type": "summary", "faces": 3})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
