@@ -13,12 +13,12 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgeinfer import SourceError, UsageError
+from edgeinfer import SourceError, UsageError, read_results
 from edgeinfer.expression.classifier import EmotionClassifier
 from edgeinfer.outputs.http_post import PostError, PostTarget, post_json
 from edgeinfer.outputs.mqtt_link import BrokerAddress
@@ -119,7 +119,7 @@ def check_append(workspace: Workspace, path: Path) -> str:
 
 
 def check_report(workspace: Workspace, path: Path) -> str:
-    """Report on a damaged result, or on a batch with a damaged list: exit code 0, or 4; a page has no other scripts."""
+    """Report on and read a damaged result, or a batch with a damaged list: exit code 0, or 4; no other script."""
     results, page = path, workspace.folder / "report.html"
     if path.suffix == ".batch":
         results = workspace.folder / "batch"
@@ -129,6 +129,11 @@ def check_report(workspace: Workspace, path: Path) -> str:
     done = run_command("report", results, *outputs, codes=(0, 4))
     if done.returncode == 0 and page.read_text(encoding="utf-8").count("<script") != 2:
         raise FailureError("the page has another script")
+    with warnings.catch_warnings(), suppress(SourceError):
+        warnings.simplefilter("ignore")
+        for result in read_results(results):
+            json.dumps(result.to_dict(), allow_nan=False)
+            result._repr_html_().encode()
     return f"exit {done.returncode}"
 
 
