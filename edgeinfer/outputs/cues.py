@@ -13,6 +13,8 @@ HOLD_S = 0.5
 """Shortest time for which a label must last to be shown, in seconds."""
 GAP_S = 0.5
 """Longest gap that is bridged, in seconds: a face out of view, and labels that last less than `HOLD_S`."""
+MIN_CUE_S = 0.25
+"""Time after the beginning of a cue in which further changes belong to it, in seconds."""
 MAX_CUE_S = 10.0
 """Longest cue in seconds; a longer one is divided, so that a killed run loses little."""
 MAX_FRAME_S = 5.0
@@ -87,7 +89,8 @@ class CueBuilder:
     """Cues of successive results.
 
     A label is shown if it lasts for `HOLD_S`. A gap of at most `GAP_S` belongs to the label before it: a face that is
-    out of view for a moment keeps its cue, and so does one whose label flickers. "unknown" is not shown.
+    out of view for a moment keeps its cue, and so does one whose label flickers. Changes of several faces within
+    `MIN_CUE_S` are shown together. "unknown" is not shown.
 
     Examples:
         >>> from edgeinfer import Box, Emotion, Face
@@ -106,8 +109,7 @@ class CueBuilder:
         self._tracks: dict[int, _Track] = {}
         self._changes: list[_Change] = []
         self._labels: dict[int, str] = {}
-        self._start_s = 0.0
-        self._last_s = -math.inf
+        self._start_s = self._last_s = -math.inf
         self._step_s = FIRST_FRAME_S
 
     def update(self, result: Result) -> list[Cue]:
@@ -151,7 +153,7 @@ class CueBuilder:
         while self._changes and self._changes[0].at_s <= until_s:
             change = self._changes.pop(0)
             yield from self._cues_before(change.at_s)
-            if change.at_s > self._start_s:
+            if change.at_s - self._start_s >= MIN_CUE_S:
                 if self._labels:
                     yield self._cue(change.at_s)
                 self._start_s = change.at_s

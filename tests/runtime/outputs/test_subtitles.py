@@ -103,6 +103,10 @@ def parse(path: Path) -> list[tuple[float, float, str]]:
             [(1, 3, "1:sad"), (3, 5, "1:sad 2:happy"), (5, 7, "2:happy")], id="two-persons",
         ),
         pytest.param(
+            [(0, "sad -"), (1, "sad happy"), (1.2, "- happy"), (3, "")], [(0, 1, "1:sad"), (1, 3, "2:happy")],
+            id="changes-at-once",
+        ),
+        pytest.param(
             [(0, "sad"), (22, "")], [(0, 10, "1:sad"), (10, 20, "1:sad"), (20, 22, "1:sad")], id="long-cue"
         ),
     ],
