@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,14 +102,17 @@ def test_bundled_model_is_found_by_name() -> None:
     assert found.head_columns(found.info.labels[:7]) == list(range(7))
 
 
-def test_installation_without_the_bundled_model_names_its_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Run as in site-packages of a wheel installation, which contains the ONNX files only."""
-    monkeypatch.setattr(start_module, "__file__", str(tmp_path / "a" / "b" / "c" / "start.py"))
+def test_bundled_model_of_a_wheel_lies_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as in site-packages, first without the file and then with it."""
+    monkeypatch.setattr(start_module, "__file__", str(tmp_path / "edgeinfer_train" / "networks" / "start.py"))
     with pytest.raises(ModelNotFoundError, match=r"lacks edgenet-ferplus\.keras: .* source archive") as caught:
         find_start(FitConfig(weights="bundled"))
     assert caught.value.exit_code == 5
+    build = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    (file,) = build["targets"]["wheel"]["force-include"].values()
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_bytes(b"")
+    assert bundled_model() == tmp_path / file
 
 
 @pytest.mark.parametrize("weights", ["auto", "none", "imagenet", "lost.keras", "some.weights.h5"])

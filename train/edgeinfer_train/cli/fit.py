@@ -89,7 +89,8 @@ def _epoch_printer(settings: FitConfig) -> Callable[[History], None]:
         row, best = history[-1], best_epoch(history, settings.monitor)
         figures = "  ".join(f"{name} {row[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
         kept = f"best {best + 1} with {history[best][settings.monitor]:.4f}"
-        left = (settings.epochs - len(history)) * median(durations)
+        # The first epoch includes the compilation and the cross-validation.
+        left = (settings.epochs - len(history)) * median(durations[1:] or durations)
         print(
             f"epoch {row['epoch']:.0f}/{settings.epochs}  {figures}  {kept}  {durations[-1]:.1f} s  "
             f"{format_duration(left)} left",

@@ -116,18 +116,19 @@ class Start:
 
 
 def bundled_model() -> Path:
-    """Return the path of the bundled model's `.keras` file.
+    """Return the path of the bundled model's `.keras` file: in the package, or in `models` of a checkout.
 
     Raises:
-        ModelNotFoundError: This installation lacks the file, because a wheel contains the ONNX files only.
+        ModelNotFoundError: This installation lacks the file.
     """
-    path = Path(__file__).resolve().parents[3] / "models" / BUNDLED_FILE
-    if not path.is_file():
-        raise ModelNotFoundError(
-            f"this installation lacks {BUNDLED_FILE}: take models/{BUNDLED_FILE} from the repository, the release or "
-            "its source archive (pip download --no-binary edgeinfer --no-deps edgeinfer), and set `weights` to its path"
-        )
-    return path
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "assets", package.parents[1] / "models"):
+        if (folder / BUNDLED_FILE).is_file():
+            return folder / BUNDLED_FILE
+    raise ModelNotFoundError(
+        f"this installation lacks {BUNDLED_FILE}: copy it from models/ of the repository or of the source archive "
+        "(pip download --no-binary edgeinfer --no-deps edgeinfer), and set `weights` to its path"
+    )
 
 
 def find_start(config: FitConfig) -> Start | None:
