@@ -11,6 +11,7 @@ from typing import get_args
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("tf2onnx", reason="the export extra is not installed")
 
@@ -27,14 +28,27 @@ DataMaker = Callable[..., Path]
 Graphs = dict[str, tuple[keras.Model, onnx.ModelProto]]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _few_latency_rounds() -> Iterator[None]:
-    """Measure few rounds, because no test depends on the precision of a latency."""
+@pytest.fixture(autouse=True, scope="module")
+def _fast_export() -> Iterator[None]:
+    """Skip work on which no result depends; the tests of the command line run other processes without this.
+
+    The scope ends with the module, because other tests of the same process must not be affected. Few latency rounds
+    are measured. Networks with raw input predict without compiling a function. tf2onnx does not copy the graph before
+    each optimizer, so that an optimizer that fails also fails the test.
+    """
     from edgeinfer_export.selection import evaluation
 
     few = functools.partial(measure_latencies_ms, warm_up=1, min_rounds=3, max_rounds=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "measure_latencies_ms", few)
+        compiled = keras.Model.predict_on_batch
+
+        def predict(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            raw = getattr(getattr(model, "input", None), "dtype", None) == "uint8"
+            return np.asarray(model(images, training=False) if raw else compiled(model, images))
+
+        patch.setattr(keras.Model, "predict_on_batch", predict)
+        patch.setenv("TF2ONNX_CATCH_ERRORS", "FALSE")
         yield
 
 

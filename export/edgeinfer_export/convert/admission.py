@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,8 +97,11 @@ def _check_archive(path: Path) -> Any:
             raise ExportError(f"{path} contains no {CONFIG_MEMBER}: expected a model saved by model.save()")
         for name in members:
             if name.endswith(".h5"):
-                with archive.open(name) as member, h5py.File(member, "r") as weights:
-                    _check_weights(path, weights)
+                # A member of an archive seeks backwards by reading it again from its start.
+                with archive.open(name) as member, tempfile.TemporaryFile() as copy:
+                    shutil.copyfileobj(member, copy)
+                    with h5py.File(copy, "r") as weights:
+                        _check_weights(path, weights)
         return json.loads(archive.read(CONFIG_MEMBER))
 
 

@@ -28,7 +28,8 @@ def run_process(*arguments: str | Path, block: tuple[str, ...] = ()) -> subproce
         f"import sys; sys.modules.update(dict.fromkeys({block!r})); sys.argv[0] = 'edgeinfer-export'; "
         "from edgeinfer_export.cli.app import main; main()"
     )
-    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    without = ("TF_CPP_MIN_LOG_LEVEL", "TF2ONNX_CATCH_ERRORS")
+    environment = {key: value for key, value in os.environ.items() if key not in without}
     return subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
