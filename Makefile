@@ -13,13 +13,15 @@ DOCTESTS = --doctest-modules edgeinfer train/edgeinfer_train export/edgeinfer_ex
 DEMO_RESULTS = --out build/demo/faces.csv --save-video build/demo/annotated.mp4 --snapshots build/demo/snapshots --snapshots-keep 20
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
-.PHONY: run test test-fast test-pi check lint type docs wheel coverage fuzz reference assets screenshots clean
+.PHONY: run test test-fast test-pi check lint type type-windows docs wheel coverage fuzz reference assets screenshots clean
 
 run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4; the results are in build/demo
 	@mkdir -p build/demo
 	.venv/bin/edgeinfer run $(DEMO_RESULTS) $${SOURCE:+-- "$$SOURCE"}
 
-check: lint type docs test   ## everything that CI runs
+check: lint                  ## everything that CI runs; the steps before the tests use one processor each
+	$(MAKE) --jobs 2 --output-sync type type-windows docs wheel
+	$(MAKE) test
 
 test: .venv-dev/.ready wheel ## the whole suite: the runtime tests against the wheel, the others in .venv-dev
 	cd tests && ../.venv-wheel/bin/python $(PYTEST) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
@@ -33,8 +35,10 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/lint-imports --no-logo
 
-type: .venv-dev/.ready       ## the whole tree for this system, the packages for Windows too
+type: .venv-dev/.ready       ## the types of the whole tree
 	.venv-dev/bin/mypy
+
+type-windows: .venv-dev/.ready ## the types of the packages on Windows
 	.venv-dev/bin/mypy --platform win32 --cache-dir .mypy_cache/win32 edgeinfer train/edgeinfer_train export/edgeinfer_export
 
 docs: .venv-dev/.ready       ## build the documentation site in build/site
