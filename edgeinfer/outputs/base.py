@@ -25,12 +25,13 @@ class Sink(Protocol):
     A sink is a context manager: the constructor validates its arguments, `__enter__` acquires the resources and
     `__exit__` releases them. `edgeinfer.run` enters all sinks, calls `start` once and `write` for each frame.
 
-    Optional members:
-        source_state: Method that receives the states of a live source; see `StateListener`.
-        handle_events: Method that receives face events; see `EventListener`.
-        closes_last: bool, True if the sink closes after the others, because it writes the summary of the run.
-        written: Results of a closed sink, for the summary of the command line; see `ResultWriter`.
-        after_run: Method that the command line calls after the summary; see `AfterRun`.
+    A sink can also have these members:
+
+    - `source_state`: method that receives the states of a live source; see `StateListener`.
+    - `handle_events`: method that receives face events; see `EventListener`.
+    - `closes_last`: bool, True if the sink closes after the others, because it writes the summary of the run.
+    - `written`: results of a closed sink, for the summary of the command line; see `ResultWriter`.
+    - `after_run`: method that the command line calls after the summary; see `AfterRun`.
 
     Examples:
         >>> import edgeinfer

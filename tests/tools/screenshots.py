@@ -124,7 +124,7 @@ def save_report(folder: Path) -> None:
         write_jsonl(folder / "results" / f"{name}.jsonl", made_frames(number), source=f"{name}.mp4")
     write_batch_table(folder / "results", *([f"{name}.mp4", "done"] for name in names))
     page = folder / "report.html"
-    command = [sys.executable, "-m", "edgeinfer", "report", folder / "results", "--out", page]
+    command = [sys.executable, "-m", "edgeinfer", "report", str(folder / "results"), "--out", str(page)]
     subprocess.run([*command, "--group", "before|after"], check=True, stdout=subprocess.DEVNULL)
     with open_page(page.as_uri(), size := (1000, 900)) as browser:
         save_page(browser, "report.jpg", size)
@@ -132,8 +132,8 @@ def save_report(folder: Path) -> None:
 
 def save_label_page(folder: Path) -> None:
     """Write the page to label the faces of the demo clip."""
-    command = [sys.executable, "-m", "edgeinfer_train.cli.app", "label", DEMO, "--out", folder / "crops"]
-    subprocess.run([*command, "--every", "0.2"], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "edgeinfer_train.cli.app", "label", str(DEMO), "--out"]
+    subprocess.run([*command, str(folder / "crops"), "--every", "0.2"], check=True, stdout=subprocess.DEVNULL)
     with open_page((folder / "crops" / "label.html").as_uri(), size := (1000, 700)) as browser:
         time.sleep(1)
         save_page(browser, "label.jpg", size)
