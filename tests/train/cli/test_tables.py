@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer_train.cli.tables import counts_table, evaluation_table, leaderboard_table, skipped_table, table
-from edgeinfer_train.datasets.prepare.writing import PrepareReport, Skipped
+from edgeinfer_train.datasets.prepare.report import PrepareReport, Skipped
 from edgeinfer_train.evaluation.compare import Entry, Leaderboard
 from edgeinfer_train.evaluation.evaluate import evaluate
 from edgeinfer_train.labels import EIGHT_LABELS

@@ -22,7 +22,7 @@ from edgeinfer_train.evaluation.inputs import data_inputs
 from edgeinfer_train.labels import LabelMode
 
 if TYPE_CHECKING:
-    from edgeinfer_train.datasets.prepare.writing import PrepareReport
+    from edgeinfer_train.datasets.prepare.report import PrepareReport
 
 ClassCount = Literal["7", "8"]
 

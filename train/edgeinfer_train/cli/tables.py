@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.load import SPLITS
-from edgeinfer_train.datasets.prepare.writing import PrepareReport
+from edgeinfer_train.datasets.prepare.report import PrepareReport
 from edgeinfer_train.evaluation.compare import Leaderboard
 
 SHOWN_NAMES = 5

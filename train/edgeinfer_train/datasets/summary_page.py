@@ -19,7 +19,7 @@ from edgeinfer.units import counted
 from edgeinfer_train.datasets.grouping import MAX_HASHED_FACES, group_hashes, persons_by_name
 from edgeinfer_train.datasets.load import SPLITS, read_image, read_info
 from edgeinfer_train.datasets.pages import picture_uri
-from edgeinfer_train.datasets.prepare.writing import PreparedFace, PrepareReport
+from edgeinfer_train.datasets.prepare.report import PreparedFace, PrepareReport
 
 SAMPLES = 12
 """Sample faces per label."""

@@ -29,7 +29,7 @@ from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
 from edgeinfer_train.datasets.prepare.ferplus import NeutralRule, prepare_ferplus
 from edgeinfer_train.datasets.prepare.folders import prepare_folder
 from edgeinfer_train.datasets.prepare.rafdb import prepare_rafdb
-from edgeinfer_train.datasets.prepare.writing import PrepareReport, Progress, Reason, Skipped
+from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import LabelMode, split_labels
 

@@ -16,10 +16,10 @@ from edgeinfer.errors import shown_path
 from edgeinfer.expression.preprocess import crop_face
 from edgeinfer_train.datasets.load import Split
 from edgeinfer_train.datasets.prepare.listed import ListedFace, Listing, prepare_listed
+from edgeinfer_train.datasets.prepare.report import DecodedFace, PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.table import TableRow, read_rows
 from edgeinfer_train.datasets.prepare.tree import DAMAGED, FileTree, open_tree, shallowest
-from edgeinfer_train.datasets.prepare.writing import DecodedFace, PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS
 

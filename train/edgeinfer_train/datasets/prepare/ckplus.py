@@ -10,16 +10,10 @@ from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.datasets.prepare.folders import find_pictures, tree_identity, write_pictures
 from edgeinfer_train.datasets.prepare.pictures import Picture
+from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Skipped
 from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
 from edgeinfer_train.datasets.prepare.tree import open_tree
-from edgeinfer_train.datasets.prepare.writing import (
-    FOLDS_FILE,
-    PrepareReport,
-    Progress,
-    Skipped,
-    check_classes,
-    open_writer,
-)
+from edgeinfer_train.datasets.prepare.writing import FOLDS_FILE, check_classes, open_writer
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import EIGHT_LABELS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinfer.errors import path_text, shown_path
 from edgeinfer_train.datasets.prepare.pictures import Picture
-from edgeinfer_train.datasets.prepare.writing import Reason, Skipped
+from edgeinfer_train.datasets.prepare.report import Reason, Skipped
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import class_label
 

@@ -14,21 +14,18 @@ import numpy as np
 from edgeinfer.results import Image
 from edgeinfer_train.datasets.load import SPLITS, Split
 from edgeinfer_train.datasets.prepare.folders import prepare_tree
-from edgeinfer_train.datasets.prepare.splitting import split_of, with_validation
-from edgeinfer_train.datasets.prepare.table import read_rows
-from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, shallowest
-from edgeinfer_train.datasets.prepare.writing import (
-    DataWriter,
+from edgeinfer_train.datasets.prepare.report import (
     DecodedFace,
     PrepareReport,
     Progress,
     Reason,
     Skipped,
-    check_classes,
     nothing_usable,
-    one_label_identity,
-    open_writer,
 )
+from edgeinfer_train.datasets.prepare.splitting import split_of, with_validation
+from edgeinfer_train.datasets.prepare.table import read_rows
+from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, shallowest
+from edgeinfer_train.datasets.prepare.writing import DataWriter, check_classes, one_label_identity, open_writer
 from edgeinfer_train.labels import EIGHT_LABELS, label_of
 
 NAME = "FER2013"

@@ -13,17 +13,14 @@ from edgeinfer_train.datasets.load import SPLITS
 from edgeinfer_train.datasets.prepare.corrections import apply_corrections, read_corrections
 from edgeinfer_train.datasets.prepare.own_table import prepare_table
 from edgeinfer_train.datasets.prepare.pictures import Options, Picture, labels_of_source, list_pictures
+from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Skipped, nothing_usable
 from edgeinfer_train.datasets.prepare.splitting import with_validation
 from edgeinfer_train.datasets.prepare.tree import FileTree, load_face, open_tree
 from edgeinfer_train.datasets.prepare.writing import (
     NO_PROPERTIES,
     DataWriter,
     Identity,
-    PrepareReport,
-    Progress,
-    Skipped,
     check_classes,
-    nothing_usable,
     one_label_identity,
     open_writer,
 )

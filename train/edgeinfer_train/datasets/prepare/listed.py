@@ -10,20 +10,17 @@ from pathlib import Path, PurePosixPath
 from edgeinfer.errors import path_text
 from edgeinfer_train.datasets.load import SPLITS, Split
 from edgeinfer_train.datasets.prepare.files import write_csv
-from edgeinfer_train.datasets.prepare.splitting import with_validation
-from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face
-from edgeinfer_train.datasets.prepare.writing import (
+from edgeinfer_train.datasets.prepare.report import (
     DecodedFace,
-    Identity,
     PrepareReport,
     Progress,
     Reason,
     Skipped,
-    check_classes,
     nothing_usable,
-    one_label_identity,
-    open_writer,
 )
+from edgeinfer_train.datasets.prepare.splitting import with_validation
+from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face
+from edgeinfer_train.datasets.prepare.writing import Identity, check_classes, one_label_identity, open_writer
 from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.labels import LabelMode
 

@@ -13,10 +13,10 @@ from edgeinfer_train.datasets.grouping import persons_by_name, persons_by_regex
 from edgeinfer_train.datasets.load import Split
 from edgeinfer_train.datasets.prepare.listed import ListedFace, Listing, prepare_listed
 from edgeinfer_train.datasets.prepare.pictures import Options, labels_of_source
+from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.table import read_columns, read_rows
 from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree
-from edgeinfer_train.datasets.prepare.writing import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import check_labels, class_label
 

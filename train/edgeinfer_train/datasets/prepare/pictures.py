@@ -9,9 +9,9 @@ from typing import Literal
 
 from edgeinfer.errors import path_text
 from edgeinfer_train.datasets.load import IMAGE_SUFFIXES, Split
+from edgeinfer_train.datasets.prepare.report import Reason, Skipped
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.tree import FileTree, is_visible
-from edgeinfer_train.datasets.prepare.writing import Reason, Skipped
 from edgeinfer_train.labels import EIGHT_LABELS, LabelMode, check_labels, class_label, label_of, order_labels
 
 

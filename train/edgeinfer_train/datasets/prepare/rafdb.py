@@ -9,10 +9,10 @@ from typing import Literal
 from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.load import IMAGE_SUFFIXES, Split
 from edgeinfer_train.datasets.prepare.listed import ListedFace, Listing, prepare_listed
+from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Skipped
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.table import read_lines
 from edgeinfer_train.datasets.prepare.tree import FileTree, is_visible, open_tree, shallowest
-from edgeinfer_train.datasets.prepare.writing import PrepareReport, Progress, Skipped
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS
 

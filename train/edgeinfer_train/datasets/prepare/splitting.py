@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer_train.datasets.load import Split
-from edgeinfer_train.datasets.prepare.writing import AS_PUBLISHED
+from edgeinfer_train.datasets.prepare.report import AS_PUBLISHED
 from edgeinfer_train.errors import DataError
 
 VALID_SHARE = 0.2

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from edgeinfer.errors import shown_path
+from edgeinfer_train.datasets.prepare.report import Reason
 from edgeinfer_train.datasets.prepare.tree import DAMAGED, MAX_TABLE_BYTES, FileTree
-from edgeinfer_train.datasets.prepare.writing import Reason
 from edgeinfer_train.errors import DataError
 
 DELIMITERS = ",;\t|"

@@ -16,7 +16,7 @@ from typing import IO, Protocol
 
 from edgeinfer.errors import path_text, shown_path
 from edgeinfer_train.datasets.load import MAX_IMAGE_BYTES, decode_image, exceeds_limit
-from edgeinfer_train.datasets.prepare.writing import DecodedFace, Reason, Skipped
+from edgeinfer_train.datasets.prepare.report import DecodedFace, Reason, Skipped
 from edgeinfer_train.errors import DataError
 
 DAMAGED = (
