@@ -52,7 +52,7 @@ class FitConfig:
             weights file, or "auto" for "imagenet" if Keras publishes them, else "none". A trained model also sets width
             and input size, and its head is kept if it has all labels of the data.
         recipe: "small" fine-tunes a trained model on a small set, see `edgeinfer_train.training.recipe`.
-        image_size: Side of the square input in pixels; 0 uses the backbone's default.
+        image_size: Side of the square input in pixels; 0 uses that of the trained model, the data or the backbone.
         limit: Maximum number of training faces, spaced evenly; 0 uses all.
         label_mode: Training labels: "argmax" uses the winning label, "majority" only faces with a majority label,
             "votes" the shares of the votes, "data" the data set's default mode.
@@ -111,7 +111,10 @@ class FitConfig:
     recipe: Recipe = option(
         "full", "Default: small below 5,000 training faces with a trained model in --weights.", title="Training"
     )
-    image_size: int = option(0, "Side of the square input in pixels; 0 uses the backbone's default.", title="Network")
+    image_size: int = option(
+        0, "Side of the square input in pixels; 0 uses that of the trained model, the data or the backbone.",
+        title="Network",
+    )  # fmt: skip
     limit: int = option(0, "Maximum number of training faces; 0 uses all.", title="Data")
     label_mode: LabelChoice = option(
         "data", "Conversion of votes to labels. Default: the data set's label mode.", title="Data"
@@ -282,8 +285,12 @@ def load_config(path: Path) -> FitConfig:
     return FitConfig.from_mapping(read_settings(path))
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path, what: str = "config") -> dict[str, Any]:
     """Read the settings that a TOML file contains, without defaults.
+
+    Args:
+        path: The .toml file.
+        what: Kind of the file, for the error message.
 
     Raises:
         ConfigError: The file cannot be read or is not TOML.
@@ -291,7 +298,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         return read_toml(path)
     except OSError as error:
-        raise ConfigError(f"cannot read the config {shown_path(path)}: {error.strerror}") from error
+        raise ConfigError(f"cannot read the {what} {shown_path(path)}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{shown_path(path)} is not valid TOML: {error}") from error
 

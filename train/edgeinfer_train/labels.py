@@ -97,10 +97,15 @@ def vote_distribution(
         >>> vote_distribution(np.array([[6, 2, 1]], np.float32), np.eye(3, dtype=np.float32)[:1]).tolist()
         [[0.75, 0.25, 0.0]]
     """
-    trusted = np.where(votes > 1, votes, 0) if ignores_single else votes
-    kept = np.where(trusted.sum(1, keepdims=True) > 0, trusted, votes)
+    kept = without_single_votes(votes) if ignores_single else votes
     total = kept.sum(1, keepdims=True)
     return np.where(total > 0, kept / np.where(total > 0, total, 1), fallback).astype(np.float32)
+
+
+def without_single_votes(votes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Set single votes to 0 in each of (N, K) rows, unless it has no other votes; see `vote_distribution`."""
+    trusted = np.where(votes > 1, votes, 0)
+    return np.where(trusted.sum(1, keepdims=True) > 0, trusted, votes)
 
 
 def has_majority(votes: NDArray[np.float32], *, ignores_single: bool = True) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer_train.datasets.load import load_split, read_info
-from edgeinfer_train.datasets.prepare import SourceKind, prepare
+from edgeinfer_train.datasets.prepare import PrepareOptions, SourceKind, prepare
 from edgeinfer_train.datasets.prepare.ferplus import prepare_ferplus
 from edgeinfer_train.errors import ConfigError, DataError, RunError
 from edgeinfer_train.labels import EIGHT_LABELS
@@ -251,10 +251,10 @@ def test_data_folder_from_an_earlier_version_is_read_and_completed(
 
 def test_default_label_mode_is_stored_and_can_be_changed(tmp_path: Path, make_ferplus: Any, rows: list[Any]) -> None:
     source, data = make_ferplus(tmp_path / "source", rows), tmp_path / "data"
-    prepare("ferplus", source, data)
+    prepare("ferplus", [source], data)
     assert read_info(data).default_label_mode == "votes"
     assert len(load_split(data, "train")) == 3
-    assert prepare("ferplus", source, data, label_mode="majority").written == 0
+    assert prepare("ferplus", [source], data, PrepareOptions(label_mode="majority")).written == 0
     assert read_info(data).default_label_mode == "majority"
     assert load_split(data, "train").names == ("train/happy/happy.png",)
 
@@ -321,11 +321,11 @@ INAPPLICABLE: dict[str, tuple[SourceKind, dict[str, Any]]] = {
 def test_parameters_of_another_layout_are_rejected(tmp_path: Path, option: str) -> None:
     kind, given = INAPPLICABLE[option]
     with pytest.raises(ConfigError, match=f"`{option}` applies to .* only, not to {kind}"):
-        prepare(kind, tmp_path, tmp_path / "data", **given)
+        prepare(kind, [tmp_path], tmp_path / "data", PrepareOptions(**given))
 
 
 @pytest.mark.parametrize("kind", ["fer2013", "ckplus", "folder"])
 @pytest.mark.parametrize("mode", ["votes", "majority"])
 def test_label_modes_that_need_votes_are_rejected_without_votes(tmp_path: Path, kind: SourceKind, mode: Any) -> None:
     with pytest.raises(DataError, match="no votes: set `label_mode` to argmax"):
-        prepare(kind, tmp_path, tmp_path / "data", label_mode=mode)
+        prepare(kind, [tmp_path], tmp_path / "data", PrepareOptions(label_mode=mode))

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from edgeinfer.system.interrupts import Interrupted
+from edgeinfer_train.datasets.prepare import writing
+
 
 @pytest.fixture
 def source(tmp_path: Path, make_png: Callable[..., bytes]) -> Path:
@@ -93,10 +96,25 @@ def test_fer2013_with_eight_labels(tmp_path: Path, command: Any) -> None:
     assert "the train split has no face of neutral, surprise, sad, disgust, fear, contempt" in done.err
 
 
+def test_interruption_states_how_to_continue(
+    tmp_path: Path, source: Path, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise Interrupted(2)
+
+    monkeypatch.setattr(writing, "perceptual_hash", interrupt)
+    done = command("prepare", "folder", source, "--out", tmp_path / "data")
+    assert done.code == 130
+    assert done.err == f"edgeinfer-train: interrupted; run the same command again to complete {tmp_path / 'data'}\n"
+    monkeypatch.undo()
+    assert command("prepare", "folder", source, "--out", tmp_path / "data").code == 0
+    assert len(list((tmp_path / "data").rglob("*.png"))) == 10
+
+
 REJECTED = {
     "suffix": (["folder", "{source}", "--summary", "{tmp}/summary.gif"], 2, ".png"),
     "folder": (["folder", "{source}", "--summary", "{tmp}/none/summary.png"], 6, "create it first"),
-    "option": (["folder", "{source}", "--folds", "3"], 2, "--folds applies to ckplus only"),
+    "option": (["folder", "{source}", "--folds", "3"], 2, "--folds applies to ckplus, jaffe only"),
     "fold": (["ckplus", "{source}", "--fold", "9"], 2, "invalid --fold 9 of --folds 5"),
     "mode": (["folder", "{source}", "--label-mode", "votes"], 4, "set --label-mode to argmax"),
     "rule": (["fer2013", "{source}", "--neutral-rule", "others"], 2, "--neutral-rule applies to ferplus only"),

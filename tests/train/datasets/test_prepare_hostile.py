@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from edgeinfer_train.datasets.load import MAX_IMAGE_BYTES, read_image
 from edgeinfer_train.datasets.prepare import prepare_folder, tree
-from edgeinfer_train.errors import DataError
+from edgeinfer_train.errors import DataError, RunError
 
 Maker = Callable[..., bytes]
 Members = list[tuple[zipfile.ZipInfo, bytes]]
@@ -228,6 +229,19 @@ def test_memory_is_bounded(tmp_path: Path, folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 400_000  # kB
+
+
+def test_full_disk_keeps_the_tables(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    prepare_folder(folder, tmp_path / "data")
+    before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    (folder / "happy/notes.txt").write_text("one more skipped file")
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(RunError, match=r"cannot write the data folder .*: No space left"):
+        prepare_folder(folder, tmp_path / "data")
+    assert {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()} == before
 
 
 def test_unreadable_images_leave_no_folder(tmp_path: Path, folder: Path) -> None:

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, make_png: Maker) -> Path:
 def test_paths_and_labels(folder: Path, tmp_path: Path) -> None:
     rows = [f"{name}/{n}.png,{'Ärger 2' if n % 2 else 'bored'}" for name in ("one", "two") for n in range(10)]
     (folder / "faces.csv").write_text("\n".join(["Path,Label", *rows, "one/absent.png,bored", "../x.png,bored"]))
-    report = prepare("folder", folder / "faces.csv", tmp_path / "data")
+    report = prepare("folder", [folder / "faces.csv"], tmp_path / "data")
     assert report.labels == ("bored", "Ärger 2")
     assert {split: sum(counts.values()) for split, counts in report.counts.items()} == {"train": 16, "valid": 4}
     assert report.skipped_by_reason() == {"missing image": ["one/absent.png", "../x.png"]}
@@ -40,7 +40,7 @@ def test_paths_and_labels(folder: Path, tmp_path: Path) -> None:
 def test_splits_persons_and_affect(folder: Path, tmp_path: Path) -> None:
     rows = [f"one/{n}.png,{'ab'[n % 2]},{'train' if n < 6 else 'valid'},P{n // 3},0.{n},-0.1" for n in range(10)]
     (folder / "faces.csv").write_text("\n".join(["path,label,split,person,valence,arousal", *rows]))
-    report = prepare("folder", folder / "faces.csv", tmp_path / "data")
+    report = prepare("folder", [folder / "faces.csv"], tmp_path / "data")
     assert report.split_rule == "as published"
     assert read_properties(tmp_path / "data")["valid/b/7.png"] == {
         "person": "P2", "valence": "0.7", "arousal": "-0.1"
@@ -50,7 +50,7 @@ def test_splits_persons_and_affect(folder: Path, tmp_path: Path) -> None:
 def test_votes_are_soft_labels(folder: Path, tmp_path: Path) -> None:
     rows = [f"one/{n}.png,{n % 2 + 1},1,{n % 3}" for n in range(10)]
     (folder / "faces.csv").write_text("\n".join(["path,Wach,müde,?", *rows, "two/0.png,0,0,0"]))
-    report = prepare("folder", folder / "faces.csv", tmp_path / "data")
+    report = prepare("folder", [folder / "faces.csv"], tmp_path / "data")
     assert read_info(tmp_path / "data").protocol() == "argmax over votes, votes as soft labels"
     assert report.skipped_by_reason() == {"missing value": ["two/0.png"]}
     faces = load_split(tmp_path / "data", "train")
@@ -72,5 +72,5 @@ REJECTED = {
 def test_unusable_tables_are_rejected(folder: Path, tmp_path: Path, text: str, message: str) -> None:
     (folder / "faces.csv").write_text(text)
     with pytest.raises(DataError, match=message):
-        prepare("folder", folder / "faces.csv", tmp_path / "data")
+        prepare("folder", [folder / "faces.csv"], tmp_path / "data")
     assert not (tmp_path / "data").exists()

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from edgeinfer_train.config import FitConfig
+from edgeinfer_train.datasets.load import DatasetInfo
 from edgeinfer_train.training.recipe import choose_settings
+from edgeinfer_train.training.run_folder import resolve_config
 
 BUNDLED = {"weights": "bundled"}
 
@@ -53,3 +55,17 @@ def test_settings_suit_the_number_of_faces(
     found = settings_for(counts, given).to_mapping()
     assert {name: found[name] for name in expected} == expected
     assert found["augment"]["blur"] == given.get("augment", {}).get("blur", 0.3 if found["recipe"] == "small" else 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "expected"),
+    [
+        pytest.param({}, None, 48, id="backbone"),
+        pytest.param({}, 64, 64, id="data"),
+        pytest.param({"image_size": 40}, 64, 40, id="setting"),
+        pytest.param({"backbone": "xception"}, 64, 71, id="minimum of the backbone"),
+    ],
+)
+def test_image_size_is_that_of_the_data(given: dict[str, Any], size: int | None, expected: int) -> None:
+    info = DatasetInfo("Toy", ("happy", "sad"), "by brightness", size=size)
+    assert resolve_config(FitConfig.from_mapping(given), info).image_size == expected

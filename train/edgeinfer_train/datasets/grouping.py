@@ -145,6 +145,33 @@ def group_hashes(hashes: NDArray[np.uint64], distance: int = MAX_HASH_DISTANCE) 
     return _numbered([str(_root(parents, position)) for position in inverse.reshape(-1).tolist()])
 
 
+def find_copies(
+    hashes: NDArray[np.uint64], parts: NDArray[np.int64], distance: int = MAX_HASH_DISTANCE
+) -> NDArray[np.int64]:
+    """Find near-identical faces in different parts of a collection, such as data sets and splits.
+
+    Faces of one part may be similar: they can be frames of one clip.
+
+    Args:
+        hashes: (N, 2) perceptual hashes; the original of two faces is the earlier one.
+        parts: (N,) part of each face.
+        distance: Maximum number of different hash bits.
+
+    Returns:
+        (N,) position of a face of another part of which each face is a copy and which is not a copy itself, or -1.
+    """
+    originals = np.full(len(hashes), -1, np.int64)
+    first, second = np.ascontiguousarray(hashes[:, 0]), np.ascontiguousarray(hashes[:, 1])
+    for i in range(1, len(hashes)):
+        different = np.bitwise_count(first[:i] ^ first[i])
+        near = np.flatnonzero(different <= distance)
+        close = different[near] + np.bitwise_count(second[near] ^ second[i]) <= distance
+        found = near[close & (originals[near] < 0) & (parts[near] != parts[i])]
+        if len(found):
+            originals[i] = found[0]
+    return originals
+
+
 def perceptual_hash(image: Image) -> NDArray[np.uint64]:
     """Return 120 bits that describe the coarse structure of a face.
 

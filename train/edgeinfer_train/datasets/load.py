@@ -35,6 +35,8 @@ MAX_IMAGE_MEGAPIXELS = 50.0
 
 DATASET_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.csv"
+SIZE_RANGE = (16, 1024)
+"""Smallest and largest side of faces that `prepare` scales, in pixels."""
 FACES_FILE = "faces.csv"
 """Properties of the faces that the source has, such as person, valence and arousal, one row per file."""
 
@@ -48,12 +50,14 @@ class DatasetInfo:
         labels: Class folders, in the order of the model's outputs.
         label_mode: Human-readable rule that assigned faces to folders.
         default_label_mode: Default label mode of `load_split`.
+        size: Side in pixels to which all faces were scaled, or None if they have the size of the source.
     """
 
     name: str
     labels: tuple[str, ...]
     label_mode: str
     default_label_mode: LabelMode = "argmax"
+    size: int | None = None
 
     def protocol(self, mode: LabelMode | None = None) -> str:
         """Return a human-readable description of the labels under a mode, by default the data set's own."""
@@ -116,9 +120,10 @@ def read_info(data: Path) -> DatasetInfo:
         complete = values["complete"]
         # Data folders from early versions have no mode.
         mode = values.get("default_label_mode", "votes" if (data / VOTES_FILE).is_file() else "argmax")
-        if mode not in LABEL_MODES:
-            raise ValueError(mode)
-        info = DatasetInfo(values["name"], tuple(values["labels"]), values["label_mode"], mode)
+        size = values.get("size")
+        if mode not in LABEL_MODES or (size is not None and not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]):
+            raise ValueError(mode, size)
+        info = DatasetInfo(values["name"], tuple(values["labels"]), values["label_mode"], mode, size)
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged: run edgeinfer-train prepare again") from error
     if not complete:

@@ -19,7 +19,7 @@ from edgeinfer.units import counted
 from edgeinfer_train.datasets.grouping import MAX_HASHED_FACES, group_hashes, persons_by_name
 from edgeinfer_train.datasets.load import SPLITS, read_image, read_info
 from edgeinfer_train.datasets.pages import picture_uri
-from edgeinfer_train.datasets.prepare.report import PreparedFace, PrepareReport
+from edgeinfer_train.datasets.prepare.report import PreparedFace, PrepareReport, persons_in_several_splits
 
 SAMPLES = 12
 """Sample faces per label."""
@@ -80,7 +80,7 @@ def save_summary_page(data: Path, report: PrepareReport, path: Path) -> None:
         "name": info.name, "protocol": info.protocol(), "split_rule": report.split_rule, "splits": splits,
         "rows": _count_rows(report), "totals": [sum(report.counts[split].values()) for split in splits],
         "total": len(report.faces), "persons": _persons(report.faces), "duplicates": _duplicates(data, report),
-        "histograms": _histograms(report.faces), "samples": _samples(data, report),
+        "size": report.size, "histograms": _histograms(report.faces), "samples": _samples(data, report),
         "skipped": [
             (reason, len(names), [shown_path(name) for name in names[:SHOWN_NAMES] if name])
             for reason, names in report.skipped_by_reason().items()
@@ -122,11 +122,7 @@ def _persons(faces: Sequence[PreparedFace]) -> list[str]:
             return ["The source does not name persons: faces of one person may be in several splits."]
         persons = [person or "" for person in named]
     counts = Counter(person for person in persons if person)
-    splits: dict[str, set[str]] = defaultdict(set)
-    for person, face in zip(persons, faces, strict=True):
-        if person:
-            splits[person].add(face.split)
-    several = sum(len(found) > 1 for found in splits.values())
+    several = persons_in_several_splits(zip(persons, [face.split for face in faces], strict=True))
     sizes = counts.values()
     return [
         f"{len(counts):,} persons with {min(sizes):,} to {max(sizes):,} faces each, median {median(sizes):,.0f}.",
@@ -178,16 +174,9 @@ def _histogram(name: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Hist
 
 
 def _samples(data: Path, report: PrepareReport) -> list[tuple[str, list[dict[str, str]]]]:
-    """Return pictures of each label, spaced evenly over its faces."""
-    found: dict[str, list[PreparedFace]] = defaultdict(list)
-    for face in report.faces:
-        found[face.label].append(face)
-    chosen = []
-    for label in report.labels:
-        step = max(len(found[label]) / SAMPLES, 1)
-        places = [int(i * step) for i in range(min(SAMPLES, len(found[label])))]
-        chosen.append((label, [_thumbnail(data, found[label][i]) for i in places]))
-    return chosen
+    """Return sample pictures of each label."""
+    samples = report.samples(SAMPLES)
+    return [(label, [_thumbnail(data, face) for face in samples[label]]) for label in report.labels]
 
 
 def _thumbnail(data: Path, face: PreparedFace) -> dict[str, str]:

@@ -10,7 +10,7 @@ from edgeinfer_train.config import FitConfig, load_config, save_config
 from edgeinfer_train.datasets.load import DatasetInfo
 from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.errors import ConfigError, RunError
-from edgeinfer_train.networks.backbones import resolve
+from edgeinfer_train.networks.backbones import BACKBONES, resolve
 from edgeinfer_train.networks.start import Start
 from edgeinfer_train.training.data import HELD_OUT_FILE, resolve_label_mode
 
@@ -35,6 +35,8 @@ def resolve_config(config: FitConfig, info: DatasetInfo, start: Start | None = N
         config = dataclasses.replace(config, width=start.width, image_size=config.image_size or start.image_size)
     elif config.recipe == "small":
         raise ConfigError("`recipe` is small: set `weights` to bundled, a run folder or its .keras file")
+    elif info.size and not config.image_size:
+        config = dataclasses.replace(config, image_size=max(info.size, BACKBONES[config.backbone].min_image_size))
     return dataclasses.replace(resolve(config), label_mode=resolve_label_mode(config, info))
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from edgeinfer.errors import shown_path
@@ -17,6 +16,7 @@ from edgeinfer.expression.preprocess import crop_face
 from edgeinfer_train.datasets.load import Split
 from edgeinfer_train.datasets.prepare.listed import ListedFace, Listing, prepare_listed
 from edgeinfer_train.datasets.prepare.report import DecodedFace, PrepareReport, Progress, Reason, Skipped
+from edgeinfer_train.datasets.prepare.scaling import encode_face
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.table import TableRow, read_rows
 from edgeinfer_train.datasets.prepare.tree import DAMAGED, FileTree, open_tree, shallowest
@@ -25,19 +25,27 @@ from edgeinfer_train.labels import EIGHT_LABELS
 
 NAME = "AffectNet"
 TABLES: dict[str, Split] = {"training.csv": "train", "validation.csv": "valid"}
-COLUMNS = (
-    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "expression", "valence", "arousal",
+HEADER = (
+    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
+    "valence", "arousal",
 )  # fmt: skip
+"""Columns of the tables; the published validation.csv has no header."""
+COLUMNS = tuple(name for name in HEADER if name != "facial_landmarks")
 LABELS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
 """Labels of the codes 0 to 7."""
 NO_LABEL: dict[float, Reason] = {8: "no label", 9: "uncertain", 10: "not a face"}
-CROP_QUALITY = 95
 MAX_VALUE_BYTES = 10_000
 """Maximum size of a .npy file with one value, in bytes."""
 
 
 def prepare_affectnet(
-    source: Path, out: Path, *, classes: Literal[7, 8] = 7, seed: int = 0, progress: Progress | None = None
+    source: Path,
+    out: Path,
+    *,
+    classes: Literal[7, 8] = 7,
+    seed: int = 0,
+    size: int | None = None,
+    progress: Progress | None = None,
 ) -> PrepareReport:
     """Prepare AffectNet with its expressions; valence and arousal are kept in faces.csv.
 
@@ -52,6 +60,7 @@ def prepare_affectnet(
         out: Data folder to write.
         classes: Number of labels; 8 includes contempt.
         seed: Seed of the validation split, if that of AffectNet is absent.
+        size: Side in pixels to which faces are scaled, or None to keep their size.
         progress: Callback with the arguments (faces done, total faces).
 
     Raises:
@@ -66,7 +75,7 @@ def prepare_affectnet(
         faces, skipped = _by_table(tree, tables, source) if tables else _by_value(tree, source)
         contempt = [Skipped(f.split or "", f.path, "contempt") for f in faces if f.label not in labels]
         used = [face for face in faces if face.label in labels]
-        listing = Listing(NAME, labels, used, [*skipped, *contempt], seed)
+        listing = Listing(NAME, labels, used, [*skipped, *contempt], seed, size=size)
         return prepare_listed(tree, source, out, listing, progress, _crop)
 
 
@@ -80,7 +89,7 @@ def _by_table(tree: FileTree, tables: dict[str, Split], source: Path) -> tuple[l
     found: list[ListedFace] = []
     skipped: list[Skipped] = []
     for table, split in tables.items():
-        for row in read_rows(tree, table, COLUMNS):
+        for row in read_rows(tree, table, COLUMNS, HEADER):
             path = images.get(row.values[0])
             face = _face(row, path or "", split)
             if isinstance(face, str):
@@ -180,6 +189,4 @@ def _crop(image: DecodedFace, face: ListedFace) -> DecodedFace:
     x, y, w, h = face.box_xywh
     if min(x, y) < 0 or x + w > width or y + h > height or (w, h) == (width, height):
         return image
-    crop = np.ascontiguousarray(crop_face(image.image, (x, y, w, h), 0.0))
-    content = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, CROP_QUALITY])[1].tobytes()
-    return DecodedFace(content, crop)
+    return encode_face(np.ascontiguousarray(crop_face(image.image, (x, y, w, h), 0.0)), face.path)

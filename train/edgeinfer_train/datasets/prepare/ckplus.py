@@ -6,18 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from edgeinfer.errors import shown_path
-from edgeinfer_train.datasets.prepare.files import write_csv
-from edgeinfer_train.datasets.prepare.folders import find_pictures, tree_identity, write_pictures
-from edgeinfer_train.datasets.prepare.pictures import Picture
+from edgeinfer_train.datasets.prepare.folders import find_pictures
+from edgeinfer_train.datasets.prepare.pictures import Options, Picture
 from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Skipped
-from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
+from edgeinfer_train.datasets.prepare.subjects import DEFAULT_FOLDS, Folds, prepare_by_subject
 from edgeinfer_train.datasets.prepare.tree import open_tree
-from edgeinfer_train.datasets.prepare.writing import FOLDS_FILE, check_classes, open_writer
-from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import EIGHT_LABELS
-
-DEFAULT_FOLDS = 5  # 20 % of the faces for validation, as in the other layouts
 
 
 def prepare_ckplus(
@@ -28,6 +22,7 @@ def prepare_ckplus(
     folds: int = DEFAULT_FOLDS,
     fold: int = 1,
     seed: int = 0,
+    size: int | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
     """Prepare CK+, split by subject.
@@ -43,6 +38,7 @@ def prepare_ckplus(
         folds: Number of folds; 5 puts 20 % of the subjects into validation.
         fold: Validation fold, 1..folds.
         seed: Seed of the fold assignment.
+        size: Side in pixels to which faces are scaled, or None to keep their size.
         progress: Callback with the arguments (files done, total files).
 
     Raises:
@@ -51,34 +47,13 @@ def prepare_ckplus(
             classes, or fewer subjects than folds; or `out` contains a different data set.
         RunError: `out` cannot be written.
     """
-    if folds < 2 or not 1 <= fold <= folds:
-        raise ConfigError(
-            f"invalid `fold` {fold} of `folds` {folds}: expected at least 2 folds, and a fold from 1 to their number"
-        )
-    labels = EIGHT_LABELS[:classes]
+    chosen, labels = Folds(folds, fold), EIGHT_LABELS[:classes]
     with open_tree(source) as tree:
         everything, skipped = find_pictures(tree, labels, source)
-        found = [p for p in everything if subject_of(p)]
+        found = [replace(p, person=subject_of(p)) for p in everything if subject_of(p)]
         skipped += [Skipped("", p.path, "no subject") for p in everything if not subject_of(p)]
-        subjects = [subject_of(p) for p in found]
-        if len(set(subjects)) < folds:
-            raise DataError(
-                f"{shown_path(source)} has {len(set(subjects))} subjects, too few for {folds} folds: "
-                "expected names such as S010_004_00000017.png, with the subject before the first underscore"
-            )
-        fold_numbers = folds_by_subject([p.label for p in found], subjects, folds=folds, seed=seed)
-        pictures = [
-            replace(p, split="valid" if f == fold else "train", person=subject_of(p))
-            for p, f in zip(found, fold_numbers, strict=True)
-        ]
-        check_classes([p.label for p in pictures if p.split == "train"], source)
-        fold_of = dict(zip(subjects, fold_numbers, strict=True))
-        with open_writer(out, tree_identity("CK+", labels, pictures), "argmax") as writer:
-            written = write_pictures(tree, pictures, skipped, writer, progress)
-            rows = [[file, subject_of(p), fold_of[subject_of(p)]] for file, p in written.items()]
-            write_csv(out / FOLDS_FILE, ["file", "subject", "fold"], rows)
-            rule = f"by subject, fold {fold} of {folds} for validation, seed {seed}"
-            return writer.finish(["test"], split_rule=rule)
+        options = Options("CK+", labels, seed, size=size)
+        return prepare_by_subject(tree, source, out, found, skipped, options, chosen, progress)
 
 
 def subject_of(picture: Picture) -> str:

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from edgeinfer.results import Image
 from edgeinfer_train.datasets.load import SPLITS, Split
 from edgeinfer_train.datasets.prepare.folders import prepare_tree
+from edgeinfer_train.datasets.prepare.pictures import Options
 from edgeinfer_train.datasets.prepare.report import (
-    DecodedFace,
     PrepareReport,
     Progress,
     Reason,
     Skipped,
     nothing_usable,
 )
+from edgeinfer_train.datasets.prepare.scaling import encode_face
 from edgeinfer_train.datasets.prepare.splitting import split_of, with_validation
 from edgeinfer_train.datasets.prepare.table import read_rows
 from edgeinfer_train.datasets.prepare.tree import FileTree, open_tree, shallowest
@@ -47,7 +47,13 @@ class _Row:
 
 
 def prepare_fer2013(
-    source: Path, out: Path, *, classes: Literal[7, 8] = 7, seed: int = 0, progress: Progress | None = None
+    source: Path,
+    out: Path,
+    *,
+    classes: Literal[7, 8] = 7,
+    seed: int = 0,
+    size: int | None = None,
+    progress: Progress | None = None,
 ) -> PrepareReport:
     """Prepare FER2013.
 
@@ -62,6 +68,7 @@ def prepare_fer2013(
         out: Data folder to write.
         classes: Number of labels; 8 adds contempt, for which FER2013 has no faces.
         seed: Seed of the validation split.
+        size: Side in pixels to which faces are scaled, or None to keep their size.
         progress: Callback with the arguments (rows or files done, total).
 
     Raises:
@@ -73,7 +80,7 @@ def prepare_fer2013(
         wanted = (source.name,) if source.suffix.lower() == ".csv" else TABLES
         table = next((path for name in wanted if (path := shallowest(tree.files, name))), None)
         if table is None:
-            return prepare_tree(tree, source, out, name=NAME, classes=classes, seed=seed, progress=progress)
+            return prepare_tree(tree, source, out, Options(NAME, EIGHT_LABELS[:classes], seed, size=size), progress)
         labels = EIGHT_LABELS[:classes]
         rows, split_rule = _assign_splits(list(_read_outline(tree, table)), seed)
         if all(row.split is None for row in rows):
@@ -81,7 +88,7 @@ def prepare_fer2013(
         check_classes([row.label for row in rows if row.split == "train"], source)
         faces = (f"{row.split}/{row.label}" for row in rows)
         identity = one_label_identity(NAME, labels, [f"{tree.files[table]} bytes", *faces])
-        with open_writer(out, identity, "argmax") as writer:
+        with open_writer(out, identity, "argmax", size) as writer:
             _write(tree, table, rows, writer, progress)
             present = {row.split for row in rows}
             return writer.finish([split for split in SPLITS if split not in present], split_rule=split_rule)
@@ -133,8 +140,7 @@ def _write(tree: FileTree, table: str, rows: list[_Row], writer: DataWriter, pro
         if isinstance(pixels, str):
             writer.skipped.append(Skipped(row.split or row.usage, name, pixels))
         elif row.split is not None:
-            face = DecodedFace(cv2.imencode(".png", pixels)[1].tobytes(), pixels)
-            writer.add(row.split, row.label, name, face)
+            writer.add(row.split, row.label, name, encode_face(pixels, name))
         if progress:
             progress(number + 1, len(rows))
 

@@ -58,6 +58,7 @@ def prepare_ferplus(
     classes: Literal[7, 8] = 7,
     label_mode: LabelMode = "votes",
     neutral_rule: NeutralRule = "plurality",
+    size: int | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
     """Prepare FERPlus, with its ten votes per face in a separate file.
@@ -72,6 +73,7 @@ def prepare_ferplus(
         classes: Number of labels; 8 includes contempt.
         label_mode: Default label mode of `load_split`; it does not affect the class folders.
         neutral_rule: "others" assigns a face that neutral wins to the strongest other emotion with a vote, if any.
+        size: Side in pixels to which faces are scaled, or None to keep their size.
         progress: Callback with the arguments (rows done, total rows).
 
     Raises:
@@ -92,7 +94,7 @@ def prepare_ferplus(
         rule = "argmax over ten votes" + (", neutral yields to others" if neutral_rule == "others" else "")
         identity = Identity("FERPlus", EIGHT_LABELS[:classes], rule, "votes_sha256", digest)
         layout = _Layout(folders, names, identity.labels, neutral_rule)
-        with open_writer(out, identity, label_mode) as writer:
+        with open_writer(out, identity, label_mode, size) as writer:
             writer.skipped += tree.skipped
             rows = map(_parse, read_rows(tree, table, COLUMNS))
             votes = _write(tree, rows, layout, writer, progress and (lambda done: progress(done, count)))

@@ -10,15 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import path_text
+from edgeinfer.system.files import write_file
 
 
 def write_new(target: Path, content: bytes) -> bool:
-    """Write a file unless it already has this content; return True if it was written."""
-    if target.is_file() and target.read_bytes() == content:
+    """Write a face unless the file already has this content; return True if it was written."""
+    if _has_content(target, content):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     return True
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a table atomically, so that a full disk or an interruption leaves the previous one."""
+    if not _has_content(path, content):
+        write_file(path, content)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -27,9 +38,9 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_new(path, path_text(text.getvalue()).encode())
+    _replace(path, path_text(text.getvalue()).encode())
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON object unless the file already has this content."""
-    write_new(path, (json.dumps(value, indent=2) + "\n").encode())
+    _replace(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -41,6 +41,7 @@ def prepare_folder(
     corrections: Path | None = None,
     label_mode: LabelMode | None = None,
     seed: int = 0,
+    size: int | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
     """Prepare class folders of images of any size, with any class names.
@@ -61,6 +62,7 @@ def prepare_folder(
             an empty label is skipped.
         label_mode: Default label mode of a table with votes; None selects "votes".
         seed: Seed of the validation split.
+        size: Side in pixels to which faces are scaled, or None to keep their size.
         progress: Callback with the arguments (files done, total files).
 
     Raises:
@@ -74,7 +76,7 @@ def prepare_folder(
     if source.suffix.lower() == ".csv" and source.is_file():
         if corrections is not None:
             raise ConfigError("`corrections` applies to class folders: correct the labels in the table itself")
-        options = Options(name, wanted, seed, group_regex, label_mode)
+        options = Options(name, wanted, seed, group_regex, label_mode, size)
         return prepare_table(source, out, options, classes=classes, progress=progress)
     with open_tree(source) as tree:
         found, skipped = list_pictures(tree)
@@ -83,23 +85,14 @@ def prepare_folder(
         skipped += removed
         used = wanted or labels_of_source([p.label for p in found], classes)
         found, others = _with_labels(found, used)
-        return _prepare(tree, source, out, found, [*skipped, *others], Options(name, used, seed, group_regex), progress)
+        options = Options(name, used, seed, group_regex, size=size)
+        return _prepare(tree, source, out, found, [*skipped, *others], options, progress)
 
 
-def prepare_tree(
-    tree: FileTree,
-    source: Path,
-    out: Path,
-    *,
-    name: str,
-    classes: Literal[7, 8],
-    seed: int,
-    progress: Progress | None,
-) -> PrepareReport:
+def prepare_tree(tree: FileTree, source: Path, out: Path, options: Options, progress: Progress | None) -> PrepareReport:
     """Prepare standard class folders in an open file tree."""
-    labels = EIGHT_LABELS[:classes]
-    found, skipped = find_pictures(tree, labels, source)
-    return _prepare(tree, source, out, found, skipped, Options(name, labels, seed), progress)
+    found, skipped = find_pictures(tree, options.labels or EIGHT_LABELS, source)
+    return _prepare(tree, source, out, found, skipped, options, progress)
 
 
 def _prepare(
@@ -125,7 +118,8 @@ def _prepare(
         for p, split, person in zip(found, splits, persons or [""] * len(found), strict=True)
     ]
     check_classes([p.label for p in pictures if p.split == "train"], source)
-    with open_writer(out, tree_identity(options.name, options.labels or (), pictures), "argmax") as writer:
+    identity = tree_identity(options.name, options.labels or (), pictures)
+    with open_writer(out, identity, "argmax", options.size) as writer:
         write_pictures(tree, pictures, skipped, writer, progress)
         return writer.finish([split for split in SPLITS if split not in splits], split_rule=split_rule)
 

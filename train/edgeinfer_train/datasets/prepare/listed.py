@@ -11,6 +11,7 @@ from edgeinfer.errors import path_text
 from edgeinfer_train.datasets.load import SPLITS, Split
 from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.datasets.prepare.report import (
+    AS_PUBLISHED,
     DecodedFace,
     PrepareReport,
     Progress,
@@ -61,6 +62,10 @@ class Listing:
         skipped: Rows and files that are not used.
         seed: Seed of a validation split.
         label_mode: Default label mode.
+        size: Side in pixels to which faces are scaled, or None.
+        vote_columns: Columns of the votes; empty for the labels.
+        split_rule: Human-readable origin of the splits that the source names.
+        fingerprint: Digest that identifies the content of the faces, or "".
     """
 
     name: str
@@ -69,11 +74,15 @@ class Listing:
     skipped: Sequence[Skipped]
     seed: int
     label_mode: LabelMode = "argmax"
+    size: int | None = None
+    vote_columns: tuple[str, ...] = ()
+    split_rule: str = AS_PUBLISHED
+    fingerprint: str = ""
 
     def identity(self) -> Identity:
         """Return the identity of the data set from the paths, labels, splits and votes of its faces."""
         described = [f"{f.split}/{f.label}/{f.path} {f.votes} {f.box_xywh}" for f in self.faces]
-        one_label = one_label_identity(self.name, self.labels, described)
+        one_label = one_label_identity(self.name, self.labels, [*described, *filter(None, [self.fingerprint])])
         return replace(one_label, label_mode="argmax over votes") if any(f.votes for f in self.faces) else one_label
 
 
@@ -105,7 +114,7 @@ def prepare_listed(
     )
     check_classes([f.label for f, split in zip(listing.faces, splits, strict=True) if split == "train"], source)
     votes: list[list[object]] = []
-    with open_writer(out, listing.identity(), listing.label_mode) as writer:
+    with open_writer(out, listing.identity(), listing.label_mode, listing.size) as writer:
         writer.skipped.extend([*tree.skipped, *listing.skipped])
         names = unique_names(listing.faces)
         for done, (face, split, name) in enumerate(zip(listing.faces, splits, names, strict=True), start=1):
@@ -118,7 +127,8 @@ def prepare_listed(
             if progress:
                 progress(done, len(listing.faces))
         if votes and not writer.is_empty:
-            write_csv(out / VOTES_FILE, ["file", *listing.labels], votes)
+            write_csv(out / VOTES_FILE, ["file", *(listing.vote_columns or listing.labels)], votes)
+        rule = listing.split_rule if rule == AS_PUBLISHED else rule
         return writer.finish([split for split in SPLITS if split not in splits], split_rule=rule)
 
 

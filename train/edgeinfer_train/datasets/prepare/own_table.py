@@ -71,7 +71,7 @@ def prepare_table(
         mode = options.label_mode or ("votes" if columns.votes else "argmax")
         if mode != "argmax" and not columns.votes:
             raise DataError(f"{shown_path(source)} has one label per face and no votes: set `label_mode` to argmax")
-        listing = Listing(options.name, labels, faces, [*skipped, *others], options.seed, mode)
+        listing = Listing(options.name, labels, faces, [*skipped, *others], options.seed, mode, options.size)
         tree.skipped.clear()  # the folder may contain anything else
         return prepare_listed(tree, source, out, listing, progress)
 

@@ -49,6 +49,7 @@ class Options:
         seed: Seed of the validation split.
         group_regex: Regular expression for the person in a file name, or None.
         label_mode: Default label mode of a table with votes; None selects "votes".
+        size: Side in pixels to which faces are scaled, or None.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Options:
     seed: int
     group_regex: str | None = None
     label_mode: LabelMode | None = None
+    size: int | None = None
 
 
 def labels_of_source(classes: Iterable[str], count: Literal[7, 8] | None) -> tuple[str, ...]:

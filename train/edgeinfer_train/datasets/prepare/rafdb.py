@@ -23,7 +23,13 @@ CODES = {"1": "surprise", "2": "fear", "3": "disgust", "4": "happy", "5": "sad",
 
 
 def prepare_rafdb(
-    source: Path, out: Path, *, classes: Literal[7, 8] = 7, seed: int = 0, progress: Progress | None = None
+    source: Path,
+    out: Path,
+    *,
+    classes: Literal[7, 8] = 7,
+    seed: int = 0,
+    size: int | None = None,
+    progress: Progress | None = None,
 ) -> PrepareReport:
     """Prepare the aligned faces of RAF-DB's seven basic expressions.
 
@@ -36,6 +42,7 @@ def prepare_rafdb(
         out: Data folder to write.
         classes: Number of labels; 8 adds contempt, for which RAF-DB has no faces.
         seed: Seed of the validation split.
+        size: Side in pixels to which faces are scaled, or None to keep their size.
         progress: Callback with the arguments (faces done, total faces).
 
     Raises:
@@ -45,7 +52,7 @@ def prepare_rafdb(
     with open_tree(source) as tree:
         table = next((path for name in TABLES if (path := shallowest(tree.files, name))), None)
         faces, skipped = _by_folder(tree, source) if table is None else _by_table(tree, table, source)
-        listing = Listing(NAME, EIGHT_LABELS[:classes], faces, skipped, seed)
+        listing = Listing(NAME, EIGHT_LABELS[:classes], faces, skipped, seed, size=size)
         return prepare_listed(tree, source, out, listing, progress)
 
 

@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TextIO
 
 from edgeinfer.errors import shown_path
@@ -34,29 +35,44 @@ class TableRow:
     reason: Reason | None = None
 
 
-def read_rows(tree: FileTree, path: str, columns: Sequence[str]) -> Iterator[TableRow]:
+def read_rows(tree: FileTree, path: str, columns: Sequence[str], header: Sequence[str] = ()) -> Iterator[TableRow]:
     """Yield the rows of a table; empty lines are not rows.
 
     The text is UTF-8 or UTF-16, with or without a byte order mark. The delimiter is the most frequent of comma,
     semicolon, tab and bar in the header, and a row is one line. Column names are compared without case and
     surrounding spaces.
 
+    Args:
+        tree: File tree of the source.
+        path: Path of the table.
+        columns: Names of the columns to read.
+        header: Names of all columns, in order, of a table whose first line has none of them.
+
     Raises:
         DataError: The file is not a table with these columns, is damaged, or too large.
     """
     with _open_lines(tree, path) as (lines, name):
-        header, delimiter = _read_header(lines)
-        positions = _positions([column.lower() for column in header], columns, name)
-        for number, line in enumerate(lines):
+        first = _read_first(lines)
+        delimiter = max(DELIMITERS, key=first.count)
+        found, rows = [column.lower() for column in _names(first, delimiter)], lines
+        known = [column.lower() for column in header]
+        if header and not set(known).intersection(found):
+            # Fields may contain other delimiters, such as the landmarks of AffectNet.
+            fitting = next((d for d in DELIMITERS if len(_names(first, d)) == len(header)), None)
+            if fitting:
+                found, delimiter, rows = known, fitting, chain([first], lines)
+        positions = _positions(found, columns, name)
+        for number, line in enumerate(rows):
             if number >= MAX_ROWS:
                 raise DataError(f"{name} has more than {MAX_ROWS:,} rows")
-            yield _parse(line, delimiter, positions, len(header))
+            yield _parse(line, delimiter, positions, len(found))
 
 
 def read_columns(tree: FileTree, path: str) -> list[str]:
     """Return the column names of a table as written, without surrounding spaces; see `read_rows`."""
     with _open_lines(tree, path) as (lines, _):
-        return _read_header(lines)[0]
+        first = _read_first(lines)
+        return _names(first, max(DELIMITERS, key=first.count))
 
 
 def read_lines(tree: FileTree, path: str) -> Iterator[str | None]:
@@ -101,15 +117,18 @@ def _open_text(tree: FileTree, path: str) -> TextIO:
     return io.TextIOWrapper(tree.open(path), encoding="utf-8-sig", errors="surrogateescape")
 
 
-def _read_header(lines: Iterator[str | None]) -> tuple[list[str], str]:
-    """Return the column names and the delimiter."""
+def _read_first(lines: Iterator[str | None]) -> str:
+    """Return the first line with content."""
     line = next(lines, "")
     if line and line.startswith("sep="):  # Excel writes the delimiter into the first line
         line = next(lines, "")
     if not line:
         raise csv.Error("it has no header" if line == "" else "its first line is too long")
-    delimiter = max(DELIMITERS, key=line.count)
-    return [column.strip() for column in _fields(line, delimiter)], delimiter
+    return line
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    return [column.strip() for column in _fields(line, delimiter)]
 
 
 def _positions(header: list[str], columns: Sequence[str], name: str) -> list[int]:

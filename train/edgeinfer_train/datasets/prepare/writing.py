@@ -36,6 +36,7 @@ from edgeinfer_train.datasets.prepare.report import (
     Skipped,
     nothing_usable,
 )
+from edgeinfer_train.datasets.prepare.scaling import check_size, scale_face
 from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.errors import DataError, RunError
 from edgeinfer_train.labels import LabelMode
@@ -107,13 +108,14 @@ class DataWriter:
         out: Data folder.
         identity: Identity of the data set.
         default_label_mode: Default label mode of `load_split`.
+        size: Side in pixels to which faces are scaled, or None to write them unchanged.
 
     Attributes:
         skipped: Rows and images that are not used.
     """
 
-    def __init__(self, out: Path, identity: Identity, default_label_mode: LabelMode) -> None:
-        self.out, self._identity, self._default = out, identity, default_label_mode
+    def __init__(self, out: Path, identity: Identity, default_label_mode: LabelMode, size: int | None = None) -> None:
+        self.out, self._identity, self._default, self._size = out, identity, default_label_mode, size
         self.skipped: list[Skipped] = []
         self._counts: Counter[tuple[Split, str]] = Counter()
         self._faces: list[PreparedFace] = []
@@ -140,13 +142,15 @@ class DataWriter:
         Returns:
             Path relative to the data folder.
         """
+        stored, name = (face, name) if self._size is None else scale_face(face, name, self._size)
         target = self.out / split / label / path_text(name)
-        self._written += write_new(target, face.content)
+        self._written += write_new(target, stored.content)
         self._counts[split, label] += 1
         file = target.relative_to(self.out).as_posix()
         if properties:
             self._properties[file] = properties
-        self._faces.append(_describe(file, split, label, face.image, properties.get("person", "")))
+        digest, person = pixel_digest(stored.image), properties.get("person", "")
+        self._faces.append(_describe(file, split, label, face.image, person, digest))
         return file
 
     def finish(self, absent: Iterable[Split], *, split_rule: str = AS_PUBLISHED) -> PrepareReport:
@@ -168,12 +172,13 @@ class DataWriter:
         counts = {s: {label: self._counts[s, label] for label in labels} for s in SPLITS if s not in missing}
         duplicates = self._find_duplicates()
         values = {
-            "complete": True, "counts": counts, "default_label_mode": self._default, "split_rule": split_rule,
+            "size": self._size, "complete": True, "counts": counts, "default_label_mode": self._default,
+            "split_rule": split_rule,
             "duplicates": {f"{one}/{other}": count for (one, other), count in duplicates.items()},
         }  # fmt: skip
         write_json(self.out / DATASET_FILE, {**self._identity.to_mapping(), **values})
         return PrepareReport(labels, counts, tuple(self.skipped), missing, self._written, split_rule, duplicates,
-                             tuple(self._faces))  # fmt: skip
+                             tuple(self._faces), self._size)  # fmt: skip
 
     def _write_properties(self) -> None:
         columns = list(dict.fromkeys(column for row in self._properties.values() for column in row))
@@ -190,28 +195,33 @@ class DataWriter:
         return {pair: count for pair, count in found.items() if count}
 
 
-def _describe(file: str, split: Split, label: str, image: Image, person: str) -> PreparedFace:
+def _describe(file: str, split: Split, label: str, image: Image, person: str, digest: bytes) -> PreparedFace:
     height, width = image.shape[:2]
     small = model_input(image, size_hw=(SHARPNESS_SIDE, SHARPNESS_SIDE), colour="grey")
     sharpness = float(cv2.Laplacian(small, cv2.CV_32F).std())
     first, second = perceptual_hash(image).tolist()
-    return PreparedFace(file, split, label, width, height, sharpness, person, pixel_digest(image), (first, second))
+    return PreparedFace(file, split, label, width, height, sharpness, person, digest, (first, second))
 
 
 @contextlib.contextmanager
-def open_writer(out: Path, identity: Identity, default_label_mode: LabelMode) -> Iterator[DataWriter]:
+def open_writer(
+    out: Path, identity: Identity, default_label_mode: LabelMode, size: int | None = None
+) -> Iterator[DataWriter]:
     """Open a data folder for writing, new or from an interrupted preparation of the same data set.
 
-    A new folder in which no face was written is removed, so that it does not block another attempt.
+    A new folder in which no face was written is removed, so that it does not block another attempt. The arguments are
+    those of `DataWriter`.
 
     Raises:
+        ConfigError: The size is out of range.
         DataError: The folder contains other data.
         RunError: The folder cannot be written.
     """
+    check_size(size)
     created = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        _initialize_folder(out, identity.to_mapping())
-        writer = DataWriter(out, identity, default_label_mode)
+        _initialize_folder(out, {**identity.to_mapping(), "size": size})
+        writer = DataWriter(out, identity, default_label_mode, size)
         try:
             yield writer
         finally:
@@ -231,8 +241,8 @@ def _initialize_folder(out: Path, info: dict[str, Any]) -> None:
         if isinstance(old, dict) and not _has_no_faces(out):
             if any(old.get(key) != value for key, value in info.items()):
                 raise DataError(
-                    f"{shown_path(out)} already contains a different data set, classes or splits: "
-                    "choose another `out` folder"
+                    f"{shown_path(out)} already contains a different data set, classes or splits, or faces of "
+                    "another size: choose another `out` folder"
                 )
             return
     elif any(out.iterdir()):
