@@ -117,9 +117,10 @@ def _verdict(report: dict[str, Any]) -> str:
 
 def _training(report: dict[str, Any]) -> str:
     training = report["training"]
-    commit = f" Code: commit {training['commit']}." if training["commit"] else ""
+    commit, dirty, _ = training["commit"].partition("-dirty")
+    code = f" Code: commit {commit}{' with changes that were not committed' if dirty else ''}." if commit else ""
     summary = (
-        f"Backbone {training['backbone']}, exported from {report['source']}. Labels: {training['label_mode']}.{commit}"
+        f"Backbone {training['backbone']}, exported from {report['source']}. Labels: {training['label_mode']}.{code}"
     )
     if not training["settings"]:
         return f"## Training\n\n{summary}"

@@ -59,6 +59,7 @@ def build_report(
         limits=known_limits(info, chosen.scores, confidence),
         warnings=(
             *baseline_warnings(evaluation.source.name),
+            *_commit_warnings(info.commit),
             *_data_warnings(evaluation_set, confidence),
             *_quantization_warnings(evaluation, chosen),
         ),
@@ -103,6 +104,13 @@ def _variants(evaluation: Evaluation, choice: Choice) -> tuple[Variant, ...]:
             )
         )  # fmt: skip
     return tuple(variants)
+
+
+def _commit_warnings(commit: str) -> list[str]:
+    """Return a warning if the code of the training was changed after its commit."""
+    if not commit.endswith("-dirty"):
+        return []
+    return [f"the training code had changes after commit {commit[:7]}: commit them and train again before publishing"]
 
 
 def _data_warnings(evaluation_set: EvaluationSet, confidence: ConfidenceCalibration | None) -> list[str]:

@@ -19,9 +19,9 @@ from edgeinfer_export.publish.export import export_model
 from edgeinfer_export.publish.report import ExportReport
 from edgeinfer_train.config import EdgeName
 from edgeinfer_train.datasets.load import load_split
-from edgeinfer_train.networks.model import MODEL_FILE, load_model
+from edgeinfer_train.networks.model import MODEL_FILE, load_model, save_model
 
-from ..conftest import LABELS
+from ..conftest import LABELS, make_info
 from .conftest import INT8, read_metadata
 
 Exported = dict[str, tuple[Path, ExportReport]]
@@ -113,14 +113,17 @@ def test_few_faces_cause_a_warning_and_are_recorded(fp32: tuple[Path, ExportRepo
     assert [v.name for v in report.variants] == ["fp32"]
 
 
-def test_export_without_data_is_marked_as_not_verified(run: Path, out: Path) -> None:
-    report = export_model(run / MODEL_FILE, out)
+def test_export_without_data_is_marked_as_not_verified(run: Path, out: Path, tmp_path: Path) -> None:
+    changed = tmp_path / MODEL_FILE
+    save_model(load_model(run / MODEL_FILE)[0], make_info(commit="0123456789-dirty"), changed)
+    report = export_model(changed, out)
     metrics = read_metadata(out).metrics
     assert metrics["verified"] == report.verdict.verified == "not verified on faces"
     assert "accuracy" not in metrics
     assert report.variants[0].accuracy is None
-    assert len(report.warnings) == 1
-    assert "not verified on faces" in report.warnings[0]
+    assert len(report.warnings) == 2
+    assert "changes after commit 0123456" in report.warnings[0]
+    assert "not verified on faces" in report.warnings[1]
 
 
 def test_subset_of_labels_is_exported(run: Path, data: Path, out: Path) -> None:

@@ -61,6 +61,12 @@ def test_card_contains_the_whole_report(tmp_path: Path) -> None:
         assert expected in text
 
 
+def test_commit_with_later_changes_is_named_as_such(tmp_path: Path) -> None:
+    text = render(tmp_path, {**REPORT, "training": {**REPORT["training"], "commit": "abc-dirty"}})
+    assert "Code: commit abc with changes that were not committed." in text
+    assert "dirty" not in text
+
+
 def test_model_without_report_has_a_short_card(tmp_path: Path) -> None:
     text = render(tmp_path)
     assert "## Figures\n\n| figure | value |\n| --- | --- |\n| accuracy | 1.0 |" in text
