@@ -51,16 +51,16 @@ app = typer.Typer(
 
 def _print_version(requested: bool) -> None:
     if requested:
-        from importlib import metadata
+        from edgeinfer.system.checkout import package_version
 
-        typer.echo(metadata.version("edgeinfer"))
+        typer.echo(package_version())
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, with the commit in a checkout.")
     ] = False,
 ) -> None:
     pass

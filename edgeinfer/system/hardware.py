@@ -117,7 +117,7 @@ def release_free_memory() -> None:
     """
     try:
         ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):  # another C library
+    except (OSError, AttributeError, TypeError):  # another C library; Windows has no handle of the program
         return
 
 

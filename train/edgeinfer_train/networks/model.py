@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ import keras
 from keras import layers
 
 from edgeinfer.errors import ModelError, ModelNotFoundError, OutputError, UsageError
+from edgeinfer.system import checkout
 from edgeinfer.system.files import replacing
 from edgeinfer_train.config import BackboneName, Precision
 from edgeinfer_train.networks.backbones import BACKBONES
@@ -206,15 +206,4 @@ def source_commit() -> str:
     Returns:
         40 hexadecimal digits, or "" for an installed package or without git.
     """
-    source = Path(__file__).resolve()
-    tracked = ["ls-files", "--error-unmatch", source.name]
-    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        for arguments in (tracked, describe):
-            done = subprocess.run(  # noqa: S603 - constant arguments
-                ["git", *arguments],  # noqa: S607
-                cwd=source.parent, capture_output=True, text=True, check=True, timeout=10,
-            )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+    return checkout.source_commit(Path(__file__))

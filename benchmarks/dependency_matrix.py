@@ -1,0 +1,112 @@
+"""Runtime tests with the lowest declared and the newest dependencies, on several Python versions.
+
+    python benchmarks/dependency_matrix.py [--python 3.11 3.12 3.13] [--resolution lowest-direct highest] [PYTEST OPTION...]
+
+For each combination, uv creates a virtual environment in build/matrix, installs the wheel with the extras of the runtime
+and runs tests/runtime in it. Options of pytest follow `--`, for example `-- -m "not slow"`. Python versions that are not
+installed are named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENTS = ROOT / "build" / "matrix"
+EXTRAS = "mqtt,osc,yunet,video,batch,ray,report"
+RESOLUTIONS = ("lowest-direct", "highest")
+FILE = RESULTS / "dependencies.json"
+
+
+def run(*command: str | Path, folder: Path = ROOT) -> str:
+    """Run a command and return its output; raise SystemExit with its messages if it fails."""
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def direct_dependencies() -> set[str]:
+    """Return the names of the packages that the runtime and its extras declare."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *(line for extra in EXTRAS.split(",") for line in extras[extra])]
+    return {re.split(r"[^\w.-]", line)[0] for line in lines}
+
+
+def build_wheel() -> Path:
+    """Build the wheel of the checkout."""
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    for old in ENVIRONMENTS.glob("*.whl"):
+        old.unlink()
+    run("uv", "build", "--quiet", "--wheel", "--out-dir", ENVIRONMENTS, ".")
+    (wheel,) = ENVIRONMENTS.glob("*.whl")
+    return wheel
+
+
+def test_combination(wheel: Path, python: str, resolution: str, options: list[str]) -> dict[str, Any]:
+    """Install the wheel with one resolution and return the versions and the last line of the tests."""
+    folder = ENVIRONMENTS / f"{python}-{resolution}"
+    program = folder / "bin" / "python"
+    run("uv", "venv", "--quiet", "--clear", "--python", python, folder)
+    tools = ("pytest>=8.3", "pytest-xdist>=3.6")
+    install = ("uv", "pip", "install", "--quiet", "--python", program, "--resolution", resolution)
+    run(*install, f"edgeinfer[{EXTRAS}] @ {wheel.as_uri()}", *tools)
+    listed = json.loads(run("uv", "pip", "list", "--quiet", "--python", program, "--format", "json"))
+    wanted = direct_dependencies()
+    command = [program, "-m", "pytest", "-q", "-c", "../pyproject.toml", "--rootdir", "..", "runtime", *options]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT / "tests", capture_output=True, text=True, check=False)
+    (folder / "pytest.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    return {
+        "python": run(program, "-c", "import platform; print(platform.python_version())").strip(),
+        "resolution": resolution,
+        "versions": {package["name"]: package["version"] for package in listed if package["name"] in wanted},
+        "passed": done.returncode == 0,
+        "summary": re.sub(r" in [\d.]+s.*", "", done.stdout.strip().rsplit("\n", 1)[-1]),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return a Markdown table with one column per combination."""
+    names = sorted({name for result in results for name in result["versions"]})
+    rows = [
+        ["", *(f"Python {result['python']}, {result['resolution']}" for result in results)],
+        ["---"] * (len(results) + 1),
+        *([name, *(result["versions"].get(name, "") for result in results)] for name in names),
+        ["tests", *(result["summary"] for result in results)],
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main() -> int:
+    """Run the tests with every combination, print the table and save it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", nargs="+", default=["3.11", "3.12", "3.13"])
+    parser.add_argument("--resolution", nargs="+", choices=RESOLUTIONS, default=list(RESOLUTIONS))
+    parser.add_argument("pytest", nargs="*", help="options of pytest, after --")
+    options = parser.parse_args()
+    wheel, results = build_wheel(), []
+    for python in options.python:
+        found = subprocess.run(["uv", "python", "find", python], capture_output=True, check=False)
+        if found.returncode:
+            print(f"Python {python} is not installed and was left out", file=sys.stderr)
+            continue
+        for resolution in options.resolution:
+            results.append(test_combination(wheel, python, resolution, options.pytest))
+            print(f"Python {python}, {resolution}: {results[-1]['summary']}", file=sys.stderr, flush=True)
+            FILE.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(table(results))
+    return 0 if all(result["passed"] for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
