@@ -86,8 +86,8 @@ def _silence_opencv() -> None:
     """Suppress messages from OpenCV and FFmpeg, whose failures this program reports itself."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    if "cv2" in sys.modules:
-        logs = sys.modules["cv2"].utils.logging
+    if cv2 := sys.modules.get("cv2"):
+        logs = cv2.utils.logging
         logs.setLogLevel(logs.LOG_LEVEL_SILENT)
 
 

@@ -7,21 +7,20 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-import cv2
-
-from edgeinfer.detection.cascade_files import find_cascade
-from edgeinfer.errors import EdgeInferError
-from edgeinfer.model.card import bundled_models
-from edgeinfer.model.session import load_session
-from edgeinfer.outputs.video_pyav import missing_encoder
+from edgeinfer.errors import EdgeInferError, one_line
 from edgeinfer.sources.v4l2 import camera_nodes
+from edgeinfer.system.checkout import package_version
 from edgeinfer.system.hardware import cpu_name, hottest_c, throttling, usable_cores, versions
+
+# Imports of OpenCV and onnxruntime are part of the checks that need them, because a system may lack them.
 
 State = Literal["ok", "note", "problem"]
 MIN_DISK_MB = 500
@@ -47,29 +46,49 @@ class Finding:
 
 def run_checks() -> tuple[Finding, ...]:
     """Check everything that a run depends on. Problems are returned, not raised."""
-    library_versions = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return (
-        Finding("versions", "ok", library_versions),
-        Finding("machine", "ok", f"{platform.machine()}, {platform.system()} {platform.release()}, {cpu_name()}"),
-        Finding(
-            "threads",
-            "ok",
-            f"{usable_cores()} usable cores, {cv2.getNumThreads()} OpenCV threads, 1 model thread",
-        ),
-        _opencv(),
-        _cascade(),
-        _models(),
-        _cameras(),
-        _windows(),
-        _video(),
-        _disk(Path()),
-        _clock(),
-        _temperature(),
-        _throttling(),
-    )
+    checks: dict[str, Callable[[], Finding]] = {
+        "versions": _versions, "machine": _machine, "threads": _threads, "opencv": _opencv, "cascade": _cascade,
+        "models": _models, "cameras": _cameras, "windows": _windows, "video": _video, "disk": _disk, "clock": _clock,
+        "thermal": _temperature, "throttling": _throttling,
+    }  # fmt: skip
+    return tuple(_run(name, check) for name, check in checks.items())
+
+
+def _run(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except ImportError as error:
+        advice = "run: pip install --force-reinstall edgeinfer"
+        return Finding(name, "problem", f"a package is missing or damaged: {one_line(str(error))}; {advice}")
+
+
+def _versions() -> Finding:
+    found = {**versions(), "edgeinfer": package_version()}
+    return Finding("versions", "ok", ", ".join(f"{name} {version}" for name, version in found.items()))
+
+
+def _machine() -> Finding:
+    name = f"{platform.machine()}, {platform.system()} {platform.release()}, {cpu_name()}"
+    if sys.maxsize < 2**32:
+        return Finding(
+            "machine",
+            "problem",
+            f"{name}: this Python is a 32-bit program, and onnxruntime, which runs the models, has only 64-bit wheels; "
+            "install the 64-bit edition of the system, or send the camera as a stream to a 64-bit computer",
+        )
+    return Finding("machine", "ok", name)
+
+
+def _threads() -> Finding:
+    import cv2  # noqa: PLC0415
+
+    detail = f"{usable_cores()} usable cores, {cv2.getNumThreads()} OpenCV threads, 1 model thread"
+    return Finding("threads", "ok", detail)
 
 
 def _opencv() -> Finding:
+    import cv2  # noqa: PLC0415
+
     names = {distribution.name.lower().replace("_", "-") for distribution in metadata.distributions()}
     installed = sorted(name for name in names if re.fullmatch("opencv(-contrib)?-python(-headless)?", name))
     if len(installed) > 1:
@@ -79,6 +98,8 @@ def _opencv() -> Finding:
 
 
 def _cascade() -> Finding:
+    from edgeinfer.detection.cascade_files import find_cascade  # noqa: PLC0415
+
     try:
         return Finding("cascade", "ok", str(find_cascade(None)))
     except EdgeInferError as error:
@@ -86,6 +107,9 @@ def _cascade() -> Finding:
 
 
 def _models() -> Finding:
+    from edgeinfer.model.card import bundled_models  # noqa: PLC0415
+    from edgeinfer.model.session import load_session  # noqa: PLC0415
+
     paths = bundled_models()
     if not paths:
         return Finding("models", "problem", "no bundled model found; reinstall edgeinfer")
@@ -97,6 +121,8 @@ def _models() -> Finding:
 
 
 def _cameras() -> Finding:
+    if sys.platform != "linux":
+        return Finding("cameras", "ok", "not listed on this system; open one by its number: edgeinfer run 0")
     devices = camera_nodes()
     if not devices:
         return Finding("cameras", "note", "none; connect one, or use a file or a stream")
@@ -107,6 +133,8 @@ def _cameras() -> Finding:
 
 
 def _windows() -> Finding:
+    import cv2  # noqa: PLC0415
+
     match = re.search(r"^\s*GUI:\s*(\S+)", cv2.getBuildInformation(), re.MULTILINE)
     if match is None or match.group(1) == "NONE":
         return Finding(
@@ -118,6 +146,8 @@ def _windows() -> Finding:
 
 
 def _video() -> Finding:
+    from edgeinfer.outputs.video_pyav import missing_encoder  # noqa: PLC0415
+
     missing = missing_encoder(".mp4")
     if missing is not None:
         return Finding(
@@ -126,9 +156,9 @@ def _video() -> Finding:
     return Finding("video", "ok", "annotated copies as H.264")
 
 
-def _disk(folder: Path) -> Finding:
+def _disk() -> Finding:
     try:
-        folder = folder.resolve()
+        folder = Path.cwd()
         free_mb = shutil.disk_usage(folder).free / 1e6
     except OSError as error:
         return Finding("disk", "note", f"the working folder is not accessible: {error.strerror}; change to another one")
@@ -142,7 +172,9 @@ def _disk(folder: Path) -> Finding:
 def _clock() -> Finding:
     today, installed = time.gmtime(), time.gmtime(Path(__file__).stat().st_mtime)
     shown = time.strftime("%Y-%m-%d %H:%M UTC", today)
-    advice = "run: sudo timedatectl set-ntp true, and check the network connection"
+    advice = "set the system's clock"
+    if sys.platform == "linux":
+        advice = "run: sudo timedatectl set-ntp true, and check the network connection"
     if today.tm_year < installed.tm_year:
         return Finding("clock", "note", f"{shown} is before edgeinfer was installed; {advice}")
     synchronised = _synchronised()

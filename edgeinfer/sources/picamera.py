@@ -14,11 +14,10 @@ import numpy as np
 from edgeinfer.errors import CapabilityError, SourceError, SourceNotFoundError, UsageError
 from edgeinfer.results import Frame
 from edgeinfer.sources.base import CSI, Capture
+from edgeinfer.sources.v4l2 import REPAIR
 from edgeinfer.url import without_credentials
 
 DEFAULT_SIZE_WH = (640, 480)
-REPAIR = "update the system, or run: pip install --force-reinstall --no-deps simplejpeg"
-"""Remedy for a picamera2 whose binary parts were built for an older numpy than the environment contains."""
 
 
 class PicameraSource(AbstractContextManager["PicameraSource"]):

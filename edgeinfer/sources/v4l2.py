@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeinfer.errors import one_line
-from edgeinfer.sources.picamera import REPAIR
 from edgeinfer.system.portable import NONBLOCK, send_request
 
 Ioctl = Callable[[int, int, bytearray], object]
@@ -22,6 +21,8 @@ _CAPABILITY, _FORMAT, _SIZE, _INTERVAL = "16s32s32sIII12x", "III32sI16x", "III6I
 _CAPTURE, _CAPTURE_MPLANE, _DEVICE_CAPS = 0x1, 0x1000, 0x80000000
 _BUFFER_TYPES = {_CAPTURE: 1, _CAPTURE_MPLANE: 9}
 _DISCRETE = 1
+REPAIR = "update the system, or run: pip install --force-reinstall --no-deps simplejpeg"
+"""Remedy for a picamera2 whose binary parts were built for an older numpy than the environment contains."""
 MAX_ENTRIES = 200
 """Limit on the entries read from one list, because a broken driver may return entries without end."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections import namedtuple
@@ -71,6 +73,18 @@ def missing_pyav(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setitem(sys.modules, "av", None)
 
 
+def missing(name: str) -> Patch:
+    return lambda patch, _: patch.setitem(sys.modules, name, None)
+
+
+def system(name: str) -> Patch:
+    return lambda patch, _: patch.setattr(sys, "platform", name)
+
+
+def system_of_32_bits(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(sys, "maxsize", 2**31 - 1)
+
+
 def unreadable_camera(patch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "video0").touch()
     patch.setattr(doctor, "camera_nodes", lambda: (folder / "video0",))
@@ -86,6 +100,10 @@ def unreadable_camera(patch: pytest.MonkeyPatch, folder: Path) -> None:
             "opencv", "note", "pip uninstall opencv-contrib-python opencv-python-headless;", id="two-opencvs",
         ),
         pytest.param(distributions(), "opencv", "ok", "not from pip", id="opencv-of-the-system"),
+        pytest.param(system_of_32_bits, "machine", "problem", "install the 64-bit edition", id="32-bit"),
+        pytest.param(missing("cv2"), "opencv", "problem", "install --force-reinstall", id="no-opencv"),
+        pytest.param(missing("cv2"), "windows", "problem", "install --force-reinstall", id="no-opencv-window"),
+        pytest.param(system("darwin"), "cameras", "ok", "edgeinfer run 0", id="cameras-on-macos"),
         pytest.param(unreadable_camera, "cameras", "note", "usermod -aG video", id="unreadable-camera"),
         pytest.param(missing_pyav, "video", "note", "pip install 'edgeinfer[video]'", id="no-pyav"),
         pytest.param(free_disk(10**10), "disk", "ok", "10.0 GB free", id="disk"),
@@ -111,3 +129,17 @@ def test_each_check_reports_state_and_remedy(
     setup(monkeypatch, tmp_path)
     result = finding(name)
     assert (result.state, detail in result.detail) == (state, True), result
+
+
+def test_checks_work_without_the_packages_that_a_32_bit_system_lacks() -> None:
+    """Debian's OpenCV can be missing too; neither may hide the reason."""
+    code = (
+        "import json, sys\nsys.modules.update(cv2=None, onnxruntime=None)\nsys.maxsize = 2**31 - 1\n"
+        "sys.argv = ['edgeinfer', 'doctor', '--json']\nfrom edgeinfer.__main__ import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 3
+    assert "32-bit" in found["machine"]["detail"]
+    assert "onnxruntime" in found["models"]["detail"]
+    assert {found[name]["state"] for name in ("machine", "models", "opencv", "cascade")} == {"problem"}

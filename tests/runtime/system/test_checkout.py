@@ -12,11 +12,13 @@ import pytest
 from edgeinfer.system import checkout
 from edgeinfer.system.checkout import package_version
 from tools.cli import edgeinfer
+from tools.programs import require_program
 
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Copy of the module in an empty checkout of its own."""
+    require_program("git")
     path = tmp_path / "edgeinfer" / "system" / "checkout.py"
     path.parent.mkdir(parents=True)
     path.write_text("")
