@@ -1,9 +1,9 @@
 """Runtime tests with the lowest declared and the newest dependencies, on several Python versions.
 
-    python benchmarks/dependency_matrix.py [--python 3.11 3.12 3.13] [--resolution lowest-direct highest] [PYTEST OPTION...]
+    python benchmarks/dependency_matrix.py [--python 3.11 3.12] [--resolution lowest-direct highest] [-- OPTION...]
 
-For each combination, uv creates a virtual environment in build/matrix, installs the wheel with the extras of the runtime
-and runs tests/runtime in it. Options of pytest follow `--`, for example `-- -m "not slow"`. Python versions that are not
+For each combination, uv creates an environment in build/matrix, installs the wheel with the extras of the runtime, and
+runs tests/runtime in it. Options of pytest follow `--`, for example `-- -m "not slow"`. Python versions that are not
 installed are named and left out.
 """
 
@@ -18,13 +18,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS
+from common import save_results
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "build" / "matrix"
-EXTRAS = "mqtt,osc,yunet,video,batch,ray,report"
+EXTRAS = ("mqtt", "osc", "yunet", "video", "batch", "ray", "report")
 RESOLUTIONS = ("lowest-direct", "highest")
-FILE = RESULTS / "dependencies.json"
 
 
 def run(*command: str | Path, folder: Path = ROOT) -> str:
@@ -39,7 +38,7 @@ def direct_dependencies() -> set[str]:
     """Return the names of the packages that the runtime and its extras declare."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *(line for extra in EXTRAS.split(",") for line in extras[extra])]
+    lines = [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
     return {re.split(r"[^\w.-]", line)[0] for line in lines}
 
 
@@ -58,9 +57,12 @@ def test_combination(wheel: Path, python: str, resolution: str, options: list[st
     folder = ENVIRONMENTS / f"{python}-{resolution}"
     program = folder / "bin" / "python"
     run("uv", "venv", "--quiet", "--clear", "--python", python, folder)
-    tools = ("pytest>=8.3", "pytest-xdist>=3.6")
-    install = ("uv", "pip", "install", "--quiet", "--python", program, "--resolution", resolution)
-    run(*install, f"edgeinfer[{EXTRAS}] @ {wheel.as_uri()}", *tools)
+    install = ("uv", "pip", "install", "--quiet", "--python", program)
+    # The dependencies of a wheel are not direct ones; those of pyproject.toml are.
+    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
+    run(*install, "--resolution", resolution, "-r", "pyproject.toml", *extras)
+    run(*install, "--no-deps", wheel)
+    run(*install, "pytest>=8.3", "pytest-xdist>=3.6")
     listed = json.loads(run("uv", "pip", "list", "--quiet", "--python", program, "--format", "json"))
     wanted = direct_dependencies()
     command = [program, "-m", "pytest", "-q", "-c", "../pyproject.toml", "--rootdir", "..", "runtime", *options]
@@ -75,14 +77,15 @@ def test_combination(wheel: Path, python: str, resolution: str, options: list[st
     }
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """Return a Markdown table with one column per combination."""
-    names = sorted({name for result in results for name in result["versions"]})
+def table(results: dict[str, Any]) -> str:
+    """Return the table of the documentation, from the saved results, with one column per combination."""
+    runs = results["dependencies"]["runs"]
+    names = sorted({name for run in runs for name in run["versions"]})
     rows = [
-        ["", *(f"Python {result['python']}, {result['resolution']}" for result in results)],
-        ["---"] * (len(results) + 1),
-        *([name, *(result["versions"].get(name, "") for result in results)] for name in names),
-        ["tests", *(result["summary"] for result in results)],
+        ["", *(f"Python {run['python']}, {run['resolution']}" for run in runs)],
+        ["---"] * (len(runs) + 1),
+        *([name, *(run["versions"].get(name, "") for run in runs)] for name in names),
+        ["tests", *(run["summary"] for run in runs)],
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -103,8 +106,9 @@ def main() -> int:
         for resolution in options.resolution:
             results.append(test_combination(wheel, python, resolution, options.pytest))
             print(f"Python {python}, {resolution}: {results[-1]['summary']}", file=sys.stderr, flush=True)
-            FILE.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(table(results))
+    figures = {"runs": results, "options": options.pytest}
+    save_results("dependencies", figures)
+    print(table({"dependencies": figures}))
     return 0 if all(result["passed"] for result in results) else 1
 
 
