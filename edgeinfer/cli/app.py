@@ -60,7 +60,13 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, with the commit in a checkout.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, with the commit in a checkout.",
+        ),
     ] = False,
 ) -> None:
     pass
