@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import dependency_matrix
+import install_size
 from common import RESULTS
 from edgeinfer import LABELS
 
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "docs" / "peers.md", ROOT / "docs" / "speed.md",
     ROOT / "docs" / "service.md", ROOT / "docs" / "batch.md", ROOT / "docs" / "concepts.md",
-    ROOT / "docs" / "own-faces.md",
+    ROOT / "docs" / "own-faces.md", ROOT / "docs" / "systems.md",
 )  # fmt: skip
 NAMES = {
     "as they are": "unmodified",
@@ -53,7 +55,11 @@ def measured(results: dict[str, Any]) -> str:
             "`pipeline_vs_plain.py`",
         ),
         ("peak resident memory until the first result", f"{start['peak_mb']:.0f} MB", "`startup.py`"),
-        ("size of all wheels, 64-bit Raspberry Pi", f"{sizes['aarch64']['total_mb']:.0f} MB", "`install_size.py`"),
+        (
+            "size of all wheels, 64-bit Raspberry Pi",
+            f"{sizes['platforms']['linux_aarch64']['total_mb']:.0f} MB",
+            "`install_size.py`",
+        ),
     ]
     return table(("figure", "value", "script"), rows)
 
@@ -79,7 +85,7 @@ def figures(results: dict[str, Any]) -> str:
          f"{start['ratio']:.2f}", "`startup.py`"),
         ("frame rate with preview, MQTT and two slow clients, relative to the rate without",
          f"{results['listeners']['ratio']:.2f}", "`listeners.py`"),
-        ("size of all wheels, x86-64", f"{sizes['x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
+        ("size of all wheels, x86-64", f"{sizes['platforms']['linux_x86_64']['total_mb']:.0f} MB", "`install_size.py`"),
     ]  # fmt: skip
     return table(("figure", "value", "script"), rows)
 
@@ -296,7 +302,7 @@ TABLES = {
     "quantization": quantization, "soak": soak,
     "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
     "batch": batch, "pose": pose, "confidence": confidence, "crop_shapes": crop_shapes,
-    "own_faces": own_faces,
+    "own_faces": own_faces, "platforms": install_size.table, "versions": dependency_matrix.table,
 }  # fmt: skip
 
 
