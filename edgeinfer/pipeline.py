@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +22,14 @@ from edgeinfer.tracking.locator import FaceLocator
 
 DEFAULT_FPS = 30.0
 """Frame rate assumed for frames without a timestamp."""
+
+
+@runtime_checkable
+class Paceable(Protocol):
+    """Interface of pipelines that can adapt to the speed of the machine."""
+
+    def keep_pace(self, enabled: bool) -> None:
+        """Limit the time of searches in live images, or stop doing so."""
 
 
 class Pipeline:
@@ -96,6 +105,18 @@ class Pipeline:
         if self._locator is not None:
             self._locator.reset()
         self._start()
+
+    def keep_pace(self, enabled: bool = True, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Limit the time of searches in live images, so that a slow machine keeps up; `run` does so for live sources.
+
+        The results then depend on the speed of the machine. With a number as `detect_every`, nothing changes.
+
+        Args:
+            enabled: False to search as scheduled, for recordings.
+            clock: Monotonic time in seconds, by which work is measured.
+        """
+        if self._locator is not None:
+            self._locator.keep_pace(clock if enabled else None)
 
     def _start(self) -> None:
         self._expressions = ExpressionCache(self._face_classifier, unknown_below=self.unknown_below)

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from edgeinfer.outputs.base import EventListener, Sink, StateListener, Stopped
 from edgeinfer.outputs.events import HOLD_S, Event, EventDetector
 from edgeinfer.outputs.summary import RunHeader, RunSummary
-from edgeinfer.pipeline import Pipeline
+from edgeinfer.pipeline import Paceable, Pipeline
 from edgeinfer.results import Frame, Result, SourceState
 from edgeinfer.sources.base import ReconnectingSource, Source
 from edgeinfer.system import interrupts
@@ -63,6 +63,8 @@ def run(
         (3, 'happy')
     """
     statistics = _Statistics(source)
+    if isinstance(pipeline, Paceable):  # any callable with a classifier is a pipeline
+        pipeline.keep_pace(source.live)
     with ExitStack() as stack:
         outputs = _Outputs(sinks, stack)
         states = _StateRelay(source)

@@ -105,6 +105,25 @@ class FaceSearch(Protocol):
 
 
 @runtime_checkable
+class DivisibleSearch(Protocol):
+    """Interface of searches whose steps can run in tiles of the frame, one per frame; see `tracking.tiles`.
+
+    Attributes:
+        max_halvings: Number of times that the resolution can be halved for large faces.
+        min_tile: Area of the smallest tile that saves time, as a share of the searched region.
+    """
+
+    max_halvings: int
+    min_tile: float
+
+    def small_face_side(self, size_wh: tuple[int, int], step: int) -> float | None:
+        """Return the side in pixels of the smallest face at half resolution; None if the step cannot be divided."""
+
+    def run_reduced(self, pyramid: Pyramid, step: int, region: Region, halvings: int) -> list[Place]:
+        """Run a step with its resolution halved some times, 0 or more, and return the candidate faces."""
+
+
+@runtime_checkable
 class SearchProvider(Protocol):
     """Interface of detectors with a custom search; all others run on the full frame periodically."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -58,6 +59,8 @@ class CascadeSearch:
     decisive = False
     every_frame = False
     max_age_s = 2.5
+    max_halvings = 2
+    min_tile = 0.15
     FIRST_SIDE = 480
     """Shorter side to which the first frame is reduced, in pixels."""
     VERIFY_FACE_PIXELS = 24
@@ -102,9 +105,19 @@ class CascadeSearch:
 
     def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
         """Run one cascade on a region of the reduced frame and return the candidate faces."""
+        return self.run_reduced(pyramid, step, region, 0)
+
+    def small_face_side(self, size_wh: tuple[int, int], step: int) -> float | None:
+        """Return the side of the smallest face at half resolution, or of the largest face if that is smaller."""
         options = self._options[step]
-        smallest, largest = options.sides
-        small = pyramid.shrunk(max(smallest, min(largest, smallest * min(pyramid.size_wh) // 360)))
+        side = _side(options, size_wh)
+        pixels = min(2 * MIN_FACE_PIXELS, options.max_share * side or math.inf)
+        return pixels * max(1.0, min(size_wh) / side)
+
+    def run_reduced(self, pyramid: Pyramid, step: int, region: Region, halvings: int) -> list[Place]:
+        """Run one cascade on a region of the frame at a lower resolution and return the candidate faces."""
+        options = self._options[step]
+        small = pyramid.shrunk(_side(options, pyramid.size_wh) >> halvings)
         height, width = small.shape
         left, top, right, bottom = (round(k * n) for k, n in zip(region, (width, height, width, height), strict=True))
         part, max_face = small[top:bottom, left:right], round(options.max_share * min(height, width))
@@ -141,6 +154,12 @@ class CascadeSearch:
         x, y, w, h = min(found, key=lambda f: (f[0] + f[2] / 2 - side / 2) ** 2 + (f[1] + f[3] / 2 - side / 2) ** 2)
         return Place(place.x + (x + w / 2 - side / 2) * zoom, place.y + (y + h / 2 - side / 2) * zoom,
                      w * zoom * share, h * zoom * share)  # fmt: skip
+
+
+def _side(options: _StepOptions, size_wh: tuple[int, int]) -> int:
+    """Return the shorter side to which a frame is reduced for a step, in pixels."""
+    smallest, largest = options.sides
+    return max(smallest, min(largest, smallest * min(size_wh) // 360))
 
 
 def _run_cascade(

@@ -19,6 +19,8 @@ SCAN_PERIOD_S = 0.2
 """Interval between scans in seconds."""
 SCAN_FACE_PIXELS = 10
 """Side of the smallest face that the network finds reliably, in pixels of the scanned picture."""
+COARSE_MARGIN = 1.5
+"""Factor on the side of the smallest face that a scan at half resolution finds reliably."""
 TILED_SIDE = 600
 """Shorter side from which frames are also searched in tiles, for faces too small for a scan, in pixels."""
 TILES, TILE_SHARE = 2, 4 / 7
@@ -60,6 +62,8 @@ class NetworkSearch:
     decisive = True
     every_frame = False
     max_age_s = MAX_AGE_S
+    max_halvings = 1
+    min_tile = 0.5  # the network takes about as long for a quarter
 
     def __init__(self, network: FaceNetwork, *, min_score: float, min_size: int) -> None:
         """Create a search.
@@ -90,6 +94,15 @@ class NetworkSearch:
             self._tile = (self._tile + 1) % TILES**2
             top, left = (index * (1 - TILE_SHARE) / (TILES - 1) for index in divmod(self._tile, TILES))
             region, zoom = (left, top, left + TILE_SHARE, top + TILE_SHARE), max(1.0, zoom * TILE_SHARE)
+        return self._scan(pyramid, region, zoom, self._min_score * NEW_SCORE)
+
+    def small_face_side(self, size_wh: tuple[int, int], step: int) -> float | None:
+        """Return the side of the smallest face at half resolution; a tile of a large frame is not divided again."""
+        return 2 * SCAN_FACE_PIXELS * _zoom(size_wh, SCAN_SIDE) * COARSE_MARGIN if step == 0 else None
+
+    def run_reduced(self, pyramid: Pyramid, step: int, region: Region, halvings: int) -> list[Place]:
+        """Scan a region of the frame at a lower resolution."""
+        zoom = _zoom(pyramid.size_wh, SCAN_SIDE) * 2**halvings
         return self._scan(pyramid, region, zoom, self._min_score * NEW_SCORE)
 
     def verify_near(self, pyramid: Pyramid, place: Place, verifier: int, *, thorough: bool) -> Place | None:

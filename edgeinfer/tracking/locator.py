@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
-from edgeinfer.detection.base import DetectEvery, FaceDetector, SearchStep
+from edgeinfer.detection.base import DetectEvery, DivisibleSearch, FaceDetector, SearchStep
 from edgeinfer.detection.frame_search import create_search
 from edgeinfer.detection.pyramid import Pyramid
 from edgeinfer.geometry import WHOLE, Place, Region
 from edgeinfer.results import Box, Image
+from edgeinfer.tracking.budget import SHARE, Task, TimeBudget
 from edgeinfer.tracking.scene import SceneMonitor
-from edgeinfer.tracking.scheduler import EPSILON_S, Scheduler, is_verification_due
+from edgeinfer.tracking.scheduler import CATCH_UP_S, EPSILON_S, VERIFY_UNSTABLE_S, Scheduler, verification_period_s
 from edgeinfer.tracking.template import estimate_scale
+from edgeinfer.tracking.tiles import Part, area, divide_search
 from edgeinfer.tracking.tracker import Track, Tracker
 
 FIRST_MAX_AGE_S = 0.5
 """Time for which a face from a full-frame detection is tracked without another detection, in seconds."""
 FULL_FRAME_EVERY = 3
 """Number of runs of a step per run on the full frame; the other runs search only the changed region."""
+DECISIVE_SHARE = 1.5
+"""Time for detection relative to the rest on a slow machine, if tracks end without it; `benchmarks/slow_board.py`."""
+PART_SHARE = 0.3
+"""Share of a face in a tile from which it is part of a tracked face that is too large for the tile."""
+OVERDUE_PERIODS = 3
+"""Number of periods after which a track is verified even if there is no time for it."""
 VERIFIED_WEIGHT = 0.4
 """Weight of a verified position relative to the tracked one."""
 
@@ -52,7 +64,13 @@ class FaceLocator:
         """
         self._detector, self._search = detector, create_search(detector)
         self._detect_every = 1 if self._search.every_frame else detect_every
+        self._budget: TimeBudget | None = None
         self.reset()
+
+    def keep_pace(self, clock: Callable[[], float] | None) -> None:
+        """Limit the time of detection in live images, measured with a clock in seconds; None for no limit."""
+        share = DECISIVE_SHARE if self._search.decisive else SHARE
+        self._budget = None if clock is None or self._detect_every != "auto" else TimeBudget(clock, share=share)
 
     def reset(self) -> None:
         """Discard all tracks and restart the track ids from 1."""
@@ -68,6 +86,8 @@ class FaceLocator:
         self._size_wh = (0, 0)
         self._frames = 0
         self._runs = [0] * len(steps)
+        if self._budget is not None:
+            self._budget.restart()
 
     @property
     def track_ids(self) -> frozenset[int]:
@@ -85,6 +105,8 @@ class FaceLocator:
             Track id and bounding box of each visible face, and the milliseconds spent in "detect" and "track".
         """
         started = time.perf_counter()
+        if self._budget is not None:
+            self._budget.start_frame()
         pyramid = Pyramid(image)
         if self._last_s is not None and (now_s < self._last_s or pyramid.size_wh != self._size_wh):
             self._restart()
@@ -95,7 +117,7 @@ class FaceLocator:
         tracked = time.perf_counter()
         if self._detect_every != "auto":
             self._detect_periodically(pyramid, now_s, self._detect_every)
-        elif last_s is None:
+        elif last_s is None and self._budget is None:
             self._scheduler.next_steps(now_s, 0.0, cut=True)
             self._add_full_frame(self._search.search_frame(image), pyramid, now_s)
         elif self._search.decisive:
@@ -128,14 +150,94 @@ class FaceLocator:
         # Verification recovers occluded tracks; without it, the search must run more often instead.
         tracks = self._tracker.tracks
         lost = any(not t.visible for t in tracks) if decisive else not can_verify and any(t.occluded for t in tracks)
-        weight = FOUND_WEIGHT if decisive else 0.0 if can_verify else 1.0
+        if self._budget is not None:
+            self._run_affordable_steps(self._budget, pyramid, now_s, elapsed_s, cut=cut, lost=lost)
+            return
         for step, first_run in self._scheduler.next_steps(now_s, elapsed_s, cut=cut, lost=lost):
             region = self._next_region(pyramid, step, first_run=first_run)
             if region is None:
                 continue
             found = self._search.run_step(pyramid, step, region)
-            for place in self._tracker.match(found, pyramid, now_s, weight=weight):
+            for place in self._tracker.match(found, pyramid, now_s, weight=self._found_weight):
                 self._add_verified(place, self._search.steps[step], pyramid, now_s)
+
+    @property
+    def _found_weight(self) -> float:
+        """Weight of a position found by a step relative to the tracked one."""
+        return FOUND_WEIGHT if self._search.decisive else 0.0 if self._search.can_verify else 1.0
+
+    def _run_affordable_steps(
+        self, budget: TimeBudget, pyramid: Pyramid, now_s: float, elapsed_s: float, *, cut: bool, lost: bool
+    ) -> None:
+        """Queue the steps that are due once the previous ones are complete; run tasks while this frame has time."""
+        if cut:
+            budget.restart()
+        for _ in range(1 + int(elapsed_s / CATCH_UP_S)):
+            due = self._scheduler.next_steps(now_s, 0.0, cut=cut, lost=lost) if budget.ready else []
+            for step, first_run in due:
+                region = self._next_region(pyramid, step, first_run=first_run)
+                if region is not None:
+                    self._queue_step(budget, pyramid.size_wh, step, region)
+            while budget.run_next(pyramid, now_s):
+                pass
+
+    def _queue_step(self, budget: TimeBudget, size_wh: tuple[int, int], step: int, region: Region) -> None:
+        """Queue a step, divided if it takes too long; tiles from its previous run that are still queued remain."""
+        parts = self._divided(budget, size_wh, step, region)
+        unfinished = budget.has(("scan", step, 0))
+        for part in parts:
+            is_tile = part.halvings == 0 and len(parts) > 1
+            if not (is_tile and unfinished):
+                task = Task(("scan", step, part.halvings), area(part.region), partial(self._scan, step, part))
+                budget.add(task, urgent=not is_tile)
+
+    def _divided(self, budget: TimeBudget, size_wh: tuple[int, int], step: int, region: Region) -> list[Part]:
+        """Return the parts of a step, only one if there is enough time for it or if it cannot be divided."""
+        search = self._search
+        side = search.small_face_side(size_wh, step) if isinstance(search, DivisibleSearch) else None
+        if side is None or not isinstance(search, DivisibleSearch):
+            return [Part(region)]
+        kinds = [("scan", step, halvings) for halvings in range(search.max_halvings + 1)]
+        budget.expect(kinds[0], budget.cost_s(("scan", step - 1, 0)))
+        for kind, reduced in itertools.pairwise(kinds):
+            budget.expect(reduced, budget.cost_s(kind) / 4)
+        overlap, costs_s = (side / size_wh[0], side / size_wh[1]), [budget.cost_s(kind) for kind in kinds]
+        return divide_search(region, overlap, costs_s, budget.largest_s, min_tile=search.min_tile)
+
+    def _scan(self, step: int, part: Part, pyramid: Pyramid, now_s: float) -> None:
+        """Search a part of the frame and queue the new faces for verification.
+
+        Faces that are too large for a tile may be cut off. They are ignored, and so are parts of tracked ones.
+        """
+        search, max_side = self._search, part.max_share * pyramid.size_wh[0]
+        if part.halvings and isinstance(search, DivisibleSearch):
+            found = search.run_reduced(pyramid, step, part.region, part.halvings)
+        else:
+            found = search.run_step(pyramid, step, part.region)
+        large = [track.place for track in self._tracker.tracks if track.place.side > max_side]
+        complete = [
+            place for place in found
+            if place.side <= max_side and not any(place.common(face) > PART_SHARE * place.side**2 for face in large)
+        ]  # fmt: skip
+        for place in self._tracker.match(complete, pyramid, now_s, weight=self._found_weight):
+            self._examine(place, search.steps[step], 0, pyramid, now_s)
+
+    def _examine(self, place: Place, step: SearchStep, passed: int, pyramid: Pyramid, now_s: float) -> None:
+        """Queue the next verification of a new face, or add a track for it if it has passed all of them."""
+        if self._budget is None or passed == len(step.verifiers):
+            self._add(place, step, pyramid, now_s)
+        else:
+            verify = partial(self._verify_new, place, step, passed)
+            self._budget.add_first(Task(("new", step.verifiers[passed]), 1.0, verify))
+
+    def _verify_new(self, place: Place, step: SearchStep, passed: int, pyramid: Pyramid, now_s: float) -> None:
+        """Run the next verification of a new face, and continue if it succeeds."""
+        found = self._search.verify_near(pyramid, place, step.verifiers[passed], thorough=True)
+        if found is not None:
+            self._examine(place.towards(found, 0.5), step, passed + 1, pyramid, now_s)
+
+    def _measured(self, kind: Hashable) -> AbstractContextManager[None]:
+        return nullcontext() if self._budget is None else self._budget.spend(kind)
 
     def _next_region(self, pyramid: Pyramid, step: int, *, first_run: bool) -> Region | None:
         """Return the region for a step: the full frame on the first and every third run, else the changed region."""
@@ -152,6 +254,10 @@ class FaceLocator:
             if found is None:
                 return
             place = place.towards(found, 0.5)
+        self._add(place, step, pyramid, now_s)
+
+    def _add(self, place: Place, step: SearchStep, pyramid: Pyramid, now_s: float) -> None:
+        """Add a track for a new face."""
         if not self._tracker.is_tracked(place):
             self._tracker.add(
                 place, pyramid, now_s, max_age_s=step.max_age_s,
@@ -163,12 +269,15 @@ class FaceLocator:
 
         The search must be decisive. After a cut, all tracks that it did not find in this frame are verified.
         """
-        for track in self._tracker.tracks:
+        for track in self._by_urgency(self._tracker.tracks):
             since_s = now_s - max(track.last_detected_s, track.last_verified_s)
             if track.last_detected_s == now_s or not (cut or since_s >= CONFIRM_PERIOD_S - EPSILON_S):
                 continue
+            if not (cut or self._has_time(track, since_s, CONFIRM_PERIOD_S)):
+                continue
             track.last_verified_s = now_s
-            found = self._search.verify_near(pyramid, track.place, 0, thorough=False)
+            with self._measured(("verify", 0)):
+                found = self._search.verify_near(pyramid, track.place, 0, thorough=False)
             if found is None or not self._tracker.assign(track, found, pyramid, now_s, weight=FOUND_WEIGHT):
                 track.visible = False
 
@@ -176,10 +285,22 @@ class FaceLocator:
         """Verify the tracks that are due, if the search has verifiers."""
         if not self._search.can_verify:
             return
-        for track in self._tracker.tracks:
-            since_last_s = now_s - track.last_verified_s
-            if is_verification_due(since_last_s, stable=track.is_stable(now_s), occluded=track.occluded):
+        for track in self._by_urgency(self._tracker.tracks):
+            since_s = now_s - track.last_verified_s
+            period_s = verification_period_s(stable=track.is_stable(now_s), occluded=track.occluded)
+            if since_s < period_s - EPSILON_S or not self._has_time(track, since_s, period_s):
+                continue
+            with self._measured(("verify", track.verifier)):
                 self._verify(track, pyramid, now_s)
+
+    def _by_urgency(self, tracks: list[Track]) -> list[Track]:
+        """Return tracks in their order, or in that of their last verification if time is limited."""
+        return tracks if self._budget is None else sorted(tracks, key=lambda track: track.last_verified_s)
+
+    def _has_time(self, track: Track, since_s: float, period_s: float) -> bool:
+        """Return True if a verification that is due can or must run in this frame."""
+        overdue = track.tentative or since_s >= OVERDUE_PERIODS * max(period_s, VERIFY_UNSTABLE_S)
+        return self._budget is None or overdue or self._budget.affords(("verify", track.verifier))
 
     def _verify(self, track: Track, pyramid: Pyramid, now_s: float) -> None:
         """Verify one track; if that fails, adapt its size by template matching."""

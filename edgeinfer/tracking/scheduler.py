@@ -64,13 +64,11 @@ class Scheduler:
         return (now_s - last_s) / min(self._steps[step].period_s, scene_period_s)
 
 
-def is_verification_due(since_last_s: float, *, stable: bool, occluded: bool) -> bool:
-    """Return True if a track should be verified in this frame.
+def verification_period_s(*, stable: bool, occluded: bool) -> float:
+    """Return the interval between verifications of a track in seconds.
 
     Args:
-        since_last_s: Time since its last verification in seconds.
         stable: True if the track is visible and was detected recently.
         occluded: True if the track is hidden by another face.
     """
-    period_s = VERIFY_STABLE_S if stable else VERIFY_OCCLUDED_S if occluded else VERIFY_UNSTABLE_S
-    return since_last_s >= period_s - EPSILON_S
+    return VERIFY_STABLE_S if stable else VERIFY_OCCLUDED_S if occluded else VERIFY_UNSTABLE_S

@@ -76,6 +76,16 @@ def test_empty_source_produces_a_complete_output(pipeline: Pipeline, tmp_path: P
     assert [line["type"] for line in lines_of(tmp_path / "x.jsonl")] == ["header", "summary"]
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_only_a_live_source_has_a_time_budget(live: bool, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    enabled: list[bool] = []
+    monkeypatch.setattr(pipeline, "keep_pace", enabled.append)
+    source = FakeSource(FRAMES)
+    source.live = live
+    run(source, pipeline)
+    assert enabled == [live]
+
+
 class FailingSink(JsonlSink):
     """Sink that raises an error on the third frame."""
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from edgeinfer.detection.base import SearchStep
-from edgeinfer.tracking.scheduler import MIN_RESTART_S, Scheduler, is_verification_due
+from edgeinfer.tracking.scheduler import MIN_RESTART_S, Scheduler, verification_period_s
 
 STEPS = (SearchStep(0.4, 1.0), SearchStep(0.8, 1.0), SearchStep(1.2, 1.0))
 
@@ -42,17 +42,15 @@ def test_flickering_scene_is_not_searched_every_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since_last_s", "stable", "occluded", "due"),
+    ("stable", "occluded", "period_s"),
     [
-        pytest.param(0.2, True, False, False, id="stable-early"),
-        pytest.param(0.25, True, False, True, id="stable-due"),
-        pytest.param(0.1, False, False, True, id="hidden-due"),
-        pytest.param(0.05, False, False, False, id="hidden-early"),
-        pytest.param(0.05, False, True, True, id="occluded-due"),
+        pytest.param(True, False, 0.25, id="stable"),
+        pytest.param(False, False, 0.1, id="hidden"),
+        pytest.param(False, True, 0.03, id="occluded"),
     ],
 )
-def test_unstable_tracks_are_verified_more_often(since_last_s: float, stable: bool, occluded: bool, due: bool) -> None:
-    assert is_verification_due(since_last_s, stable=stable, occluded=occluded) is due
+def test_unstable_tracks_are_verified_more_often(stable: bool, occluded: bool, period_s: float) -> None:
+    assert verification_period_s(stable=stable, occluded=occluded) == period_s
 
 
 def test_lost_face_doubles_the_searches() -> None:
