@@ -17,6 +17,7 @@ from typing import Any
 
 import dependency_matrix
 import install_size
+import slow_board
 from common import RESULTS
 from edgeinfer import LABELS
 
@@ -277,26 +278,6 @@ def crop_shapes(results: dict[str, Any]) -> str:
     return table(("crop", *heads, "accuracy there"), rows)
 
 
-def slow_board(results: dict[str, Any]) -> str:
-    """Return the table of live runs on simulated slow boards, each without and with the time budget."""
-    runs = results["slow_board"]["rows"]
-    rows = []
-    for off, on in zip(runs[::2], runs[1::2], strict=True):
-        pairs = (
-            [f"{run['found_in_time']:.2f} ({run['false_in_time']:.2f})" for run in (off, on)],
-            [f"{run['fps']:.1f}" for run in (off, on)],
-            [f"{run['latency_ms']['p95']:.0f}" for run in (off, on)],
-            [f"{run['latency_intervals']['p95']:.1f}" for run in (off, on)],
-            [f"{run['classifications_per_face_s']:.1f}" for run in (off, on)],
-        )
-        rows.append(
-            (off["clip"], off["detector"], f"{off['factor']:g}", *(" → ".join(pair) for pair in pairs),
-             f"{on['dropped'] / on['frames']:.0%}")
-        )  # fmt: skip
-    heads = ("found (false)", "results per s", "latency p95, ms", "in intervals", "classified per s", "dropped")
-    return table(("clip", "detector", "times slower", *heads), rows)
-
-
 def own_faces(results: dict[str, Any]) -> str:
     """Return the accuracy after fine-tuning and its difference from the bundled model, by number of faces."""
     rows = []
@@ -323,7 +304,7 @@ TABLES = {
     "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
     "batch": batch, "pose": pose, "confidence": confidence, "crop_shapes": crop_shapes,
     "own_faces": own_faces, "platforms": install_size.table, "versions": dependency_matrix.table,
-    "slow_board": slow_board,
+    "slow_board": slow_board.table,
 }  # fmt: skip
 
 
