@@ -58,7 +58,7 @@ def node(kind: str, inputs: tuple[str, ...], output: str, *, attributes: bytes =
     return named + (put(7, domain) if domain else b"")
 
 
-def metadata(labels: Sequence[str] = LABELS, **changes: str | None) -> dict[str, str]:
+def metadata(labels: Sequence[str] = LABELS, /, **changes: str | None) -> dict[str, str]:
     """Return the edgeinfer metadata; a keyword replaces a value, and None removes its key."""
     values: dict[str, str | None] = {
         "schema": "1",
