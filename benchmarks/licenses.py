@@ -52,11 +52,10 @@ def collect(lines: list[str], found: dict[str, str], extras: Collection[str] = (
 def license_of(package: str) -> str:
     """Return the license that the metadata of an installed package state: an SPDX expression or the classifiers."""
     fields = metadata.metadata(package)
-    expression = fields.get("License-Expression")
-    if expression:
-        return str(expression)
+    if "License-Expression" in fields:
+        return fields["License-Expression"]
     classifiers = [line.rsplit(" :: ", 1)[-1] for line in fields.get_all("Classifier") or () if line.startswith("Lic")]
-    text = " ".join((fields.get("License") or "").split())
+    text = " ".join((fields.get_all("License") or [""])[0].split())
     return ", ".join(classifiers) or (text if len(text) <= 60 else "see its license file") or "see its license file"
 
 

@@ -24,6 +24,7 @@ from edgeinfer import (
 from edgeinfer.expression.prior import LabelPrior
 from edgeinfer.model.card import read_card
 from edgeinfer.model.markdown import markdown
+from edgeinfer.options.groups import ReportOptions
 from edgeinfer.outputs.anonymous import AnonymousCsvSink, AnonymousJsonlSink
 from edgeinfer.outputs.base import Sink
 from edgeinfer.outputs.events import EventDetector, event_payload
@@ -34,7 +35,7 @@ from edgeinfer.outputs.preview.prometheus import metrics
 from edgeinfer.outputs.preview.state import PreviewState
 from edgeinfer.outputs.snapshots import FILE_NAME, SnapshotSink
 from edgeinfer.outputs.summary import RunHeader, RunSummary
-from edgeinfer.report.create import ReportOptions, create_report
+from edgeinfer.report.create import create_report
 from edgeinfer.results import Emotion, Face, Frame, Result
 from tools.fakes import FakeDetector, FakeSource
 from tools.label_sets import LABEL_SETS
@@ -161,7 +162,7 @@ def test_report_shows_all_labels(world: World, tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
     for name, sink in (("a.jsonl", JsonlSink), ("b.csv", CsvSink)):
         world.run(sink(str(tmp_path / name)))
-    options = ReportOptions(out=tmp_path / "report.html")
+    options = ReportOptions(out=str(tmp_path / "report.html"))
     assert create_report([str(tmp_path / "a.jsonl"), str(tmp_path / "b.csv")], options).recordings == 2
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     data = json.loads(page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0])

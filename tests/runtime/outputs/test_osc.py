@@ -166,7 +166,12 @@ def test_receiver_with_another_address_family(host: str) -> None:
         pytest.skip(f"no IPv6: {error}")
     with receiver.socket, SinkDriver(OscSink(f"{host}:{receiver.port}")) as driver:
         received = threading.Event()
-        threading.Thread(target=lambda: (receiver.bundle(), received.set()), daemon=True).start()
+
+        def receive() -> None:
+            receiver.bundle()
+            received.set()
+
+        threading.Thread(target=receive, daemon=True).start()
 
         def sent_again() -> bool:  # the first bundle may go to an address at which nothing listens
             write(driver, 0.0)
@@ -182,7 +187,12 @@ def test_closed_port_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture
         for number in range(4):
             write(driver, number / 10)
             until(partial(lambda count: driver.sink._sent == count, number + 1))
-        until(lambda: driver.sink.failed or write(driver, 1.0))
+
+        def fails_again() -> bool:
+            write(driver, 1.0)
+            return bool(driver.sink.failed)
+
+        until(fails_again)
     assert [record.message for record in caplog.records] == [
         f"osc 127.0.0.1:{receiver.port}: bundle not delivered (no program receives on this port); further failures are "
         "only counted",
@@ -195,7 +205,12 @@ def test_receiver_may_start_later() -> None:
     receiver = Receiver()
     receiver.socket.close()
     with SinkDriver(OscSink(f"127.0.0.1:{receiver.port}")) as driver:
-        until(lambda: driver.sink.failed or write(driver, 0.0))
+
+        def fails() -> bool:
+            write(driver, 0.0)
+            return bool(driver.sink.failed)
+
+        until(fails)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
             late.bind(("127.0.0.1", receiver.port))
             late.settimeout(20 * PATIENCE)
