@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from common import save_results
 from edgeinfer import LABELS, EmotionClassifier
+from edgeinfer.expression.preprocess import model_input
 from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer.model.card import asset_path, read_card
 from edgeinfer.model.onnx_reader import graph_digest
@@ -56,13 +57,24 @@ def export_student(folder: Path, data: Path, count: int, *, int8: bool) -> tuple
 
 
 def average(networks: list[Network]) -> Network:
-    """Return a network whose probabilities are the mean of those of several networks."""
+    """Return a network whose probabilities are the mean of those of several networks.
+
+    It takes pictures of their smallest input size, that of the data, and enlarges them for the others.
+    """
+    smallest = min(networks, key=lambda network: network.size_hw)
 
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities = [np.exp(log_softmax(network.logits(images))) for network in networks]
+        probabilities = [np.exp(log_softmax(network.logits(resized(images, network)))) for network in networks]
         return np.asarray(np.log(np.mean(probabilities, axis=0)), dtype=np.float32)
 
-    return replace(networks[0], logits=logits)
+    return replace(smallest, logits=logits)
+
+
+def resized(images: NDArray[np.uint8], network: Network) -> NDArray[np.uint8]:
+    """Return grey or colour pictures at the input size of a network."""
+    if images.shape[1:3] == network.size_hw:
+        return images
+    return np.stack([model_input(image.squeeze(), size_hw=network.size_hw, colour=network.colour) for image in images])
 
 
 def evaluate(network: Network, data: Path, count: int) -> Metrics:
