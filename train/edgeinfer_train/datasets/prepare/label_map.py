@@ -87,17 +87,13 @@ def map_labels(
         DataError: A label has no target.
     """
     _check_entries(sets, label_map)
-    first, *_ = sets
-    targets = {name: {label: label_map.target(name, label) for label in labels} for name, labels in sets.items()}
-    targets[first] = {label: label if target is None else target for label, target in targets[first].items()}
-    known = {target for table in targets.values() for target in table.values() if target}
-    mapped = {
-        name: {label: (label if target is None and label in known else target) for label, target in table.items()}
-        for name, table in targets.items()
-    }
+    given = {name: {label: label_map.target(name, label) for label in labels} for name, labels in sets.items()}
+    first = next(iter(sets))
+    known = {target for table in given.values() for target in table.values() if target}
+    known |= {label for label, target in given[first].items() if target is None}
     complete: dict[str, dict[str, str]] = {}
-    for name, table in mapped.items():
-        missing = [label for label, target in table.items() if target is None]
+    for name, table in given.items():
+        missing = [label for label, target in table.items() if target is None and label not in known]
         if missing:
             raise DataError(
                 f"{shown_path(name)} has {counted(len(missing), 'label')} that {shown_path(first)} lacks "
@@ -105,7 +101,7 @@ def map_labels(
                 f'`label_map` to one of {", ".join(order_labels(known))}, to itself, or to "" to leave its faces out '
                 "(the first set determines the labels)"
             )
-        complete[name] = {label: target for label, target in table.items() if target is not None}
+        complete[name] = {label: label if target is None else target for label, target in table.items()}
     kept = [target for target in complete[first].values() if target]
     labels = tuple(kept) if set(kept) == known and len(kept) == len(known) else order_labels(known)
     return check_labels(labels), complete
