@@ -180,7 +180,7 @@ def _local_intervals_s(ends_s: NDArray[np.float64], shortest_s: float) -> NDArra
     order = np.arange(len(ends_s))
     first = np.maximum(0, np.minimum(order - 2, np.searchsorted(ends_s, ends_s - WINDOW_S)))
     last = np.minimum(len(ends_s) - 1, np.maximum(order + 2, np.searchsorted(ends_s, ends_s + WINDOW_S)))
-    return np.maximum(shortest_s, (ends_s[last] - ends_s[first]) / np.maximum(1, last - first))
+    return np.asarray(np.maximum(shortest_s, (ends_s[last] - ends_s[first]) / np.maximum(1, last - first)))
 
 
 def _boxes(result: Result) -> list[Box]:
