@@ -22,6 +22,7 @@ from edgeinfer_train.networks.model import load_model
 from edgeinfer_train.training import fit as training
 from edgeinfer_train.training.data import load_training_data
 from edgeinfer_train.training.fit import fit
+from edgeinfer_train.training.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 
@@ -89,12 +90,17 @@ def test_new_labels_and_interrupted_runs(
     def interrupt(_: Any) -> None:
         raise KeyboardInterrupt
 
+    config, notes = replace(small_config, folds=2), list[str]()
     with pytest.raises(KeyboardInterrupt):
-        fit(data, tmp_path / "run", small_config, on_epoch=interrupt)
-    rows = fit(data, tmp_path / "run", small_config, resume=True)
+        fit(data, tmp_path / "run", config, on_epoch=interrupt, notify=notes.append)
+    rows = fit(data, tmp_path / "run", config, resume=True, notify=notes.append)
     assert [row["epoch"] for row in rows] == [1, 2]
+    assert notes.count("cross-validation: fold 2 of 2") == 1
+    selection = Selection.load(tmp_path / "run" / "state")
+    assert selection is not None
+    assert (selection.folds, len(selection.labels)) == (2, 24), "a resumed run keeps its cross-validation"
     model = (tmp_path / "run" / "model.keras").read_bytes()
-    fit(data, tmp_path / "run", small_config, resume=True)
+    fit(data, tmp_path / "run", config, resume=True)
     assert (tmp_path / "run" / "model.keras").read_bytes() == model, "a finished run must not be blended again"
     assert evaluate(tmp_path / "run", data, split="valid").metrics.accuracy == 1.0
     assert load_model(tmp_path / "run" / "model.keras")[1].labels == ("müde", "wide awake")

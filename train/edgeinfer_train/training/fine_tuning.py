@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.system.files import replacing
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.load import Faces, concatenate
 from edgeinfer_train.networks.model import freeze
@@ -21,6 +23,8 @@ from edgeinfer_train.training.selection import Candidate, Selection, Weights, ca
 from edgeinfer_train.training.student import Student
 
 Notify = Callable[[str], None]
+OUT_OF_FOLD_FILE = "out-of-fold.npy"
+"""(candidates, faces, labels) logits of cross-validation, in the state folder of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,19 @@ class FineTuning:
         new_head = self._start.head_columns(self._data.info.labels) is None
         return (Origin(adapted, None) if new_head else Origin(start, adapted)), head
 
-    def cross_validate(self, verbose: int | str = 0) -> None:
-        """Train once per fold and keep the predictions for the faces of each fold."""
+    def cross_validate(self, folder: Path, verbose: int | str = 0) -> None:
+        """Train once per fold and keep the predictions for the faces of each fold.
+
+        Args:
+            folder: State folder of the run; a resumed run reads the predictions from it.
+            verbose: Keras' progress output.
+        """
         folds, faces = self._data.folds, self._data.train
         if folds is None:
+            return
+        path = folder / OUT_OF_FOLD_FILE
+        if path.is_file():
+            self._out_of_fold = list(np.load(path))
             return
         count, student = int(folds.max()), self._student
         steps = self._config.epochs * -(-len(faces) // self._config.batch_size)
@@ -113,6 +126,8 @@ class FineTuning:
                     logits.append(np.zeros((len(faces), each.shape[1]), np.float32))
                 logits[index][test] = each
         self._out_of_fold = logits
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.save(file, np.stack(logits))
         student.core.set_weights(self.origin.weights)
 
     def select(self, end: Weights) -> tuple[Candidate, Selection]:

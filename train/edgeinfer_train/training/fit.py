@@ -188,9 +188,8 @@ class _Job:
     def fine_tune(self, tuning: FineTuning, devices: int) -> None:
         """Train from a trained model, and keep the best of the start, the end and the weights between both."""
         end = None
+        tuning.cross_validate(self.run / STATE_FOLDER)
         if not self.state.finished:
-            if not self.state.history:
-                tuning.cross_validate()
             self.train(devices)
             end = self.student.kept.get_weights() if self.config.folds else None
         kept, selection = tuning.select(end or load_model(self.run / MODEL_FILE)[0].get_weights())
