@@ -103,7 +103,8 @@ def export_best(
                     return report, tuple(rejected)
             rejected.append(entry.rejection(error))
     reasons = "; ".join(f"{' '.join(filter(None, (r.source, r.variant)))}: {r.reason}" for r in rejected)
-    raise ExportError(f"no variant fits the budget; nothing was written: {reasons}")
+    cause = "no variant fits the budget" if entries else "no run can be exported"
+    raise ExportError(f"{cause}; nothing was written: {reasons}")
 
 
 def _evaluate_all(

@@ -61,6 +61,11 @@ def test_best_lists_useless_runs_as_rejected(make_run: RunMaker, small_data: Pat
     report, rejected = export_best([useless, useful], out, data=small_data, options=options)
     assert report.source == str(useful / "model.keras")
     assert [(r.source, "not better than the answer" in r.reason) for r in rejected] == [(str(useless), True)]
+    before = out.read_bytes()
+    with pytest.raises(ExportError, match=r"no run can be exported; .*: .*not better than the answer") as caught:
+        export_best([useless], out, data=small_data, options=options)
+    assert caught.value.exit_code == 5
+    assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize(
