@@ -10,6 +10,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
@@ -25,8 +26,15 @@ from numpy.typing import NDArray
 from edgeinfer_train.augmentation import AugmentConfig
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.labels import VOTE_COLUMNS
+from edgeinfer_train.networks import edgenet
 from edgeinfer_train.training.fit import fit
 
+NO_AUGMENTATION = AugmentConfig(
+    rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0, blur=0.0, noise=0.0,
+    erasing=0.0, mixup=0.0,
+)  # fmt: skip
+SHALLOW = tuple((channels, 1) for channels, _blocks in edgenet.STAGES)
+"""Stages of the edge networks in these tests: one residual block each, because building a network takes most time."""
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 
 
@@ -86,6 +94,20 @@ class FerplusMaker:
             for name, content in files.items():
                 file.writestr(f"{nested}/{name}" if nested else name, content)
         return path
+
+
+@contextmanager
+def shallow_networks() -> Iterator[None]:
+    """Build edge networks with one block per stage."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(edgenet, "STAGES", SHALLOW)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shallow_networks() -> Iterator[None]:
+    with shallow_networks():
+        yield
 
 
 @pytest.fixture
@@ -154,8 +176,17 @@ def toy_config() -> FitConfig:
 def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_data: Path, toy_config: FitConfig) -> Path:
     """Train a run. Tests must copy it before they modify it."""
     run = tmp_path_factory.mktemp("toy") / "run"
-    fit(toy_data, run, toy_config)
+    with shallow_networks():
+        fit(toy_data, run, toy_config)
     return run
+
+
+@pytest.fixture(scope="session")
+def toy_export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the toy run's model, with its report next to it."""
+    path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
+    pytest.importorskip("edgeinfer_export.publish.export").export_model(toy_run, path)
+    return path
 
 
 @pytest.fixture

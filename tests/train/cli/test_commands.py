@@ -129,14 +129,16 @@ class TestFit:
         assert f"all files are in {tmp_path / 'run'}" in done.out
         assert done.err == ""
 
+    @pytest.mark.usefixtures("eager")
+    @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
     def test_run_prints_one_line_per_epoch(
         self, command: Command, tmp_path: Path, toy_data: Path, toy_config: FitConfig
     ) -> None:
-        save_config(toy_config, tmp_path / "my.toml")
+        save_config(toy_config.replace(limit=16), tmp_path / "my.toml")
         done = command("fit", toy_data, "--run", tmp_path / "run", "--config", tmp_path / "my.toml", "--epochs", 2)
         assert done.code == 0, done.err
         notice, *epochs = done.err.splitlines()
-        assert notice.startswith("edgeinfer-train: warning: 96 training faces are few to train from scratch")
+        assert notice.startswith("edgeinfer-train: warning: 16 training faces are few to train from scratch")
         assert [line.split()[:2] for line in epochs] == [["epoch", "1/2"], ["epoch", "2/2"]]
         assert "val_accuracy" in done.err
         assert "of 2; all files" in done.out

@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from edgeinfer_train.augmentation import AugmentConfig
 from edgeinfer_train.datasets.augment import RandomAffine, RandomLight, RandomPatch, RandomSoftness, augmentation
 
-DISABLED = AugmentConfig(
-    rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0,
-    blur=0.0, noise=0.0, erasing=0.0, mixup=0.0,
-)  # fmt: skip
+from ..conftest import NO_AUGMENTATION
 
 Faces = NDArray[np.uint8]
 LAYERS: dict[str, Callable[[int], keras.layers.Layer]] = {
@@ -77,7 +74,7 @@ def test_augmentation_stays_in_range(grey_faces: Faces) -> None:
 
 def test_disabled_augmentation_changes_nothing(grey_faces: Faces) -> None:
     images = grey_faces
-    for layer in augmentation(DISABLED, seed=0):
+    for layer in augmentation(NO_AUGMENTATION, seed=0):
         images = layer(images, training=True)
     np.testing.assert_allclose(ops.convert_to_numpy(images), grey_faces, atol=1e-3)
 
@@ -90,7 +87,7 @@ def affine(config: AugmentConfig) -> RandomAffine:
 
 def test_flip_mirrors_half_of_the_faces(grey_faces: Faces) -> None:
     images = np.repeat(grey_faces[:1], 40, axis=0)
-    found = augment(affine(replace(DISABLED, flip=True)), images)
+    found = augment(affine(replace(NO_AUGMENTATION, flip=True)), images)
     mirrored = [np.abs(a - images[0, :, ::-1]).max() < 1e-2 for a in found]
     kept = [np.abs(a - images[0]).max() < 1e-2 for a in found]
     assert all(m != k for m, k in zip(mirrored, kept, strict=True))
@@ -101,7 +98,7 @@ def test_shift_moves_along_both_axes_within_bounds(grey_faces: Faces) -> None:
     """Measure the shift of each face by the centroid of a bright square."""
     images = np.zeros((32, 48, 48, 1), np.uint8)
     images[:, 22:26, 20:24] = 200
-    found = augment(affine(replace(DISABLED, shift=0.25)), images)[..., 0]
+    found = augment(affine(replace(NO_AUGMENTATION, shift=0.25)), images)[..., 0]
     rows, columns = np.mgrid[0:48, 0:48]
     weights = found.sum(axis=(1, 2))
     moved_y = (found * rows).sum(axis=(1, 2)) / weights - 23.5
@@ -117,7 +114,7 @@ def test_rotation_is_around_the_centre() -> None:
     """Check that a bar through the centre keeps its centroid, and that its angle stays within the limit."""
     images = np.zeros((16, 49, 49, 1), np.uint8)
     images[:, 24, 8:41] = 255
-    found = augment(affine(replace(DISABLED, rotation=30.0)), images)[..., 0].astype(float)
+    found = augment(affine(replace(NO_AUGMENTATION, rotation=30.0)), images)[..., 0].astype(float)
     rows, columns = (grid - 24.0 for grid in np.mgrid[0:49, 0:49])
     xx, yy, xy = ((found * v).sum(axis=(1, 2)) for v in (columns**2, rows**2, rows * columns))
     angles = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))
@@ -161,7 +158,7 @@ def test_brightness_adds_one_offset_per_face(grey_faces: Faces) -> None:
 def test_low_light_darkens_monotonically(grey_faces: Faces) -> None:
     images = grey_faces.copy()
     images[:, 0, 0], images[:, 0, 1] = 0, 255
-    layer = augmentation(replace(DISABLED, low_light=2.0), seed=0)[2]
+    layer = augmentation(replace(NO_AUGMENTATION, low_light=2.0), seed=0)[2]
     found = augment(layer, images)
     assert (found <= images + 1e-3).all()
     assert found.mean() < images.mean() - 5

@@ -19,14 +19,6 @@ from edgeinfer_train.evaluation.compare import compare, median_latencies_ms
 MakeRun = Callable[..., Path]
 
 
-@pytest.fixture(scope="module")
-def export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export the toy run's model, with its report next to it."""
-    path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
-    pytest.importorskip("edgeinfer_export.publish.export").export_model(toy_run, path)
-    return path
-
-
 @pytest.fixture
 def make_run(tmp_path: Path, toy_run: Path) -> MakeRun:
     """Return a function that copies the toy run with other metrics."""
@@ -126,12 +118,12 @@ def test_unfinished_and_damaged_runs_are_rejected(make_run: MakeRun, tmp_path: P
 
 
 class TestExports:
-    def test_exports_in_run_folders_are_timed(self, make_run: MakeRun, export: Path) -> None:
+    def test_exports_in_run_folders_are_timed(self, make_run: MakeRun, toy_export: Path) -> None:
         first, second = make_run("a", 0.9), make_run("b", 0.8)
-        shutil.copy(export, first / "m.onnx")
+        shutil.copy(toy_export, first / "m.onnx")
         assert compare([first, second]).cost == "multiply_adds"
-        shutil.copy(export, second / "m.onnx")
-        shutil.copy(export, second / "n.onnx")
+        shutil.copy(toy_export, second / "m.onnx")
+        shutil.copy(toy_export, second / "n.onnx")
         board = compare([first, second])
         assert board.cost == "latency_ms"
         assert [set(e.latencies_ms) for e in board.entries] == [
@@ -140,11 +132,11 @@ class TestExports:
         assert all(ms > 0 for e in board.entries for ms in e.latencies_ms.values())
 
     def test_latency_of_a_run_is_that_of_its_fastest_file(
-        self, make_run: MakeRun, export: Path, monkeypatch: pytest.MonkeyPatch
+        self, make_run: MakeRun, toy_export: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first, second = make_run("a", 0.9, 1), make_run("b", 0.8, 2)
         for path in (first / "m.onnx", second / "m.onnx", second / "n.onnx"):
-            shutil.copy(export, path)
+            shutil.copy(toy_export, path)
         times = {first / "m.onnx": 2.0, second / "m.onnx": 3.0, second / "n.onnx": 1.0}
         monkeypatch.setattr(module, "median_latencies_ms", lambda paths: {path: times[path] for path in paths})
         board = compare([first, second])
@@ -152,19 +144,19 @@ class TestExports:
         assert names(board.front) == ["a", "b"], "b is dominated in multiply-adds only"
 
     def test_export_outside_its_run_is_matched_by_its_report(
-        self, make_run: MakeRun, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, make_run: MakeRun, toy_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first, second = make_run("a", 0.9), make_run("b", 0.8)
         monkeypatch.chdir(tmp_path)
         for source in (second, second / "model.keras", Path(os.path.relpath(second))):
-            path = copy_export(export, tmp_path, source)
+            path = copy_export(toy_export, tmp_path, source)
             assert [len(e.latencies_ms) for e in compare([first, second], onnx=[path]).entries] == [0, 1]
 
-    def test_exports_of_other_runs_are_rejected(self, make_run: MakeRun, export: Path, tmp_path: Path) -> None:
+    def test_exports_of_other_runs_are_rejected(self, make_run: MakeRun, toy_export: Path, tmp_path: Path) -> None:
         run = make_run("a", 0.9)
         with pytest.raises(UsageError, match="not among the given runs"):
-            compare([run], onnx=[export])
-        path = copy_export(export, tmp_path, run)
+            compare([run], onnx=[toy_export])
+        path = copy_export(toy_export, tmp_path, run)
         path.with_suffix(".json").unlink()
         with pytest.raises(UsageError, match="cannot determine the run"):
             compare([run], onnx=[path])
@@ -174,7 +166,9 @@ class TestExports:
         with pytest.raises(ModelError, match=r"broken\.onnx"):
             compare([run])
 
-    def test_files_are_timed_alternately(self, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_files_are_timed_alternately(
+        self, toy_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Check that each call has one face and one thread, and that no file is called twice in a row."""
         calls: list[tuple[str, int, tuple[int, ...]]] = []
 
@@ -186,18 +180,18 @@ class TestExports:
             return Session(), read_card(path)
 
         monkeypatch.setattr(module, "load_session", load_recording_session)
-        other = copy_export(export, tmp_path, tmp_path)
-        assert median_latencies_ms([export, other]).keys() == {export, other}
+        other = copy_export(toy_export, tmp_path, tmp_path)
+        assert median_latencies_ms([toy_export, other]).keys() == {toy_export, other}
         assert {call[1:] for call in calls} == {(1, (1, 48, 48, 1))}
         assert [call[0] for call in calls] == ["toy.onnx", "copy.onnx"] * (module.WARM_UP + module.ROUNDS)
 
 
 class TestCommand:
     def test_compare_writes_table_json_and_plot(
-        self, command: Any, make_run: MakeRun, export: Path, tmp_path: Path
+        self, command: Any, make_run: MakeRun, toy_export: Path, tmp_path: Path
     ) -> None:
         good, poor = make_run("good", 0.9, 100), make_run("poor", 0.8, 200)
-        path = copy_export(export, tmp_path, poor)
+        path = copy_export(toy_export, tmp_path, poor)
         done = command(
             "compare", poor, good, "--onnx", path, "--json", tmp_path / "b.json", "--picture", tmp_path / "b.png"
         )

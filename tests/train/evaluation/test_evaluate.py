@@ -17,14 +17,6 @@ from edgeinfer_train.evaluation.metrics import Metrics
 from edgeinfer_train.labels import LABEL_MODES, LabelMode
 
 
-@pytest.fixture(scope="module")
-def onnx_model(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export the toy run's model."""
-    path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
-    pytest.importorskip("edgeinfer_export.publish.export").export_model(toy_run, path)
-    return path
-
-
 def assert_close(left: Metrics, right: Metrics) -> None:
     assert left.confusion == right.confusion
     assert left.accuracy == right.accuracy
@@ -32,22 +24,22 @@ def assert_close(left: Metrics, right: Metrics) -> None:
     assert left.calibration_error == pytest.approx(right.calibration_error, abs=1e-4)
 
 
-def test_run_keras_and_onnx_files_give_the_same_metrics(toy_run: Path, toy_data: Path, onnx_model: Path) -> None:
+def test_run_keras_and_onnx_files_give_the_same_metrics(toy_run: Path, toy_data: Path, toy_export: Path) -> None:
     by_run, by_keras, by_onnx = (
-        evaluate(m, toy_data, split="valid") for m in (toy_run, toy_run / "model.keras", onnx_model)
+        evaluate(m, toy_data, split="valid") for m in (toy_run, toy_run / "model.keras", toy_export)
     )
     assert by_run.metrics == by_keras.metrics
     assert_close(by_keras.metrics, by_onnx.metrics)
     assert by_onnx.labels == by_run.labels == ("neutral", "happy")
-    assert by_onnx.model == str(onnx_model)
+    assert by_onnx.model == str(toy_export)
 
 
-def test_temperature_of_a_file_is_applied(onnx_model: Path, toy_data: Path, tmp_path: Path) -> None:
+def test_temperature_of_a_file_is_applied(toy_export: Path, toy_data: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    graph, warmer = onnx.load(onnx_model), tmp_path / "warmer.onnx"
+    graph, warmer = onnx.load(toy_export), tmp_path / "warmer.onnx"
     next(entry for entry in graph.metadata_props if entry.key == "edgeinfer.temperature").value = "100"
     onnx.save(graph, warmer)
-    before, after = (evaluate(m, toy_data, split="valid").metrics for m in (onnx_model, warmer))
+    before, after = (evaluate(m, toy_data, split="valid").metrics for m in (toy_export, warmer))
     assert after.confusion == before.confusion
     assert after.loss == pytest.approx(np.log(2), abs=0.1)
 
@@ -96,11 +88,11 @@ def test_labels_without_faces_cause_a_warning(
 
 @pytest.mark.parametrize("kind", ["keras", "onnx"])
 def test_data_without_the_models_labels_are_rejected(
-    tmp_path: Path, toy_run: Path, onnx_model: Path, make_toy_data: Callable[..., Path], kind: str
+    tmp_path: Path, toy_run: Path, toy_export: Path, make_toy_data: Callable[..., Path], kind: str
 ) -> None:
     data = make_toy_data(tmp_path / "data", train=2, valid=2, labels=("happy", "fear"))
     with pytest.raises(DataError, match="has the labels happy fear, not neutral"):
-        evaluate(toy_run if kind == "keras" else onnx_model, data, split="valid")
+        evaluate(toy_run if kind == "keras" else toy_export, data, split="valid")
 
 
 def test_faces_with_unknown_labels_are_excluded(tmp_path: Path, toy_run: Path, toy_data: Path) -> None:

@@ -14,15 +14,22 @@ from edgeinfer_train.augmentation import AugmentConfig
 from edgeinfer_train.config import BackboneName, EdgeName, FitConfig, load_config
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.evaluation import evaluate as evaluation
-from edgeinfer_train.evaluation.evaluate import evaluate, load_network
+from edgeinfer_train.evaluation.evaluate import evaluate, network_from_keras
 from edgeinfer_train.networks.backbones import BACKBONES, resolve
 from edgeinfer_train.networks.efficientnet_lite import efficientnet_lite0
-from edgeinfer_train.networks.model import build_core
-from edgeinfer_train.training.fit import fit
+from edgeinfer_train.networks.model import MODEL_FILE, build_core, load_model
+from edgeinfer_train.training import fit as training
+from edgeinfer_train.training.report import multiply_adds
+from edgeinfer_train.training.state import TrainingState
 
 each_backbone = pytest.mark.parametrize("name", get_args(BackboneName))
 each_edge_network = pytest.mark.parametrize("name", get_args(EdgeName))
 LARGE_BACKBONES = [name for name in get_args(BackboneName) if name not in get_args(EdgeName)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shallow_networks() -> None:
+    """Replace the fixture of the same name: the tests of this module need all blocks."""
 
 
 @each_edge_network
@@ -164,8 +171,15 @@ def test_backbone_is_trained_and_evaluated(
         FitConfig.for_backbone(name), weights="none", image_size=side, epochs=1, batch_size=8, warmup_epochs=0.0,
         learning_rate=1e-3, ema_momentum=0.0, precision="float32", augment=AugmentConfig(mixup=0.0),
     )  # fmt: skip
-    rows = fit(faces, tmp_path / "run", config)
-    network = load_network(tmp_path / "run")
+    # The training state and the result files take longer than the training, and do not depend on the backbone.
+    monkeypatch.setattr(training, "save_weights", lambda *_: None)
+    monkeypatch.setattr(training, "finish_run", lambda *_, **__: None)
+    monkeypatch.setattr(TrainingState, "save", lambda *_: None)
+    rows = training.fit(faces, tmp_path / "run", config)
+    path = tmp_path / "run" / MODEL_FILE
+    core, info = load_model(path)
+    assert multiply_adds(core) > 1_000_000
+    network = network_from_keras(path, core, info)
     assert network.size_hw == (side, side)
     monkeypatch.setattr(evaluation, "load_network", lambda _path: network)  # loading a large network is slow
     metrics = evaluate(tmp_path / "run", faces, split="valid").metrics

@@ -18,6 +18,8 @@ from edgeinfer_train.networks.model import ModelInfo, build_core, save_model
 from edgeinfer_train.training.distillation import DistillationModel, Teachers, TeacherViews
 from edgeinfer_train.training.fit import fit
 
+from ..conftest import NO_AUGMENTATION
+
 LABELS = ("neutral", "happy")
 Logits = NDArray[np.float64]
 
@@ -114,7 +116,7 @@ def test_distillation_weight_balances_teacher_and_labels(
     (data / "dataset.json").write_text(text)
     config = replace(
         toy_config, teachers=(str(toy_run),), distil_weight=weight, distil_temperature=1.0 if views else 2.0,
-        distil_views=views,
+        distil_views=views, augment=toy_config.augment if weight else NO_AUGMENTATION,
     )  # fmt: skip
     rows = fit(data, tmp_path / "run", config)
     assert not (tmp_path / "run" / "views").exists()

@@ -24,6 +24,8 @@ from edgeinfer_train.networks.model import load_model, source_commit
 from edgeinfer_train.training.callbacks import EpochSeedCallback
 from edgeinfer_train.training.fit import fit
 
+from ..conftest import SHALLOW
+
 RUN_FILES = {
     "model.keras", "model.weights.h5", "config.toml", "history.csv", "metrics.json", "curves.png",
     "confusion.png", "reliability.png", "mistakes.png", "state",
@@ -74,9 +76,11 @@ def test_run_in_mixed_precision(tmp_path: Path, toy_data: Path, toy_config: FitC
 KILLED = """
     import os, signal, sys
     from pathlib import Path
+    from edgeinfer_train.networks import edgenet
     from edgeinfer_train.training import fit as training
     from edgeinfer_train.config import load_config
 
+    edgenet.STAGES = SHALLOW
     get_batch = training.FaceBatches.__getitem__
 
     def kill_in_third_epoch(self, batch):
@@ -94,7 +98,8 @@ def test_killed_run_resumes_like_an_uninterrupted_one(
 ) -> None:
     run = tmp_path / "run"
     save_config(toy_config, tmp_path / "config.toml")
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(toy_data), str(run), str(tmp_path / "config.toml")]
+    code = textwrap.dedent(KILLED).replace("SHALLOW", str(SHALLOW))
+    command = [sys.executable, "-c", code, str(toy_data), str(run), str(tmp_path / "config.toml")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run(command, capture_output=True, env=environment, timeout=300, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -174,11 +179,13 @@ def test_unwritable_run_folder_is_rejected(tmp_path: Path, toy_data: Path, toy_c
     assert caught.value.exit_code == 6
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 def test_infinite_loss_stops_training_and_keeps_the_best_model(
     tmp_path: Path, toy_data: Path, toy_config: FitConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Set the weights to NaN in the second epoch, as a learning rate that is too high would."""
-    config, run, begin = replace(toy_config, epochs=3), tmp_path / "run", EpochSeedCallback.on_epoch_begin
+    config, run, begin = replace(toy_config, epochs=3, limit=16), tmp_path / "run", EpochSeedCallback.on_epoch_begin
 
     def set_nan(self: EpochSeedCallback, epoch: int, logs: dict[str, object] | None = None) -> None:
         begin(self, epoch, logs)

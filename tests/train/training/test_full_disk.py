@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edgeinfer_train.config import FitConfig, save_config
+import pytest
+
+from edgeinfer_train.config import FitConfig, load_config, save_config
+from edgeinfer_train.training.fit import fit
 
 
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 def test_run_on_a_full_disk_fails_cleanly_and_can_be_resumed(
-    tmp_path: Path, toy_data: Path, toy_config: FitConfig
+    tmp_path: Path, toy_data: Path, toy_config: FitConfig, eager: None
 ) -> None:
     """Simulate a full disk with a file size limit that the model exceeds and the settings do not."""
     run, settings = tmp_path / "run", tmp_path / "settings.toml"
@@ -29,6 +33,5 @@ def test_run_on_a_full_disk_fails_cleanly_and_can_be_resumed(
     assert failed.stderr.splitlines()[-1].startswith(f"edgeinfer-train: cannot write the run folder {run}")
     assert "Traceback" not in failed.stderr
     assert not (run / "model.keras").exists()
-    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, env=environment, check=False)
-    assert resumed.returncode == 0, resumed.stderr
+    fit(toy_data, run, load_config(run / "config.toml"), resume=True)
     assert {"model.keras", "metrics.json", "curves.png"} <= {path.name for path in run.iterdir()}

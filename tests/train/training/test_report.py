@@ -84,9 +84,12 @@ def test_multiply_adds_match_the_published_figure() -> None:
     assert found + 1280 * (1000 - 7) == pytest.approx(300e6, rel=0.01)
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+
+
 @pytest.fixture
 def short_config() -> FitConfig:
-    return FitConfig(width=0.25, epochs=1, batch_size=8, precision="float32")
+    return FitConfig(width=0.25, epochs=1, batch_size=32, ema_momentum=0.0, precision="float32")
 
 
 TARGETS = {
@@ -109,6 +112,7 @@ def test_label_mode_determines_the_targets(
     np.testing.assert_allclose(np.unique(rows, axis=0), neutral)
 
 
+@pytest.mark.usefixtures("eager")
 def test_label_mode_is_recorded(tmp_path: Path, voted_data: Path, short_config: FitConfig) -> None:
     """Check that the model is measured on the faces of its mode and cannot be resumed in another one."""
     run = tmp_path / "run"
@@ -130,6 +134,7 @@ def test_label_mode_is_recorded(tmp_path: Path, voted_data: Path, short_config: 
     training.fit(voted_data, tmp_path / "soft", replace(short_config, label_mode="data"), resume=True)
 
 
+@pytest.mark.usefixtures("eager")
 def test_tensorboard_logs_are_written(tmp_path: Path, voted_data: Path, short_config: FitConfig, toy_run: Path) -> None:
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     assert not list(toy_run.rglob("events.out.tfevents.*"))
