@@ -6,6 +6,7 @@ Run:   edgeinfer run clip.mp4 --out faces.jsonl
 """
 
 import argparse
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -35,7 +36,8 @@ def read(path: Path) -> pd.DataFrame:
 def draw(table: pd.DataFrame, title: str, target: Path) -> None:
     """Plot the table and save it as an image."""
     labels = table.loc[:, "confidence":].columns[1:].difference(["roll", "yaw", "pitch"], sort=False)
-    colours = [COLOURS.get(label, "black") for label in labels]
+    others = cycle(plt.colormaps["tab20"].colors)
+    colours = [COLOURS[label] if label in COLOURS else next(others) for label in labels]
     tracks = sorted(table["track"].value_counts().index[:MAX_FACES])
     figure, axes = plt.subplots(
         len(tracks), sharex=True, sharey=True, squeeze=False, figsize=(10, 1.6 + 1.1 * len(tracks)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from edgeinfer.results import Colour
@@ -58,7 +59,7 @@ def find_violation(schema: str, spec: dict[str, Any], card: ModelCard) -> str | 
         return f"uses schema {schema[:20]}, but this version supports schema {SCHEMA} only; update edgeinfer"
     if spec.get("layout") != "NHWC" or spec.get("dtype") != "uint8":
         return f"has a {str(spec.get('layout'))[:20]} {str(spec.get('dtype'))[:20]} input; expected NHWC uint8"
-    if not _are_labels(card.labels):
+    if not are_labels(card.labels):
         return (
             f"has invalid labels; expected 2..{MAX_LABELS} different printable names of 1..{MAX_LABEL_LENGTH} "
             "characters without slashes"
@@ -81,15 +82,16 @@ def find_violation(schema: str, spec: dict[str, Any], card: ModelCard) -> str | 
     return None
 
 
-def _are_labels(labels: tuple[Any, ...]) -> bool:
+def are_labels(labels: Sequence[Any]) -> bool:
     """Return True if all label names are valid and distinct, ignoring case, width and spaces."""
-    if not (2 <= len(labels) <= MAX_LABELS and all(_is_label(label) for label in labels)):
+    if not (2 <= len(labels) <= MAX_LABELS and all(map(is_label, labels))):
         return False
     normalised = {" ".join(unicodedata.normalize("NFKC", label).casefold().split()) for label in labels}
     return len(normalised) == len(labels)
 
 
-def _is_label(label: object) -> bool:
+def is_label(label: object) -> bool:
+    """Return True for a name that a model file may have."""
     return (
         isinstance(label, str)
         and 1 <= len(label) <= MAX_LABEL_LENGTH

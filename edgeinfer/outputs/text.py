@@ -6,6 +6,7 @@ OpenCV's fonts contain ASCII and Russian letters; accents are drawn over them. P
 from __future__ import annotations
 
 import logging
+import math
 import unicodedata
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -114,7 +115,8 @@ def text_width(text: str, height_px: int) -> int:
     if letters is not None:
         return _advance(letters.content, letters.font, height_px) + _stroke(height_px)
     font, layout = _font(text, height_px)
-    return round(font.getlength(text, **layout))
+    width: float = font.getlength(text, **layout)
+    return math.ceil(width)
 
 
 def draw_text(picture: Image, text: str, origin: tuple[int, int], height_px: int, colour: Bgr) -> None:
@@ -257,4 +259,4 @@ def _draw_with_pillow(picture: Image, text: str, origin: tuple[int, int], height
     font, layout = _font(text, height_px)
     ImageDraw.Draw(canvas).text(origin, text, fill=255, font=font, anchor="ls", **layout)
     cover = np.asarray(canvas, np.float32)[..., None] / 255
-    picture[:] = np.rint(picture * (1 - cover) + np.float32(colour) * cover).astype(np.uint8)
+    picture[:] = np.rint(picture * (1 - cover) + np.array(colour, np.float32) * cover).astype(np.uint8)

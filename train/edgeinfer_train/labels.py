@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer.errors import path_text
+from edgeinfer.model.metadata import MAX_LABEL_LENGTH, MAX_LABELS, are_labels, is_label
 from edgeinfer.sources.order import natural_key
 from edgeinfer_train.errors import ConfigError
 
 LabelMode = Literal["argmax", "majority", "votes"]
 LABEL_MODES: tuple[LabelMode, ...] = get_args(LabelMode)
 
+MAX_BYTES = 200
+"""Largest length of the name of a class folder in bytes; file systems allow 255."""
 VOTE_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
@@ -57,18 +60,23 @@ def canonical_label(name: str) -> str:
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Validate labels, which are also the names of class folders.
+    """Validate labels, which are names in a model file and of class folders.
 
     Raises:
-        ConfigError: There are fewer than two labels or two equal ones, or one cannot be the name of a folder.
+        ConfigError: There are fewer than two labels, two differ in case, width or spaces only, or one cannot be in a
+            model file or the name of a folder.
     """
     for label in labels:
-        if not label or label.startswith(".") or "/" in label or not label.isprintable() or len(label.encode()) > 200:
+        if not is_label(label) or label.startswith(".") or len(label.encode()) > MAX_BYTES:
             raise ConfigError(
-                f"invalid label {label!r}: expected a printable name of at most 200 bytes without / and a leading dot"
+                f"invalid label {label[:MAX_LABEL_LENGTH]!r}: expected a printable name of at most {MAX_LABEL_LENGTH} "
+                f"characters and {MAX_BYTES} bytes, without slashes and a leading dot"
             )
-    if len(set(labels)) != len(labels) or len(labels) < 2:
-        raise ConfigError(f"invalid labels {', '.join(labels) or 'none'}: expected at least two different names")
+    if not are_labels(labels):
+        raise ConfigError(
+            f"invalid labels {', '.join(labels[:10]) or 'none'}: expected 2 to {MAX_LABELS} names that differ in more "
+            "than case and spaces"
+        )
     return tuple(labels)
 
 

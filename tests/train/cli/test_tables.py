@@ -27,6 +27,11 @@ def test_columns_are_aligned() -> None:
     ]  # fmt: skip
 
 
+def test_columns_are_aligned_in_any_script() -> None:
+    """A wide character takes two columns of a terminal, and a combining mark none."""
+    assert table(["name", "n"], [["怒り", "1"], ["mu\u0308de", "1"]]).splitlines()[2:] == ["怒り  1", "mu\u0308de  1"]
+
+
 def test_counts_have_row_and_column_totals() -> None:
     assert [line.split() for line in counts_table(REPORT).splitlines()][2:] == [
         ["neutral", "1,200", "5", "1,205"], ["happy", "30", "0", "30"], ["total", "1,230", "5", "1,235"],

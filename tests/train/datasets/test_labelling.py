@@ -71,7 +71,7 @@ def test_unusable_arguments_are_rejected(source: Path, tmp_path: Path) -> None:
     def label(path: Path, **settings: Any) -> None:
         label_faces(path, tmp_path / "out", whole_frames, LabelSettings(**settings), warn=lambda _: None)
 
-    with pytest.raises(ConfigError, match="at least two different names"):
+    with pytest.raises(ConfigError, match="expected 2 to 1000 names"):
         label(source, labels=("one",))
     with pytest.raises(DataError, match="does not exist"):
         label(tmp_path / "absent")

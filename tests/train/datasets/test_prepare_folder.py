@@ -116,6 +116,12 @@ def test_skipped_files_have_reasons(tmp_path: Path, make_source: Callable[..., P
     )
 
 
+@pytest.mark.parametrize("name", ["x" * 65, "a\\b", "BORED"])
+def test_label_that_a_model_cannot_have_is_refused(tmp_path: Path, make_source: Callable[..., Path], name: str) -> None:
+    with pytest.raises(ConfigError, match=r"invalid labels? "):
+        prepare_folder(make_source({"bored": 5, "tired": 5, name: 5}), tmp_path / "data")
+
+
 @pytest.mark.parametrize("labels", [EIGHT_LABELS[:2], EIGHT_LABELS[2:5], EIGHT_LABELS], ids=len)
 def test_standard_labels_are_those_of_the_source(
     tmp_path: Path, make_source: Callable[..., Path], labels: tuple[str, ...]

@@ -183,7 +183,7 @@ INVALID_MAPS = {
     "unknown set": ("[sets.three]\ntired = 'sad'", ConfigError, "the set three: expected one of one, two"),
     "label of the other set": ("[sets.one]\ntired = 'sad'", ConfigError, "tired, which is not a label of the set one"),
     "unmapped": ("", DataError, r"two has 1 label that one lacks \(tired\): map each in the table \[sets.two\]"),
-    "one label": ("[labels]\nsad = 'happy'\ntired = ''", ConfigError, "at least two different names"),
+    "one label": ("[labels]\nsad = 'happy'\ntired = ''", ConfigError, "expected 2 to 1000 names"),
     "folder name": ("[labels]\ntired = '../x'", ConfigError, r"invalid label '\.\./x'"),
 }
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeinfer_train import figures
 from edgeinfer_train.evaluation import plots
 from edgeinfer_train.evaluation.compare import Entry, Leaderboard
 from edgeinfer_train.evaluation.evaluate import Evaluation, Mistake
@@ -53,6 +54,18 @@ def test_plots_and_pages_of_any_labels(tmp_path: Path, count: int) -> None:
     page = (tmp_path / "mistakes.html").read_text(encoding="utf-8")
     assert page.count("<img") == 3
     assert escape(evaluation.labels[-1]) in page
+
+
+def test_labels_without_a_font_are_shown_as_numbers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(figures, "FALLBACK_FONTS", ())
+    figures.plot_labels.cache_clear()
+    shown = figures.plot_labels(("müde", "怒り", "سعيد", "悲しみ", "x" * 40))
+    assert list(shown.values()) == ["müde", "label 2", "سعيد", "label 4", "x" * 17 + "…"]
+    (record,) = caplog.records
+    assert "plots show 2 labels by their numbers: no font has all characters of 怒り" in record.getMessage()
+    figures.plot_labels.cache_clear()
 
 
 def test_confusion_matrix_shows_row_shares(tmp_path: Path) -> None:

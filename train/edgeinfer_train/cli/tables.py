@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import category, east_asian_width
 
 from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.load import SPLITS
@@ -20,14 +21,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         header: Column names.
         rows: Rows of cells, each as long as the header.
     """
-    widths = [max(len(cells[i]) for cells in (header, *rows)) for i in range(len(header))]
+    widths = [max(_width(cells[i]) for cells in (header, *rows)) for i in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
-        return "  ".join(
-            c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
+        gaps = [" " * (w - _width(c)) for c, w in zip(cells, widths, strict=True)]
+        return "  ".join(g + c if i else c + g for i, (c, g) in enumerate(zip(cells, gaps, strict=True))).rstrip()
 
     return "\n".join([line(header), "  ".join("-" * w for w in widths), *map(line, rows)])
+
+
+def _width(text: str) -> int:
+    """Return the number of columns of a text in a terminal: two for a wide character, none for a combining mark."""
+    return sum(1 + (east_asian_width(c) in "WF") for c in text if category(c) not in ("Mn", "Me"))
 
 
 def counts_table(report: PrepareReport) -> str:

@@ -11,10 +11,12 @@ from edgeinfer.errors import OutputError
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer_train.datasets.load import Split, read_image, read_info
 from edgeinfer_train.datasets.prepare.report import PrepareReport
-from edgeinfer_train.figures import save_figure
+from edgeinfer_train.figures import plot_labels, save_figure
 
 SAMPLES = 12
 """Sample faces per label."""
+LEVEL_CHARACTERS = 90
+"""Number of labels times the length of the longest, up to which they fit side by side."""
 _SIDE = 96
 _COLOURS: dict[Split, str] = {"train": "#7a8fa6", "valid": "#c8553d", "test": "#d9b44a"}
 
@@ -52,7 +54,11 @@ def _draw_counts(figure: Any, data: Path, report: PrepareReport) -> None:
         places = np.arange(len(counts)) + (position - (len(present) - 1) / 2) * width
         bars = axes.bar(places, counts, width, color=_COLOURS[split], label=f"{split} ({sum(counts):,})")
         axes.bar_label(bars, [f"{count:,}" for count in counts], fontsize=7, padding=1)
-    axes.set_xticks(range(len(report.labels)), report.labels)
+    names = list(plot_labels(report.labels).values())
+    axes.set_xticks(range(len(names)), names)
+    if len(names) * max(map(len, names)) > LEVEL_CHARACTERS:
+        for text in axes.get_xticklabels():
+            text.set(rotation=35, ha="right", rotation_mode="anchor")
     axes.set_ylabel("faces")
     axes.set_title(f"{info.name}: {info.protocol()}", loc="left", fontsize=11)
     axes.margins(y=0.12)
@@ -69,7 +75,7 @@ def _draw_samples(figure: Any, data: Path, report: PrepareReport) -> None:
             image = model_input(read_image(data / face.file), size_hw=(_SIDE, _SIDE), colour="rgb")
             sheet[:, place * _SIDE : (place + 1) * _SIDE] = image
         axes.imshow(sheet, interpolation="nearest")
-        axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        axes.set_ylabel(plot_labels(report.labels)[label], rotation=0, ha="right", va="center")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)

@@ -41,7 +41,7 @@ def write_mistakes_page(evaluation: Evaluation, data: Path, path: Path) -> None:
     for mistake in evaluation.mistakes:
         groups.setdefault((mistake.label, mistake.answer), []).append(mistake)
     sections = [
-        f"<h2>{escape(label)} → <b>{escape(answer)}</b> ({len(found)})</h2><div>"
+        f"<h2><bdi>{escape(label)}</bdi> → <b><bdi>{escape(answer)}</bdi></b> ({len(found)})</h2><div>"
         + "".join(_figure(mistake, data) for mistake in found)
         + "</div>"
         for (label, answer), found in sorted(groups.items(), key=lambda item: -len(item[1]))

@@ -12,7 +12,7 @@ from edgeinfer.expression.preprocess import model_input
 from edgeinfer_train.datasets.load import read_image
 from edgeinfer_train.evaluation.evaluate import Evaluation
 from edgeinfer_train.evaluation.metrics import wilson_interval
-from edgeinfer_train.figures import GREY, GRID, TRAINING, VALIDATION, save_figure, shorten
+from edgeinfer_train.figures import GREY, GRID, TRAINING, VALIDATION, plot_labels, save_figure, shorten
 
 if TYPE_CHECKING:
     from edgeinfer_train.evaluation.compare import Entry, Leaderboard
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _CONFUSION_MAP = ("#ffffff", "#c3d0de", "#7a8fa6", "#26394d")
 _MISTAKES_PER_ROW, _FACE_SIDE = 8, 96
-_NAME = 18
-"""Largest number of characters of a label in a plot."""
 
 
 def draw_curves(history: History, best: int, path: Path) -> None:
@@ -92,7 +90,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     counts = np.array(evaluation.metrics.confusion)
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
-    names, metrics = [shorten(name, _NAME) for name in evaluation.labels], evaluation.metrics
+    names, metrics = list(plot_labels(evaluation.labels).values()), evaluation.metrics
     side = max(3.4, 0.72 * len(names))
 
     def draw(figure: Any) -> None:
@@ -121,9 +119,9 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
 def _draw_cells(axes: Any, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
     for (row, column), share in np.ndenumerate(shares):
         colour = "white" if share > 0.55 else "#222222" if counts[row, column] else "#bbbbbb"
-        centred = {"ha": "center", "va": "center", "color": colour}
-        axes.text(column, row - 0.12, f"{share:.0%}", fontsize=11, **centred)
-        axes.text(column, row + 0.24, f"{counts[row, column]:,}", fontsize=8, **centred)
+        centred = {"ha": "center", "va": "center", "color": colour, "textcoords": "offset points"}
+        axes.annotate(f"{share:.0%}", (column, row), (0, 6), fontsize=11, **centred)
+        axes.annotate(f"{counts[row, column]:,}", (column, row), (0, -11), fontsize=8, **centred)
 
 
 def draw_reliability(evaluation: Evaluation, path: Path) -> None:
@@ -174,7 +172,7 @@ def draw_mistakes(evaluation: Evaluation, data: Path, path: Path) -> None:
         DataError: A face cannot be read.
         OSError: The file cannot be written.
     """
-    mistakes = evaluation.mistakes
+    mistakes, shown = evaluation.mistakes, plot_labels(evaluation.labels)
     size_hw = (_FACE_SIDE, _FACE_SIDE)
     faces = [model_input(read_image(data / m.file), size_hw=size_hw, colour="rgb") for m in mistakes]
     rows = max(1, -(-len(mistakes) // _MISTAKES_PER_ROW))
@@ -185,7 +183,7 @@ def draw_mistakes(evaluation: Evaluation, data: Path, path: Path) -> None:
             axes.set_axis_off()
         for axes, face, mistake in zip(grid.flat, faces, mistakes, strict=False):
             axes.imshow(face)
-            label, answer = shorten(mistake.label, _NAME), shorten(mistake.answer, _NAME)
+            label, answer = shown[mistake.label], shown[mistake.answer]
             caption = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 7.5}
             axes.text(0.5, -0.05, f"label: {label}", color=GREY, **caption)
             axes.text(0.5, -0.19, f"{answer}  {mistake.confidence:.2f}", color=VALIDATION, **caption)
