@@ -22,14 +22,16 @@ from edgeinfer_train.evaluation.evaluate import evaluate
 from edgeinfer_train.training import devices
 from edgeinfer_train.training.fit import fit
 
-from ..conftest import NO_AUGMENTATION
+from ..conftest import NO_AUGMENTATION, SHALLOW
 
 FIT = """
     import json, sys
     from pathlib import Path
+    from edgeinfer_train.networks import edgenet
     from edgeinfer_train.training import fit
     from edgeinfer_train.config import load_config
 
+    edgenet.STAGES = SHALLOW
     device_counts = []
 
     class RecordingBatches(fit.FaceBatches):
@@ -57,7 +59,8 @@ BACKENDS = ["tensorflow", pytest.param("jax", marks=needs_jax)]
 def train(backend: str, data: Path, run: Path, config: FitConfig, *, two: bool = False) -> dict[str, object]:
     """Train in a new process; return its backend and device counts."""
     save_config(config, run.with_suffix(".toml"))
-    code = (textwrap.dedent(TWO_PROCESSORS[backend]) if two else "") + textwrap.dedent(FIT)
+    program = textwrap.dedent(FIT).replace("SHALLOW", str(SHALLOW))
+    code = (textwrap.dedent(TWO_PROCESSORS[backend]) if two else "") + program
     # Optimizing the compiled code takes longer than the few steps.
     flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
