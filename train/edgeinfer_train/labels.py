@@ -1,13 +1,10 @@
-"""Labels: their names here and in published data sets, and the conversion of votes to labels."""
+"""Labels: their names here and in published data sets."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edgeinfer.errors import path_text
 from edgeinfer.model.metadata import MAX_LABEL_LENGTH, MAX_LABELS, are_labels, is_label
@@ -85,51 +82,6 @@ def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
     found = set(labels)
     others = sorted(found.difference(EIGHT_LABELS), key=natural_key)
     return (*(label for label in EIGHT_LABELS if label in found), *others)
-
-
-def vote_distribution(
-    votes: NDArray[np.float32], fallback: NDArray[np.float32], *, ignores_single: bool = True
-) -> NDArray[np.float32]:
-    """Convert vote counts to soft labels.
-
-    Args:
-        votes: (N, K) vote counts.
-        fallback: (N, K) rows for faces without votes.
-        ignores_single: True to treat single votes as errors and set them to 0 if other votes remain, the rule of
-            FERPlus (Barsoum et al. 2016).
-
-    Returns:
-        (N, K) float32; each row sums to 1.
-
-    Examples:
-        >>> vote_distribution(np.array([[6, 2, 1]], np.float32), np.eye(3, dtype=np.float32)[:1]).tolist()
-        [[0.75, 0.25, 0.0]]
-    """
-    kept = without_single_votes(votes) if ignores_single else votes
-    total = kept.sum(1, keepdims=True)
-    return np.where(total > 0, kept / np.where(total > 0, total, 1), fallback).astype(np.float32)
-
-
-def without_single_votes(votes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Set single votes to 0 in each of (N, K) rows, unless it has no other votes; see `vote_distribution`."""
-    trusted = np.where(votes > 1, votes, 0)
-    return np.where(trusted.sum(1, keepdims=True) > 0, trusted, votes)
-
-
-def has_majority(votes: NDArray[np.float32], *, ignores_single: bool = True) -> NDArray[np.bool_]:
-    """Determine which faces have a majority label, by the rule of Microsoft's FERPlus code.
-
-    The winning column needs more than half of the votes.
-
-    Args:
-        votes: (N, M) counts in all columns, for FERPlus in the order of `VOTE_COLUMNS`.
-        ignores_single: True to set single votes to 0 first, the rule of FERPlus.
-
-    Returns:
-        (N,) bool, True if the column with the most votes has a majority.
-    """
-    trusted = np.where(votes > 1, votes, 0) if ignores_single else votes
-    return np.asarray(trusted.max(1) > trusted.sum(1) / 2)
 
 
 def split_labels(items: Iterable[str]) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edgeinfer_train.datasets.load import load_split, present_splits, read_info
+from edgeinfer_train.datasets.votes import has_majority, vote_distribution
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, LabelMode, has_majority, label_of, vote_distribution
+from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, LabelMode, label_of
 
 
 @pytest.fixture

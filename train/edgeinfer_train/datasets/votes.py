@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, has_majority, vote_distribution
+from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS
 
 VOTES_FILE = "votes.csv"
 
@@ -76,3 +76,48 @@ def read_votes(data: Path) -> Votes:
         folders = np.array([name.split("/")[1] for name in table.index], dtype=str)
         votes[(folders != EIGHT_LABELS[0]) & (votes.argmax(1) == 0), 0] = 0
     return Votes(columns, dict(zip(map(str, table.index), votes, strict=True)), is_ferplus)
+
+
+def vote_distribution(
+    votes: NDArray[np.float32], fallback: NDArray[np.float32], *, ignores_single: bool = True
+) -> NDArray[np.float32]:
+    """Convert vote counts to soft labels.
+
+    Args:
+        votes: (N, K) vote counts.
+        fallback: (N, K) rows for faces without votes.
+        ignores_single: True to treat single votes as errors and set them to 0 if other votes remain, the rule of
+            FERPlus (Barsoum et al. 2016).
+
+    Returns:
+        (N, K) float32; each row sums to 1.
+
+    Examples:
+        >>> vote_distribution(np.array([[6, 2, 1]], np.float32), np.eye(3, dtype=np.float32)[:1]).tolist()
+        [[0.75, 0.25, 0.0]]
+    """
+    kept = without_single_votes(votes) if ignores_single else votes
+    total = kept.sum(1, keepdims=True)
+    return np.where(total > 0, kept / np.where(total > 0, total, 1), fallback).astype(np.float32)
+
+
+def without_single_votes(votes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Set single votes to 0 in each of (N, K) rows, unless it has no other votes; see `vote_distribution`."""
+    trusted = np.where(votes > 1, votes, 0)
+    return np.where(trusted.sum(1, keepdims=True) > 0, trusted, votes)
+
+
+def has_majority(votes: NDArray[np.float32], *, ignores_single: bool = True) -> NDArray[np.bool_]:
+    """Determine which faces have a majority label, by the rule of Microsoft's FERPlus code.
+
+    The winning column needs more than half of the votes.
+
+    Args:
+        votes: (N, M) counts in all columns, for FERPlus in the order of `VOTE_COLUMNS`.
+        ignores_single: True to set single votes to 0 first, the rule of FERPlus.
+
+    Returns:
+        (N,) bool, True if the column with the most votes has a majority.
+    """
+    trusted = np.where(votes > 1, votes, 0) if ignores_single else votes
+    return np.asarray(trusted.max(1) > trusted.sum(1) / 2)

@@ -36,9 +36,9 @@ from edgeinfer_train.datasets.prepare.report import (
     nothing_usable,
 )
 from edgeinfer_train.datasets.prepare.tree import load_face
-from edgeinfer_train.datasets.votes import VOTES_FILE, Votes, read_votes
+from edgeinfer_train.datasets.votes import VOTES_FILE, Votes, read_votes, without_single_votes
 from edgeinfer_train.errors import ConfigError, DataError
-from edgeinfer_train.labels import LabelMode, without_single_votes
+from edgeinfer_train.labels import LabelMode
 
 OTHER_VOTES = "other/none"
 """Column of the votes for labels that the merged set lacks; no label can have this name."""
