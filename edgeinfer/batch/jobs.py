@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
 from edgeinfer.options.groups import ContentOptions, DecodingOptions, DetectionOptions, ModelOptions, ResultFormat
+from edgeinfer.outputs.subtitles import FORMATS as SUBTITLE_FORMATS
 
 Kind = Literal["video", "pictures"]
 Status = Literal["done", "no_faces", "failed"]
 
-SUBTITLES: frozenset[ResultFormat] = frozenset({"srt", "vtt"})
-"""Formats of videos only."""
 CHUNK_PICTURES = 500
 """Maximum number of pictures that one job processes."""
 
@@ -50,7 +49,7 @@ def formats_of(kind: Kind, formats: Iterable[ResultFormat]) -> tuple[ResultForma
         kind: Kind of the source.
         formats: Requested formats.
     """
-    return tuple(suffix for suffix in formats if kind == "video" or suffix not in SUBTITLES)
+    return tuple(suffix for suffix in formats if kind == "video" or f".{suffix}" not in SUBTITLE_FORMATS)
 
 
 @dataclass(frozen=True, slots=True)

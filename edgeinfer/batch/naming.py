@@ -9,13 +9,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path, PurePath
+from typing import get_args
+
+from edgeinfer.options.groups import ResultFormat
 
 MAX_NAME_BYTES = 220
 """Longest name of a file without the suffix of its format, with room for a hash and the prefix of temporary files."""
 MAX_FOLDER_BYTES = 255
 MAX_PATH_BYTES = 2000
 """Longest path of a result below the folder of the batch."""
-RESULT_SUFFIXES = (".csv", ".jsonl", ".parquet", ".srt", ".vtt")
+RESULT_SUFFIXES = tuple(f".{suffix}" for suffix in get_args(ResultFormat))
 COPIES = "annotated"
 """Folder of the annotated copies, in the folder of the batch."""
 COPY_SUFFIX = ".mp4"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgeinfer.outputs.subtitles import FORMATS as SUBTITLE_FORMATS
 from edgeinfer.readers.base import NotAResultError, Receiver
 from edgeinfer.readers.csv import read_csv
 from edgeinfer.readers.jsonl import read_jsonl
@@ -12,7 +13,6 @@ from edgeinfer.system import interrupts
 
 CHECK_STEPS = 256
 """Number of lines or rows after which `read_result` checks for an interruption."""
-SUBTITLE_SUFFIXES = (".srt", ".vtt")
 _PARQUET_START = b"PAR1"
 
 
@@ -35,7 +35,7 @@ def read_result(path: Path, receiver: Receiver) -> None:
 
 def read_steps(path: Path, receiver: Receiver) -> Iterator[None]:
     """Read a result file in any format, a line or row per step; see `read_result`."""
-    if path.suffix.lower() in SUBTITLE_SUFFIXES:
+    if path.suffix.lower() in SUBTITLE_FORMATS:
         raise NotAResultError(path, "subtitles cannot be read back; write a .jsonl, .csv or .parquet file too")
     with path.open("rb") as file:
         start = file.read(4)
