@@ -20,11 +20,6 @@ from edgeinfer.plugins import plugin, plugin_names
 from edgeinfer.url import scheme, without_credentials
 
 
-def _jsonl_sink(target: str, *, empty_frames: bool, **options: Any) -> JsonlSink:
-    """Create a JSONL sink, which writes the frames without faces in any case."""
-    return JsonlSink(target, **options)
-
-
 def _parquet_sink(
     target: str, *, append: bool, rotation: Rotation | None, flush_s: float, **options: Any
 ) -> ParquetSink:
@@ -35,17 +30,24 @@ def _parquet_sink(
     return ParquetSink(target, **options)
 
 
-def _subtitle_sink(target: str, *, empty_frames: bool, **options: Any) -> SubtitleSink:
-    """Create a sink for subtitles, which have no rows for frames."""
-    return SubtitleSink(target, **options)
+def _anonymous_sink(kind: str, target: str, *, empty_frames: bool, **options: Any) -> Sink:
+    """Create a sink that writes per-minute aggregates."""
+    if kind not in ANONYMOUS_SINKS:
+        supported = " and ".join(ANONYMOUS_SINKS)
+        raise UsageError(f"`anonymous` supports only {supported} outputs; rename {without_credentials(target)}")
+    if empty_frames:
+        raise UsageError("`anonymous` writes no rows for frames; remove `empty_frames`")
+    return ANONYMOUS_SINKS[kind](target, **options)
 
 
 SINKS: dict[str, Callable[..., Sink]] = {
-    ".jsonl": _jsonl_sink,
+    ".jsonl": JsonlSink,
     ".csv": CsvSink,
     ".parquet": _parquet_sink,
-    **dict.fromkeys(SUBTITLE_FORMATS, _subtitle_sink),
+    **dict.fromkeys(SUBTITLE_FORMATS, SubtitleSink),
 }
+TABLES = (".csv", ".parquet")
+"""Formats with rows for faces, to which `empty_frames` applies."""
 ANONYMOUS_SINKS: dict[str, Callable[..., Sink]] = {".jsonl": AnonymousJsonlSink, ".csv": AnonymousCsvSink}
 
 
@@ -100,14 +102,9 @@ def open_sink(
         "append": append, "rotation": rotation, "flush_s": flush_s, "no_overwrite": no_overwrite,
     }  # fmt: skip
     if anonymous:
-        if kind not in ANONYMOUS_SINKS:
-            supported = " and ".join(ANONYMOUS_SINKS)
-            raise UsageError(f"`anonymous` supports only {supported} outputs; rename {without_credentials(target)}")
-        if empty_frames:
-            raise UsageError("`anonymous` writes no rows for frames; remove `empty_frames`")
-        return ANONYMOUS_SINKS[kind](target, **options)
+        return _anonymous_sink(kind, target, empty_frames=empty_frames, **options)
     if kind in SINKS:
-        return SINKS[kind](target, empty_frames=empty_frames, **options)
+        return SINKS[kind](target, **options, **({"empty_frames": empty_frames} if kind in TABLES else {}))
     sink: Sink = plugin("sinks", kind)(target)
     return sink
 
@@ -123,7 +120,7 @@ def check_target(target: str) -> str:
         return suffix
     name, plugins = scheme(target) or suffix.removeprefix("."), plugin_names("sinks")
     if name not in plugins:
-        known = " or ".join((*SINKS, *plugins))
+        known = ", ".join((*SINKS, *plugins))
         raise UsageError(
             f"unknown output format of {without_credentials(target)}: expected a name that ends in {known}, or - for "
             "stdout"

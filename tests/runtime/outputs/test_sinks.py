@@ -91,7 +91,7 @@ def test_all_outputs_report_the_same_counts(tmp_path: Path, pipeline: Pipeline) 
 
 @pytest.mark.parametrize("name", ["x.txt", "x", "x.mp4", ".jsonl/"])
 def test_unknown_suffix_is_rejected(name: str) -> None:
-    with pytest.raises(UsageError, match=r"ends in \.jsonl or \.csv"):
+    with pytest.raises(UsageError, match=r"ends in \.jsonl, \.csv"):
         open_sink(name)
 
 
