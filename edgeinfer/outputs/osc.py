@@ -15,6 +15,7 @@ from edgeinfer.outputs.background import BackgroundQueue
 from edgeinfer.outputs.datagrams import DatagramSender
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
+from edgeinfer.units import counted
 from edgeinfer.url import ascii_host, without_credentials
 
 QUEUE_CAPACITY = 100
@@ -126,7 +127,8 @@ class OscSink(AbstractContextManager["OscSink"]):
         if not unsent:
             self._sender.close()
         if unsent or self.failed:
-            _log.warning("%s: %d bundles sent, %d not delivered", self._address, self.sent, self.failed + unsent)
+            sent, lost = counted(self.sent, "bundle"), self.failed + unsent
+            _log.warning("%s: %s sent, %d not delivered", self._address, sent, lost)
 
     def _deliver(self, build: Callable[[], Iterable[bytes]]) -> None:
         """Build and send the bundles of a frame or a state."""

@@ -156,7 +156,9 @@ def test_dry_run_of_all_shards_lists_each_source_once(folder: Path) -> None:
         pytest.param(["in", "--out", "out", "--model", "missing"], 5, "no model at missing", id="no-model"),
         pytest.param(["in", "--out", "x" * 300], 6, "too long", id="long-out"),
         pytest.param(["in", "--out", "out", "--format", "parquet"], 3, "edgeinfer[batch]", id="no-pyarrow"),
-        pytest.param(["in", "--out", "out", "--format", "srt"], 2, "photos/pictures has no subtitles", id="no-video"),
+        pytest.param(
+            ["in", "--out", "out", "--format", "srt"], 2, "subtitles of pictures (photos/pictures): add", id="no-video"
+        ),
         pytest.param(["in", "--out", "out", "--ray", "local"], 3, "edgeinfer[ray]", id="no-ray"),
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 from edgeinfer import Box, CapabilityError, Emotion, Face, Frame, Pose, Result, RunHeader, SourceState, UsageError
 from edgeinfer.outputs.datagrams import DatagramSender
 from edgeinfer.outputs.osc import OscAddress, OscSink
+from edgeinfer.units import counted
 from tools.cli import edgeinfer, error_of
 from tools.patience import PATIENCE, until
 from tools.sink_driver import SinkDriver
@@ -196,7 +197,8 @@ def test_closed_port_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture
     assert [record.message for record in caplog.records] == [
         f"osc 127.0.0.1:{receiver.port}: bundle not delivered (no program receives on this port); further failures are "
         "only counted",
-        f"osc 127.0.0.1:{receiver.port}: {driver.sink.sent} bundles sent, {driver.sink.failed} not delivered",
+        f"osc 127.0.0.1:{receiver.port}: {counted(driver.sink.sent, 'bundle')} sent, {driver.sink.failed} not "
+        "delivered",
     ]
     assert driver.sink.failed >= 3
 
