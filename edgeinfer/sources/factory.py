@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from edgeinfer.sources.paced import PacedSource
 from edgeinfer.sources.picture_size import HEADER_BYTES, PICTURE_SUFFIXES, has_picture_suffix, picture_format
 from edgeinfer.sources.pictures import PictureSource
 from edgeinfer.sources.retry import Patience
-from edgeinfer.sources.video import open_camera, open_file, open_stream
+from edgeinfer.sources.video import open_camera, open_file, open_numbered_camera, open_stream
 from edgeinfer.sources.video_suffix import batch_command, has_video_suffix
 from edgeinfer.units import counted
 from edgeinfer.url import hide_addresses, scheme, without_credentials
@@ -68,7 +69,7 @@ def open_source(
     if reopen is None:
         opened = _open_local(text, capture)
     else:
-        name = f"/dev/video{text}" if text.isdecimal() else without_credentials(text)
+        name = f"/dev/video{text}" if text.isdecimal() and sys.platform == "linux" else without_credentials(text)
         try:
             opened = open_within(patience.open_s, reopen, name)
         except SourceError:
@@ -107,7 +108,7 @@ def _check_mode(source: Source, mode: Mode) -> None:
 def _reopener(text: str, capture: Capture) -> Callable[[], Source] | None:
     """Return a function that opens the camera or stream, or None for files and pipes."""
     if text.isdecimal():
-        return lambda: open_camera(Path(f"/dev/video{text}"), capture)
+        return lambda: open_numbered_camera(text, capture)
     if text.startswith(("/dev/video", "/dev/v4l/")):
         return lambda: open_camera(Path(text), capture)
     if text.startswith(CSI):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -202,12 +203,35 @@ def open_camera(device: Path, capture: Capture) -> VideoSource:
             f"the camera {shown} cannot be opened; another program may be using it, "
             "or you may not be in the group 'video'"
         )
+    return _camera(video, path_text(device), capture)
+
+
+def open_numbered_camera(number: str, capture: Capture) -> VideoSource:
+    """Open a camera by its number: on Linux that of its V4L2 device node, elsewhere the order of the system.
+
+    Raises:
+        SourceNotFoundError: No camera has this number.
+        SourceError: The camera cannot be opened, or its frames are too large.
+    """
+    if sys.platform == "linux":
+        return open_camera(Path(f"/dev/video{number}"), capture)
+    video = cv2.VideoCapture(min(int(number), 2**31 - 1), cv2.CAP_ANY)
+    if not video.isOpened():
+        raise SourceNotFoundError(
+            f"no camera {number}: connect it, close other programs that use it, and allow this program to use the "
+            "camera in the privacy settings of the system"
+        )
+    return _camera(video, number, capture)
+
+
+def _camera(video: cv2.VideoCapture, name: str, capture: Capture) -> VideoSource:
+    """Return the source of an open camera, after requesting the size and the frame rate."""
     if capture.size_wh is not None:
         video.set(cv2.CAP_PROP_FRAME_WIDTH, capture.size_wh[0])
         video.set(cv2.CAP_PROP_FRAME_HEIGHT, capture.size_wh[1])
     if capture.fps is not None:
         video.set(cv2.CAP_PROP_FPS, capture.fps)
-    return _checked(VideoSource(video, name=path_text(device), live=True, capture=capture))
+    return _checked(VideoSource(video, name=name, live=True, capture=capture))
 
 
 def open_stream(url: str, capture: Capture) -> VideoSource:

@@ -199,7 +199,7 @@ def test_mode_selects_the_source_of_a_camera(
             pass
 
     camera = VideoSource(FakeVideo(), name="camera", live=True)  # type: ignore[arg-type]
-    monkeypatch.setattr(factory, "open_camera", lambda *_: camera)
+    monkeypatch.setattr(factory, "open_numbered_camera", lambda *_: camera)
     with open_source(0, mode=mode) as source:
         assert type(source) is kind
         assert source.live is live

@@ -128,6 +128,28 @@ def test_missing_source_is_reported(source: str | int) -> None:
         open_source(source)
 
 
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_camera_has_a_number_on_systems_without_device_nodes(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    opened: list[tuple[int, int]] = []
+    video = cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG)
+
+    def open_video(number: int, interface: int) -> cv2.VideoCapture:
+        opened.append((number, interface))
+        return video
+
+    monkeypatch.setattr(cv2, "VideoCapture", open_video)
+    monkeypatch.setattr("sys.platform", system)
+    with open_source(1, mode="file", capture=Capture(size_wh=(640, 360))) as source:
+        assert (source.name, source.live) == ("1", True)
+        assert next(iter(source)).image.ndim == 3
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number, interface: type("", (), {"isOpened": lambda _: False})())
+    with pytest.raises(SourceNotFoundError, match="no camera 7: connect it"):
+        open_source(7)
+    assert opened == [(1, cv2.CAP_ANY)]
+
+
 def test_folder_without_pictures_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="no pictures"):
         open_source(tmp_path)
