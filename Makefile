@@ -13,14 +13,14 @@ DOCTESTS = --doctest-modules edgeinfer train/edgeinfer_train export/edgeinfer_ex
 DEMO_RESULTS = --out build/demo/faces.csv --save-video build/demo/annotated.mp4 --snapshots build/demo/snapshots --snapshots-keep 20
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
-.PHONY: run test test-fast test-pi check lint type type-windows docs wheel coverage fuzz reference assets screenshots clean
+.PHONY: run test test-fast test-pi check lint type type-windows type-macos docs wheel coverage fuzz reference assets screenshots clean
 
 run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4; the results are in build/demo
 	@mkdir -p build/demo
 	.venv/bin/edgeinfer run $(DEMO_RESULTS) $${SOURCE:+-- "$$SOURCE"}
 
 check: lint                  ## everything that CI runs; the steps before the tests use one processor each
-	$(MAKE) --jobs 2 --output-sync type type-windows docs wheel
+	$(MAKE) --jobs 2 --output-sync type type-windows type-macos docs wheel
 	$(MAKE) test
 
 test: .venv-dev/.ready wheel ## the whole suite: the runtime tests against the wheel, the others in .venv-dev
@@ -40,6 +40,9 @@ type: .venv-dev/.ready       ## the types of the whole tree
 
 type-windows: .venv-dev/.ready ## the types of the packages on Windows
 	.venv-dev/bin/mypy --platform win32 --cache-dir .mypy_cache/win32 edgeinfer train/edgeinfer_train export/edgeinfer_export
+
+type-macos: .venv-dev/.ready   ## the types of the packages on macOS
+	.venv-dev/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin edgeinfer train/edgeinfer_train export/edgeinfer_export
 
 docs: .venv-dev/.ready       ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 .venv-dev/bin/mkdocs build --strict --config-file docs/site/mkdocs.yml
