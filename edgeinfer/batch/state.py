@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -265,7 +266,11 @@ class BatchState(AbstractContextManager["BatchState"]):
         except EdgeInferError:
             raise
         except OSError as error:
-            raise OutputError(f"cannot write to {shown_path(self._folder)}: {error.strerror or error}") from error
+            # Windows replaces no file that is open, for example a table in a spreadsheet program.
+            in_use = sys.platform == "win32" and isinstance(error, PermissionError)
+            remedy = "; close the programs that have its files open, and repeat the command" if in_use else ""
+            reason = error.strerror or error
+            raise OutputError(f"cannot write to {shown_path(self._folder)}: {reason}{remedy}") from error
 
 
 class _Names(Mapping[str, str]):

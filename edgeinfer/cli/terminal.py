@@ -86,8 +86,8 @@ def _silence_opencv() -> None:
     """Suppress messages from OpenCV and FFmpeg, whose failures this program reports itself."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    if cv2 := sys.modules.get("cv2"):
-        logs = cv2.utils.logging
+    logs = getattr(getattr(sys.modules.get("cv2"), "utils", None), "logging", None)  # absent from OpenCV 4.10
+    if logs is not None:
         logs.setLogLevel(logs.LOG_LEVEL_SILENT)
 
 
