@@ -35,7 +35,7 @@ def declared(extra: str) -> list[str]:
 
 
 def collect(lines: list[str], found: dict[str, str], extras: Collection[str] = ()) -> set[str]:
-    """Add the license of each required package, and of those that it requires, and return the names of missing ones."""
+    """Collect the licenses of required packages and their dependencies; return the names of missing packages."""
     missing: set[str] = set()
     for requirement in map(Requirement, lines):
         marker, name = requirement.marker, requirement.name.lower().replace("_", "-")

@@ -8,7 +8,7 @@ DATA is a folder from `edgeinfer-train prepare`, whose validation faces are past
 is right if its centre is within 0.4 sides of a face and its side is 0.5 to 2.1 times as long.
 
 The first table compares `detect` with `detect_still` of both detectors. The second one is about the cascade: it lists
-for each second opinion the share of the faces that it keeps if its threshold is set so that 0.02 false boxes per
+the share of the faces that each method of confirmation keeps if its threshold is set so that 0.02 false boxes per
 picture remain. "Fitted" is a logistic regression, cross-validated in two folds; `StillSearch.score` uses its rounded
 weights.
 """

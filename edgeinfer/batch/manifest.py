@@ -273,7 +273,7 @@ class Manifests(Mapping[str, Entry]):
         return sum(packed is not None for packed in self._positions.values())
 
     def _add(self, number: int, position: int, entry: Entry) -> None:
-        """Note a line that was read. Lines of one file replace earlier ones; between files the time decides."""
+        """Store a line that was read: the last one of a file, and the newest one among files."""
         self.changes += 1
         self._latest_s = max(self._latest_s, entry.finished_s)
         packed = self._positions.get(entry.source)

@@ -68,7 +68,7 @@ class Tables:
         self._next_s = time.monotonic() + _MIN_PAUSE_S
 
     def write(self, *, force: bool) -> None:
-        """Rewrite the tables; without `force`, only if it is worth the time. Before `plan`, do nothing.
+        """Rewrite the tables; without `force`, only if enough time has passed. Before `plan`, do nothing.
 
         Raises:
             OSError: A manifest cannot be read or a table cannot be written.

@@ -246,7 +246,7 @@ def _sinks(job: Job, content: ContentOptions, capture: Capture) -> Iterator[Sink
 
 
 def _final_names(message: str, job: Job) -> str:
-    """Return a message about an output with the names that the user knows; unfinished results are not kept."""
+    """Return a message about an output with the final file names; unfinished results are not kept."""
     from edgeinfer.outputs.line_writer import LINES_KEPT  # noqa: PLC0415 - after an error only
 
     for path in _written(job):

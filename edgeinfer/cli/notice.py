@@ -22,7 +22,7 @@ def format_notice(*, operator: str, contact: str, purpose: str, kept: str = "not
     """
     paragraphs = (
         "A camera here estimates facial expressions by computer: which expression an observer would perceive in a "
-        "face. It does not know what you feel, it makes mistakes, and no decision about you may be based on it.",
+        "face. It does not measure what you feel, it makes mistakes, and no decision about you may be based on it.",
         f"Purpose: {purpose}",
         f"Stored data: {kept}",
         f"Operator: {operator}",

@@ -133,7 +133,7 @@ class SearchProvider(Protocol):
 
 @runtime_checkable
 class StillDetector(Protocol):
-    """Interface of detectors with a more careful search for single pictures; all others use `detect` for these too."""
+    """Interface of detectors with a more thorough search for single pictures; all others use `detect` for these too."""
 
     def detect_still(self, image: Image) -> list[Box]:
         """Return the bounding boxes of the faces in a picture that does not belong to a video.

@@ -96,7 +96,7 @@ class HaarDetector:
         return [Box(*(int(value) for value in box)) for box in boxes]
 
     def detect_still(self, image: Image) -> list[Box]:
-        """Search a single picture with two cascades and a second opinion on each face, see `StillSearch`.
+        """Search a single picture with two cascades and confirm each face with others, see `StillSearch`.
 
         A detector with a custom cascade or options returns what `detect` returns.
 

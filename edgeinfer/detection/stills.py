@@ -1,4 +1,4 @@
-"""Search of single pictures with cascades: candidates from two of them, each confirmed by a second opinion."""
+"""Search of single pictures with cascades: candidates from two of them, each confirmed by others."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MIN_FACE_PIXELS = 30
 MIN_PROFILE_PIXELS = 60
 """Side of the smallest box of the profile cascade in pixels, for speed."""
 MIN_PROFILE_HITS = 15
-"""Lowest number of hits of the profile cascade at close range for a face; in `benchmarks/stills.py`, false ones have up
-to 12."""
+"""Lowest number of hits of the profile cascade in a rescaled crop of a face; in `benchmarks/stills.py`, false ones have
+up to 12."""
 STRIP_PIXELS = 2_000_000
 """Number of pixels that are searched at once, which bounds the memory: OpenCV needs about 30 bytes for each."""
 MIN_SCORE = 6.0
@@ -29,7 +29,7 @@ MAX_OVERLAP = 0.4
 """Intersection of two boxes as a share of the smaller one above which they are the same face."""
 
 _Window = tuple[int, int, int, int]
-_FACE, _PROFILES = 30, (40, 48)  # pixels; sizes to which a face, and a profile's box, are scaled for a second opinion
+_FACE, _PROFILES = 30, (40, 48)  # pixels; sizes to which a face, and a profile's box, are scaled for confirmation
 _REACH = 1.7  # side of the square around it, in multiples of the side of the face
 _EYES_SIDE = 80  # pixels; the size to which a face is scaled for the search of its eyes
 _EYES_ROWS = slice(8, 52)  # rows of that picture which contain the eyes

@@ -58,7 +58,7 @@ def _run(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except ImportError as error:
-        advice = "run: pip install --force-reinstall edgeinfer"
+        advice = "repeat the installation with pip install --force-reinstall"
         return Finding(name, "problem", f"a package is missing or damaged: {one_line(str(error))}; {advice}")
 
 

@@ -22,7 +22,7 @@ MAX_FRAME_S = 5.0
 FIRST_FRAME_S = 1 / 30
 """Assumed duration of a single frame, in seconds."""
 _LAG_S = HOLD_S + GAP_S
-"""Time after which the past does not change any more, in seconds."""
+"""Time after which the labels before it are final, in seconds."""
 
 
 class Cue(NamedTuple):
@@ -40,7 +40,7 @@ class Cue(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """New label of a track from a time on; None for none."""
+    """Change of a track's label at a given time; the label is None if it has none."""
 
     at_s: float
     track: int

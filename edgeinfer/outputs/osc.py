@@ -64,8 +64,8 @@ class OscAddress:
 class OscSink(AbstractContextManager["OscSink"]):
     """Sink that sends one bundle per frame; docs/osc.md describes the addresses.
 
-    A background thread resolves the host, builds the bundles and sends them. UDP confirms nothing: a bundle counts as
-    sent unless the network reports an error.
+    A background thread resolves the host, builds the bundles and sends them. UDP has no acknowledgements, so a bundle
+    counts as sent unless the network reports an error.
     """
 
     def __init__(self, address: str) -> None:

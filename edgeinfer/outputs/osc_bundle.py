@@ -108,7 +108,7 @@ class OscBundles:
 
 
 def _face(slot: int, face: Face | None, size_wh: tuple[int, int]) -> Iterator[bytes]:
-    """Yield the messages of a number; only its absence if it has no face."""
+    """Yield the messages of a number; without a face, only that none is present."""
     root = f"{ROOT}/face/{slot}"
     yield _constant(f"{root}/present", "i", int(face is not None))
     if face is None:

@@ -160,7 +160,7 @@ class SubtitleSink(AbstractContextManager["SubtitleSink"]):
             try:
                 self._lines.write("\n".join([str(self._number), f"{start} --> {end}", *lines, "", ""]))
             except OutputError:
-                self._builder = CueBuilder()  # has no further cues
+                self._builder = CueBuilder()  # discards the remaining cues
                 raise
 
     def _quoted(self, label: str) -> str:

@@ -55,7 +55,7 @@ class RunSummary:
         delay_ms: {"p50", "p95"} of the time from capturing a frame until it is written, in milliseconds, over the last
             10,000 frames; None if the source is not live.
         dropped: Number of frames that a live source replaced by newer ones; None if the source is not live.
-        reconnects: Number of times that a live source was lost and came back; None for other sources.
+        reconnects: Number of times that a live source was lost and recovered; None for other sources.
         skipped: Number of frames that could not be decoded, or of files in a folder or glob of pictures that were not
             read; None if there were none.
 

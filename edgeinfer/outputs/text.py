@@ -33,7 +33,7 @@ _CAPITALS = 0.72
 _CAPITALS_PX = 22
 """Height of capital letters of OpenCV's fonts at scale 1, in pixels."""
 _LEFT_TO_RIGHT = "\u200e"
-"""Invisible mark that keeps a number after a word from right to left on its right."""
+"""Left-to-right mark (U+200E); it keeps a number to the right of a preceding right-to-left word."""
 
 _replaced: set[str] = set()
 """Labels without a font; the first one is logged."""
@@ -168,7 +168,7 @@ def _loaded(name: str, height_px: int) -> Any:
 
 
 def _font(text: str, height_px: int) -> tuple[Any, dict[str, Any]]:
-    """Return the font of a text, and the options of its layout: labels are parts of lines from left to right."""
+    """Return the font of a text, and the options of its layout, which is left to right."""
     return _loaded(_font_file(text) or FONT_FILES[0], height_px), {"direction": "ltr"} if _has_layout() else {}
 
 

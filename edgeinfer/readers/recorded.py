@@ -27,7 +27,7 @@ def read_results(path: str | Path) -> Iterator[Result]:
     faces, unless they were written with `empty_frames`, and no unsmoothed expression, so that `raw` equals `emotion`.
 
     An incomplete last line, as of a killed run, is left out. Other lines that cannot be read are left out with a
-    warning, and so is a file of a folder that is no result.
+    warning, and so is a file of a folder that is not a result.
 
     Args:
         path: JSONL, CSV or Parquet file; or a folder of them, such as that of a batch, in the natural order of the

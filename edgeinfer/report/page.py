@@ -36,7 +36,7 @@ METHOD = (
     "decisions about people. The model card lists the known errors and prohibited uses: edgeinfer models NAME.",
     "Share of time: a frame counts until the next one, at most one second. Several faces in a frame count separately.",
     "The dominant expression has the longest time; “unknown” is dominant only if there is no other expression.",
-    "A track is one visit of a face, not a person: somebody who leaves and returns is a new track.",
+    "A track is one visit of a face, not a person: a person who leaves and returns is a new track.",
     "Pictures have neither time nor tracks: their shares are shares of faces.",
 )
 

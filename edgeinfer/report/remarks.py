@@ -31,7 +31,7 @@ class Counts:
         frames: Number of frames that the summary states, or 0.
         dropped: Number of frames that a live source dropped.
         skipped: Number of frames or files that could not be decoded.
-        reconnects: Number of times that a live source was lost and came back.
+        reconnects: Number of times that a live source was lost and recovered.
         rejected: Number of rows that could not be read.
     """
 
@@ -80,7 +80,7 @@ def _run_remarks(recording: Recording, counts: Counts, entry: BatchEntry | None)
     if counts.skipped:
         yield Remark(f"skipped {unit}s", f"{_number(counts.skipped, unit)} could not be read.")
     if counts.reconnects:
-        yield Remark("lost connection", f"The source was lost and came back {_number(counts.reconnects, 'time')}.")
+        yield Remark("lost connection", f"The source was lost and recovered {_number(counts.reconnects, 'time')}.")
 
 
 def _face_remarks(recording: Recording) -> Iterator[Remark]:

@@ -39,8 +39,8 @@ class ExpressionStyle:
 def styles_of(labels: Sequence[str], of_models: Iterable[str] = ()) -> list[ExpressionStyle]:
     """Return the style of each label.
 
-    The pattern distinguishes what the colour does not, for example in a grey print. Labels of other models take turns
-    with the patterns.
+    The pattern distinguishes labels where colours cannot, for example in greyscale print. Labels of other models cycle
+    through the patterns.
 
     Args:
         labels: Labels of the page.

@@ -62,7 +62,7 @@ def convert(
         Path,
         typer.Argument(
             metavar="RUN|FILE.keras|FILE.onnx",
-            help="Run folder, .keras file, Keras 2 .h5 file, or ONNX classifier by others.",
+            help="Run folder, .keras file, Keras 2 .h5 file, or third-party ONNX classifier.",
             show_default=False,
         ),
     ],

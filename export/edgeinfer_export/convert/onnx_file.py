@@ -1,4 +1,4 @@
-"""ONNX classifiers by others, wrapped into the published form: raw uint8 faces, scaling in the graph, logits."""
+"""Third-party ONNX classifiers, wrapped into the published form: raw uint8 faces, scaling in the graph, logits."""
 
 from __future__ import annotations
 

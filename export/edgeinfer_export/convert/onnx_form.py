@@ -1,4 +1,4 @@
-"""Changes to ONNX graphs by others: softmax removed, batch size freed, constants in initializers."""
+"""Changes to third-party ONNX graphs: softmax removed, batch size freed, constants in initializers."""
 
 from __future__ import annotations
 

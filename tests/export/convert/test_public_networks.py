@@ -1,4 +1,4 @@
-"""Networks by others in three public layouts, from their file to a model of the runtime."""
+"""Third-party networks in three public layouts, from their file to a model of the runtime."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ FAST_CHECKS = {
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 3,
 }
-"""Settings with which Ray notices a lost node in about a second instead of fifteen."""
+"""Settings with which Ray detects a lost node in about a second instead of fifteen."""
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ def test_notice_contains_the_required_information() -> None:
     notice = format_notice(
         operator="Museum of Toys", contact="desk@museum.example", purpose="play " * 30, kept="counts, a week"
     )
-    for words in ("Museum of Toys", "desk@museum.example", "counts, a week", "does not know what you feel"):
+    for words in ("Museum of Toys", "desk@museum.example", "counts, a week", "does not measure what you feel"):
         assert words in " ".join(notice.split())
     assert max(map(len, notice.splitlines())) <= WIDTH
 

@@ -134,7 +134,7 @@ def test_snapshots_have_safe_and_different_names(world: World, tmp_path: Path) -
     assert all(FILE_NAME.fullmatch(name) for name in found)
 
 
-def test_home_assistant_knows_each_label_once(world: World) -> None:
+def test_home_assistant_options_have_each_label_once(world: World) -> None:
     payload = device_discovery(BrokerAddress.parse("mqtt://host/home/door"), world.header)
     options = payload["cmps"]["expression"]["options"]
     assert options == list(dict.fromkeys((*world.labels, "unknown", "none")))

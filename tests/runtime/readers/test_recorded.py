@@ -146,7 +146,7 @@ def test_folder_of_a_batch_has_the_names_of_its_sources(tmp_path: Path) -> None:
         ("a.jsonl", b"\xff\xfe\0{", "lacks the columns"),
     ],
 )
-def test_file_that_is_no_result_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_file_that_is_not_a_result_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(SourceError, match=message):

@@ -86,7 +86,7 @@ def test_folder_of_a_batch(tmp_path: Path) -> None:
     )
     (folder / "notes.csv").write_text("not,a,result\n")
     page, summary = folder / "report.html", folder / "summary.csv"
-    for _ in range(2):  # the summary of the first call is no result
+    for _ in range(2):  # the summary of the first call is not a result
         done = edgeinfer("report", folder, "--out", page, "--csv", summary, "--group", r"^(\w)/")
         assert done.returncode == 0
         assert done.stdout.startswith(f"{page}: 2 recordings, 2 failed\n")

@@ -205,7 +205,7 @@ class TruthSearch:
 
 
 def locate_with(search: TruthSearch, world: World, seconds: float, fps: float) -> Located:
-    """Locate the faces of a world, whose true boxes the search knows."""
+    """Locate the faces of a world with a search that returns their true boxes."""
     locator, located = FaceLocator(search), []
     for now_s, image, truth in world.play(seconds, fps=fps):
         search.truth = list(truth.values())

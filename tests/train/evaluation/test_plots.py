@@ -42,7 +42,7 @@ def evaluate_labels(names: tuple[str, ...]) -> Evaluation:
 
 @pytest.mark.parametrize("count", [2, 3, 5, 12])
 def test_plots_and_pages_of_any_labels(tmp_path: Path, count: int) -> None:
-    """Check that no name is parsed as a formula or as HTML, and that a missing glyph is no warning."""
+    """Check that no name is parsed as a formula or as HTML, and that a missing glyph causes no warning."""
     evaluation = evaluate_labels(NAMES[-count:] if count == 2 else NAMES[:count])
     assert cv2.imwrite(str(tmp_path / "face.png"), np.zeros((20, 20), np.uint8))
     plots.draw_confusion(evaluation, tmp_path / "confusion.png")

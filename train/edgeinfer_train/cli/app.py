@@ -44,7 +44,7 @@ app = typer.Typer(
 )
 
 
-@app.callback()  # without commands of its own, the application needs one
+@app.callback()  # Typer requires a command or a callback
 def _options() -> None:
     pass
 

@@ -153,7 +153,7 @@ def find_copies(
     Faces of one part may be similar: they can be frames of one clip.
 
     Args:
-        hashes: (N, 2) perceptual hashes; the original of two faces is the earlier one.
+        hashes: (N, 2) perceptual hashes. Of two similar faces, the later one is the copy.
         parts: (N,) part of each face.
         distance: Maximum number of different hash bits.
 

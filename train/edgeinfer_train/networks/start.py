@@ -126,8 +126,8 @@ def bundled_model() -> Path:
         if (folder / BUNDLED_FILE).is_file():
             return folder / BUNDLED_FILE
     raise ModelNotFoundError(
-        f"this installation lacks {BUNDLED_FILE}: copy it from models/ of the repository or of the source archive "
-        "(pip download --no-binary edgeinfer --no-deps edgeinfer), and set `weights` to its path"
+        f"this installation lacks {BUNDLED_FILE}: copy it from models/ of the repository or of the source archive, "
+        "and set `weights` to its path"
     )
 
 

@@ -1,1 +1,1 @@
-"""Face crops of one's own pictures and clips, and the page to label them. Reading them is the task of `prepare`."""
+"""Face crops of the user's pictures and clips, and the page to label them. Reading them is the task of `prepare`."""

@@ -50,8 +50,8 @@ def prepare_affectnet(
     """Prepare AffectNet with its expressions; valence and arousal are kept in faces.csv.
 
     AffectNet has a training and a validation split, and no test split. Faces of the tables are cut out of their images
-    by the published box, unless the images are already cropped to it. Rows without an image are counted: a part of the
-    archive can be prepared. A second call with the same folder completes an interrupted one and rewrites nothing.
+    by the published box, unless the images are already cropped to it. Rows without an image are counted, so a part
+    of the archive is sufficient. A second call with the same folder completes an interrupted one and rewrites nothing.
 
     Args:
         source: Folder or .zip, at any depth, with `training.csv` and `validation.csv` and the images that they name, or

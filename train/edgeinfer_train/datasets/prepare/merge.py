@@ -92,10 +92,10 @@ def prepare_merged(
 ) -> PrepareReport:
     """Merge prepared data folders, with their splits, votes, persons, valence and arousal.
 
-    Of faces with the same pixels, one is kept, and of near-identical faces (see `find_copies`) of different sets or
-    splits. A test face is preferred to a validation face, that to a training face, and then a face of an earlier set;
-    removed faces with another label are counted separately. Faces of different sizes are scaled to one size. A face
-    of a set without votes has one vote if another set has votes. Persons with the same name count as one person.
+    Of faces with the same pixels, one is kept, and so is one of near-identical faces (see `find_copies`) in different
+    sets or splits. Test faces are preferred to validation faces, these to training faces, and earlier sets to later
+    ones; removed faces with another label are counted separately. Faces of different sizes are scaled to one size. A
+    face of a set without votes has one vote if another set has votes. Persons with the same name count as one person.
 
     Args:
         sources: Prepared data folders. The first one determines the labels.
@@ -137,7 +137,7 @@ def prepare_merged(
 
 
 def _names(sources: Sequence[Path]) -> list[str]:
-    """Return a different name for each folder: that of the folder, with a number if an earlier one has it."""
+    """Return a unique name for each folder: its own, with a number appended if an earlier folder has it."""
     names: list[str] = []
     for source in sources:
         name = source.resolve().name

@@ -1,4 +1,4 @@
-"""Tables of one's own: a CSV file with the path and the label, or the votes, of each image."""
+"""Custom tables: a CSV file with the path and the label, or the votes, of each image."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def prepare_table(
 
     The columns are `path` (relative to the folder of the file) and `label`; optional columns are `split`, `person`,
     `valence` and `arousal`. Without a column `label`, every other column is a label with its number of votes; the label
-    with the most votes, the first on a tie, is the class. Without a split of validation, 20 % of the training faces is
-    taken, by person if they are known.
+    with the most votes, the first on a tie, is the class. Without a validation split, 20 % of the training faces
+    are used, grouped by person if the persons are known.
 
     Args:
         source: The .csv file.
