@@ -11,7 +11,7 @@ after it.
 
 The reference is YuNet at full size on every frame, see `face_runs.ground_truth`. The first found share compares each
 result with its own frame. The second compares every frame of the camera with the latest result when the next one
-arrives, so that it also counts what is late ("streaming accuracy", Li et al. 2020, doi:10.1007/978-3-030-58536-5_28).
+arrives, so that it also counts late results ("streaming accuracy", Li et al. 2020, doi:10.1007/978-3-030-58536-5_28).
 """
 
 from __future__ import annotations

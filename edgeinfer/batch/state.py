@@ -266,7 +266,7 @@ class BatchState(AbstractContextManager["BatchState"]):
         except EdgeInferError:
             raise
         except OSError as error:
-            # Windows replaces no file that is open, for example a table in a spreadsheet program.
+            # Windows does not replace an open file, for example a table in a spreadsheet program.
             in_use = sys.platform == "win32" and isinstance(error, PermissionError)
             remedy = "; close the programs that have its files open, and repeat the command" if in_use else ""
             reason = error.strerror or error

@@ -22,7 +22,7 @@ MAX_FRAME_S = 5.0
 FIRST_FRAME_S = 1 / 30
 """Assumed duration of a single frame, in seconds."""
 _LAG_S = HOLD_S + GAP_S
-"""Time after which the labels before it are final, in seconds."""
+"""Delay after which labels are final, in seconds."""
 
 
 class Cue(NamedTuple):

@@ -1,6 +1,6 @@
 """Text of any script in pictures: ASCII and Russian letters in OpenCV's fonts, all others through Pillow.
 
-Pillow is optional. Without it, or without a font, letters lose their accents; other labels are replaced by numbers.
+Pillow is optional. Without Pillow or a font, letters lose their accents; other labels are replaced by numbers.
 """
 
 from __future__ import annotations

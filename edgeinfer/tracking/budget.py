@@ -23,7 +23,7 @@ START_S = 1 / 30
 AVERAGE_WEIGHT = 0.2
 """Weight of a new measurement in the moving averages of times."""
 MAX_OUTLIER = 4.0
-"""Multiple of the average to which a measurement is limited: a camera that pauses does not prove a slow machine."""
+"""Multiple of the average to which a measurement is limited: a pause of the camera does not mean a slow machine."""
 NOTICE_S = 5.0
 """Time before the notice that the machine is too slow, in seconds."""
 NOTICE_SHARE, NOTICE_WEIGHT = 0.5, 0.05
@@ -113,7 +113,7 @@ class TimeBudget:
             )
 
     def add(self, task: Task, *, urgent: bool = False) -> None:
-        """Append a task to the queue; urgent ones take turns with the others."""
+        """Append a task to the queue; urgent ones alternate with the others."""
         (self._urgent if urgent else self._tasks).append(task)
 
     def add_first(self, task: Task) -> None:

@@ -207,7 +207,7 @@ class FaceLocator:
     def _scan(self, step: int, part: Part, pyramid: Pyramid, now_s: float) -> None:
         """Search a part of the frame and queue the new faces for verification.
 
-        Faces that are too large for a tile may be cut off. They are ignored, and so are parts of tracked ones.
+        Faces that are too large for a tile may be cut off. These, and parts of tracked faces, are ignored.
         """
         search, max_side = self._search, part.max_share * pyramid.size_wh[0]
         if part.halvings and isinstance(search, DivisibleSearch):

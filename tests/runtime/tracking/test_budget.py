@@ -83,7 +83,7 @@ def test_detection_takes_half_of_the_time_at_most(machine: Machine) -> None:
     assert sum(map(len, machine.done)) * 0.009 == pytest.approx((machine.time() - started_s) / 2, rel=0.1)
 
 
-def test_pause_of_the_camera_is_no_reason_for_a_long_search(machine: Machine) -> None:
+def test_pause_of_the_camera_does_not_extend_the_search(machine: Machine) -> None:
     for _ in range(20):
         machine.frame(*(machine.task("a", 0.015) for _ in range(2)))
     machine.time.work(10.0)
