@@ -14,7 +14,7 @@ HOLD_S = 0.5
 GAP_S = 0.5
 """Longest gap that is bridged, in seconds: a face out of view, and labels that last less than `HOLD_S`."""
 MIN_CUE_S = 0.25
-"""Time after the beginning of a cue in which further changes belong to it, in seconds."""
+"""Time from the start of a cue during which further changes are merged into it, in seconds."""
 MAX_CUE_S = 10.0
 """Longest cue in seconds; a longer one is divided, so that a killed run loses little."""
 MAX_FRAME_S = 5.0
