@@ -287,7 +287,7 @@ def test_malformed_address_exits_with_2(text: str) -> None:
         ("MÜNCHEN.example:9000", "xn--mnchen-3ya.example", "osc xn--mnchen-3ya.example:9000"),
     ],
 )
-def test_address(text: str, host: str, shown: str) -> None:
+def test_address_is_a_host_name_or_an_ip_address(text: str, host: str, shown: str) -> None:
     address = OscAddress.parse(text)
     assert (address.host, address.port, str(address)) == (host, 9000, shown)
 

@@ -26,7 +26,7 @@ figcaption {{ font-size: .75em; overflow-wrap: anywhere }}
 
 
 def write_mistakes_page(evaluation: Evaluation, data: Path, path: Path) -> None:
-    """Write the page; it contains the faces, so it must be kept as carefully as they are.
+    """Write the page; it contains the faces, so it needs the same protection.
 
     Args:
         evaluation: Evaluation with the mistakes.

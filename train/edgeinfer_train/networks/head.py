@@ -25,7 +25,7 @@ def solve_head(
         decay: Strength of the squared penalty on the weights, in faces.
 
     Returns:
-        Kernel (F, K) and bias (K,) of a dense layer for the embeddings as they are.
+        Kernel (F, K) and bias (K,) of a dense layer for the unscaled embeddings.
 
     Examples:
         >>> kernel, bias = solve_head(np.array([[-1.0], [1.0]]), np.eye(2, dtype=np.float32), decay=0.1)

@@ -102,7 +102,7 @@ class Start:
             # `predict` would compile a function for each new `body`.
             embeddings = np.concatenate([np.asarray(body(part, training=False), np.float64) for part in parts])
             head.set_weights(solve_head(embeddings, np.concatenate([targets, targets])))
-            return f"a new head for {', '.join(labels)}, solved on the embeddings of {len(images):,} faces"
+            return f"a new head for {', '.join(labels)}, fitted to the embeddings of {len(images):,} faces"
         kernel, bias = self.network.layers[-1].get_weights()
         head.set_weights([kernel[:, columns], bias[columns]])
         kept = f"all {len(columns)}" if len(columns) == len(self.info.labels) else f"{len(columns)} of the {len(bias)}"

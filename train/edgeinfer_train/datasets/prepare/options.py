@@ -70,7 +70,7 @@ class PrepareOptions:
     )
     group_regex: str | None = option(
         None,
-        "Person in a file name, kept in one split: first group, or match (folder). Default: common names.",
+        "Person in a file name, as first group or match; persons stay in one split (folder). Default: common names.",
         metavar="REGEX", show_default=False,
     )  # fmt: skip
     corrections: Path | None = option(
