@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -26,3 +28,12 @@ def test_list_of_commands_has_their_own_summaries() -> None:
     group: Any = typer.main.get_command(app)
     for name, (_, summary) in group.entries.items():
         assert group.commands[name].help.splitlines()[0] == summary
+
+
+def test_help_of_fit_loads_no_numerical_package() -> None:
+    code = (
+        "import sys\nfrom edgeinfer_train.cli.app import app\ntry:\n    app(['fit', '--help'])\n"
+        "except SystemExit:\n    print([name for name in ('numpy', 'cv2', 'tensorflow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
