@@ -21,7 +21,7 @@ class _Commands(LazyGroup):
         ),
         "report": (
             "edgeinfer.cli.report",
-            "Write a page about results, to read in a browser, and a summary as CSV.",
+            "Write an HTML report about results, and a summary as CSV.",
         ),
         "bench": ("edgeinfer.cli.inspect", "Measure the speed and memory of a run on this machine."),
         "models": ("edgeinfer.cli.inspect", "List the bundled models, or print the card of one model."),

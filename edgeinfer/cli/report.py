@@ -27,7 +27,7 @@ def report(
     *,
     options: ReportOptions,
 ) -> None:
-    """Write a page about results, to read in a browser, and a summary as CSV."""
+    """Write an HTML report about results, and a summary as CSV."""
     from edgeinfer.report.create import create_report
     from edgeinfer.system import interrupts
 
