@@ -312,7 +312,9 @@ class FaceLocator:
             track.verifier, track.misses = verifier, 0
             return
         track.misses += 1
-        if track.visible:
+        if track.tentative and self._budget is not None:  # tiles find more false faces than whole frames
+            track.visible = False
+        elif track.visible:
             track.place = track.place.moved(0, 0, estimate_scale(pyramid, track.template, track.place))
 
 
