@@ -86,9 +86,10 @@ def _silence_opencv() -> None:
     """Suppress messages from OpenCV and FFmpeg, whose failures this program reports itself."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    logs = getattr(getattr(sys.modules.get("cv2"), "utils", None), "logging", None)  # absent from OpenCV 4.10
+    cv2 = sys.modules.get("cv2")
+    logs = getattr(getattr(cv2, "utils", None), "logging", cv2)  # before OpenCV 4.13, the function is in cv2 itself
     if logs is not None:
-        logs.setLogLevel(logs.LOG_LEVEL_SILENT)
+        logs.setLogLevel(0)  # LOG_LEVEL_SILENT
 
 
 class _StderrHandler(logging.Handler):
