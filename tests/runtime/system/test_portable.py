@@ -2,63 +2,154 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
+from edgeinfer.batch.state import BatchState
+from edgeinfer.errors import OutputError
+from edgeinfer.results import Image
 from edgeinfer.system import portable
+from tools.patience import until
+from tools.programs import running
 
 WINDOWS = """
-import ctypes, os, select, signal, socket, subprocess, sys, types
+import ctypes, multiprocessing.resource_tracker, multiprocessing.spawn, os, select, signal, socket, subprocess, sys
+import functools, types
 
 import cv2, numpy, onnxruntime, typer, typer.main, uuid, urllib.request, multiprocessing.connection, zoneinfo
 
+class Posix(types.ModuleType):
+    platform = "linux"
+    __getattr__ = staticmethod(lambda name: getattr(sys, name))
+    __setattr__ = lambda _, name, value: setattr(sys, name, value)
+
+def refuse(event, arguments):
+    if event == "open" and str(arguments[0]).startswith(("/proc", "/sys", "/dev/video")):
+        raise FileNotFoundError(2, "no such file", arguments[0])
+    if event in ("os.rename", "os.remove"):  # Windows renames and removes no open file
+        names = {os.path.abspath(name) for name in arguments[: 2 if event == "os.rename" else 1]}
+        used = [number for number in os.listdir("/proc/self/fd") if link(number) in names]
+        if used:
+            raise PermissionError(13, f"{event} of an open file", str(arguments[0]))
+
+def link(number):
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return ""
+
+# The interpreter of this test starts processes as on POSIX.
+multiprocessing.spawn.sys = Posix("sys")
+multiprocessing.resource_tracker._HAVE_SIGMASK = False
+socket.socketpair = functools.partial(socket.socketpair, socket.AF_UNIX)
 # Only POSIX requires a non-blocking descriptor.
 set_blocking, set_wakeup_fd = os.set_blocking, signal.set_wakeup_fd
 signal.set_wakeup_fd = lambda fd, **options: (fd < 0 or set_blocking(fd, False), set_wakeup_fd(fd, **options))[1]
 for name in ("fcntl", "pwd", "grp", "resource", "termios", "posix"):
     sys.modules[name] = None
 for module, names in {
-    os: "O_NONBLOCK O_DIRECTORY O_CLOEXEC O_NOCTTY pread pwrite set_blocking getuid geteuid getloadavg",
-    signal: "SIGHUP SIGKILL pthread_sigmask SIG_BLOCK SIG_SETMASK",
+    os: "O_NONBLOCK O_DIRECTORY O_CLOEXEC O_NOCTTY pread pwrite set_blocking getuid geteuid getloadavg "
+    "sched_getaffinity",
+    signal: "SIGHUP pthread_sigmask SIG_BLOCK SIG_SETMASK",
     select: "poll POLLIN POLLOUT PIPE_BUF",
     socket: "AF_UNIX",
 }.items():
     for name in names.split():
         delattr(module, name)
-locked = []
-sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *lock: locked.append(lock))
+sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *lock: None)
 os.O_BINARY, signal.SIGBREAK, sys.platform = 0, signal.SIGTERM, "win32"
-
-from edgeinfer.__main__ import main
-
-try:
-    main()
-finally:
-    assert locked or "--out" not in sys.argv
+sys.addaudithook(refuse)
 """
+"""Start of each process of a simulated Windows, except that paths are those of POSIX."""
 
 
-def run_as_windows(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WINDOWS, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture
+def windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty folder, and an environment whose Python processes behave as on Windows with an old console."""
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(WINDOWS)
+    monkeypatch.setenv("PYTHONPATH", str(start))
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgeinfer", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="cp1252", check=False)
 
 
 @pytest.mark.slow
-def test_run_needs_no_posix_module(tmp_path: Path, clip: Path) -> None:
+def test_run_needs_no_posix_module(windows: Path, clip: Path) -> None:
     outputs = ("--out", "faces.csv", "--out", "faces.jsonl", "--save-video", "copy.mp4", "--snapshots", "shots")
-    done = run_as_windows("run", str(clip), *outputs, "--max-frames", "10", folder=tmp_path)
+    done = run_command("run", clip, *outputs, "--max-frames", "10")
     assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "faces.jsonl").read_text().splitlines()) == 12
-    assert (tmp_path / "copy.mp4").stat().st_size > 0
+    assert len((windows / "faces.jsonl").read_text().splitlines()) == 12
+    assert (windows / "copy.mp4").stat().st_size > 0
 
 
-def test_service_is_refused_without_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_batch_renames_no_open_file_and_prints_any_name(windows: Path, portrait: Image) -> None:
+    for name in ("one.png", "学.png"):
+        (windows / name).write_bytes(cv2.imencode(".png", portrait)[1].tobytes())
+    for _ in range(2):  # the second call replaces the tables of the first
+        done = run_command("batch", ".", "--out", "results", "--per-picture", "--workers", "1", "--fresh")
+        assert done.returncode == 0, done.stderr
+    assert len((windows / "results" / "batch.csv").read_text(encoding="utf-8").splitlines()) == 3
+    listed = run_command("batch", ".", "--out", "results", "--per-picture", "--dry-run")
+    assert listed.returncode == 0, listed.stderr
+    assert "one.png -> " in listed.stdout
+
+
+def test_batch_names_the_remedy_for_a_table_that_a_spreadsheet_has_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(partial: Path, final: Path) -> None:
+        raise PermissionError(13, "Access is denied", str(final))
+
+    with BatchState(tmp_path, settings_key="x", formats=("csv",)) as state:
+        state.pending([])
+        monkeypatch.setattr(Path, "replace", refuse)
+        monkeypatch.setattr(sys, "platform", "win32")
+        with pytest.raises(OutputError, match="Access is denied; close the programs that have its files open"):
+            state.write_table(force=True)
+        monkeypatch.undo()
+
+
+@pytest.mark.slow
+def test_ctrl_break_ends_a_run_with_readable_results(windows: Path) -> None:
+    """SIGTERM stands for SIGBREAK."""
+    command = [sys.executable, "-m", "edgeinfer", "run", "--mode", "live", "--out", "faces.jsonl"]
+    results = windows / "faces.jsonl"
+    with running(command, stderr=subprocess.PIPE) as process:
+        until(lambda: results.is_file() and results.read_bytes().count(b"\n") > 3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143, process.stderr and process.stderr.read()
+    assert json.loads(results.read_text().splitlines()[-1])["type"] == "summary"
+
+
+@pytest.mark.slow
+def test_machine_is_described_without_system_files(windows: Path) -> None:
+    done = run_command("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {finding["name"]: finding["detail"] for finding in json.loads(done.stdout)}
+    assert "edgeinfer run 0" in found["cameras"]
+    assert found["thermal"] == "no temperature sensor"
+
+
+def test_service_is_refused_without_systemd(windows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    done = run_as_windows("service", "install", folder=tmp_path)
+    done = run_command("service", "install")
     assert done.returncode == 3
     assert "the service requires systemd" in done.stderr
 
