@@ -59,7 +59,7 @@ def export_student(folder: Path, data: Path, count: int, *, int8: bool) -> tuple
 def average(networks: list[Network]) -> Network:
     """Return a network whose probabilities are the mean of those of several networks.
 
-    It takes pictures of their smallest input size, that of the data, and enlarges them for the others.
+    Its input has the smallest size of these networks, that of the data; pictures are enlarged for the others.
     """
     smallest = min(networks, key=lambda network: network.size_hw)
 
