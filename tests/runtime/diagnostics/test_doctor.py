@@ -132,7 +132,7 @@ def test_each_check_reports_state_and_remedy(
 
 
 def test_checks_work_without_the_packages_that_a_32_bit_system_lacks() -> None:
-    """Debian's OpenCV can be missing too; neither may hide the reason."""
+    """Check that a missing OpenCV or onnxruntime does not hide the 32-bit problem."""
     code = (
         "import json, sys\nsys.modules.update(cv2=None, onnxruntime=None)\nsys.maxsize = 2**31 - 1\n"
         "sys.argv = ['edgeinfer', 'doctor', '--json']\nfrom edgeinfer.__main__ import main\nmain()"
