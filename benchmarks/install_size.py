@@ -65,7 +65,7 @@ def size_of(url: str) -> int:
 
 
 def missing(requirements: list[str], tags: tuple[str, ...], python: str) -> dict[str, str]:
-    """Return the requirements that have no wheel, each with the last line of pip."""
+    """Return the requirements that have no wheel, each with the last line of pip's output."""
     reasons = {}
     for requirement in requirements:
         try:

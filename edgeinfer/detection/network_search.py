@@ -63,7 +63,7 @@ class NetworkSearch:
     every_frame = False
     max_age_s = MAX_AGE_S
     max_halvings = 1
-    min_tile = 0.5  # the network takes about as long for a quarter
+    min_tile = 0.5  # a quarter of the region takes about as long
 
     def __init__(self, network: FaceNetwork, *, min_score: float, min_size: int) -> None:
         """Create a search.

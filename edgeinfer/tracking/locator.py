@@ -25,7 +25,7 @@ FIRST_MAX_AGE_S = 0.5
 FULL_FRAME_EVERY = 3
 """Number of runs of a step per run on the full frame; the other runs search only the changed region."""
 DECISIVE_SHARE = 1.5
-"""Time for detection relative to the rest, for searches whose verification ends tracks; see `benchmarks/slow_board.py`."""
+"""Time for detection relative to the rest, for searches that end tracks; see `benchmarks/slow_board.py`."""
 PART_SHARE = 0.3
 """Share of a face in a tile from which it is part of a tracked face that is too large for the tile."""
 OVERDUE_PERIODS = 3

@@ -18,7 +18,7 @@ REST_S = 0.02
 
 
 class Machine:
-    """Frames with a budget.
+    """Simulated machine that processes frames with a budget.
 
     Attributes:
         done: Names of the tasks that ran in each frame.
