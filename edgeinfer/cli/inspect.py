@@ -76,10 +76,13 @@ def models(
     if model is not None:
         typer.echo(markdown(read_card(find_model(model))), nl=False)
         return
-    for path in bundled_models():
-        card = read_card(path)
-        default = "  (default)" if path.name == DEFAULT_MODEL else ""
-        typer.echo(f"{card.name}  {card.size_bytes / 1000:.0f} kB  {len(card.labels)} labels  {card.dataset}{default}")
+    cards = {path.name: read_card(path) for path in bundled_models()}
+    width = max((len(card.name) for card in cards.values()), default=0)
+    for name, card in cards.items():
+        default = "  (default)" if name == DEFAULT_MODEL else ""
+        typer.echo(
+            f"{card.name:{width}}  {card.size_bytes / 1000:.0f} kB  {len(card.labels)} labels  {card.dataset}{default}"
+        )
 
 
 @app.command()

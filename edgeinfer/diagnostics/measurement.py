@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from edgeinfer.units import counted
+
 SCHEMA = 1
 MAX_SPREAD, MAX_DRIFT, MAX_SWITCHES_PER_S = 1.2, 1.1, 20.0
 """Limits above which a machine counts as noisy: spread and drift of identical work, and context switches."""
@@ -167,15 +169,15 @@ class Report:
         """Return the report as a plain-text table."""
         lines = [
             f"{self.source}, {self.size_wh[0]}x{self.size_wh[1]}: {self.frames} frames, {self.faces} faces; "
-            f"{self.warm_up_frames} warm-up frames, source opened {self.passes} x",
+            f"{self.warm_up_frames} warm-up frames, source read {counted(self.passes, 'time')}",
             f"{'ms':10}{'p50':>9}{'p90':>9}{'p99':>9}",
             *(f"{m.name:10}{m.p50:9.2f}{m.p90:9.2f}{m.p99:9.2f}" for m in (*self.stages, self.frame)),
             f"{self.fps:.1f} frames/s, peak resident memory {self.peak_memory_mb:.0f} MB, "
             f"first result {self.start.p50 / 1000:.2f} s after the start (median of {len(self.start.times_ms)})",
             f"model {self.model}, sha256 {self.model_sha256}",
             f"{self.machine['cpu']}, {self.machine['architecture']}, {self.machine['system']}; "
-            f"{self.machine['usable_cores']} cores, {self.threads['opencv']} OpenCV threads, "
-            f"{self.threads['model']} model threads",
+            f"{counted(self.machine['usable_cores'], 'core')}, {counted(self.threads['opencv'], 'OpenCV thread')}, "
+            f"{counted(self.threads['model'], 'model thread')}",
             self._thermal(),
             ", ".join(f"{name} {version}" for name, version in self.versions.items()),
         ]
