@@ -79,10 +79,12 @@ def install_signal_handlers(program: str = "edgeinfer") -> None:
         program: Name printed before the message on stderr.
     """
     _state.number, _state.raised = None, False
+    for number in INTERRUPTS:  # before the watchdog, which would end the process while Python prints a traceback
+        signal.signal(number, _record)
     if _state.watchdog is None:
         _state.watchdog = _Watchdog(program)
-    for number in INTERRUPTS:
-        signal.signal(number, _record)
+    if is_interrupted():
+        _state.watchdog.wake()
 
 
 def remove_signal_handlers() -> None:
@@ -202,6 +204,10 @@ class _Watchdog:
         self._closed.set()
         signal.set_wakeup_fd(self._previous, warn_on_full_buffer=False)
         os.close(self._writer)
+
+    def wake(self) -> None:
+        """End the process as after a signal, for one that arrived before the thread started."""
+        os.write(self._writer, bytes([_state.number or signal.SIGINT]))
 
     def _watch(self) -> None:
         while data := os.read(self._reader, 64):

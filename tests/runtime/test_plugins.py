@@ -98,7 +98,7 @@ def test_command_line_uses_plugins(tmp_path: Path) -> None:
 def test_error_for_an_unknown_name_lists_plugins() -> None:
     with pytest.raises(UsageError, match="haar, yunet, none, middle"):
         load_pipeline(detector="dlib")
-    with pytest.raises(UsageError, match="or tally"):
+    with pytest.raises(UsageError, match="tally, or - for stdout"):
         open_sink("x.xlsx")
 
 

@@ -116,8 +116,9 @@ def test_results_equal_the_local_ones_although_a_node_is_lost(
     removed: list[str] = []
 
     def remove_busy_node(progress: BatchProgress) -> None:
-        if progress.done and not removed:
-            node = cluster.list_all_nodes()[-1]
+        node = cluster.list_all_nodes()[-1]
+        busy = {slot._node_id for slot in pool._slots if slot.is_ready and slot.job_count}
+        if progress.done and node.node_id in busy and not removed:
             removed.append(node.node_id)
             cluster.remove_node(node, allow_graceful=False)
 
@@ -130,6 +131,7 @@ def test_results_equal_the_local_ones_although_a_node_is_lost(
     for number in range(9):
         name = f"{number}.csv"
         assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+    assert removed
     assert pool.deaths
     assert {(death.blames_job, death.reason.split()[-1]) for death in pool.deaths} == {(False, "lost")}
     with capsys.disabled():

@@ -146,6 +146,16 @@ def test_signal_ends_a_program_in_time(
     assert time.monotonic() - started_s < interrupts.GRACE_S + 10 * PATIENCE
 
 
+def test_signal_before_the_watchdog_starts_ends_the_process() -> None:
+    code = (
+        "import os, signal, time\nfrom edgeinfer.system import interrupts\ncreate = interrupts._Watchdog\n"
+        "def interrupt(program):\n    os.kill(os.getpid(), signal.SIGTERM)\n    return create(program)\n"
+        "interrupts._Watchdog = interrupt\ninterrupts.install_signal_handlers()\ntime.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stderr) == (143, "edgeinfer: interrupted\n")
+
+
 @pytest.mark.parametrize("delay_s", [0.05, 0.15, 0.3])
 def test_signal_during_start_up_prints_no_traceback(delay_s: float) -> None:
     command = [sys.executable, "-c", "from edgeinfer.__main__ import main; main()", "run", "--quiet"]
