@@ -13,8 +13,8 @@ from edgeinfer.results import Image
 
 FIRST_SIDE = 360
 """Shorter side to which the first frame is reduced, in pixels."""
-SCAN_SIDE = 216
-"""Same for later frames."""
+SCAN_SIDES = (216, 252)
+"""Same for later frames: the smaller one up to a shorter side of 432 and from `TILED_SIDE`, the larger one from 504."""
 SCAN_PERIOD_S = 0.2
 """Interval between scans in seconds."""
 SCAN_FACE_PIXELS = 10
@@ -87,7 +87,7 @@ class NetworkSearch:
 
     def run_step(self, pyramid: Pyramid, step: int, region: Region) -> list[Place]:
         """Scan a region of the frame, or the next tile of a large frame."""
-        zoom = _zoom(pyramid.size_wh, SCAN_SIDE)
+        zoom = _scan_zoom(pyramid.size_wh)
         if step == 1:
             if min(pyramid.size_wh) < TILED_SIDE or SCAN_FACE_PIXELS * zoom <= self._min_size:
                 return []
@@ -98,20 +98,18 @@ class NetworkSearch:
 
     def small_face_side(self, size_wh: tuple[int, int], step: int) -> float | None:
         """Return the side of the smallest face at half resolution; a tile of a large frame is not divided again."""
-        return 2 * SCAN_FACE_PIXELS * _zoom(size_wh, SCAN_SIDE) * COARSE_MARGIN if step == 0 else None
+        return 2 * SCAN_FACE_PIXELS * _scan_zoom(size_wh) * COARSE_MARGIN if step == 0 else None
 
     def run_reduced(self, pyramid: Pyramid, step: int, region: Region, halvings: int) -> list[Place]:
         """Scan a region of the frame at a lower resolution."""
-        zoom = _zoom(pyramid.size_wh, SCAN_SIDE) * 2**halvings
+        zoom = _scan_zoom(pyramid.size_wh) * 2**halvings
         return self._scan(pyramid, region, zoom, self._min_score * NEW_SCORE)
 
     def verify_near(self, pyramid: Pyramid, place: Place, verifier: int, *, thorough: bool) -> Place | None:
         """Scan a square around the face; the wider and finer one of `NEW_REACH` if `thorough`."""
         side = place.side * (NEW_REACH if thorough else CROP_REACH)
         zoom = (
-            max(1.0, NEW_ZOOM * _zoom(pyramid.size_wh, SCAN_SIDE), side / MAX_NEW_PIXELS)
-            if thorough
-            else side / CROP_PIXELS
+            max(1.0, NEW_ZOOM * _scan_zoom(pyramid.size_wh), side / MAX_NEW_PIXELS) if thorough else side / CROP_PIXELS
         )
         width, height = pyramid.size_wh
         left, top = max(0, round(place.x - side / 2)), max(0, round(place.y - side / 2))
@@ -139,6 +137,12 @@ class NetworkSearch:
         )  # fmt: skip
         places = (face.mapped(zoom, left, top).place for face in found)
         return [place for place in places if min(place.w, place.h) >= self._min_size and _is_within(place, edges)]
+
+
+def _scan_zoom(size_wh: tuple[int, int]) -> float:
+    """Return the factor by which a frame is reduced for a scan, 1 or more."""
+    (smallest, largest), side = SCAN_SIDES, min(size_wh)
+    return _zoom(size_wh, smallest if side >= TILED_SIDE else max(smallest, min(largest, side // 2)))
 
 
 def _zoom(size_wh: tuple[int, int], side: int) -> float:

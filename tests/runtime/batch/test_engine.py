@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
@@ -268,6 +269,7 @@ def test_finished_sources_need_no_memory(batch: Batch, tmp_path: Path) -> None:
     def react(job: Job, _: int) -> Outcome:
         pool.jobs.clear()
         if job.number in (100, 500):
+            gc.collect()
             snapshots.append(tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/edgeinfer/*")]))
         return DONE
 
