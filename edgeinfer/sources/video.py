@@ -195,8 +195,9 @@ def open_camera(device: Path, capture: Capture) -> VideoSource:
         from edgeinfer.sources.v4l2 import camera_nodes  # noqa: PLC0415 - only for this message
 
         available = ", ".join(str(path) for path in camera_nodes())
-        remedy = f"choose one of {available}" if available else "connect it, or use a file or a stream"
-        raise SourceNotFoundError(f"no camera at {shown}: {remedy}")
+        if available:
+            raise SourceNotFoundError(f"no camera at {shown}: choose one of {available}")
+        raise SourceNotFoundError(f"no camera at {shown}: connect it, or use a file or a stream")
     with native_path(device.resolve()) as name:
         video = cv2.VideoCapture(name, cv2.CAP_V4L2)
     if not video.isOpened():
