@@ -177,26 +177,56 @@ def peers(results: dict[str, Any]) -> str:
 
 
 def speed(results: dict[str, Any]) -> str:
-    """Return the speed relative to other loops, by clip."""
-    others = ("plain", "yunet at 320x180 alone", "decoding")
+    """Return the speed of both detectors' runs relative to the plain loop, to decoding and to each other, by clip."""
     rows = []
-    for name, clip in results["pipeline_vs_plain"]["clips"].items():
-        seconds = clip["seconds"]
-        ratios = [seconds[other] / seconds["ours"] for other in others]
-        network = seconds["yunet on every frame"] / seconds["ours with yunet"]
-        rows.append((name, *(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in (*ratios, network))))
-    head = ("clip", "plain loop", "YuNet at 320x180 alone", "decoding alone", "with YuNet: YuNet on every frame")
+    for name, clip in results["detectors"]["clips"].items():
+        ms = clip["ms"]
+        pairs = (("plain", "cascade"), ("plain", "yunet"), ("cascade", "decoding"), ("yunet", "decoding"),
+                 ("cascade", "yunet"))  # fmt: skip
+        ratios = [ms[slow] / ms[fast] for slow, fast in pairs]
+        rows.append((name, *(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in ratios)))
+    head = ("clip", "plain loop / cascade", "plain loop / YuNet", "cascade / decoding", "YuNet / decoding",
+            "cascade / YuNet")  # fmt: skip
     return table(head, rows)
 
 
 def found(results: dict[str, Any]) -> str:
     """Return recall and false boxes per frame, by clip."""
     rows = []
-    for name, clip in results["pipeline_vs_plain"]["clips"].items():
-        scores = [clip["found"][who] for who in ("plain", "ours", "ours with yunet")]
-        cells = [f"{score['recall']:.2f} ({score['false_a_frame']:.2f})" for score in scores]
+    for name, clip in results["detectors"]["clips"].items():
+        scores = [clip["scores"][who] for who in ("plain", "cascade", "yunet")]
+        cells = [f"{score['recall']:.3f} ({score['false_a_frame']:.2f})" for score in scores]
         rows.append((name, str(scores[0]["faces"]), *cells))
     return table(("clip", "faces", "plain loop", "edgeinfer", "edgeinfer with YuNet"), rows)
+
+
+def sizes(results: dict[str, Any]) -> str:
+    """Return the cost of larger versions of clips relative to the original, without decoding."""
+    figures = results["detectors"]["sizes"]
+    rows = []
+    for name, clip in figures.items():
+        original = figures.get(name.rpartition("-")[0], clip)
+        costs = [f"{clip['cost'][who] / original['cost'][who]:.2f}" for who in ("cascade", "yunet")]
+        rows.append((name, *costs, *(f"{clip['scores'][who]['recall']:.3f}" for who in ("cascade", "yunet"))))
+    return table(("clip", "cost with the cascade", "cost with YuNet", "found by the cascade", "found by YuNet"), rows)
+
+
+def corruptions(results: dict[str, Any]) -> str:
+    """Return the accuracy and calibration of the bundled model on corrupted faces."""
+    groups = results["corruptions"]["models"]["edgenet-ferplus-int8"]
+    rows = [
+        (kind, *(cell for group in groups.values()
+                 for cell in (f"{group[kind]['accuracy']:.3f}", f"{group[kind]['calibration_error']:.3f}")))
+        for kind in groups["all"] if kind != "difference"
+    ]  # fmt: skip
+    head = (
+        "corruption",
+        "accuracy",
+        "calibration error",
+        "accuracy without copies",
+        "calibration error without copies",
+    )
+    return table(head, rows)
 
 
 def steady(results: dict[str, Any]) -> str:
@@ -304,7 +334,7 @@ TABLES = {
     "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
     "batch": batch, "pose": pose, "confidence": confidence, "crop_shapes": crop_shapes,
     "own_faces": own_faces, "platforms": install_size.table, "versions": dependency_matrix.table,
-    "slow_board": slow_board.table,
+    "slow_board": slow_board.table, "corruptions": corruptions, "sizes": sizes,
 }  # fmt: skip
 
 
