@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ def save_results(name: str, figures: dict[str, Any]) -> None:
     results[name] = {"measured": datetime.now(UTC).date().isoformat(), "versions": versions(), **figures}
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"saved in {path}")
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, tuple("---" for _ in head), *rows))
 
 
 def embed_face(face: Image) -> Image:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import dependency_matrix
+import detector_tables
 import install_size
 import slow_board
-from common import RESULTS
+from common import RESULTS, table
 from edgeinfer import LABELS
 
 ROOT = Path(__file__).parents[1]
@@ -176,41 +176,6 @@ def peers(results: dict[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{caption}"
 
 
-def speed(results: dict[str, Any]) -> str:
-    """Return the speed of both detectors' runs relative to the plain loop, to decoding and to each other, by clip."""
-    rows = []
-    for name, clip in results["detectors"]["clips"].items():
-        ms = clip["ms"]
-        pairs = (("plain", "cascade"), ("plain", "yunet"), ("cascade", "decoding"), ("yunet", "decoding"),
-                 ("cascade", "yunet"))  # fmt: skip
-        ratios = [ms[slow] / ms[fast] for slow, fast in pairs]
-        rows.append((name, *(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in ratios)))
-    head = ("clip", "plain loop / cascade", "plain loop / YuNet", "cascade / decoding", "YuNet / decoding",
-            "cascade / YuNet")  # fmt: skip
-    return table(head, rows)
-
-
-def found(results: dict[str, Any]) -> str:
-    """Return recall and false boxes per frame, by clip."""
-    rows = []
-    for name, clip in results["detectors"]["clips"].items():
-        scores = [clip["scores"][who] for who in ("plain", "cascade", "yunet")]
-        cells = [f"{score['recall']:.3f} ({score['false_a_frame']:.2f})" for score in scores]
-        rows.append((name, str(scores[0]["faces"]), *cells))
-    return table(("clip", "faces", "plain loop", "edgeinfer", "edgeinfer with YuNet"), rows)
-
-
-def sizes(results: dict[str, Any]) -> str:
-    """Return the cost of larger versions of clips relative to the original, without decoding."""
-    figures = results["detectors"]["sizes"]
-    rows = []
-    for name, clip in figures.items():
-        original = figures.get(name.rpartition("-")[0], clip)
-        costs = [f"{clip['cost'][who] / original['cost'][who]:.2f}" for who in ("cascade", "yunet")]
-        rows.append((name, *costs, *(f"{clip['scores'][who]['recall']:.3f}" for who in ("cascade", "yunet"))))
-    return table(("clip", "cost with the cascade", "cost with YuNet", "found by the cascade", "found by YuNet"), rows)
-
-
 def corruptions(results: dict[str, Any]) -> str:
     """Return the accuracy and calibration of the bundled model on corrupted faces."""
     groups = results["corruptions"]["models"]["edgenet-ferplus-int8"]
@@ -331,16 +296,12 @@ def own_faces(results: dict[str, Any]) -> str:
 TABLES = {
     "measured": measured, "figures": figures, "forms": forms, "labels": labels, "doubt": doubt, "crops": crops,
     "quantization": quantization, "soak": soak,
-    "peers": peers, "speed": speed, "found": found, "steady": steady, "scaling": scaling,
+    "peers": peers, "steady": steady, "scaling": scaling,
+    "speed": detector_tables.speed, "found": detector_tables.found, "sizes": detector_tables.sizes,
     "batch": batch, "pose": pose, "confidence": confidence, "crop_shapes": crop_shapes,
     "own_faces": own_faces, "platforms": install_size.table, "versions": dependency_matrix.table,
-    "slow_board": slow_board.table, "corruptions": corruptions, "sizes": sizes,
+    "slow_board": slow_board.table, "corruptions": corruptions,
 }  # fmt: skip
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Return a Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, tuple("---" for _ in head), *rows))
 
 
 def render(text: str, results: dict[str, Any]) -> str:
