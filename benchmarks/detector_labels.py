@@ -20,6 +20,7 @@ import numpy as np
 
 from common import FACE_SIDE, embed_face, save_results
 from edgeinfer import Box, EmotionClassifier, HaarDetector, YuNetDetector, load_pipeline, open_source
+from edgeinfer.detection.pyramid import in_grey
 from edgeinfer.detection.yunet_network import Detection
 from edgeinfer.expression.preprocess import crop_face
 from edgeinfer.results import Image
@@ -32,7 +33,7 @@ Pair = tuple[Image, Box, Detection, str]
 
 def pairs(image: Image, truth: str, haar: HaarDetector, yunet: YuNetDetector) -> Iterator[Pair]:
     """Yield the faces that both detectors find in a frame."""
-    grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    grey = in_grey(image)
     found = yunet.find(image)
     for box in haar.detect(grey):
         for face in found:

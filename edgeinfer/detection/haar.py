@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.bounded_search import search_bounded
 from edgeinfer.detection.cascade_files import DEFAULT_CASCADE, find_cascade, is_bundled, load_cascade
 from edgeinfer.detection.cascade_search import CascadeSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
+from edgeinfer.detection.pyramid import in_grey
 from edgeinfer.detection.stills import StillSearch
 from edgeinfer.errors import UsageError
 from edgeinfer.results import Box, Image
@@ -85,7 +83,7 @@ class HaarDetector:
         Raises:
             ModelError: a cascade that is not part of OpenCV is too slow or unusable, see `search_bounded`.
         """
-        grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        grey = in_grey(image)
         low, high, factor, neighbors = self._min_size, self._max_size, self._scale_factor, self._min_neighbors
         if not self._trusted:
             found = search_bounded(self.cascade, grey, factor, neighbors, min_size=low, max_size=high)

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeinfer.detection.cascade_files import load_cascade
 from edgeinfer.detection.cascade_search import PROFILE_SHARE
+from edgeinfer.detection.pyramid import in_grey
 from edgeinfer.geometry import Place
 from edgeinfer.results import Box, Image
 from edgeinfer.system import interrupts
@@ -56,7 +57,7 @@ class StillSearch:
         Args:
             image: (H, W, 3) BGR or (H, W) grey uint8.
         """
-        grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        grey = in_grey(image)
         found = [(score, box) for box in self.propose(grey) if (score := self.score(grey, box)) >= MIN_SCORE]
         frontal = [box for _, box in sorted(found, key=lambda face: -face[0])]
         return without_duplicates([*frontal, *self._find_profiles(grey)])

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.detection.pyramid import in_grey
 from edgeinfer.results import Image
 from edgeinfer_train.errors import ConfigError, DataError
 
@@ -185,8 +186,7 @@ def perceptual_hash(image: Image) -> NDArray[np.uint64]:
     Returns:
         (2,) uint64.
     """
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(grey, (_HASH_SIDE, _HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(in_grey(image), (_HASH_SIDE, _HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     terms = np.asarray(cv2.dct(small))[:_HASH_TERMS, :_HASH_TERMS].ravel()[1:]
     return np.packbits(np.append(terms > np.median(terms), [False] * 8)).view(np.uint64)
 
