@@ -63,6 +63,7 @@ class FaceLocator:
                 N-th frame, 1 or more.
         """
         self._detector, self._search = detector, create_search(detector)
+        self._divisible = self._search if isinstance(self._search, DivisibleSearch) else None
         self._detect_every = 1 if self._search.every_frame else detect_every
         self._budget: TimeBudget | None = None
         self.reset()
@@ -159,7 +160,7 @@ class FaceLocator:
                 continue
             found = self._search.run_step(pyramid, step, region)
             for place in self._tracker.match(found, pyramid, now_s, weight=self._found_weight):
-                self._add_verified(place, self._search.steps[step], pyramid, now_s)
+                self._examine(place, self._search.steps[step], 0, pyramid, now_s)
 
     @property
     def _found_weight(self) -> float:
@@ -193,9 +194,9 @@ class FaceLocator:
 
     def _divided(self, budget: TimeBudget, size_wh: tuple[int, int], step: int, region: Region) -> list[Part]:
         """Return the parts of a step, only one if there is enough time for it or if it cannot be divided."""
-        search = self._search
-        side = search.small_face_side(size_wh, step) if isinstance(search, DivisibleSearch) else None
-        if side is None or not isinstance(search, DivisibleSearch):
+        search = self._divisible
+        side = None if search is None else search.small_face_side(size_wh, step)
+        if search is None or side is None:
             return [Part(region)]
         kinds = [("scan", step, halvings) for halvings in range(search.max_halvings + 1)]
         budget.expect(kinds[0], budget.cost_s(("scan", step - 1, 0)))
@@ -209,23 +210,25 @@ class FaceLocator:
 
         Faces that are too large for a tile may be cut off. These, and parts of tracked faces, are ignored.
         """
-        search, max_side = self._search, part.max_share * pyramid.size_wh[0]
-        if part.halvings and isinstance(search, DivisibleSearch):
-            found = search.run_reduced(pyramid, step, part.region, part.halvings)
+        max_side = part.max_share * pyramid.size_wh[0]
+        if part.halvings and self._divisible is not None:
+            found = self._divisible.run_reduced(pyramid, step, part.region, part.halvings)
         else:
-            found = search.run_step(pyramid, step, part.region)
+            found = self._search.run_step(pyramid, step, part.region)
         large = [track.place for track in self._tracker.tracks if track.place.side > max_side]
         complete = [
             place for place in found
             if place.side <= max_side and not any(place.common(face) > PART_SHARE * place.side**2 for face in large)
         ]  # fmt: skip
         for place in self._tracker.match(complete, pyramid, now_s, weight=self._found_weight):
-            self._examine(place, search.steps[step], 0, pyramid, now_s)
+            self._examine(place, self._search.steps[step], 0, pyramid, now_s)
 
     def _examine(self, place: Place, step: SearchStep, passed: int, pyramid: Pyramid, now_s: float) -> None:
-        """Queue the next verification of a new face, or add a track for it if it has passed all of them."""
-        if self._budget is None or passed == len(step.verifiers):
+        """Add a track for a new face if it has passed all verifiers of the step, else run or queue the next one."""
+        if passed == len(step.verifiers):
             self._add(place, step, pyramid, now_s)
+        elif self._budget is None:
+            self._verify_new(place, step, passed, pyramid, now_s)
         else:
             verify = partial(self._verify_new, place, step, passed)
             self._budget.add_first(Task(("new", step.verifiers[passed]), 1.0, verify))
@@ -246,15 +249,6 @@ class FaceLocator:
             self._scene.mark_searched(step)
             return WHOLE
         return self._scene.changed_region(step, pyramid, (track.place for track in self._tracker.visible_tracks))
-
-    def _add_verified(self, place: Place, step: SearchStep, pyramid: Pyramid, now_s: float) -> None:
-        """Add a track for a new face if all verifiers of the step accept it."""
-        for verifier in step.verifiers:
-            found = self._search.verify_near(pyramid, place, verifier, thorough=True)
-            if found is None:
-                return
-            place = place.towards(found, 0.5)
-        self._add(place, step, pyramid, now_s)
 
     def _add(self, place: Place, step: SearchStep, pyramid: Pyramid, now_s: float) -> None:
         """Add a track for a new face."""
