@@ -176,7 +176,14 @@ def _draw_with_pillow(picture: Image, text: str, origin: tuple[int, int], height
     from PIL import Image as Pictures  # noqa: PLC0415 - optional, slow to import
     from PIL import ImageDraw  # noqa: PLC0415
 
-    canvas = Pictures.fromarray(picture)
     font, layout = _font(text, height_px)
-    ImageDraw.Draw(canvas).text(origin, text, fill=colour, font=font, anchor="ls", **layout)
-    picture[:] = np.asarray(canvas)
+    bounds = font.getbbox(text, anchor="ls", **layout)
+    left, top = (max(0, start + math.floor(low) - 1) for start, low in zip(origin, bounds[:2], strict=True))
+    right, bottom = (max(0, start + math.ceil(high) + 1) for start, high in zip(origin, bounds[2:], strict=True))
+    part = picture[top:bottom, left:right]
+    if not part.size:
+        return
+    canvas = Pictures.fromarray(part)
+    place = origin[0] - left, origin[1] - top
+    ImageDraw.Draw(canvas).text(place, text, fill=colour, font=font, anchor="ls", **layout)
+    part[:] = np.asarray(canvas)
