@@ -196,8 +196,9 @@ def measure(models: dict[str, EmotionClassifier], data: Path, seeds: int) -> dic
     truth, tiles = [labels[label] for label in faces.labels], faces.images[..., 0]
     answers: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in models}
     for kind in ("none", *CORRUPTIONS):
-        versions = [corrupt(tiles, kind, strength, seed) for strength in range(STRENGTHS) for seed in range(seeds)] \
-            if kind != "none" else [list(tiles)]  # fmt: skip
+        versions = [list(tiles)]
+        if kind != "none":
+            versions = [corrupt(tiles, kind, strength, seed) for strength in range(STRENGTHS) for seed in range(seeds)]
         for name, model in models.items():
             answers[name][kind] = np.stack([judge(model, version, truth) for version in versions])
     figures: dict[str, Any] = {"faces": {group: int(chosen.sum()) for group, chosen in groups.items()}, "models": {}}

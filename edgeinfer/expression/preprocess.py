@@ -11,7 +11,7 @@ import numpy as np
 from edgeinfer.results import Colour, Image
 
 MAX_AREA_ZOOM = 8
-"""Reduction from which a crop is halved before it is reduced by area averaging, which takes three times as long."""
+"""Reduction from which a crop is halved before it is reduced by area averaging, which takes longer."""
 MAX_PADDED_SIDE = 2048
 """Longest side of a crop that extends beyond the frame, in pixels; a model's input is much smaller."""
 

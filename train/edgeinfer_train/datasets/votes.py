@@ -108,7 +108,7 @@ def without_single_votes(votes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def has_majority(votes: NDArray[np.float32], *, ignores_single: bool = True) -> NDArray[np.bool_]:
-    """Determine which faces have a majority label, by the rule of Microsoft's FERPlus code.
+    """Return True for the faces with a majority label, by the rule of Microsoft's FERPlus code.
 
     The winning column needs more than half of the votes.
 
