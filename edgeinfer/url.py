@@ -1,7 +1,8 @@
-"""URL schemes, and removal of credentials from addresses before they are printed, logged or published."""
+"""Hosts, ports and schemes of addresses, and removal of credentials before an address is printed or logged."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable
@@ -18,6 +19,10 @@ _NAMES = (
 _ASSIGNMENT = re.compile(rf"(?:^|[^a-z0-9])(?:{_NAMES})\s*=", re.IGNORECASE)
 _SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
 _TOKEN = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]{16,}|[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.I)
+
+
+class AddressError(ValueError):
+    """Malformed host or port; the message is a clause that states the cause and quotes nothing."""
 
 
 def without_credentials(address: str) -> str:
@@ -79,15 +84,68 @@ def scheme(address: str) -> str | None:
     return match[1].lower() if match else None
 
 
-def ascii_host(host: str) -> str:
-    """Return a host name in ASCII form (IDNA), or an IP address.
+def host_and_port(text: str, *, default_port: int | None = None, lowest_port: int = 1) -> tuple[str, int]:
+    """Return the host and the port of "HOST:PORT", in which an IPv6 address is enclosed in brackets.
+
+    Args:
+        text: Host and port, as in a URL without the user name.
+        default_port: Port of an address without one; None if the port is required.
+        lowest_port: Lowest valid port, 0 or 1; the highest is 65535.
+
+    Returns:
+        Host name in lower-case ASCII (IDNA), or IP address without brackets; port.
 
     Raises:
-        ValueError: The text is neither.
+        AddressError: The address is malformed.
+
+    >>> host_and_port("Pi.local:9000"), host_and_port("[::1]", default_port=80)
+    (('pi.local', 9000), ('::1', 80))
     """
-    encoded = host.encode("idna").decode("ascii")
-    if not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?", encoded, re.ASCII | re.IGNORECASE):
-        raise ValueError("not a host name")
+    if _is_ipv6(text) or _is_ipv6(text.rpartition(":")[0]):
+        raise AddressError("an IPv6 address must be enclosed in brackets, as in [::1]:9000")
+    match = re.fullmatch(r"(?:\[([^][]*)\]|([^][:]*))(?::([^:]*))?", text)
+    if match is None:
+        raise AddressError("expected one host and one port")
+    ipv6, name, digits = match.groups()
+    if ipv6 is not None and not _is_ipv6(ipv6):
+        raise AddressError("expected an IPv6 address in the brackets")
+    host = ipv6 or _ascii_name(name)
+    if not digits and default_port is not None:
+        return host, default_port
+    if not digits:
+        raise AddressError("the port is missing")
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or not lowest_port <= int(digits) <= 65535:
+        raise AddressError(f"the port is not a number from {lowest_port} to 65535")
+    return host, int(digits)
+
+
+def bracketed(host: str) -> str:
+    """Return a host as in a URL: an IPv6 address is enclosed in brackets.
+
+    >>> bracketed("::1"), bracketed("pi.local")
+    ('[::1]', 'pi.local')
+    """
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return re.fullmatch(r"[0-9a-f:.]+(%[\w.-]+)?", text, re.ASCII | re.IGNORECASE) is not None  # with a simple zone
+
+
+def _ascii_name(name: str) -> str:
+    """Return a host name or an IPv4 address in lower-case ASCII; raise AddressError with the cause if it is neither."""
+    if not name:
+        raise AddressError("the host is missing")
+    try:
+        encoded = name.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        encoded = ""
+    if not re.fullmatch(r"[\w.-]+", encoded, re.ASCII):
+        raise AddressError("the host is neither a name nor an IP address")
     return encoded
 
 

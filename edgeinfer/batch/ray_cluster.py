@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from edgeinfer.errors import CapabilityError, EdgeInferError, UsageError, one_line
 from edgeinfer.system import interrupts
 from edgeinfer.system.stderr import silenced
+from edgeinfer.url import AddressError, host_and_port
 
 LOCAL, AUTO = "local", "auto"
 PORT_S = 5.0
@@ -194,13 +195,12 @@ def installed_version() -> str:
 
 def _endpoint(address: str) -> tuple[str, int]:
     """Return the host and the port of an address."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or "/" in host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+    try:
+        return host_and_port(address.removeprefix("ray://"))
+    except AddressError as error:
         raise UsageError(
-            f"invalid Ray address {one_line(address)!r}: expected HOST:PORT, ray://HOST:PORT, auto or local"
-        )
-    return host, int(port)
+            f"invalid Ray address {one_line(address)!r}: {error}; expected HOST:PORT, ray://HOST:PORT, auto or local"
+        ) from error
 
 
 def _reinstall_signal_handlers() -> None:

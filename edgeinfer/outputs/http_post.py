@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from edgeinfer.errors import UsageError, one_line
-from edgeinfer.url import ascii_host, origin
+from edgeinfer.url import AddressError, bracketed, host_and_port, origin
 
 PORTS = {"http": 80, "https": 443}
 MAX_LINE_BYTES = 1024
@@ -23,6 +23,9 @@ MAX_HEAD_BYTES = 64 * 1024
 """Maximum number of bytes read before the final status line, and after it."""
 DRAIN_S = 0.2
 """Time to read the remaining response, so that the server can finish it, in seconds."""
+_EXPECTED = (
+    "expected http://HOST/PATH or https://HOST/PATH; in a password, write characters such as @ / ? # as %40 %2F %3F %23"
+)
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\n]*)?\r?\n")
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 
@@ -60,21 +63,19 @@ class PostTarget:
         """
         try:
             parts = _split(url)
-            host, port = ascii_host(parts.hostname or ""), parts.port
+            host, port = host_and_port(parts.netloc.rpartition("@")[2], default_port=PORTS[parts.scheme])
             path = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
+        except AddressError as error:
+            raise UsageError(f"invalid webhook URL: {error}; {_EXPECTED}") from error
         except ValueError as error:
-            raise UsageError(
-                "invalid webhook URL: expected http://HOST/PATH or https://HOST/PATH; in a password, write characters "
-                "such as @ / ? # as %40 %2F %3F %23"
-            ) from error
+            raise UsageError(f"invalid webhook URL: {_EXPECTED}") from error
         authorization = None if parts.username is None else _basic(parts.username, parts.password)
-        port = PORTS[parts.scheme] if port is None else port
         return cls(origin(url), parts.scheme == "https", host, port, path, authorization)
 
     @property
     def authority(self) -> str:
         """Value of the Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         return host if self.port == PORTS["https" if self.tls else "http"] else f"{host}:{self.port}"
 
 
@@ -115,7 +116,7 @@ def _split(url: str) -> SplitResult:
     # In http://name:12/secret@host, the apparent port and path are a password.
     if ":" in parts.netloc and "@" in rest:
         raise ValueError("unescaped characters in a password")
-    if parts.scheme not in PORTS or not parts.hostname or parts.port == 0 or not url.isprintable() or " " in url:
+    if parts.scheme not in PORTS or not url.isprintable() or " " in url:
         raise ValueError("not an http or https URL")
     return parts
 
@@ -157,7 +158,7 @@ def _connect(target: PostTarget, deadline_s: float) -> tuple[socket.socket, str,
         return connection, f"http://{target.authority}{target.path}" if proxy else target.path, headers
     try:
         if proxy:
-            address = f"{f'[{target.host}]' if ':' in target.host else target.host}:{target.port}"
+            address = f"{bracketed(target.host)}:{target.port}"
             _send(connection, _head([f"CONNECT {address} HTTP/1.1", f"Host: {address}", *headers]), deadline_s)
             if _read_status(connection, deadline_s, to_end_of_head=True) != 200:
                 raise ValueError("the proxy refused the connection")

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from edgeinfer.errors import CapabilityError, UsageError
 from edgeinfer.system import interrupts
 from edgeinfer.units import backoff_s
-from edgeinfer.url import ascii_host, without_credentials
+from edgeinfer.url import AddressError, host_and_port, without_credentials
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -36,6 +36,11 @@ STABLE_S = 10.0
 """Duration of a connection after which the reconnect backoff starts over, in seconds."""
 CLOSE_TIMEOUT_S = 3.0
 """Time for sending the remaining messages when the link is closed, in seconds."""
+# A message omits the URL: if it cannot be parsed, its password cannot be removed reliably.
+_EXPECTED = (
+    "expected mqtt://[name:password@]host[:port][/topic], or mqtts:// for TLS, without wildcards; in a password, write "
+    "characters such as @ / ? # as %40 %2F %3F %23"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -71,19 +76,15 @@ class BrokerAddress:
         try:
             too_long = len(url.encode()) > MAX_URL_BYTES
             parts = urlsplit(url)
-            host = ascii_host(parts.hostname or "")
-            port = PORTS[parts.scheme] if parts.port is None else parts.port
             # Unescaped characters of a password end up here.
             misplaced = "?" in url or "#" in url or "@" in parts.path or not url.isprintable() or too_long
-            misplaced = misplaced or parts.scheme not in PORTS
-        except (ValueError, KeyError):
-            misplaced, host, port = True, "", 0
-        if misplaced or not host or not port:
-            # The message omits the URL: if it cannot be parsed, its password cannot be removed reliably.
-            raise UsageError(
-                "invalid MQTT URL: expected mqtt://[name:password@]host[:port][/topic], or mqtts:// for TLS, without "
-                "wildcards; in a password, write characters such as @ / ? # as %40 %2F %3F %23"
-            )
+            if misplaced or parts.scheme not in PORTS:
+                raise ValueError("not an MQTT URL")
+            host, port = host_and_port(parts.netloc.rpartition("@")[2], default_port=PORTS[parts.scheme])
+        except AddressError as error:
+            raise UsageError(f"invalid MQTT URL: {error}; {_EXPECTED}") from error
+        except ValueError as error:
+            raise UsageError(f"invalid MQTT URL: {_EXPECTED}") from error
         base = unquote(parts.path).strip("/") or f"edgeinfer/{socket.gethostname()}"
         if not base.isprintable() or set(base) & set("+#") or base.startswith("$") or len(base) > 500:
             raise UsageError(

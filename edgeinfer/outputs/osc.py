@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
-from urllib.parse import urlsplit
 
 from edgeinfer.errors import CapabilityError, UsageError
 from edgeinfer.outputs.background import BackgroundQueue
@@ -16,7 +15,7 @@ from edgeinfer.outputs.datagrams import DatagramSender
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
 from edgeinfer.units import counted
-from edgeinfer.url import ascii_host, without_credentials
+from edgeinfer.url import AddressError, bracketed, host_and_port, without_credentials
 
 QUEUE_CAPACITY = 100
 """Maximum number of frames that wait for sending; beyond it the oldest is dropped."""
@@ -45,20 +44,16 @@ class OscAddress:
             UsageError: The text is malformed.
         """
         try:
-            parts = urlsplit(f"//{text}")
-            host, port = ascii_host(parts.hostname or ""), parts.port
-        except ValueError:
-            host, port = "", None
-        if not host or not port or parts.netloc != text or "@" in text:
+            return cls(*host_and_port(text))
+        except AddressError as error:
             raise UsageError(
-                f"invalid OSC address {without_credentials(text)!r}: expected HOST:PORT with a port from 1 to 65535, "
-                "for example 127.0.0.1:9000 or [::1]:9000"
-            )
-        return cls(host, port)
+                f"invalid OSC address {without_credentials(text)!r}: {error}; expected HOST:PORT, for example "
+                "127.0.0.1:9000 or [::1]:9000"
+            ) from error
 
     def __str__(self) -> str:
         """Return the address for messages."""
-        return f"osc {f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return f"osc {bracketed(self.host)}:{self.port}"
 
 
 class OscSink(AbstractContextManager["OscSink"]):

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from edgeinfer.url import hide_addresses, origin, scheme, without_credentials
+from edgeinfer.url import AddressError, bracketed, hide_addresses, host_and_port, origin, scheme, without_credentials
 from tools.secret_texts import addresses
 
 
@@ -43,6 +43,69 @@ from tools.secret_texts import addresses
 def test_address_is_shown_without_credentials(address: str, shown: str) -> None:
     assert without_credentials(address) == shown
     assert without_credentials(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("localhost:9000", ("localhost", 9000)),
+        ("10.0.0.5:65535", ("10.0.0.5", 65535)),
+        ("Pi.LOCAL:1", ("pi.local", 1)),
+        ("MÜNCHEN.example:80", ("xn--mnchen-3ya.example", 80)),
+        ("[::1]:9000", ("::1", 9000)),
+        ("[fe80::1%eth0]:9000", ("fe80::1%eth0", 9000)),
+    ],
+)
+def test_host_and_port(text: str, expected: tuple[str, int]) -> None:
+    assert host_and_port(text) == expected
+    assert host_and_port(f"{bracketed(expected[0])}:{expected[1]}") == expected
+
+
+@pytest.mark.parametrize("text", ["pi", "pi:", "[::1]", "[::1]:"])
+def test_port_may_be_left_out_if_there_is_a_default(text: str) -> None:
+    assert host_and_port(text, default_port=7)[1] == 7
+    with pytest.raises(AddressError, match="the port is missing"):
+        host_and_port(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("", "the host is missing"),
+        (":80", "the host is missing"),
+        ("pi:0", "not a number from 1 to 65535"),
+        ("pi:65536", "not a number from 1 to 65535"),
+        ("pi:+8", "not a number from 1 to 65535"),
+        ("pi:８０", "not a number from 1 to 65535"),
+        ("pi:80/x", "not a number from 1 to 65535"),
+        ("::1", "must be enclosed in brackets"),
+        ("::1:80", "must be enclosed in brackets"),
+        ("fe80::1%eth0:80", "must be enclosed in brackets"),
+        ("[pi]:80", "expected an IPv6 address in the brackets"),
+        ("[10.0.0.5]:80", "expected an IPv6 address in the brackets"),
+        ("[fe80::1%a b]:80", "expected an IPv6 address in the brackets"),
+        ("[]:80", "expected an IPv6 address in the brackets"),
+        ("[::1:80", "expected one host and one port"),
+        ("[::1]80", "expected one host and one port"),
+        ("http://pi:80", "expected one host and one port"),
+        ("me:secret@pi:80", "expected one host and one port"),
+        ("secret@pi:80", "neither a name nor an IP address"),
+        ("a b:80", "neither a name nor an IP address"),
+        ("a..b:80", "neither a name nor an IP address"),
+        ("pi\n:80", "neither a name nor an IP address"),
+        (f"{'a' * 64}:80", "neither a name nor an IP address"),
+    ],
+)
+def test_cause_of_a_malformed_address(text: str, cause: str) -> None:
+    with pytest.raises(AddressError, match=cause) as caught:
+        host_and_port(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_lowest_port() -> None:
+    assert host_and_port("pi:0", lowest_port=0) == ("pi", 0)
+    with pytest.raises(AddressError, match="from 0 to 65535"):
+        host_and_port("pi:x", lowest_port=0)
 
 
 @pytest.mark.parametrize("seed", range(20))

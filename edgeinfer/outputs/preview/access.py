@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from edgeinfer.errors import UsageError
-from edgeinfer.url import without_credentials
+from edgeinfer.url import AddressError, bracketed, host_and_port, without_credentials
 
 MIN_TOKEN_LENGTH = 8
 """Minimum number of characters in an access token."""
@@ -44,19 +44,13 @@ class ListenAddress:
         Raises:
             UsageError: The text is malformed.
         """
-        shown = without_credentials(text)
-        if "@" in text:
-            raise UsageError(f"invalid listen address {shown!r}: expected PORT or HOST:PORT, without user name")
-        host, colon, port = text.rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        bracketed = bare != host
-        if not (port.isascii() and port.isdecimal() and int(port) <= 65535) or (colon and not bare):
-            raise UsageError(f"invalid listen address {shown!r}: expected PORT or HOST:PORT, for example 8080")
-        if (":" in bare) != bracketed:
+        try:
+            return cls(*host_and_port(text if ":" in text else f"127.0.0.1:{text}", lowest_port=0))
+        except AddressError as error:
             raise UsageError(
-                f"invalid listen address {shown!r}: enclose an IPv6 address in brackets, for example [::1]:8080"
-            )
-        return cls(bare or "127.0.0.1", int(port))
+                f"invalid listen address {without_credentials(text)!r}: {error}; expected PORT or HOST:PORT, for "
+                "example 8080 or [::1]:8080"
+            ) from error
 
     @property
     def loopback(self) -> bool:
@@ -75,8 +69,7 @@ class ListenAddress:
             port: port of the bound socket.
         """
         wildcard = self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-        host = socket.gethostname() if wildcard else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        return f"http://{socket.gethostname() if wildcard else bracketed(self.host)}:{port}/"
 
 
 def is_loopback(host: str) -> bool:
@@ -125,8 +118,10 @@ class AccessControl:
             host: Host header of the request.
         """
         if self.token is None:
-            name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-            return is_loopback(name)
+            try:
+                return is_loopback(host_and_port(host, default_port=80)[0])
+            except AddressError:
+                return False
         # Digests have the same length, so that the time of the comparison does not depend on the token's length.
         digests = (hashlib.sha256(text.encode(errors="replace")).digest() for text in (token or "", self.token))
         return hmac.compare_digest(*digests)

@@ -40,7 +40,7 @@ def test_base_topic_and_client_id() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://host/x", "host/x", "mqtt://", "mqtt://host:port", "mqtt://host:0", "mqtt://[::1", "mqtt://a..b",
+        "http://host/x", "host/x", "mqtt://", "mqtt://host:port", "mqtt://host:0", "mqtt://[::1", "mqtt://::1", "mqtt://a..b",
         "mqtt://h/a/#", "mqtt://h/+/b", "mqtt://h/%23", "mqtt://h/$SYS", "mqtt://h/a%00b", "mqtt://h/a?b",
         f"mqtt://h/{'x' * 501}", "mqtt://me:se/cret@h", "mqtt://me:12/cret@h", "mqtt://me:12#cret@h",
         "mqtt://me:12?cret@h", "http://me:cret@h:1883", "mqtt://me:cret@h\n", "mqtt://me:cret\udce9@h",

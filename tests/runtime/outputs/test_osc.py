@@ -274,7 +274,7 @@ def test_failed_lookup_is_repeated_after_a_pause(monkeypatch: pytest.MonkeyPatch
 def test_malformed_address_exits_with_2(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         OscSink(text)
-    assert "expected HOST:PORT with a port from 1 to 65535" in str(caught.value)
+    assert "; expected HOST:PORT, for example 127.0.0.1:9000 or [::1]:9000" in str(caught.value)
     assert "SECRET" not in str(caught.value)
     assert "\n" not in error_of(edgeinfer("run", "--osc", text, "--max-frames", "1"), 2).rstrip("\n")
 
