@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Unpack
 
 from edgeinfer.outputs.csv import CsvSink, csv_row
 from edgeinfer.outputs.jsonl import JsonlSink
+from edgeinfer.outputs.line_sink import LineOptions
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.representation import label_column
 from edgeinfer.results import UNKNOWN, Frame, Result
@@ -75,7 +76,7 @@ class MinuteCounter:
 class AnonymousJsonlSink(JsonlSink):
     """Sink that writes JSONL with one line per minute instead of one per frame."""
 
-    def __init__(self, target: str, **options: Any) -> None:
+    def __init__(self, target: str, **options: Unpack[LineOptions]) -> None:
         """Validate the arguments; see `JsonlSink`."""
         super().__init__(target, **options)
         self._counter = MinuteCounter()
@@ -113,7 +114,7 @@ class AnonymousJsonlSink(JsonlSink):
 class AnonymousCsvSink(CsvSink):
     """Sink that writes one CSV row per minute: from_s, to_s, faces, and the seconds for which each label was shown."""
 
-    def __init__(self, target: str, **options: Any) -> None:
+    def __init__(self, target: str, **options: Unpack[LineOptions]) -> None:
         """Validate the arguments; see `CsvSink`."""
         super().__init__(target, **options)
         self._counter = MinuteCounter()

@@ -5,19 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Self
+from typing import Unpack
 
 from edgeinfer.errors import path_text
-from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
-from edgeinfer.outputs.rotation import Rotation
+from edgeinfer.outputs.line_sink import LineOptions, LineSink
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.representation import FACE_COLUMNS, POSE_COLUMNS, label_column, pose_values, rounded
 from edgeinfer.results import Face, Frame, Result
 from edgeinfer.units import counted
 
 
-class CsvSink(AbstractContextManager["CsvSink"]):
+class CsvSink(LineSink):
     """Sink that writes one row per face.
 
     The columns are frame, time_s, track, x, y, w, h, label, confidence and the probability of each label, and roll, yaw
@@ -42,46 +40,25 @@ class CsvSink(AbstractContextManager["CsvSink"]):
         'frame,time_s,track,x,y,w,h,label,confidence,neutral,happ'
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        append: bool = False,
-        rotation: Rotation | None = None,
-        flush_s: float = FLUSH_S,
-        empty_frames: bool = False,
-        no_overwrite: bool = False,
-    ) -> None:
+    def __init__(self, target: str, *, empty_frames: bool = False, **options: Unpack[LineOptions]) -> None:
         """Validate the arguments; the file is opened by `__enter__`.
 
         Args:
             target: Path.
-            append: Append to an existing file instead of replacing it.
-            rotation: Rules for splitting the file, or None.
-            flush_s: Longest time that a row stays in the buffer, in seconds, 0..3600.
             empty_frames: Write a row for each frame without faces too, in which only the columns up to time_s have a
                 value.
-            no_overwrite: Refuse an existing file.
+            options: As for `JsonlSink`.
 
         Raises:
             UsageError: `flush_s` is out of range.
             OutputError: The folder of the file does not exist.
         """
-        self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s, no_overwrite=no_overwrite)
+        super().__init__(target, **options)
         self._empty_frames = empty_frames
         self._columns = ""
         self._empty_values: tuple[str, ...] = ()
         self._has_pictures = self._has_poses = False
         self._rows = 0
-
-    def __enter__(self) -> Self:
-        """Open the file.
-
-        Raises:
-            OutputError: The file cannot be created or opened for writing, or exists and must not be overwritten.
-        """
-        self._lines.__enter__()
-        return self
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Write the row of column names, unless rows are appended to an existing file.
@@ -126,10 +103,6 @@ class CsvSink(AbstractContextManager["CsvSink"]):
     def written(self) -> tuple[str, ...]:
         """Path and number of rows."""
         return self._lines.written(counted(self._rows, "row"))
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Close the file."""
-        self._lines.__exit__(kind)
 
 
 def _face_values(frame: Frame, face: Face, *, has_pose: bool) -> tuple[object, ...]:

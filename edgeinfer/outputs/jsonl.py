@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import Any
 
 from edgeinfer.errors import OutputError
-from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
-from edgeinfer.outputs.rotation import Rotation
+from edgeinfer.outputs.line_sink import LineSink
 from edgeinfer.outputs.schema import SCHEMA, header_line, source_line, summary_line
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result, SourceState
 from edgeinfer.units import counted
 
 
-class JsonlSink(AbstractContextManager["JsonlSink"]):
+class JsonlSink(LineSink):
     """Sink that writes one JSON object per line: a header, the frames and a summary (schema 1).
 
     Each part of a split file has all three. An existing file keeps its content until the first frame is written.
@@ -41,43 +39,10 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
     """
 
     closes_last = True
-
-    def __init__(
-        self,
-        target: str,
-        *,
-        append: bool = False,
-        rotation: Rotation | None = None,
-        flush_s: float = FLUSH_S,
-        no_overwrite: bool = False,
-    ) -> None:
-        """Validate the arguments; the file is opened by `__enter__`.
-
-        Args:
-            target: Path, or "-" for stdout.
-            append: Append to an existing file instead of replacing it.
-            rotation: Rules for splitting the file, or None.
-            flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600.
-            no_overwrite: Refuse an existing file.
-
-        Raises:
-            UsageError: `flush_s` is out of range.
-            OutputError: The folder of the file does not exist.
-        """
-        self._lines = LineWriter(target, append=append, rotation=rotation, flush_s=flush_s, no_overwrite=no_overwrite)
-        self._frames = 0
-        self._header: dict[str, Any] = {}
-        self._summary: Callable[[], RunSummary] | None = None
-        self._previous: RunSummary | None = None
-
-    def __enter__(self) -> Self:
-        """Open the file.
-
-        Raises:
-            OutputError: The file cannot be created or opened for writing, or exists and must not be overwritten.
-        """
-        self._lines.__enter__()
-        return self
+    _frames = 0
+    _header: dict[str, Any]
+    _summary: Callable[[], RunSummary] | None = None
+    _previous: RunSummary | None = None
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Write the header line.
@@ -121,7 +86,7 @@ class JsonlSink(AbstractContextManager["JsonlSink"]):
         try:
             self._finish()
         finally:
-            self._lines.__exit__(kind)
+            super().__exit__(kind)
 
     def _split(self) -> None:
         summary = self._summary

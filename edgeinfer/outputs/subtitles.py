@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from html import escape
-from typing import NamedTuple, Self
+from typing import NamedTuple, Unpack
 
 from edgeinfer.errors import OutputError, UsageError, one_line, shown_path
 from edgeinfer.outputs.base import unused_path
 from edgeinfer.outputs.cues import Cue, CueBuilder
-from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
-from edgeinfer.outputs.rotation import Rotation
+from edgeinfer.outputs.line_sink import LineOptions, LineSink
 from edgeinfer.outputs.summary import RunHeader, RunSummary
 from edgeinfer.results import Frame, Result
 from edgeinfer.system.paths import local_path
@@ -41,7 +39,7 @@ FORMATS = {
 """Formats by suffix: SubRip, and WebVTT (https://www.w3.org/TR/webvtt1/)."""
 
 
-class SubtitleSink(AbstractContextManager["SubtitleSink"]):
+class SubtitleSink(LineSink):
     """Sink that writes subtitles: a cue for each interval in which all persons keep their expressions.
 
     A cue has a line for each person, such as "#1 happy". Times count from the first frame, as those of players do. A
@@ -66,24 +64,16 @@ class SubtitleSink(AbstractContextManager["SubtitleSink"]):
         #1 happy
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        append: bool = False,
-        rotation: Rotation | None = None,
-        flush_s: float = FLUSH_S,
-        no_overwrite: bool = False,
-    ) -> None:
+    _record_end = b"\n\n"
+
+    def __init__(self, target: str, **options: Unpack[LineOptions]) -> None:
         """Validate the arguments; the file is opened by `__enter__`.
 
         Args:
             target: Path that ends in .srt or .vtt.
-            append: Keep an existing file: without `rotation`, write to the first unused name of "x-1.srt", "x-2.srt",
-                ...; with it, make the file a finished part. The times of two runs do not fit into one file.
-            rotation: Rules for splitting the file, or None.
-            flush_s: Longest time that a cue stays in the buffer, in seconds, 0..3600.
-            no_overwrite: Refuse an existing file.
+            options: As for `JsonlSink`, except that the times of two runs do not fit into one file: with `append`, an
+                existing file is kept, and the cues are written to the first unused name of "x-1.srt", "x-2.srt", ...;
+                with `rotation` too, the existing file becomes a finished part.
 
         Raises:
             UsageError: `flush_s` is out of range.
@@ -91,23 +81,12 @@ class SubtitleSink(AbstractContextManager["SubtitleSink"]):
         """
         path = local_path(target, OutputError, expand_home=False)
         self._format = FORMATS[path.suffix.lower()]
-        self._name = str(unused_path(path)) if append and rotation is None and path.is_file() else target
-        self._lines = LineWriter(
-            self._name, append=append, rotation=rotation, flush_s=flush_s, no_overwrite=no_overwrite,
-            record_end=b"\n\n",
-        )  # fmt: skip
+        keeps_file = options.get("append") and options.get("rotation") is None and path.is_file()
+        self._name = str(unused_path(path)) if keeps_file else target
+        super().__init__(self._name, **options)
         self._builder = CueBuilder()
         self._first_s: float | None = None
         self._cues = self._number = 0
-
-    def __enter__(self) -> Self:
-        """Open the file.
-
-        Raises:
-            OutputError: The file cannot be created or opened for writing, or exists and must not be overwritten.
-        """
-        self._lines.__enter__()
-        return self
 
     def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
         """Begin the file.
@@ -148,7 +127,7 @@ class SubtitleSink(AbstractContextManager["SubtitleSink"]):
         try:
             self._write_cues(self._builder.close())
         finally:
-            self._lines.__exit__(kind)
+            super().__exit__(kind)
 
     def _write_cues(self, cues: Iterable[Cue]) -> None:
         for cue in cues:
