@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from edgeinfer.detection.pyramid import in_colour
 from edgeinfer.outputs.palette import label_colours, text_colour
 from edgeinfer.outputs.placement import Area, place_label
 from edgeinfer.outputs.text import Bgr, draw_text, printable, text_width
@@ -54,7 +55,7 @@ def annotate(image: Image, result: Result, *, track_ids: bool = True) -> Image:
         >>> edgeinfer.annotate(image, edgeinfer.Result((face,), timestamp_s=0.0)).shape
         (120, 160, 3)
     """
-    picture = image.copy() if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    picture = in_colour(image.copy())
     draw_faces(picture, result, track_ids=track_ids)
     return picture
 

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgeinfer.detection.pyramid import in_colour
 from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError, path_text, shown_path
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
@@ -79,7 +80,7 @@ class VideoSource(AbstractContextManager["VideoSource"]):
                 self._scale_wh = self._pixel_scale_wh()
             timestamp_s = now_s - first_s if self.live else clock.time_s(index, first_s + self._position_s())
             captured_s = now_s if self.live else None
-            yield self._capture.turned(Frame(self._square(_bgr(image)), index, timestamp_s, captured_s))
+            yield self._capture.turned(Frame(self._square(in_colour(image)), index, timestamp_s, captured_s))
             yielded += 1
         if yielded == 0:
             raise SourceError(
@@ -282,7 +283,3 @@ def _open_ffmpeg(address: str, parameters: list[int] | None = None) -> cv2.Video
     except cv2.error:
         return None
     return video if video.isOpened() else None
-
-
-def _bgr(image: Any) -> Image:
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image, dtype=np.uint8)
