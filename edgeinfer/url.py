@@ -102,7 +102,7 @@ def host_and_port(text: str, *, default_port: int | None = None, lowest_port: in
     (('pi.local', 9000), ('::1', 80))
     """
     if _is_ipv6(text) or _is_ipv6(text.rpartition(":")[0]):
-        raise AddressError("an IPv6 address must be enclosed in brackets, as in [::1]:9000")
+        raise AddressError("an IPv6 address must be enclosed in brackets, as in [::1]")
     match = re.fullmatch(r"(?:\[([^][]*)\]|([^][:]*))(?::([^:]*))?", text)
     if match is None:
         raise AddressError("expected one host and one port")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinfer.batch.chunks import chunk_range
-from edgeinfer.batch.jobs import BatchSource, Died, Finished, Outcome, PoolEvent, Progress, WorkerPool
+from edgeinfer.batch.jobs import BatchSource, Died, Finished, Job, Outcome, PoolEvent, Progress, WorkerPool
 from edgeinfer.batch.progress import BatchProgress, Meter
 from edgeinfer.batch.units import Divided, Unit, UnitFactory
 from edgeinfer.batch.worker import remove_partial_results
@@ -125,6 +125,7 @@ class _Batch:
         self._waiting = self._units(sorted(pending, key=_longest_first))
         self._merges: deque[Unit] = deque()
         self._submitted: dict[int, Unit] = {}
+        self._lost: list[Job] = []
         self._counts = _Counts(total=unchanged + len(pending), unchanged=unchanged)
         self._updated_s = 0.0
 
@@ -143,8 +144,8 @@ class _Batch:
                     self._state.write_table()
                     self._update()
         finally:
-            for unit in self._submitted.values():
-                remove_partial_results(unit.job)
+            for job in (*self._lost, *(unit.job for unit in self._submitted.values())):
+                remove_partial_results(job)
 
     def summary(self) -> BatchSummary:
         """Return the counts and times."""
@@ -195,11 +196,13 @@ class _Batch:
     def _handle_death(self, unit: Unit, event: Died) -> None:
         """Submit a job again, unless it has probably killed its worker twice."""
         self._meter.drop(event.job)
+        remove_partial_results(unit.job)
         unit.deaths += event.blames_job
         if unit.deaths < MAX_DEATHS:
+            self._lost.append(unit.job)
+            unit.renew_paths()
             self._pool.submit(unit.job)
             return
-        remove_partial_results(unit.job)
         self._finish(unit, Outcome("failed", f"the worker process died twice: {event.reason}"))
 
     def _finish(self, unit: Unit, outcome: Outcome) -> None:

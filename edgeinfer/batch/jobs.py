@@ -88,6 +88,8 @@ class Job:
         is_chunk: True if the files are only a part of the pictures of the source, of which none needs to be readable.
         chunks: Paths of the results of all chunks by format, in order. If there are any, the job merges them into
             `results`, and `files` is not read.
+        token: Token in the temporary paths of a repeated job (see `partial_path`), because the process that was lost
+            may still be running on a machine that does not answer; empty at first.
     """
 
     number: int
@@ -101,6 +103,7 @@ class Job:
     annotated_pictures: tuple[str, ...] = ()
     is_chunk: bool = False
     chunks: Mapping[ResultFormat, tuple[str, ...]] = field(default_factory=dict)
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +159,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """End of a job by the death of its process. Jobs that wait behind it are resubmitted by the pool.
+    """Loss of a job by the death of its process; it is not submitted again by the pool.
+
+    A pool may give the jobs that were waiting for that process to another one without reporting them.
 
     Attributes:
         job: Number of the job.
         reason: Cause, such as "killed by SIGKILL".
-        blames_job: False if the whole node was lost, so that the job is not the likely cause.
+        blames_job: False if the job is not the likely cause: the whole node was lost, or the job was still waiting.
     """
 
     job: int

@@ -6,7 +6,7 @@ import logging
 import pickle
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -202,7 +202,3 @@ class RayPool:
         """Keep the result of a job for `wait`; see `SlotOwner`."""
         self._depth.add(outcome)
         self._events.append(Finished(job, outcome))
-
-    def resubmit(self, jobs: Collection[Job]) -> None:
-        """Put jobs before those that wait; see `SlotOwner`."""
-        self._backlog.extendleft(reversed(list(jobs)))

@@ -39,9 +39,6 @@ class SlotOwner(Protocol):
     def finish(self, job: int, outcome: Outcome) -> None:
         """Pass the result of a job on."""
 
-    def resubmit(self, jobs: Collection[Job]) -> None:
-        """Give jobs to other workers, before those that wait."""
-
 
 class RaySlot:
     """Actor with its jobs.
@@ -207,8 +204,9 @@ class RaySlot:
     def _release(self, reason: str, *, blames_job: bool) -> None:
         running, *waiting = self._held
         self._held = []
-        self._owner.resubmit(waiting)
         self._owner.report(Died(running.number, reason, blames_job))
+        for job in waiting:  # the lost process may still start these too
+            self._owner.report(Died(job.number, reason, blames_job=False))
 
 
 def _result(reference: Any) -> tuple[Any, Exception | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -39,6 +40,18 @@ class Unit:
     divided: Divided | None = None
     chunk: int | None = None
     deaths: int = 0
+
+    def renew_paths(self) -> None:
+        """Give the job other temporary paths, because a lost process may still write to the present ones."""
+        token, job = secrets.token_hex(4), self.job
+        paths = {str(partial): partial_path(final, token) for partial, final in self.files.items()}
+        self.files = {paths[str(partial)]: final for partial, final in self.files.items()}
+        self.job = replace(
+            job,
+            results={suffix: str(paths[partial]) for suffix, partial in job.results.items()},
+            annotated_video=None if job.annotated_video is None else str(paths[job.annotated_video]),
+            token=token,
+        )
 
 
 @dataclass(slots=True)

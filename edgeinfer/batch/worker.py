@@ -250,7 +250,8 @@ def _final_names(message: str, job: Job) -> str:
     from edgeinfer.outputs.line_writer import LINES_KEPT  # noqa: PLC0415 - after an error only
 
     for path in _written(job):
-        final = path.with_name(path.name.removeprefix(PARTIAL_PREFIX))
+        prefix = f"{PARTIAL_PREFIX}{job.token}." if job.token else PARTIAL_PREFIX
+        final = path.with_name(path.name.removeprefix(prefix))
         message = message.replace(shown_path(path), shown_path(final))
     return message.removesuffix(LINES_KEPT)
 

@@ -53,9 +53,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def partial_path(path: Path) -> Path:
-    """Return the temporary path that `replacing` uses for a path without symbolic links."""
-    return path.with_name(PARTIAL_PREFIX + _tail(hidden_name(path.name)))
+def partial_path(path: Path, token: str = "") -> Path:
+    """Return the temporary path that `replacing` uses for a path without symbolic links.
+
+    Args:
+        path: Final path.
+        token: Text that distinguishes the files of several writers of the same path; `replacing` uses none.
+    """
+    prefix = f"{PARTIAL_PREFIX}{token}." if token else PARTIAL_PREFIX
+    return path.with_name(prefix + _tail(hidden_name(path.name), _MAX_NAME_BYTES - len(prefix)))
 
 
 def hidden_name(name: str) -> str:
@@ -83,6 +89,6 @@ def write_file(path: Path, content: str | bytes) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def _tail(name: str) -> str:
-    """Return the end of a file name, so that the temporary name is not too long."""
-    return os.fsdecode(os.fsencode(name)[-(_MAX_NAME_BYTES - len(PARTIAL_PREFIX)) :])
+def _tail(name: str, length: int) -> str:
+    """Return the end of a file name, at most `length` bytes, so that the temporary name is not too long."""
+    return os.fsdecode(os.fsencode(name)[-length:])

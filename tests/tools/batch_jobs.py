@@ -39,7 +39,10 @@ def job(
 ) -> Job:
     """Return the job of a source with results named after its number; `changes` are other fields."""
     paths = tuple(map(str, [files] if isinstance(files, Path) else files))
-    results: dict[ResultFormat, str] = {suffix: str(partial_path(folder / f"{number}.{suffix}")) for suffix in formats}
+    token = changes.get("token", "")
+    results: dict[ResultFormat, str] = {
+        suffix: str(partial_path(folder / f"{number}.{suffix}", token)) for suffix in formats
+    }
     name = changes.pop("name", paths[0] if paths else "")
     source, first_index = changes.pop("source", str(number)), changes.pop("first_index", 0)
     return Job(number, source, kind, name, paths, first_index, results, **changes)

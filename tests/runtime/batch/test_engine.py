@@ -18,6 +18,7 @@ from edgeinfer.batch.engine import MAX_FAILURES, BatchSummary, run_batch
 from edgeinfer.batch.jobs import BatchSource, Died, Job, Outcome, PoolEvent
 from edgeinfer.batch.planning import Plan
 from edgeinfer.batch.progress import BatchProgress
+from edgeinfer.batch.worker import remove_partial_results
 from edgeinfer.system import interrupts
 from tools.batch_sources import Batch, found, source
 from tools.fake_pool import DONE, FakePool, write_results
@@ -122,6 +123,21 @@ def test_job_is_repeated(batch: Batch, tmp_path: Path, blames_job: bool, deaths:
     process(batch, videos(tmp_path, "a.mp4"), pool)
     assert statuses(batch) == {"a.mp4": ("done", "")}
     assert len(pool.jobs) == deaths + 1
+    assert len({job.results["csv"] for job in pool.jobs}) == deaths + 1
+
+
+def test_lost_process_that_continues_does_not_touch_the_results(batch: Batch, tmp_path: Path) -> None:
+    def react(job: Job, tries: int) -> PoolEvent | Outcome:
+        if not tries:
+            return Died(job.number, "lost", blames_job=False)
+        remove_partial_results(pool.jobs[0])  # as a worker does at its start
+        Path(pool.jobs[0].results["csv"]).write_text("from the lost process\n")
+        return DONE
+
+    pool = FakePool(react)
+    process(batch, videos(tmp_path, "a.mp4"), pool)
+    assert results(batch) == {"a.csv": "a.mp4\n"}
+    assert partial_files(batch.out) == []
 
 
 @pytest.mark.parametrize(

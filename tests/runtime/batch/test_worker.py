@@ -188,13 +188,16 @@ def test_unwritable_result_is_an_error(worker: Worker, tmp_path: Path, clip: Pat
         worker.process(job(tmp_path / "out", clip))
 
 
-def test_full_disk_is_an_error(worker: Worker, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("token", ["", "1a2b3c4d"])
+def test_full_disk_is_an_error(
+    worker: Worker, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(LineWriter, "_write_blocks", fail)
     with pytest.raises(edgeinfer.OutputError, match=r"^cannot write \S+/1\.csv: No space left on device$"):
-        worker.process(job(tmp_path, clip))
+        worker.process(job(tmp_path, clip, token=token))
     assert not any(tmp_path.iterdir())
 
 
