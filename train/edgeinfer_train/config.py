@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -77,9 +78,13 @@ class FitConfig:
         group_regex: Regular expression for file names whose first group, or whole match, identifies the person; ""
             derives persons from the names, or near-duplicates from the pixels. With the recipe "small" only.
         folds: Number of cross-validation folds; 0 disables cross-validation. With the recipe "small" only.
+        leave_out: Fold of the training faces to leave out, such as "2/5", or "" to use all. Near-identical faces are in
+            the same fold. `edgeinfer-train answers` asks the teacher about these faces only.
+        answers: File of answers for the training faces, written by `edgeinfer-train answers`, or "" to use none.
+            Targets are `distil_weight` times the answers plus the rest times the labels.
         teachers: Run folders or `.keras` files whose averaged predictions are used as additional targets.
         distil_temperature: Temperature that softens both distributions of the distillation loss.
-        distil_weight: Share of the distillation loss in the total loss, 0..1.
+        distil_weight: Share of the distillation loss in the total loss, or of the answers in the targets, 0..1.
         distil_views: Number of augmented copies of each face for which the teachers' predictions are computed once;
             epochs use them in turn. 0 computes the predictions in each training step.
         patience: Epochs without improvement of `monitor` before training stops.
@@ -148,6 +153,13 @@ class FitConfig:
         metavar="REGEX",
     )
     folds: int = option(0, "Cross-validation folds of the recipe small. Default: 3 below 300 faces.", title="Training")
+    leave_out: str = option(
+        "", "Leave out fold K of N of the training faces, for a teacher of these faces.", title="Data", metavar="K/N"
+    )
+    answers: str = option(
+        "", "Answers of teachers, from edgeinfer-train answers, as part of the targets.", title="Training",
+        metavar="FILE.npz",
+    )  # fmt: skip
     teachers: tuple[str, ...] = option(
         (),
         "Run folder or .keras file of a teacher. Repeat to average several.",
@@ -194,6 +206,10 @@ class FitConfig:
             raise ConfigError(
                 f"`distil_views` is {self.distil_views}: views need teachers and a `distil_temperature` of 1"
             )
+        if self.answers and self.teachers:
+            raise ConfigError("`answers` replaces the teachers: leave out `teachers`")
+        if self.leave_out and not _is_fold(self.leave_out):
+            raise ConfigError(f"`leave_out` is {shown_value(self.leave_out)}: expected a fold such as 2/5")
         if self.head_phase >= self.epochs:
             raise ConfigError(f"`head_epochs` is {self.head_epochs}: expected fewer than the {self.epochs} of `epochs`")
 
@@ -234,8 +250,8 @@ class FitConfig:
 
     def published(self) -> dict[str, Any]:
         """Return plain values for publication, with paths reduced to their last component."""
-        weights = Path(self.weights).name
-        return {**self.to_mapping(), "weights": weights, "teachers": [Path(teacher).name for teacher in self.teachers]}
+        names = {name: Path(getattr(self, name)).name for name in ("weights", "answers")}
+        return {**self.to_mapping(), **names, "teachers": [Path(teacher).name for teacher in self.teachers]}
 
     def replace(self, **changes: Any) -> FitConfig:
         """Return a copy with changed settings; None keeps a setting."""
@@ -308,6 +324,11 @@ def save_config(config: FitConfig, path: Path) -> None:
     import tomli_w  # noqa: PLC0415 - only needed by `fit`
 
     write_file(path, tomli_w.dumps(config.to_mapping()))
+
+
+def _is_fold(text: str) -> bool:
+    match = re.fullmatch(r"([0-9]{1,3})/([0-9]{1,3})", text)
+    return match is not None and 1 <= int(match[1]) <= int(match[2]) >= 2
 
 
 def _typed(cls: type[Any], values: dict[str, Any], prefix: str) -> dict[str, Any]:

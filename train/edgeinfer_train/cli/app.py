@@ -27,6 +27,10 @@ class _Commands(LazyGroup):
             "edgeinfer_train.cli.evaluate",
             "Measure loss, accuracy, macro-F1, calibration, and precision and recall for each label.",
         ),
+        "answers": (
+            "edgeinfer_train.cli.answers",
+            "Store the answers of teachers for the training faces, for fit --answers.",
+        ),
         "compare": (
             "edgeinfer_train.cli.compare",
             "Rank runs by accuracy, list their costs, and mark the Pareto front.",

@@ -15,6 +15,8 @@ RUN_FILES = (
     "model.weights.h5",
     "config.toml",
     "history.csv",
+    "held-out.csv",
+    "left-out.csv",
     "metrics.json",
     "curves.png",
     "confusion.png",

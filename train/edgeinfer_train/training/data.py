@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer_train.config import FitConfig
-from edgeinfer_train.datasets.grouping import group_faces
+from edgeinfer_train.datasets.answers import Answers
+from edgeinfer_train.datasets.grouping import group_copies, group_faces
 from edgeinfer_train.datasets.load import DatasetInfo, Faces, concatenate, load_split
 from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import LabelMode
 from edgeinfer_train.networks.backbones import BACKBONES
 
+LEFT_OUT_FILE = "left-out.csv"
+"""File of a run folder with the names of the training faces that the run left out."""
 MAX_EXCLUDED = 0.1
 """Largest share of training faces that are excluded before the faces are split again."""
 VALID_FOLDS = 5
@@ -36,6 +39,7 @@ class TrainingData:
         valid: Validation faces.
         folds: (N,) cross-validation fold of each training face, from 1; None without cross-validation.
         held_out: Names of the validation faces if they are not those of the data folder's split, else empty.
+        left_out: Names of the training faces that the run leaves out.
         notes: Sentences about the split.
     """
 
@@ -46,6 +50,7 @@ class TrainingData:
     valid: Faces
     folds: NDArray[np.int64] | None = None
     held_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def label_shares(self) -> dict[str, float]:
@@ -75,7 +80,7 @@ def load_training_data(folder: Path, info: DatasetInfo, config: FitConfig) -> Tr
     """Load the faces of a run at the image size of its settings.
 
     Raises:
-        DataError: The data cannot be used, or the training faces have fewer than two labels.
+        DataError: The data or the answers cannot be used, or the training faces have fewer than two labels.
     """
     mode = resolve_label_mode(config, info)
     colour, size_hw = BACKBONES[config.backbone].colour, (config.image_size, config.image_size)
@@ -83,8 +88,21 @@ def load_training_data(folder: Path, info: DatasetInfo, config: FitConfig) -> Tr
     valid = load_split(folder, "valid", size_hw=size_hw, colour=colour, label_mode=mode)
     if len(set(train.labels.tolist())) < 2:
         raise DataError(f"{folder} has training faces of fewer than two labels: training needs at least two")
-    whole = TrainingData(folder, info, mode, train, valid)
+    left_out: tuple[str, ...] = ()
+    if config.leave_out:
+        train, left_out = _leave_out(train, config.leave_out)
+    if config.answers:
+        train = Answers.load(Path(config.answers)).blend(train, info.labels, config.distil_weight)
+    whole = TrainingData(folder, info, mode, train, valid, left_out=left_out)
     return separate_groups(whole, config) if config.recipe == "small" else whole
+
+
+def _leave_out(faces: Faces, fold: str) -> tuple[Faces, tuple[str, ...]]:
+    """Return the faces of the other folds, and the names of those in the fold "K/N"."""
+    number, count = (int(part) for part in fold.split("/"))
+    groups = group_copies(faces.images[..., 0] if faces.images.shape[-1] == 1 else faces.images)
+    chosen = _fold_ids(faces.labels, groups, count, seed=0) == number
+    return faces.take(~chosen), tuple(faces.names[i] for i in np.flatnonzero(chosen))
 
 
 def separate_groups(data: TrainingData, config: FitConfig) -> TrainingData:

@@ -126,7 +126,7 @@ def _train(
     with device_scope(config.devices) as devices:
         _check_batch_size(config, devices, len(data.train))
         student = Student(config, data.info.labels, load_weights=not state.history, start=start)
-        create_run_folder(run, config, data.held_out)
+        create_run_folder(run, config, data)
         job = _Job(run, config, state, student, data, verbose, on_epoch)
         if start:
             job.fine_tune(FineTuning(start, student, data, config, notify), devices)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from edgeinfer_train.config import FitConfig, load_config, save_config
@@ -12,7 +11,7 @@ from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.errors import ConfigError, RunError
 from edgeinfer_train.networks.backbones import BACKBONES, resolve
 from edgeinfer_train.networks.start import Start
-from edgeinfer_train.training.data import HELD_OUT_FILE, resolve_label_mode
+from edgeinfer_train.training.data import HELD_OUT_FILE, LEFT_OUT_FILE, TrainingData, resolve_label_mode
 
 CONFIG_FILE = "config.toml"
 STATE_FOLDER = "state"
@@ -65,13 +64,13 @@ def check_run_folder(
         raise RunError(f"{run} is not an empty folder and contains no run: choose another folder")
 
 
-def create_run_folder(run: Path, config: FitConfig, held_out: Sequence[str] = ()) -> None:
+def create_run_folder(run: Path, config: FitConfig, data: TrainingData) -> None:
     """Create the run folder and write its settings, unless it exists.
 
     Args:
         run: Run folder.
         config: Resolved settings of the run.
-        held_out: Names of the validation faces if the run splits the faces itself.
+        data: Faces of the run. The names of those that it holds or leaves out are written too.
 
     Raises:
         OSError: The folder cannot be written.
@@ -79,5 +78,6 @@ def create_run_folder(run: Path, config: FitConfig, held_out: Sequence[str] = ()
     (run / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     if not (run / CONFIG_FILE).is_file():
         save_config(config, run / CONFIG_FILE)
-    if held_out:
-        write_csv(run / HELD_OUT_FILE, ["file"], [[name] for name in held_out])
+    for file, names in ((HELD_OUT_FILE, data.held_out), (LEFT_OUT_FILE, data.left_out)):
+        if names:
+            write_csv(run / file, ["file"], [[name] for name in names])
