@@ -23,6 +23,8 @@ class AugmentConfig:
         small: Probability that a face is reduced to between a quarter and two thirds of its side and enlarged again.
         blur: Maximum share of the 3x3 mean that is blended into the image, 0..1.
         noise: Maximum standard deviation of added noise as a share of 0..255, 0 or more.
+        grain: Probability of the signal-dependent noise of a dark scene, 0..1.
+        impulses: Probability that up to a tenth of the pixels are black or white, 0..1.
         erasing: Probability that a rectangle of the face is erased, 0..1.
         mixup: Probability that a batch is blended with itself (Zhang et al. 2018, arXiv:1710.09412), 0..1.
         scrambled: Share of faces that are cut into tiles and shuffled, 0..1. They are labelled with the label shares of
@@ -41,6 +43,8 @@ class AugmentConfig:
     small: float = 0.0
     blur: float = 0.5
     noise: float = 0.02
+    grain: float = 0.0
+    impulses: float = 0.0
     erasing: float = 0.3
     mixup: float = 0.5
     scrambled: float = 0.0
@@ -54,7 +58,7 @@ class AugmentConfig:
 AUGMENT_RANGES = {
     "rotation": Range(0, 180), "shift": Range(0, 1), "shear": Range(0, 1), "brightness": Range(0, 1),
     "low_light": Range(0, 10), "noise": Range(0, 1), "contrast": Range(0, 1), "small": Range(0, 1),
-    "blur": Range(0, 1), "erasing": Range(0, 1), "mixup": Range(0, 1), "scrambled": Range(0, 1),
-    "zoom": Range(0, 1, below=True),
+    "blur": Range(0, 1), "erasing": Range(0, 1), "grain": Range(0, 1), "impulses": Range(0, 1),
+    "mixup": Range(0, 1), "scrambled": Range(0, 1), "zoom": Range(0, 1, below=True),
 }  # fmt: skip
 """Valid values of the augmentation."""

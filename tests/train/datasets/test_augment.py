@@ -10,7 +10,14 @@ from keras import ops
 from numpy.typing import NDArray
 
 from edgeinfer_train.augmentation import AugmentConfig
-from edgeinfer_train.datasets.augment import RandomAffine, RandomLight, RandomPatch, RandomSoftness, augmentation
+from edgeinfer_train.datasets.augment import (
+    RandomAffine,
+    RandomLight,
+    RandomPatch,
+    RandomSensor,
+    RandomSoftness,
+    augmentation,
+)
 
 from ..conftest import NO_AUGMENTATION
 
@@ -20,6 +27,7 @@ LAYERS: dict[str, Callable[[int], keras.layers.Layer]] = {
     "softness": lambda seed: RandomSoftness(small=0.3, blur=0.5, noise=0.02, seed=seed),
     "light": lambda seed: RandomLight(brightness=0.2, contrast=0.4, low_light=0.0, seed=seed),
     "low light": lambda seed: RandomLight(brightness=0.0, contrast=0.0, low_light=2.0, seed=seed),
+    "sensor": lambda seed: RandomSensor(grain=1.0, impulses=1.0, seed=seed),
     "patch": lambda seed: RandomPatch(probability=1.0, seed=seed),
 }
 each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS.keys())
@@ -136,6 +144,29 @@ def test_reduced_face_keeps_only_low_frequencies() -> None:
     spread = found[reduced].std(axis=(1, 2, 3))
     assert spread.max() < 0.75 * noise.std()
     assert np.ptp(spread) > 5  # from a quarter of the side to two thirds of it
+
+
+def test_grain_grows_with_the_root_of_the_signal() -> None:
+    levels = np.repeat(np.array([25, 100], np.uint8), 24 * 48).reshape(1, 48, 48, 1)
+    faces = np.repeat(levels, 40, axis=0)
+    found = augment(RandomSensor(grain=0.5, impulses=0.0, seed=0), faces)
+    noisy = np.array([np.abs(after - before).max() > 1e-3 for before, after in zip(faces, found, strict=True)])
+    assert 10 <= noisy.sum() <= 30
+    dark, bright = found[noisy][:, :24].std(axis=(1, 2, 3)), found[noisy][:, 24:].std(axis=(1, 2, 3))
+    # Strong noise is cut off at 0, which narrows that of the dark half.
+    np.testing.assert_allclose(np.median(bright / dark), 2.0, atol=0.25)
+    assert bright.min() < 15
+    assert bright.max() > 30
+
+
+def test_impulses_are_black_and_white_pixels(grey_faces: Faces) -> None:
+    faces = np.repeat(grey_faces.clip(1, 254), 10, axis=0)
+    found = augment(RandomSensor(grain=0.0, impulses=0.5, seed=0), faces)
+    changed = found != faces
+    shares = changed.mean(axis=(1, 2, 3))
+    assert 15 <= (shares > 0).sum() <= 45
+    assert 0.05 < shares.max() <= 0.12
+    assert set(found[changed].tolist()) == {0.0, 255.0}
 
 
 def test_erased_patch_has_one_grey_level(grey_faces: Faces) -> None:

@@ -18,10 +18,14 @@ from edgeinfer_train.augmentation import AugmentConfig
 
 REDUCED_SIDES = (2 / 3, 1 / 2, 1 / 3, 1 / 4)
 """Sides to which a distant face is reduced before it is enlarged again, as shares of the network's input size."""
+PHOTONS = (8.0, 256.0)
+"""Range of the photons that a white pixel receives in a dark scene."""
+MAX_IMPULSES = 0.1
+"""Maximum share of defective pixels."""
 
 
 def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
-    """Build the augmentation layers, ordered as in a camera: geometry, optics, light, occlusion."""
+    """Build the augmentation layers, ordered as in a camera: geometry, optics, light, sensor, occlusion."""
     return [
         RandomAffine(
             rotation=config.rotation,
@@ -33,6 +37,7 @@ def augmentation(config: AugmentConfig, seed: int) -> list[keras.layers.Layer]:
         ),
         RandomSoftness(small=config.small, blur=config.blur, noise=config.noise, seed=seed + 1),
         RandomLight(brightness=config.brightness, contrast=config.contrast, low_light=config.low_light, seed=seed + 2),
+        RandomSensor(grain=config.grain, impulses=config.impulses, seed=seed + 4),
         RandomPatch(probability=config.erasing, seed=seed + 3),
     ]
 
@@ -137,6 +142,28 @@ class RandomLight(_Random):
         gain = self.uniform(each, 1.0 - self.contrast, 1.0 + self.contrast)
         offset = self.uniform(each, -255.0 * self.brightness, 255.0 * self.brightness)
         return ops.clip((images - mean) * gain + mean + offset, 0.0, 255.0)
+
+
+class RandomSensor(_Random):
+    """Noise of a sensor in the dark, which grows with the root of the signal, and defective pixels."""
+
+    def __init__(self, *, grain: float, impulses: float, seed: int) -> None:
+        super().__init__(seed)
+        self.grain, self.impulses = grain, impulses
+
+    def augment(self, images: Any) -> Any:
+        """Add the noise of 8 to 256 photons per white pixel, and set pixels to 0 or 255, each in a share of images."""
+        each, shape = (ops.shape(images)[0], 1, 1, 1), ops.shape(images)
+        if self.grain:
+            photons = ops.exp(self.uniform(each, *(math.log(count) for count in PHOTONS)))
+            deviation = ops.sqrt(255.0 * ops.maximum(images, 0.0) / photons)  # normal approximation of Poisson
+            noisy = ops.clip(images + deviation * keras.random.normal(shape, seed=self.seeds), 0.0, 255.0)
+            images = ops.where(self.uniform(each, 0.0, 1.0) < self.grain, noisy, images)
+        if self.impulses:
+            share = self.uniform(each, 0.0, MAX_IMPULSES)
+            hit = ops.logical_and(self.uniform(shape, 0.0, 1.0) < share, self.uniform(each, 0.0, 1.0) < self.impulses)
+            images = ops.where(hit, 255.0 * ops.cast(self.uniform(shape, 0.0, 1.0) < 0.5, "float32"), images)
+        return images
 
 
 class RandomPatch(_Random):
