@@ -22,6 +22,7 @@ from edgeinfer.diagnostics.latency import measure_latencies_ms
 from edgeinfer_train.config import BackboneName, EdgeName
 from edgeinfer_train.labels import EIGHT_LABELS
 from edgeinfer_train.networks.model import MODEL_FILE, ModelInfo, build_core, load_model, save_model
+from tools.shared import build_once
 
 LABELS = EIGHT_LABELS[:7]
 DataMaker = Callable[..., Path]
@@ -80,11 +81,14 @@ def make_info(backbone: str = "edgenet", **changes: object) -> ModelInfo:
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One run folder for each edge network."""
-    folders: dict[str, Path] = {}
-    for name in get_args(EdgeName):
-        folders[name] = tmp_path_factory.mktemp(name)
-        save_model(build_network(name), make_info(name), folders[name] / MODEL_FILE)
-    return folders
+
+    def build(folder: Path) -> None:
+        for name in get_args(EdgeName):
+            (folder / name).mkdir()
+            save_model(build_network(name), make_info(name), folder / name / MODEL_FILE)
+
+    folder = build_once(tmp_path_factory, "untrained-runs", build)
+    return {name: folder / name for name in get_args(EdgeName)}
 
 
 @pytest.fixture(scope="session")
@@ -93,12 +97,18 @@ def run(runs: dict[str, Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def graphs(runs: dict[str, Path]) -> Graphs:
+def graphs(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Graphs:
     """Keras model and float32 graph of each edge network. Tests must not modify them."""
     from edgeinfer_export.convert.graph import to_onnx
 
     models = {name: load_model(folder / MODEL_FILE)[0] for name, folder in runs.items()}
-    return {name: (model, to_onnx(model).graph) for name, model in models.items()}
+
+    def convert(folder: Path) -> None:
+        for name, model in models.items():
+            onnx.save(to_onnx(model).graph, folder / f"{name}.onnx")
+
+    folder = build_once(tmp_path_factory, "graphs", convert)
+    return {name: (model, onnx.load(folder / f"{name}.onnx")) for name, model in models.items()}
 
 
 def write_face(path: Path, random: np.random.Generator, label: int) -> None:

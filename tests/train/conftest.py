@@ -28,13 +28,14 @@ from edgeinfer_train.config import FitConfig
 from edgeinfer_train.labels import VOTE_COLUMNS
 from edgeinfer_train.networks import edgenet
 from edgeinfer_train.training.fit import fit
+from tools.shared import build_once
 
 NO_AUGMENTATION = AugmentConfig(
     rotation=0.0, zoom=0.0, shift=0.0, shear=0.0, flip=False, brightness=0.0, contrast=0.0, blur=0.0, noise=0.0,
     erasing=0.0, mixup=0.0,
 )  # fmt: skip
-SHALLOW = tuple((channels, 1) for channels, _blocks in edgenet.STAGES)
-"""Stages of the edge networks in these tests: one residual block each, because building a network takes most time."""
+SHALLOW = ((32, 1),)
+"""Stages of the edge networks in these tests: one residual block, because building a network takes most time."""
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 
 
@@ -98,7 +99,7 @@ class FerplusMaker:
 
 @contextmanager
 def shallow_networks() -> Iterator[None]:
-    """Build edge networks with one block per stage."""
+    """Build edge networks with one block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(edgenet, "STAGES", SHALLOW)
         yield
@@ -175,18 +176,20 @@ def toy_config() -> FitConfig:
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_data: Path, toy_config: FitConfig) -> Path:
     """Train a run. Tests must copy it before they modify it."""
-    run = tmp_path_factory.mktemp("toy") / "run"
-    with shallow_networks():
-        fit(toy_data, run, toy_config)
-    return run
+
+    def train(folder: Path) -> None:
+        with shallow_networks():
+            fit(toy_data, folder / "run", toy_config)
+
+    return build_once(tmp_path_factory, "toy-run", train) / "run"
 
 
 @pytest.fixture(scope="session")
 def toy_export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export the toy run's model, with its report next to it."""
-    path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
-    pytest.importorskip("edgeinfer_export.publish.export").export_model(toy_run, path)
-    return path
+    export = pytest.importorskip("edgeinfer_export.publish.export")
+    name = "toy.onnx"
+    return build_once(tmp_path_factory, "toy-export", lambda folder: export.export_model(toy_run, folder / name)) / name
 
 
 @pytest.fixture

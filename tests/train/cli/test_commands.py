@@ -17,6 +17,8 @@ from edgeinfer.system.interrupts import Interrupted
 from edgeinfer_train.config import FitConfig, load_config, save_config
 from edgeinfer_train.training import fit as training
 
+from ..conftest import SHALLOW
+
 Command = Callable[..., Any]
 
 
@@ -267,11 +269,21 @@ def test_signals_set_the_exit_code(
     assert is_one_line(done.err)
 
 
+SHALLOW_PROGRAM = f"""
+from edgeinfer_train.cli.app import main
+from edgeinfer_train.cli.terminal import require_modules
+require_modules("keras")
+from edgeinfer_train.networks import edgenet
+edgenet.STAGES = {SHALLOW}
+main()
+"""
+
+
 def test_interrupted_run_can_be_resumed(tmp_path: Path, toy_data: Path, toy_config: FitConfig) -> None:
     """Check that log output of TensorFlow's libraries does not appear on stderr."""
-    save_config(toy_config.replace(epochs=10_000, patience=10_000), tmp_path / "my.toml")
+    save_config(toy_config.replace(epochs=10_000, patience=10_000, limit=16), tmp_path / "my.toml")
     run = tmp_path / "run"
-    arguments = ["-m", "edgeinfer_train.cli.app", "fit", toy_data, "--run", run, "--config", tmp_path / "my.toml"]
+    arguments = ["-c", SHALLOW_PROGRAM, "fit", toy_data, "--run", run, "--config", tmp_path / "my.toml"]
     with subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         stdout=subprocess.PIPE,

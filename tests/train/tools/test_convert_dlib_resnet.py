@@ -57,7 +57,7 @@ def test_first_convolution_adds_up_the_colours(dlib_tool: ModuleType, features: 
 def test_normalization_is_separated_without_changing_the_features(
     dlib_tool: ModuleType, features: keras.Model, dat: bytes
 ) -> None:
-    faces = np.random.default_rng(1).integers(0, 256, (64, 112, 112, 1), np.uint8)
+    faces = np.random.default_rng(1).integers(0, 256, (12, 112, 112, 1), np.uint8)
     dlib_tool.copy_weights(dat, features)
     before = features.predict_on_batch(faces)
     dlib_tool.separate_normalization(features, faces)
@@ -70,11 +70,16 @@ def test_normalization_is_separated_without_changing_the_features(
 
 @pytest.mark.slow
 def test_converted_file_initializes_a_network(
-    dlib_tool: ModuleType, run_tool: Callable[..., int], dat: bytes, toy_data: Path, tmp_path: Path
+    dlib_tool: ModuleType,
+    run_tool: Callable[..., int],
+    dat: bytes,
+    make_toy_data: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
+    data = make_toy_data(tmp_path / "data", train=8, valid=2)
     (tmp_path / "face.dat").write_bytes(dat)
     out = tmp_path / "face.weights.h5"
-    assert run_tool(dlib_tool, tmp_path / "face.dat", toy_data, out) == 0
+    assert run_tool(dlib_tool, tmp_path / "face.dat", data, out) == 0
     core = build_core("faceresnet", 3)
     initialize(core, "faceresnet", str(out))
     first = next(layer for layer in core.layers if isinstance(layer, keras.layers.Conv2D))
