@@ -15,7 +15,8 @@ from edgeinfer.model.verify import sample_pictures
 from edgeinfer.results import Colour
 from edgeinfer_export.errors import ExportError
 from edgeinfer_train.datasets.held_out import load_unseen
-from edgeinfer_train.datasets.load import Split, read_info, split_files
+from edgeinfer_train.datasets.layout import Split
+from edgeinfer_train.datasets.load import read_info, split_files
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluation.evaluate import batches, measuring_mode
 

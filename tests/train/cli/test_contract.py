@@ -5,6 +5,7 @@ import sys
 from dataclasses import fields
 from typing import Any
 
+import pytest
 import typer
 
 from edgeinfer.options.fields import option_fields
@@ -30,9 +31,10 @@ def test_list_of_commands_has_their_own_summaries() -> None:
         assert group.commands[name].help.splitlines()[0] == summary
 
 
-def test_help_of_fit_loads_no_numerical_package() -> None:
+@pytest.mark.parametrize("command", ["prepare", "label", "fit", "evaluate", "compare"])
+def test_help_loads_no_numerical_package(command: str) -> None:
     code = (
-        "import sys\nfrom edgeinfer_train.cli.app import app\ntry:\n    app(['fit', '--help'])\n"
+        f"import sys\nfrom edgeinfer_train.cli.app import app\ntry:\n    app(['{command}', '--help'])\n"
         "except SystemExit:\n    print([name for name in ('numpy', 'cv2', 'tensorflow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer_train.datasets.load import SPLITS, load_split, read_info
+from edgeinfer_train.datasets.layout import SPLITS
+from edgeinfer_train.datasets.load import load_split, read_info
 from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
 from edgeinfer_train.errors import DataError
 

@@ -18,7 +18,7 @@ from edgeinfer.system.interrupts import Interrupted
 from edgeinfer.system.stderr import silenced
 from edgeinfer_train.cli.files import check_outputs
 from edgeinfer_train.cli.terminal import print_notice, progress_bar, require_modules
-from edgeinfer_train.datasets.prepare.options import PrepareOptions, SourceKind
+from edgeinfer_train.datasets.options import PrepareOptions, SourceKind
 from edgeinfer_train.evaluation.inputs import data_inputs
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def _inputs(sources: Sequence[Path], options: PrepareOptions) -> Iterator[NamedP
 def _print_report(report: PrepareReport, out: Path) -> None:
     """Print the tables to stdout, warnings to stderr."""
     from edgeinfer_train.cli.tables import counts_table, skipped_table
-    from edgeinfer_train.datasets.load import SKIPPED_FILE, read_info
+    from edgeinfer_train.datasets.layout import SKIPPED_FILE
+    from edgeinfer_train.datasets.load import read_info
     from edgeinfer_train.datasets.prepare.report import persons_in_several_splits
 
     typer.echo(f"{counts_table(report)}\n\n{skipped_table(report)}")

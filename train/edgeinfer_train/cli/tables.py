@@ -7,7 +7,7 @@ from typing import Any
 from unicodedata import category, east_asian_width
 
 from edgeinfer.errors import shown_path
-from edgeinfer_train.datasets.load import SPLITS
+from edgeinfer_train.datasets.layout import SPLITS
 from edgeinfer_train.datasets.prepare.report import PrepareReport
 from edgeinfer_train.evaluation.compare import Leaderboard
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeinfer_train.datasets.load import Faces, Split, concatenate, load_split
+from edgeinfer_train.datasets.layout import Split
+from edgeinfer_train.datasets.load import Faces, concatenate, load_split
 
 
 def load_unseen(data: Path, split: Split, held_out: Sequence[str], **options: Any) -> Faces:

@@ -10,7 +10,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -20,25 +19,16 @@ from edgeinfer.errors import SourceError, shown_path
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.results import Colour, Image
 from edgeinfer.sources.picture_size import PICTURE_SUFFIXES, check_size, read_header
-from edgeinfer_train.datasets.votes import VOTES_FILE, Votes, read_votes
+from edgeinfer_train.datasets.layout import DATASET_FILE, FACES_FILE, SIZE_RANGE, SPLITS, VOTES_FILE, Split
+from edgeinfer_train.datasets.votes import Votes, read_votes
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import LABEL_MODES, LabelMode
-
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 IMAGE_SUFFIXES = PICTURE_SUFFIXES
 MAX_IMAGE_BYTES = 100_000_000
 """Maximum size of an image file in a data set, in bytes."""
 MAX_IMAGE_MEGAPIXELS = 50.0
 """Maximum size of an image in a data set, in millions of pixels."""
-
-DATASET_FILE = "dataset.json"
-SKIPPED_FILE = "skipped.csv"
-SIZE_RANGE = (16, 1024)
-"""Smallest and largest side of faces that `prepare` scales, in pixels."""
-FACES_FILE = "faces.csv"
-"""Properties of the faces that the source has, such as person, valence and arousal, one row per file."""
 
 
 @dataclass(frozen=True, slots=True)

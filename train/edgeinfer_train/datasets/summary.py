@@ -9,7 +9,8 @@ import numpy as np
 
 from edgeinfer.errors import OutputError
 from edgeinfer.expression.preprocess import model_input
-from edgeinfer_train.datasets.load import Split, read_image, read_info
+from edgeinfer_train.datasets.layout import Split
+from edgeinfer_train.datasets.load import read_image, read_info
 from edgeinfer_train.datasets.prepare.report import PrepareReport
 from edgeinfer_train.figures import plot_labels, save_figure
 

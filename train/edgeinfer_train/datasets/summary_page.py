@@ -17,7 +17,8 @@ from edgeinfer.report.html import content_policy, create_environment, template_t
 from edgeinfer.system.files import write_file
 from edgeinfer.units import counted
 from edgeinfer_train.datasets.grouping import MAX_HASHED_FACES, group_hashes, persons_by_name
-from edgeinfer_train.datasets.load import SPLITS, read_image, read_info
+from edgeinfer_train.datasets.layout import SPLITS
+from edgeinfer_train.datasets.load import read_image, read_info
 from edgeinfer_train.datasets.pages import picture_uri
 from edgeinfer_train.datasets.prepare.report import PreparedFace, PrepareReport, persons_in_several_splits
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer_train.datasets.layout import VOTES_FILE
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS
-
-VOTES_FILE = "votes.csv"
 
 
 @dataclass(frozen=True, slots=True)

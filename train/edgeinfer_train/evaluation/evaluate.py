@@ -15,7 +15,8 @@ from edgeinfer.expression.prior import LabelPrior, logit_offsets
 from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer.results import Colour
 from edgeinfer_train.datasets.held_out import load_unseen
-from edgeinfer_train.datasets.load import DatasetInfo, Faces, Split, read_info
+from edgeinfer_train.datasets.layout import Split
+from edgeinfer_train.datasets.load import DatasetInfo, Faces, read_info
 from edgeinfer_train.evaluation.metrics import Metrics, score
 from edgeinfer_train.labels import LabelMode
 

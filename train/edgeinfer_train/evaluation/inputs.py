@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeinfer.system.identity import NamedPath, files_below
-from edgeinfer_train.datasets.load import DATASET_FILE, FACES_FILE, SKIPPED_FILE
-from edgeinfer_train.datasets.votes import VOTES_FILE
+from edgeinfer_train.datasets.layout import DATASET_FILE, FACES_FILE, SKIPPED_FILE, VOTES_FILE
 
 RUN_FILES = (
     "model.keras",

@@ -21,14 +21,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeinfer_train.datasets.options import NeutralRule, PrepareOptions, SourceKind
 from edgeinfer_train.datasets.prepare.affectnet import prepare_affectnet
 from edgeinfer_train.datasets.prepare.ckplus import prepare_ckplus
 from edgeinfer_train.datasets.prepare.fer2013 import prepare_fer2013
-from edgeinfer_train.datasets.prepare.ferplus import NeutralRule, prepare_ferplus
+from edgeinfer_train.datasets.prepare.ferplus import prepare_ferplus
 from edgeinfer_train.datasets.prepare.folders import prepare_folder
 from edgeinfer_train.datasets.prepare.jaffe import prepare_jaffe
 from edgeinfer_train.datasets.prepare.merge import prepare_merged
-from edgeinfer_train.datasets.prepare.options import PrepareOptions, SourceKind
 from edgeinfer_train.datasets.prepare.rafdb import prepare_rafdb
 from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.datasets.prepare.subjects import DEFAULT_FOLDS

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeinfer.errors import shown_path
 from edgeinfer.expression.preprocess import crop_face
-from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.datasets.layout import Split
 from edgeinfer_train.datasets.prepare.listed import ListedFace, Listing, prepare_listed
 from edgeinfer_train.datasets.prepare.report import DecodedFace, PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.datasets.prepare.scaling import encode_face

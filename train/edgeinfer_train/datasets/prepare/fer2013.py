@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from edgeinfer.results import Image
-from edgeinfer_train.datasets.load import SPLITS, Split
+from edgeinfer_train.datasets.layout import SPLITS, Split
 from edgeinfer_train.datasets.prepare.folders import prepare_tree
 from edgeinfer_train.datasets.prepare.pictures import Options
 from edgeinfer_train.datasets.prepare.report import (

@@ -10,18 +10,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from edgeinfer.errors import shown_path
-from edgeinfer_train.datasets.load import SPLITS, Split
+from edgeinfer_train.datasets.layout import SPLITS, VOTES_FILE, Split
+from edgeinfer_train.datasets.options import NeutralRule
 from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Reason, Skipped
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.table import TableRow, read_rows
 from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face, open_tree, shallowest
 from edgeinfer_train.datasets.prepare.writing import DataWriter, Identity, open_writer
-from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import EIGHT_LABELS, VOTE_COLUMNS, LabelMode
-
-NeutralRule = Literal["plurality", "others"]
 
 FOLDERS: dict[Split, str] = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
 COLUMNS = ("Usage", "Image name", *VOTE_COLUMNS)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgeinfer.errors import path_text, shown_path
 from edgeinfer_train.datasets.grouping import persons_by_name, persons_by_regex
-from edgeinfer_train.datasets.load import SPLITS
+from edgeinfer_train.datasets.layout import SPLITS
 from edgeinfer_train.datasets.prepare.corrections import apply_corrections, read_corrections
 from edgeinfer_train.datasets.prepare.own_table import prepare_table
 from edgeinfer_train.datasets.prepare.pictures import Options, Picture, labels_of_source, list_pictures

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from edgeinfer.errors import path_text
-from edgeinfer_train.datasets.load import SPLITS, Split
+from edgeinfer_train.datasets.layout import SPLITS, VOTES_FILE, Split
 from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.datasets.prepare.report import (
     AS_PUBLISHED,
@@ -22,7 +22,6 @@ from edgeinfer_train.datasets.prepare.report import (
 from edgeinfer_train.datasets.prepare.splitting import with_validation
 from edgeinfer_train.datasets.prepare.tree import MAX_NAME_BYTES, FileTree, load_face
 from edgeinfer_train.datasets.prepare.writing import Identity, check_classes, one_label_identity, open_writer
-from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.labels import LabelMode
 
 Crop = Callable[[DecodedFace, "ListedFace"], DecodedFace]

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinfer_train.datasets.grouping import find_copies, perceptual_hash
+from edgeinfer_train.datasets.layout import SIZE_RANGE, SPLITS, VOTES_FILE
 from edgeinfer_train.datasets.load import (
-    SIZE_RANGE,
-    SPLITS,
     DatasetInfo,
     pixel_digest,
     present_splits,
@@ -36,7 +35,7 @@ from edgeinfer_train.datasets.prepare.report import (
     nothing_usable,
 )
 from edgeinfer_train.datasets.prepare.tree import load_face
-from edgeinfer_train.datasets.votes import VOTES_FILE, Votes, read_votes, without_single_votes
+from edgeinfer_train.datasets.votes import Votes, read_votes, without_single_votes
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import LabelMode
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgeinfer.errors import shown_path
 from edgeinfer_train.datasets.grouping import persons_by_name, persons_by_regex
-from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.datasets.layout import Split
 from edgeinfer_train.datasets.prepare.listed import ListedFace, Listing, prepare_listed
 from edgeinfer_train.datasets.prepare.pictures import Options, labels_of_source
 from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Reason, Skipped

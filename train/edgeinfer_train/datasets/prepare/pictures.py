@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from edgeinfer.errors import path_text
-from edgeinfer_train.datasets.load import IMAGE_SUFFIXES, Split
+from edgeinfer_train.datasets.layout import Split
+from edgeinfer_train.datasets.load import IMAGE_SUFFIXES
 from edgeinfer_train.datasets.prepare.report import Reason, Skipped
 from edgeinfer_train.datasets.prepare.splitting import split_of
 from edgeinfer_train.datasets.prepare.tree import FileTree, is_visible

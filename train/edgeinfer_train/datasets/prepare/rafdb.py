@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from edgeinfer.errors import shown_path
-from edgeinfer_train.datasets.load import IMAGE_SUFFIXES, Split
+from edgeinfer_train.datasets.layout import Split
+from edgeinfer_train.datasets.load import IMAGE_SUFFIXES
 from edgeinfer_train.datasets.prepare.listed import ListedFace, Listing, prepare_listed
 from edgeinfer_train.datasets.prepare.report import PrepareReport, Progress, Skipped
 from edgeinfer_train.datasets.prepare.splitting import split_of

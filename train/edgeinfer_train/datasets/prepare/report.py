@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgeinfer.errors import shown_path
 from edgeinfer.results import Image
-from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.datasets.layout import Split
 from edgeinfer_train.errors import DataError
 
 Reason = Literal[

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.results import Image
-from edgeinfer_train.datasets.load import SIZE_RANGE
+from edgeinfer_train.datasets.layout import SIZE_RANGE
 from edgeinfer_train.datasets.prepare.report import DecodedFace
 from edgeinfer_train.errors import ConfigError
 

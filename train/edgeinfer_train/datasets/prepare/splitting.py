@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.datasets.layout import Split
 from edgeinfer_train.datasets.prepare.report import AS_PUBLISHED
 from edgeinfer_train.errors import DataError
 

@@ -19,14 +19,8 @@ from edgeinfer.errors import path_text, shown_path
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.results import Image
 from edgeinfer_train.datasets.grouping import perceptual_hash
-from edgeinfer_train.datasets.load import (
-    DATASET_FILE,
-    FACES_FILE,
-    SKIPPED_FILE,
-    SPLITS,
-    Split,
-    pixel_digest,
-)
+from edgeinfer_train.datasets.layout import DATASET_FILE, FACES_FILE, SKIPPED_FILE, SPLITS, VOTES_FILE, Split
+from edgeinfer_train.datasets.load import pixel_digest
 from edgeinfer_train.datasets.prepare.files import write_csv, write_json, write_new
 from edgeinfer_train.datasets.prepare.report import (
     AS_PUBLISHED,
@@ -37,7 +31,6 @@ from edgeinfer_train.datasets.prepare.report import (
     nothing_usable,
 )
 from edgeinfer_train.datasets.prepare.scaling import check_size, scale_face
-from edgeinfer_train.datasets.votes import VOTES_FILE
 from edgeinfer_train.errors import DataError, RunError
 from edgeinfer_train.labels import LabelMode
 

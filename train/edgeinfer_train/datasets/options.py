@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from edgeinfer.options.fields import option, option_fields
-from edgeinfer_train.datasets.load import SIZE_RANGE
-from edgeinfer_train.datasets.prepare.ferplus import NeutralRule
+from edgeinfer_train.datasets.layout import SIZE_RANGE
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import LabelMode
 
+NeutralRule = Literal["plurality", "others"]
 SourceKind = Literal["ferplus", "fer2013", "ckplus", "jaffe", "rafdb", "affectnet", "folder", "merge"]
 SUPPORTED_KINDS: dict[str, tuple[SourceKind, ...]] = {
     "classes": ("ferplus", "fer2013", "ckplus", "jaffe", "rafdb", "affectnet", "folder"),
