@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from edgeinfer.errors import UsageError
 from edgeinfer.options.fields import OptionField, option, option_fields
 from edgeinfer.results import Colour
+from edgeinfer_train.labels import split_names
 
 Quantize = Literal["none", "int8", "auto"]
 Calibration = Literal["minmax", "entropy", "percentile"]
@@ -211,7 +212,7 @@ class ExportOptions(ModelFileOptions, CalibrationOptions, QuantizationOptions):
 
     def __post_init__(self) -> None:
         """Validate every value."""
-        names = tuple(name.strip() for item in self.labels for name in item.split(","))
+        names = split_names(self.labels)
         object.__setattr__(self, "labels", names if any(names) else ())
         for field in option_fields(type(self)):
             _validate(field, getattr(self, field.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
@@ -85,5 +86,29 @@ def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def split_labels(items: Iterable[str]) -> tuple[str, ...]:
-    """Return labels from option values, each of which may contain several, separated by commas."""
-    return tuple(class_label(name) for item in items for name in item.split(","))
+    """Return the labels of option values; see `split_names`."""
+    return tuple(class_label(name) for name in split_names(items))
+
+
+def split_names(items: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of option values, each of which may contain several, separated by commas.
+
+    A name that contains a comma is in double quotes, as in CSV.
+
+    Raises:
+        ConfigError: A quotation mark is not closed.
+
+    >>> split_names(['happy, "tired, bored"', "sad"])
+    ('happy', 'tired, bored', 'sad')
+    """
+    return tuple(name.strip() for item in items for name in _row(item))
+
+
+def _row(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text], skipinitialspace=True, strict=True)) or [""]
+    except csv.Error as error:
+        raise ConfigError(
+            f"invalid labels {text!r}: expected names separated by commas, with double quotes around a name that "
+            "contains one"
+        ) from error

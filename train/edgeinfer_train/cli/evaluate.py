@@ -11,9 +11,9 @@ from edgeinfer.cli.parameters import GroupedCommand
 from edgeinfer.system.identity import NamedPath
 from edgeinfer_train.cli.files import JsonOption, check_outputs, convert_write_errors, write_json
 from edgeinfer_train.cli.terminal import print_notice, require_modules
-from edgeinfer_train.datasets.load import Split
+from edgeinfer_train.datasets.layout import Split
 from edgeinfer_train.evaluation.inputs import data_inputs, model_inputs
-from edgeinfer_train.labels import LabelMode
+from edgeinfer_train.labels import LabelMode, split_names
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -66,7 +66,7 @@ def evaluate(
 
     evaluation = evaluate_model(
         model, data, split=_default_split(data) if split is None else split, label_mode=label_mode,
-        prior=read_prior(prior), labels=tuple(name.strip() for name in labels.split(",")) if labels else (),
+        prior=read_prior(prior), labels=split_names([labels] if labels else []),
     )  # fmt: skip
     typer.echo(evaluation_table(evaluation.to_mapping()))
     if json_file is not None:
