@@ -76,7 +76,7 @@ class FitConfig:
         class_weights: "balanced" weights faces by the inverse frequency of their label, "sqrt" by its square root,
             "none" weights all equally.
         group_regex: Regular expression for file names whose first group, or whole match, identifies the person; ""
-            derives persons from the names, or near-duplicates from the pixels. With the recipe "small" only.
+            uses the persons of `faces.csv` or of the names, or near-duplicates by pixels. With the recipe "small" only.
         folds: Number of cross-validation folds; 0 disables cross-validation. With the recipe "small" only.
         leave_out: Fold of the training faces to leave out, such as "2/5", or "" to use all. Near-identical faces are in
             the same fold. `edgeinfer-train answers` asks the teacher about these faces only.
@@ -148,7 +148,7 @@ class FitConfig:
     group_regex: str = option(
         "",
         "Person of a face: first group, or match, of this regular expression in the file name. Persons are never split "
-        "between training and validation. Default: derived from the names.",
+        "between training and validation. Default: the persons of faces.csv, or of the names.",
         title="Data",
         metavar="REGEX",
     )

@@ -137,6 +137,21 @@ def test_persons_are_split_again_and_the_model_remembers_its_validation_faces(
     )
 
 
+def test_persons_of_the_table_are_on_one_side(
+    tmp_path: Path, make_toy_data: Callable[..., Path], small_config: FitConfig
+) -> None:
+    """Use a table of persons in both splits, and one face without a person."""
+    data = make_toy_data(tmp_path / "data", train=64, valid=16)
+    names = [path.relative_to(data).as_posix() for path in sorted(data.glob("*/*/*.png"))]
+    persons = {name: f"person {number % 5}" for number, name in enumerate(names[1:])}
+    rows = ["file,person,valence", f"{names[0]},,0.5", *(f"{name},{person}," for name, person in persons.items())]
+    (data / "faces.csv").write_text("\n".join(rows) + "\n")
+    found = load_training_data(data, read_info(data), replace(small_config, image_size=48))
+    assert found.notes[0].startswith("6 persons by the data set's table: split again, with ")
+    sides = [{persons.get(name, name) for name in faces.names} for faces in (found.train, found.valid)]
+    assert not sides[0] & sides[1]
+
+
 @pytest.mark.usefixtures("without_plots")
 def test_split_of_the_run_is_measured_by_evaluate(
     tmp_path: Path, make_toy_data: Callable[..., Path], small_config: FitConfig

@@ -17,7 +17,7 @@ from edgeinfer.detection.pyramid import in_grey
 from edgeinfer.results import Image
 from edgeinfer_train.errors import ConfigError, DataError
 
-GroupSource = Literal["regex", "names", "pixels"]
+GroupSource = Literal["regex", "table", "names", "pixels"]
 
 TRACK_NAME = r"^(?P<person>.+_t\d+)_f\d+_c\d+"
 """File names written by `edgeinfer-train label`; a track is one visit of one face."""
@@ -46,7 +46,7 @@ class FaceGroups:
 
     Attributes:
         ids: (N,) int64 group of each face, numbered from 0 in the order of the first face.
-        source: Origin of the groups: "regex" and "names" are persons, "pixels" near-identical faces.
+        source: Origin of the groups: "regex", "table" and "names" are persons, "pixels" near-identical faces.
     """
 
     ids: NDArray[np.int64]
@@ -62,14 +62,17 @@ class FaceGroups:
         """Human-readable number and origin of the groups."""
         origins = {
             "regex": "persons by `group_regex`",
+            "table": "persons by the data set's table",
             "names": "persons by file name",
             "pixels": "groups of near-identical faces by perceptual hash",
         }
         return f"{self.count:,} {origins[self.source]}"
 
 
-def group_faces(images: Sequence[Image], names: Sequence[str], regex: str | None = None) -> FaceGroups:
-    """Group faces by person if the file names or a regular expression give persons, else by near-identical pixels.
+def group_faces(
+    images: Sequence[Image], names: Sequence[str], regex: str | None = None, persons: Sequence[str] = ()
+) -> FaceGroups:
+    """Group faces by person if a regular expression, a table or the file names give persons, else by similar pixels.
 
     Args:
         images: N faces of any size, (H, W) grey or (H, W, 3) BGR uint8.
@@ -78,6 +81,7 @@ def group_faces(images: Sequence[Image], names: Sequence[str], regex: str | None
         regex: Regular expression that is searched in each file name. Its group `person`, else its first group, else
             the whole match is the person. A face whose name does not match is a group of its own. None reads persons
             from common file names: those of `edgeinfer-train label`, and a prefix before the first `_`, `-` or `.`.
+        persons: Person of each face by a table, used without `regex`; "" is a group of its own. Ignored if all are "".
 
     Returns:
         The groups.
@@ -95,9 +99,11 @@ def group_faces(images: Sequence[Image], names: Sequence[str], regex: str | None
     """
     if regex is not None:
         return FaceGroups(_numbered(persons_by_regex(names, regex)), "regex")
-    persons = persons_by_name(names)
-    if persons is not None:
-        return FaceGroups(_numbered(persons), "names")
+    if any(persons):
+        return FaceGroups(_numbered([person or None for person in persons]), "table")
+    named = persons_by_name(names)
+    if named is not None:
+        return FaceGroups(_numbered(named), "names")
     return FaceGroups(group_copies(images), "pixels")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgeinfer_train.config import FitConfig
 from edgeinfer_train.datasets.answers import Answers
 from edgeinfer_train.datasets.grouping import group_copies, group_faces
-from edgeinfer_train.datasets.load import DatasetInfo, Faces, concatenate, load_split
+from edgeinfer_train.datasets.load import DatasetInfo, Faces, concatenate, load_split, read_properties
 from edgeinfer_train.datasets.prepare.splitting import folds_by_subject
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.labels import LabelMode
@@ -120,7 +120,9 @@ def separate_groups(data: TrainingData, config: FitConfig) -> TrainingData:
     """
     faces = concatenate(data.train, data.valid)
     pictures = list(faces.images[..., 0] if faces.images.shape[-1] == 1 else faces.images)
-    groups = group_faces(pictures, faces.names, config.group_regex or None)
+    properties = read_properties(data.folder)
+    persons = [properties.get(name, {}).get("person", "") for name in faces.names]
+    groups = group_faces(pictures, faces.names, config.group_regex or None, persons)
     in_valid = np.arange(len(faces)) >= len(data.train)
     affected = np.isin(groups.ids, groups.ids[in_valid]) & ~in_valid
     held_out: tuple[str, ...] = ()
