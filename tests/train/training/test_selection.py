@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from edgeinfer_train.datasets.load import Faces
-from edgeinfer_train.training.selection import Selection, calibrated_loss, candidates, choose
+from edgeinfer_train.training.selection import TRAINED, Selection, calibrated_losses, candidates, choose
 
 LABELS = np.array([0, 1, 0, 1])
 
@@ -27,9 +28,8 @@ def test_start_is_kept_if_nothing_is_better() -> None:
 def test_lower_loss_never_pays_for_accuracy() -> None:
     """Reject a candidate that is wrong about one more face, although its loss is lower."""
     start, sharper, better = logits(0.1, 0.1, 0.1, 0.1), logits(9, 9, 9, -0.1), logits(1, 1, 1, 1)
-    assert calibrated_loss(sharper, np.eye(2, dtype=np.float32)[LABELS]) < calibrated_loss(
-        start, np.eye(2, dtype=np.float32)[LABELS]
-    )
+    targets = np.eye(2, dtype=np.float32)[LABELS]
+    assert calibrated_losses(sharper, targets).mean() < calibrated_losses(start, targets).mean()
     assert choose([start, sharper], make_faces()) == 0
     assert choose([start, sharper, better], make_faces()) == 2
 
@@ -42,9 +42,8 @@ def test_accuracy_must_not_fall_on_the_validation_faces_either() -> None:
 
 def test_loss_does_not_depend_on_the_confidence() -> None:
     targets = np.eye(2, dtype=np.float32)[LABELS]
-    assert calibrated_loss(2 * logits(1, 2, 1, -1), targets) == calibrated_loss(logits(1, 2, 1, -1), targets) or (
-        abs(calibrated_loss(2 * logits(1, 2, 1, -1), targets) - calibrated_loss(logits(1, 2, 1, -1), targets)) < 0.01
-    )
+    losses = [calibrated_losses(factor * logits(1, 2, 1, -1), targets).mean() for factor in (1, 2)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.01)
 
 
 def test_candidates_lead_from_the_adapted_start_to_the_end() -> None:
@@ -61,3 +60,12 @@ def test_selection_survives_saving(tmp_path: Path) -> None:
     assert loaded is not None
     assert (loaded.kept, loaded.folds) == ("the start", 3)
     np.testing.assert_array_equal(loaded.kept_logits, logits(2, 2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("kept", "folds", "epoch"),
+    [("the start: nothing was better on the validation faces", 0, None), (TRAINED, 0, 4), (TRAINED, 3, 9)],
+)
+def test_an_epoch_is_kept_only_at_the_end_of_the_training(kept: str, folds: int, epoch: int | None) -> None:
+    selection = Selection(kept, LABELS, logits(1, 1, 1, 1), logits(1, 1, 1, 1), folds)
+    assert selection.kept_epoch(10, best=4) == epoch

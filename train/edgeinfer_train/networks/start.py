@@ -15,7 +15,7 @@ from edgeinfer.errors import ModelError, ModelNotFoundError
 from edgeinfer_train.config import BUNDLED, FitConfig, Precision
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import canonical_label
-from edgeinfer_train.networks.head import solve_head
+from edgeinfer_train.networks.head import transfer_head
 from edgeinfer_train.networks.model import (
     MODEL_FILE,
     ModelInfo,
@@ -83,7 +83,7 @@ class Start:
     def set_head(
         self, core: keras.Model, labels: tuple[str, ...], images: NDArray[np.uint8], targets: NDArray[np.float32]
     ) -> str:
-        """Set the head of a network from `build`: the columns of the model, or a regression on the embeddings.
+        """Set the head of a network from `build`: the columns of the model, or a head for new labels.
 
         Args:
             core: Network; modified in place.
@@ -95,15 +95,17 @@ class Start:
             Description of the head for a sentence.
         """
         head, columns = core.get_layer("logits"), self.head_columns(labels)
+        kernel, bias = self.network.layers[-1].get_weights()
         if columns is None:
             body = backbone_of(core)
             both = np.concatenate([images, images[:, :, ::-1]])  # an expression mirrored is the same expression
             parts = [both[i : i + EMBEDDING_BATCH] for i in range(0, len(both), EMBEDDING_BATCH)]
             # `predict` would compile a function for each new `body`.
             embeddings = np.concatenate([np.asarray(body(part, training=False), np.float64) for part in parts])
-            head.set_weights(solve_head(embeddings, np.concatenate([targets, targets])))
-            return f"a new head for {', '.join(labels)}, fitted to the embeddings of {len(images):,} faces"
-        kernel, bias = self.network.layers[-1].get_weights()
+            weights, share = transfer_head(embeddings.reshape(2, len(images), -1), targets, (kernel, bias))
+            head.set_weights(weights)
+            sources = "labels" if share == 1 else "labels and the old head's predictions"
+            return f"a new head for {', '.join(labels)}, fitted to the {sources} of {len(images):,} faces"
         head.set_weights([kernel[:, columns], bias[columns]])
         kept = f"all {len(columns)}" if len(columns) == len(self.info.labels) else f"{len(columns)} of the {len(bias)}"
         return f"the head for {kept} labels"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,15 +78,16 @@ class FineTuning:
         network = self._student.kept
         freeze(network, self._config.trainable_layers)
         self._start.set_body(network)
-        head = self._start.set_head(network, self._data.info.labels, train.images, train.soft_labels)
+        labels, adapts = self._data.info.labels, self._config.recipe == "small"
+        new_head = self._start.head_columns(labels) is None
+        if new_head and adapts:
+            _adapt(network, train)
+        head = self._start.set_head(network, labels, train.images, train.soft_labels)
         start = network.get_weights()
-        if self._config.recipe != "small":
+        if new_head or not adapts:
             return Origin(start, None), head
-        estimate_statistics(network, np.concatenate([train.images, train.images[:, :, ::-1]]))
-        self._start.set_head(network, self._data.info.labels, train.images, train.soft_labels)
-        adapted = network.get_weights()
-        new_head = self._start.head_columns(self._data.info.labels) is None
-        return (Origin(adapted, None) if new_head else Origin(start, adapted)), head
+        _adapt(network, train)
+        return Origin(start, network.get_weights()), head
 
     def cross_validate(self, folder: Path, verbose: int | str = 0) -> None:
         """Train once per fold and keep the predictions for the faces of each fold.
@@ -148,3 +150,8 @@ class FineTuning:
         kept = found[chosen]
         self._notify(f"keeps {kept.description}")
         return kept, Selection(kept.description, faces.labels, logits[0], logits[chosen], folds)
+
+
+def _adapt(network: keras.Model, train: Faces) -> None:
+    """Replace the batch statistics of a network with those of training faces and their mirror images."""
+    estimate_statistics(network, np.concatenate([train.images, train.images[:, :, ::-1]]))

@@ -11,16 +11,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.expression.probabilities import log_softmax
 from edgeinfer.system.files import replacing
 from edgeinfer_train.datasets.load import Faces
+from edgeinfer_train.networks.head import calibrated_losses
 from edgeinfer_train.networks.start import blend
 
 Weights = list[NDArray[Any]]
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Positions between the start and the end that are evaluated; 1 is the end."""
-TEMPERATURES = np.geomspace(0.4, 3.0, 15)
 SELECTION_FILE = "selection.npz"
+TRAINED = "the trained network"
+"""Description of the candidate at the end of the training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,17 @@ class Selection:
                 folds=self.folds,
             )  # fmt: skip
 
+    def kept_epoch(self, epochs: int, best: int) -> int | None:
+        """Return the index of the epoch whose weights are kept, or None for the start and for averages.
+
+        Args:
+            epochs: Number of epochs.
+            best: Index of the best one by the validation metric. Cross-validation ends at the last one instead.
+        """
+        if self.kept != TRAINED:
+            return None
+        return epochs - 1 if self.folds else best
+
     @classmethod
     def load(cls, folder: Path) -> Selection | None:
         """Read the selection from the state folder of a run, or return None if it has none."""
@@ -85,7 +97,7 @@ def candidates(start: Weights, adapted: Weights | None, end: Weights) -> list[Ca
         origin = adapted
         found.append(Candidate("the start with the pixel statistics of these faces", adapted))
     for share in SHARES:
-        text = "the trained network" if share == 1 else f"the average of start and trained network, {share:.0%} trained"
+        text = TRAINED if share == 1 else f"the average of start and trained network, {share:.0%} trained"
         found.append(Candidate(text, blend(origin, end, share)))
     return found
 
@@ -116,18 +128,7 @@ def choose(logits: Sequence[NDArray[np.float32]], faces: Faces, valid: NDArray[n
         correct = logits[index].argmax(axis=1) == faces.labels
         return np.array([correct[mask].mean() if mask.any() else 0.0 for mask in masks])
 
-    losses = [calibrated_loss(each, faces.soft_labels) for each in logits]
+    losses = [float(calibrated_losses(each, faces.soft_labels).mean()) for each in logits]
     start = accuracies(0)
     allowed = [index for index in range(len(logits)) if (accuracies(index) >= start).all()]
     return min(allowed, key=losses.__getitem__)
-
-
-def calibrated_loss(logits: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
-    """Return the cross-entropy in nats at the best of a few temperatures.
-
-    Args:
-        logits: (N, K).
-        targets: (N, K) label distributions.
-    """
-    losses = [-float((targets * log_softmax(logits / t)).sum(axis=1).mean()) for t in TEMPERATURES]
-    return min(losses)
