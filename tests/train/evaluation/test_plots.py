@@ -22,9 +22,9 @@ def row(epoch: int) -> dict[str, float]:
     return {"epoch": epoch, "loss": 2 / epoch, "accuracy": 0.5, "val_loss": 1 / epoch, "val_accuracy": 0.6}
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 60])
-def test_curves_are_drawn_for_any_number_of_epochs(tmp_path: Path, epochs: int) -> None:
-    plots.draw_curves([row(n + 1) for n in range(epochs)], epochs // 2, tmp_path / "curves.png")
+@pytest.mark.parametrize(("epochs", "kept"), [(1, 0), (2, None), (60, 30)])
+def test_curves_are_drawn_for_any_number_of_epochs(tmp_path: Path, epochs: int, kept: int | None) -> None:
+    plots.draw_curves([row(n + 1) for n in range(epochs)], kept, tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
 
 

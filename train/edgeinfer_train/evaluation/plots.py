@@ -23,12 +23,12 @@ _CONFUSION_MAP = ("#ffffff", "#c3d0de", "#7a8fa6", "#26394d")
 _MISTAKES_PER_ROW, _FACE_SIDE = 8, 96
 
 
-def draw_curves(history: History, best: int, path: Path) -> None:
+def draw_curves(history: History, kept: int | None, path: Path) -> None:
     """Plot loss, accuracy and learning rate over the epochs, with the kept epoch marked.
 
     Args:
         history: One row per epoch.
-        best: Index of the kept epoch.
+        kept: Index of the kept epoch, or None if the kept weights are not those of an epoch.
         path: The .png file.
 
     Raises:
@@ -38,30 +38,34 @@ def draw_curves(history: History, best: int, path: Path) -> None:
     def draw(figure: Any) -> None:
         panels = figure.subplots(1, 3, gridspec_kw={"width_ratios": (3, 3, 2), "wspace": 0.28})
         for axes, name in zip(panels, ("loss", "accuracy"), strict=False):
-            _draw_curve(axes, name, history, best)
+            _draw_curve(axes, name, history, kept)
         rates = [row.get("learning_rate", float("nan")) for row in history]
         panels[2].plot([row["epoch"] for row in history], rates, color=GREY, marker=".")
-        _style_epochs(panels[2], "learning rate", history, best)
+        _style_epochs(panels[2], "learning rate", history, kept)
         handles, labels = panels[1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=4, frameon=False)
 
     save_figure(path, (13, 4.2), draw)
 
 
-def _draw_curve(axes: Any, name: str, history: History, best: int) -> None:
-    epochs, kept = [row["epoch"] for row in history], history[best]
+def _draw_curve(axes: Any, name: str, history: History, kept: int | None) -> None:
+    epochs = [row["epoch"] for row in history]
     axes.plot(epochs, [row[name] for row in history], color=TRAINING, marker=".", label="training (augmented faces)")
     axes.plot(epochs, [row[f"val_{name}"] for row in history], color=VALIDATION, marker=".", label="validation")
-    axes.scatter(
-        [kept["epoch"]], [kept[f"val_{name}"]], s=70, facecolor="white", edgecolor=VALIDATION, linewidth=2, zorder=3,
-        label=f"kept: epoch {kept['epoch']:.0f}",
-    )  # fmt: skip
     title = "loss (nats)" if name == "loss" else name
-    _style_epochs(axes, f"{title}, kept {kept[f'val_{name}']:.3f}", history, best)
+    if kept is not None:
+        epoch, value = history[kept]["epoch"], history[kept][f"val_{name}"]
+        axes.scatter(
+            [epoch], [value], s=70, facecolor="white", edgecolor=VALIDATION, linewidth=2, zorder=3,
+            label=f"kept: epoch {epoch:.0f}",
+        )  # fmt: skip
+        title = f"{title}, kept {value:.3f}"
+    _style_epochs(axes, title, history, kept)
 
 
-def _style_epochs(axes: Any, title: str, history: History, best: int) -> None:
-    axes.axvline(history[best]["epoch"], color=GREY, linewidth=1, linestyle=":")
+def _style_epochs(axes: Any, title: str, history: History, kept: int | None) -> None:
+    if kept is not None:
+        axes.axvline(history[kept]["epoch"], color=GREY, linewidth=1, linestyle=":")
     axes.set_xlabel("epoch")
     axes.set_title(title, loc="left", fontsize=11)
     axes.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)

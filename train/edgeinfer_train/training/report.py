@@ -5,7 +5,8 @@ The keys of `metrics.json`:
 * `dataset`: name of the data set.
 * `label_mode`: human-readable rule that produced the training labels.
 * `faces`: number of faces by split; `train` excludes copies of validation and test faces.
-* `epochs`, `best_epoch`: number of epochs, and the kept one, counted from 1.
+* `epochs`, `best_epoch`: number of epochs, and the best one by the monitored metric, counted from 1. It is kept unless
+  `kept` names other weights.
 * `labels`: names of the logits, in order.
 * `backbone`, `seed`: from the settings, which `config.toml` contains completely.
 * `parameters`: number of parameters of the saved network, including non-trainable ones.
@@ -78,7 +79,7 @@ def finish_run(
         OSError: A file cannot be written.
     """
     files = missing_files(run) if keep_existing else RESULT_FILES
-    best = best_epoch(history, config.monitor)
+    selection = Selection.load(run / STATE_FOLDER)
     core, info = load_model(run / MODEL_FILE)
     evaluation = measure(
         network_from_keras(run / MODEL_FILE, core, info),
@@ -93,10 +94,12 @@ def finish_run(
         write_history(history, run / HISTORY_FILE)
     if RUN_METRICS in files:
         values = _run_metrics(core, config, history, training_data, evaluation)
-        values |= _comparison(core, training_data, Selection.load(run / STATE_FOLDER))
+        values |= _comparison(core, training_data, selection)
         write_file(run / RUN_METRICS, json.dumps(values, indent=2) + "\n")
     if CURVES_FILE in files:
-        plots.draw_curves(history, best, run / CURVES_FILE)
+        best = best_epoch(history, config.monitor)
+        kept = selection.kept_epoch(len(history), best) if selection else best
+        plots.draw_curves(history, kept, run / CURVES_FILE)
     if CONFUSION_FILE in files:
         plots.draw_confusion(evaluation, run / CONFUSION_FILE)
     if RELIABILITY_FILE in files:
