@@ -181,5 +181,6 @@ def _run_cascade(
             hits += [tuple(int(zoom * n) for n in box) for box in found]
         zoom *= 2
         scaled = cv2.resize(scaled, (width // zoom, picture.shape[0] // zoom), interpolation=cv2.INTER_AREA)
+    hits.sort()  # OpenCV's threads append them in any order
     boxes, _ = cv2.groupRectangles(hits if min_neighbors else hits * 2, min_neighbors or 1, 0.2)
     return [((width - int(x) - int(w)) if mirrored else int(x), int(y), int(w), int(h)) for x, y, w, h in boxes]

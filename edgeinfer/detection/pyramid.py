@@ -10,6 +10,9 @@ from edgeinfer.results import Image
 LARGE_SIDE = 600
 """Shorter side above which frames are reduced in one step, each pixel the mean of at most four, in pixels: to read all
 pixels would take longer than the search."""
+THUMBNAIL_SIDES = (36, 50)
+"""Lower limit of the shorter side of the picture that is reduced to a thumbnail, for other and for large frames; in
+pixels."""
 
 
 class Pyramid:
@@ -50,7 +53,7 @@ class Pyramid:
 
     def thumbnail(self, size_wh: tuple[int, int]) -> Image:
         """Return the grey frame at a much smaller size, each pixel the mean of the area it covers; (h, w) uint8."""
-        source = self.level(_halvings(min(self.size_wh) / (72 if self._large else 36)))
+        source = self.level(_halvings(min(self.size_wh) / THUMBNAIL_SIDES[self._large]))
         return np.asarray(cv2.resize(source, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
     def patch(self, x: float, y: float, side: float, pixels: int) -> Image:
@@ -108,10 +111,11 @@ class Pyramid:
              max(1, min(int((centre + reach) / grid) + 1, length // grid)))
             for centre, length in zip((x, y), self.size_wh, strict=True)
         )  # fmt: skip
-        part = in_grey(self.image[top * grid : bottom * grid, left * grid : right * grid])
-        for _ in range(number):
-            part = _reduced(part, 1)
-        return part, left, top
+        part = self.image[top * grid : bottom * grid, left * grid : right * grid]
+        # The last halving is a separate step, so that each pixel is the mean of up to 16: templates need more detail
+        # than searches.
+        last = min(number, 1)
+        return _reduced(in_grey(_reduced(part, number - last)), last), left, top
 
 
 def in_grey(image: Image) -> Image:

@@ -92,6 +92,11 @@ def test_patch_is_the_same_at_every_frame_size(portrait: Image, zoom: float) -> 
     assert Pyramid(portrait).patch(0, 0, 40, 20).shape == (20, 20)
 
 
+def test_patch_of_a_large_frame_averages_noise() -> None:
+    noise = np.random.default_rng(1).normal(100, 20, (1080, 1080)).astype(np.uint8)
+    assert Pyramid(noise).patch(540, 540, 800, 28).std() < 20 / 3
+
+
 @pytest.mark.parametrize("place", [(3, 3), (1916, 1075), (-40, 500)], ids=["top", "bottom", "left"])
 def test_patch_at_an_edge_of_a_large_frame_repeats_the_edge(portrait: Image, place: tuple[int, int]) -> None:
     large = np.asarray(cv2.resize(portrait, (1920, 1080)), np.uint8)

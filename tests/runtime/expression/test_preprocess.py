@@ -90,7 +90,7 @@ def test_reduction_averages_areas() -> None:
     assert model_input(np.tile(checkerboard, (8, 8)), size_hw=(8, 8), colour="grey").max() == 100
 
 
-@pytest.mark.parametrize(("side", "tolerance"), [(383, 0), (384, 1), (1000, 3)])
+@pytest.mark.parametrize(("side", "tolerance"), [(383, 0), (384, 1), (1000, 8)])
 def test_large_crop_is_the_mean_of_its_areas(side: int, tolerance: int) -> None:
     ramp = np.add.outer(np.arange(side), np.arange(side)) * 127 // side
     crop = np.clip(ramp + np.random.default_rng(1).normal(0, 20, ramp.shape), 0, 255).astype(np.uint8)
