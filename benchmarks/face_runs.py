@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from edgeinfer import Box, EmotionClassifier, Frame, JsonlSink, Pipeline, Source, open_source, run
 from edgeinfer.detection.cascade_files import load_cascade
@@ -26,14 +25,10 @@ FACE_SCORE, CANDIDATE_SCORE = 0.7, 0.3
 
 
 def frames(clip: Path) -> Iterator[Image]:
-    """Yield the pictures of a clip."""
-    capture = cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG)
-    while True:
-        read, picture = capture.read()
-        if not read:
-            break
-        yield np.asarray(picture, dtype=np.uint8)
-    capture.release()
+    """Yield the pictures of a clip, decoded as in a run."""
+    with open_source(clip) as source:
+        for frame in source:
+            yield frame.image
 
 
 def run_loop(clip: Path, detect: Callable[[Image], list[Box]], classifier: EmotionClassifier | None) -> Boxes:
@@ -67,8 +62,8 @@ def run_edgeinfer(clip: Path, out: Path, pipeline: Pipeline) -> list[dict[str, A
 def run_clocked(clip: Path, out: Path, pipeline: Pipeline) -> tuple[list[dict[str, Any]], float]:
     """Run the pipeline and return the lines of its JSONL output, and the CPU seconds of its thread without reading.
 
-    The difference of the CPU times of a run and of decoding alone is as uncertain as decoding, which for 4K takes
-    several times as long as the rest of the run.
+    The difference between the CPU times of a run and of decoding alone is less certain: to decode 4K takes several
+    times as long as all the rest.
     """
     pipeline.reset()
     with open_source(clip) as opened:

@@ -18,6 +18,7 @@ from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError, 
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
 from edgeinfer.sources.timestamps import PresentationClock, plausible_fps
+from edgeinfer.system.hardware import usable_cores
 from edgeinfer.system.paths import local_path, native_path
 from edgeinfer.url import without_credentials
 
@@ -279,7 +280,9 @@ def _is_printable(url: str) -> bool:
 
 def _open_ffmpeg(address: str, parameters: list[int] | None = None) -> cv2.VideoCapture | None:
     try:
-        video = cv2.VideoCapture(address, cv2.CAP_FFMPEG, parameters or [])
+        # By default, OpenCV starts a thread for each core of the machine; on one core, they slow each other down.
+        threads = [cv2.CAP_PROP_N_THREADS, usable_cores()]
+        video = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*threads, *(parameters or [])])
     except cv2.error:
         return None
     return video if video.isOpened() else None

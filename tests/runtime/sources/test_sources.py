@@ -28,6 +28,20 @@ def test_video_yields_every_frame_with_its_timestamp(clip: Path) -> None:
     assert {f.image.shape for f in frames} == {(240, 320, 3)}
 
 
+def test_decoder_has_a_thread_for_each_usable_core(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[cv2.VideoCapture] = []
+    create = cv2.VideoCapture
+
+    def open_video(*arguments: Any) -> cv2.VideoCapture:
+        opened.append(create(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(cv2, "VideoCapture", open_video)
+    monkeypatch.setattr("edgeinfer.sources.video.usable_cores", lambda: 3)
+    with open_source(clip):
+        assert [video.get(cv2.CAP_PROP_N_THREADS) for video in opened] == [3]
+
+
 def test_picture_yields_one_frame(face_picture: Path) -> None:
     with open_source(str(face_picture)) as source:
         frames = list(source)
