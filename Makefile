@@ -3,14 +3,18 @@ SOURCE ?=
 # The recipes read the source from the environment, so that the shell does not split or expand it.
 override export SOURCE := $(value SOURCE)
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+# Most runtime tests spend more time waiting than computing.
+RUNTIME_WORKERS ?= $(shell expr 2 '*' $(WORKERS))
 PYTEST_ARGS ?=
 MINUTES ?= 10
 SEED ?= 1
 TARGETS ?=
 PIP = -m pip --quiet --disable-pip-version-check
-PYTEST = -m pytest -n $(WORKERS) --dist worksteal
+PYTEST = -m pytest --dist worksteal -n
 DOCTESTS = --doctest-modules edgeinfer train/edgeinfer_train export/edgeinfer_export
 DEMO_RESULTS = --out build/demo/faces.csv --save-video build/demo/annotated.mp4 --snapshots build/demo/snapshots --snapshots-keep 20
+# pip does not compile the test environments: most of their modules are never imported. Those that are get compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
 .PHONY: run test test-fast test-pi check lint type type-windows type-macos docs wheel coverage fuzz reference assets screenshots clean
@@ -19,16 +23,16 @@ run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4; the r
 	@mkdir -p build/demo
 	.venv/bin/edgeinfer run $(DEMO_RESULTS) $${SOURCE:+-- "$$SOURCE"}
 
-check: lint                  ## everything that CI runs; the steps before the tests use one processor each
-	$(MAKE) --jobs 2 --output-sync type type-windows type-macos docs wheel
+check:                       ## everything that CI runs; the steps before the tests use one processor each
+	$(MAKE) --jobs 2 --output-sync wheel lint type type-windows type-macos docs
 	$(MAKE) test
 
 test: .venv-dev/.ready wheel ## the whole suite: the runtime tests against the wheel, the others in .venv-dev
-	cd tests && ../.venv-wheel/bin/python $(PYTEST) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
-	.venv-dev/bin/python $(PYTEST) --ignore tests/runtime tests $(DOCTESTS) $(PYTEST_ARGS)
+	cd tests && ../.venv-wheel/bin/python $(PYTEST) $(RUNTIME_WORKERS) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
+	.venv-dev/bin/python $(PYTEST) $(WORKERS) --ignore tests/runtime tests $(DOCTESTS) $(PYTEST_ARGS)
 
 test-fast: .venv-dev/.ready  ## the fast runtime tests, in less than a minute
-	.venv-dev/bin/python $(PYTEST) tests/runtime -m "not slow" $(PYTEST_ARGS)
+	.venv-dev/bin/python $(PYTEST) $(WORKERS) tests/runtime -m "not slow" $(PYTEST_ARGS)
 
 lint: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
@@ -50,7 +54,7 @@ docs: .venv-dev/.ready       ## build the documentation site in build/site
 wheel: .venv-wheel/.ready    ## build the wheel and install it with its runtime dependencies and extras only
 
 coverage: .venv-dev/.ready   ## line coverage of the three packages over the whole suite
-	.venv-dev/bin/python $(PYTEST) --cov edgeinfer --cov edgeinfer_train --cov edgeinfer_export tests $(DOCTESTS) $(PYTEST_ARGS)
+	.venv-dev/bin/python $(PYTEST) $(WORKERS) --cov edgeinfer --cov edgeinfer_train --cov edgeinfer_export tests $(DOCTESTS) $(PYTEST_ARGS)
 
 fuzz: .venv-dev/.ready       ## mutated input for every parser: MINUTES=10 SEED=1 TARGETS="picture clip"
 	PYTHONPATH=tests .venv-dev/bin/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(TARGETS)
@@ -84,13 +88,13 @@ build/pi/.ready: pyproject.toml tests/pi/build.py .venv/.ready
 
 .venv-dev/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-dev
-	.venv-dev/bin/python $(PIP) install -e '.[dev]'
+	.venv-dev/bin/python $(PIP) install --no-compile -e '.[dev]'
 	touch $@
 
-.venv-wheel/.ready: pyproject.toml $(RUNTIME_SOURCES) | .venv-dev/.ready
+.venv-wheel/.ready: pyproject.toml $(RUNTIME_SOURCES)
 	rm -rf dist
-	.venv-dev/bin/python -m build --wheel --no-isolation --outdir dist .
 	$(PYTHON) -m venv .venv-wheel
-	.venv-wheel/bin/python $(PIP) install --force-reinstall --no-deps dist/*.whl
-	.venv-wheel/bin/python $(PIP) install "$$(ls dist/*.whl)[mqtt,osc,yunet,video,batch,ray,report]" pytest pytest-xdist
+	.venv-wheel/bin/python $(PIP) wheel --no-deps --wheel-dir dist .
+	.venv-wheel/bin/python $(PIP) install --no-compile --force-reinstall --no-deps dist/*.whl
+	.venv-wheel/bin/python $(PIP) install --no-compile "$$(ls dist/*.whl)[mqtt,osc,yunet,video,batch,ray,report]" pytest pytest-xdist
 	touch $@
