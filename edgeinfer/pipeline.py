@@ -195,7 +195,7 @@ def load_pipeline(
         detect_every: "auto", or N to run the detector every N-th frame; see `Pipeline`.
         track: True if successive frames belong together; see `Pipeline`.
         threads: CPU threads per call of the model and of the detector's network, 1 or more.
-        prior: Expected distribution of the expressions, see `EmotionClassifier.load`.
+        prior: Expected distribution of the expressions; see `EmotionClassifier.load`.
         unknown_below: Confidence threshold below which a label is reported as "unknown", 0..1.
         min_face: Shorter side of the smallest face that is reported, in pixels of the frame, 1 or more; None for all
             faces.

@@ -115,7 +115,7 @@ class Pose:
 
     @property
     def turned(self) -> bool:
-        """True if the yaw is above `MAX_YAW`, or the pitch above `MAX_PITCH`, to either side."""
+        """True if the yaw is above `MAX_YAW`, or the pitch above `MAX_PITCH`, in either direction."""
         return abs(self.yaw) > MAX_YAW or abs(self.pitch) > MAX_PITCH
 
 
@@ -153,7 +153,7 @@ class Box:
 
     @property
     def xyxy(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom edge, in pixels. Right and bottom are exclusive."""
+        """Left, top, right and bottom edges, in pixels. Right and bottom are exclusive."""
         return self.x, self.y, self.x + self.w, self.y + self.h
 
     def iou(self, other: Box) -> float:
@@ -262,8 +262,8 @@ class Result:
         faces: Faces in ascending order of their track ids.
         timestamp_s: Presentation time of the frame in its source, in seconds.
         stages_ms: Milliseconds spent in "detect", "track" and "classify"; empty for results of a file.
-        index: Number of the frame, from 0: the calls of a pipeline since its last reset, or the position in the source
-            of a result of a file. None if unknown.
+        index: Number of the frame, from 0: the calls of a pipeline since its last reset, or, for a result read from a
+            file, its position in the source. None if unknown.
         picture: Path of the picture for results of a file; None otherwise, and for videos.
         source: Name of the source for results of a file; None otherwise.
 

@@ -45,7 +45,7 @@ def check(
         Path | None, typer.Argument(metavar="FILE.toml", help="Default: the files that `run` and `batch` read.")
     ] = None,
 ) -> None:
-    """Check config files; exit with 2 and the reason if one is invalid."""
+    """Check config files; exit with code 2 and the reason if one is invalid."""
     _, _, found = read_settings(ctx, file)
     if found:
         for name in CONFIGURABLE:

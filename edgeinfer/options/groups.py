@@ -259,7 +259,7 @@ class BatchOptions:
         "auto", "Number of worker processes; auto uses cores and memory.", metavar="auto|N", check=parse_workers
     )
     ray: str | None = option(
-        None, "Run the workers on a Ray cluster, or with `local` on a new one here.", metavar="ADDRESS|local"
+        None, "Run the workers on a Ray cluster; `local` starts one on this machine.", metavar="ADDRESS|local"
     )
     shard: str | None = option(
         None, "Process only part I of N, chosen by a hash of the path.", metavar="I/N", check=parse_shard

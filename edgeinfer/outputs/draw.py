@@ -34,8 +34,8 @@ _DASHES = 3
 def annotate(image: Image, result: Result, *, track_ids: bool = True) -> Image:
     """Draw the bounding box, track id, label and confidence of each face.
 
-    Lines and text scale with the frame and the face. A face of low confidence (`LOW_CONFIDENCE`) has a dashed box and a
-    translucent label. Labels stay inside the frame. They cover no other face and no other label if there is a free
+    Lines and text scale with the frame and the face. A face with low confidence (`LOW_CONFIDENCE`) has a dashed box and
+    a translucent label. Labels stay inside the frame. They cover no other face and no other label if there is a free
     place; without one, and in a small frame, they lose the track id, then the confidence.
 
     Args:

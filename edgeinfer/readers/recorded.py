@@ -26,8 +26,8 @@ def read_results(path: str | Path) -> Iterator[Result]:
     `picture` and `source`. Boxes are in pixels of the source. JSONL has all frames; CSV and Parquet have those with
     faces, unless they were written with `empty_frames`, and no unsmoothed expression, so that `raw` equals `emotion`.
 
-    An incomplete last line, as of a killed run, is left out. Other lines that cannot be read are left out with a
-    warning, and so is a file of a folder that is not a result.
+    An incomplete last line, such as that of a killed run, is left out. Other lines that cannot be read are left out
+    with a warning, and so is a file of a folder that is not a result.
 
     Args:
         path: JSONL, CSV or Parquet file; or a folder of them, such as that of a batch, in the natural order of the
@@ -39,7 +39,7 @@ def read_results(path: str | Path) -> Iterator[Result]:
     Raises:
         SourceNotFoundError: The file does not exist, or the folder contains no result.
         SourceError: The file cannot be read or is not a result, for example subtitles or anonymous counts; this is
-            raised when the iterator reaches the place.
+            raised when the iterator reaches that place.
         CapabilityError: The file is Parquet and pyarrow is not installed.
 
     Examples:

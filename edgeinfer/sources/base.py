@@ -87,8 +87,8 @@ class Capture:
     Attributes:
         size_wh: (width, height) in pixels, each 1 to 16384. A camera uses its nearest mode; raw frames on stdin must
             have exactly this size. None selects the camera's default (640x480 for a CSI camera).
-        fps: Frames per second, above 0 and at most 1000. A camera uses its nearest rate. Input on stdin has no
-            timestamps; with `fps`, they are computed from this rate.
+        fps: Frames per second, above 0 and at most 1000. A camera uses the nearest rate that it supports. Input on
+            stdin has no timestamps; with `fps`, they are computed from this rate.
         rotate: Clockwise rotation in degrees; "auto" applies the orientation stored in the file.
         flip: True to mirror horizontally, after the rotation.
         pixels: FFmpeg name of the pixel layout of raw frames on stdin: "bgr24", "rgb24", "gray" or "yuv420p". None
