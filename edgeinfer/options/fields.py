@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any, ClassVar, Protocol, get_type_hints
 from edgeinfer.plugins import Group
 
 _KEY = "option"
+# Evaluating the annotations of all groups takes several milliseconds, and each run needs them several times.
+_type_hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +102,7 @@ def option(default: Any, help: str, **details: Any) -> Any:
 
 def option_fields(group: type[OptionGroup]) -> Iterator[OptionField]:
     """Yield the options of a group in the order of their definition."""
-    types = get_type_hints(group)
+    types = _type_hints(group)
     for field in dataclasses.fields(group):
         if _KEY in field.metadata:
             yield OptionField(field.name, types[field.name], field.default, field.metadata[_KEY])

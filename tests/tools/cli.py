@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -14,10 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import typer
 
 from edgeinfer.cli.app import app
 from edgeinfer.cli.terminal import execute
 from edgeinfer.system.interrupts import remove_signal_handlers
+
+# Typer builds the commands anew for each call, which takes longer than most of the calls.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @dataclass(frozen=True, slots=True)

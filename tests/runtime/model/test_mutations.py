@@ -16,17 +16,18 @@ from tools.tiny_model import write_model
 
 pytestmark = pytest.mark.slow
 
-COUNT = 500
+COUNTS = {"tiny": 700, "bundled": 300}
+"""Number of mutations of each model."""
 MAX_PEAK_MB = 300 + (MAX_WORKING_BYTES >> 20)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
-@pytest.mark.parametrize("kind", ["tiny", "bundled"])
-def test_mutated_model_is_processed_or_rejected(tmp_path: Path, face_picture: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "count"), COUNTS.items(), ids=COUNTS)
+def test_mutated_model_is_processed_or_rejected(tmp_path: Path, face_picture: Path, kind: str, count: int) -> None:
     model = find_model(None) if kind == "bundled" else write_model(tmp_path / "good.onnx")
     with MutationRunner(face_picture, tmp_path) as runner:
-        outcomes = [runner.run(mutation) for mutation in mutations(model.read_bytes(), seed=1, count=COUNT)]
-    assert len(outcomes) == COUNT
+        outcomes = [runner.run(mutation) for mutation in mutations(model.read_bytes(), seed=1, count=count)]
+    assert len(outcomes) == count
     wrong = [
         outcome
         for outcome in outcomes
@@ -37,7 +38,7 @@ def test_mutated_model_is_processed_or_rejected(tmp_path: Path, face_picture: Pa
     ]
     assert wrong == []
     codes = Counter(outcome.code for outcome in outcomes)
-    assert min(codes[0], codes[5]) > COUNT // 10, "some mutations are harmless and some are not"
+    assert min(codes[0], codes[5]) > count // 10, "some mutations are harmless and some are not"
 
 
 def test_death_of_the_child_is_reported_and_the_child_is_restarted(tmp_path: Path, face_picture: Path) -> None:
