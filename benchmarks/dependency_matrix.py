@@ -23,7 +23,8 @@ from common import save_results
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "build" / "matrix"
 EXTRAS = ("mqtt", "osc", "yunet", "video", "batch", "ray", "report")
-RESOLUTIONS = ("lowest-direct", "highest")
+RESOLUTIONS = {"lowest-direct": "lowest", "highest": "newest"}
+"""Names in the table of the resolutions of uv."""
 
 
 def run(*command: str | Path, folder: Path = ROOT) -> str:
@@ -83,7 +84,7 @@ def table(results: dict[str, Any]) -> str:
     runs = results["dependencies"]["runs"]
     names = sorted({name for run in runs for name in run["versions"]})
     rows = [
-        ["", *(f"Python {run['python']}, {run['resolution']}" for run in runs)],
+        ["", *(f"Python {run['python']}, {RESOLUTIONS[run['resolution']]}" for run in runs)],
         ["---"] * (len(runs) + 1),
         *([name, *(run["versions"].get(name, "") for run in runs)] for name in names),
         ["tests", *(run["summary"] for run in runs)],
@@ -95,7 +96,7 @@ def main() -> int:
     """Run the tests with every combination, print the table and save it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", nargs="+", default=["3.11", "3.12", "3.13"])
-    parser.add_argument("--resolution", nargs="+", choices=RESOLUTIONS, default=list(RESOLUTIONS))
+    parser.add_argument("--resolution", nargs="+", choices=list(RESOLUTIONS), default=list(RESOLUTIONS))
     parser.add_argument("pytest", nargs="*", help="options of pytest, after --")
     options = parser.parse_args()
     wheel, results = build_wheel(), []
