@@ -4,7 +4,7 @@ SOURCE ?=
 override export SOURCE := $(value SOURCE)
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 # Most runtime tests spend more time waiting than computing.
-RUNTIME_WORKERS ?= $(shell expr 2 '*' $(WORKERS))
+RUNTIME_WORKERS ?= $(shell expr $(WORKERS) + 1)
 PYTEST_ARGS ?=
 MINUTES ?= 10
 SEED ?= 1
@@ -17,18 +17,22 @@ DEMO_RESULTS = --out build/demo/faces.csv --save-video build/demo/annotated.mp4 
 unexport PYTHONDONTWRITEBYTECODE
 RUNTIME_SOURCES = $(shell find edgeinfer -type f -not -name '*.pyc')
 
-.PHONY: run test test-fast test-pi check lint type type-windows type-macos docs wheel coverage fuzz reference assets screenshots clean
+.PHONY: run test test-wheel test-dev test-fast test-pi check lint type type-windows type-macos docs wheel coverage fuzz reference assets screenshots clean
 
 run: .venv/.ready            ## process the demo clip, or SOURCE=clip.mp4; the results are in build/demo
 	@mkdir -p build/demo
 	.venv/bin/edgeinfer run $(DEMO_RESULTS) $${SOURCE:+-- "$$SOURCE"}
 
-check:                       ## everything that CI runs; the steps before the tests use one processor each
-	$(MAKE) --jobs 2 --output-sync wheel lint type type-windows type-macos docs
-	$(MAKE) test
+check:                       ## everything that CI runs; the runtime tests leave time for the other steps
+	$(MAKE) --jobs 2 --output-sync test-wheel lint type type-windows type-macos docs
+	$(MAKE) test-dev
 
-test: .venv-dev/.ready wheel ## the whole suite: the runtime tests against the wheel, the others in .venv-dev
+test: test-wheel test-dev    ## the whole suite
+
+test-wheel: wheel            ## the runtime tests, against the wheel
 	cd tests && ../.venv-wheel/bin/python $(PYTEST) $(RUNTIME_WORKERS) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
+
+test-dev: .venv-dev/.ready   ## all other tests, in .venv-dev
 	.venv-dev/bin/python $(PYTEST) $(WORKERS) --ignore tests/runtime tests $(DOCTESTS) $(PYTEST_ARGS)
 
 test-fast: .venv-dev/.ready  ## the fast runtime tests, in less than a minute
