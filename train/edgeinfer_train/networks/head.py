@@ -133,7 +133,7 @@ def calibrated_losses(logits: NDArray[np.floating[Any]], targets: NDArray[np.flo
         targets: (N, K) label distributions.
     """
     losses = [-(targets * log_softmax(logits / temperature)).sum(axis=1) for temperature in TEMPERATURES]
-    return np.asarray(min(losses, key=np.mean))
+    return np.asarray(min(losses, key=lambda each: float(each.mean())))
 
 
 def _simplest(losses: NDArray[np.float64]) -> int:
@@ -186,7 +186,7 @@ def _probabilities(
     return np.asarray(np.exp(log_softmax((embeddings @ kernel + bias) / temperature)))
 
 
-def _fold_ids(classes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _fold_ids(classes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Return a fold for each face; consecutive faces of a class, which may show one person, share a fold."""
     folds = np.zeros(len(classes), np.int64)
     for first, label in enumerate(np.unique(classes)):  # single faces of different classes are in different folds
