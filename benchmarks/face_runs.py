@@ -67,7 +67,7 @@ def run_clocked(clip: Path, out: Path, pipeline: Pipeline) -> tuple[list[dict[st
     """
     pipeline.reset()
     with open_source(clip) as opened:
-        source = _ClockedSource(opened)
+        source: Any = _ClockedSource(opened)
         started_s = time.thread_time()
         run(source, pipeline, [JsonlSink(str(out))])
         processing_s = time.thread_time() - started_s - source.reading_s
