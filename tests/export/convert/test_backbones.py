@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -24,6 +26,8 @@ from ..conftest import LABELS, DataMaker, make_info
 
 TRANSPOSES = {"edgenet": 0, "edgenet-sep": 0, "faceresnet": 0, "vgg16": 1}
 """Transpose nodes by backbone; 1 for the others, where the grey channel is repeated in channels-last order."""
+MANY_WEIGHTS = ("vgg16", "resnet50", "xception", "inceptionv3")
+"""Backbones that are built with fewer channels."""
 VARIANCE_SCALE = {"efficientnetb0": 0.5}
 """Multiplier of the batch normalization variances that keeps the outputs of random weights from vanishing or
 exploding with depth; 0.1 for the others."""
@@ -35,10 +39,24 @@ def faces(make_data: DataMaker) -> Path:
     return make_data(train=3, valid=5, seed=4)
 
 
+@contextmanager
+def narrow_convolutions() -> Iterator[None]:
+    """Divide the channels of new convolutions by 4: the time of an export grows with the number of weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        for layer in (keras.layers.Conv2D, keras.layers.SeparableConv2D):
+
+            def create(self: Any, filters: int, *args: Any, init: Any = layer.__init__, **options: Any) -> None:
+                init(self, filters // 4, *args, **options)
+
+            patch.setattr(layer, "__init__", create)
+        yield
+
+
 def build_backbone(name: BackboneName) -> keras.Model:
     """Build an untrained network whose outputs differ between faces."""
     keras.utils.set_random_seed(1)
-    core = build_core(name, len(LABELS), image_size=BACKBONES[name].min_image_size)
+    with narrow_convolutions() if name in MANY_WEIGHTS else nullcontext():
+        core = build_core(name, len(LABELS), image_size=BACKBONES[name].min_image_size)
     for layer in core.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_variance.assign(layer.moving_variance * VARIANCE_SCALE.get(name, 0.1))
