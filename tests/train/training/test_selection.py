@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer_train.datasets.load import Faces
-from edgeinfer_train.training.selection import TRAINED, Selection, calibrated_losses, candidates, choose
+from edgeinfer_train.networks.head import calibrated_losses
+from edgeinfer_train.training.selection import TRAINED, Selection, candidates, choose
 
 LABELS = np.array([0, 1, 0, 1])
 
