@@ -193,7 +193,8 @@ def merge_parquet(parts: Sequence[Path], target: Path, summary: Mapping[str, Any
             with part.open("rb") as opened, pq.ParquetFile(opened) as rows:
                 if part == parts[0]:
                     file.start(rows.schema_arrow.remove_metadata())
-                for batch in rows.iter_batches(ROW_GROUP_ROWS, use_threads=False):
+                # pyarrow 18 reads no batches from a file without rows.
+                for batch in rows.iter_batches(ROW_GROUP_ROWS, use_threads=False) if rows.num_row_groups else ():
                     batches.append(_renumbered(batch, tracks))
                     if sum(held.num_rows for held in batches) >= ROW_GROUP_ROWS:
                         file.write_table(pa.Table.from_batches(batches))

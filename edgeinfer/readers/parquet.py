@@ -53,7 +53,8 @@ def _read(path: Path, file: Any, receiver: Receiver) -> Iterator[None]:
     labels, angles = further_columns(file.schema_arrow.names, receiver)
     columns += [*COLUMNS, *labels, *angles]
     grouper, source, sources = RowGrouper(receiver), None, 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
+    # pyarrow 18 reads no batches from a file without rows.
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False) if file.num_row_groups else ():
         for name, row in _rows(batch, labels, angles):
             yield
             if sources == 0 or name != source:
