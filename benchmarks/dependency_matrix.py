@@ -18,7 +18,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from common import save_results
+import common
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "build" / "matrix"
@@ -84,12 +84,10 @@ def table(results: dict[str, Any]) -> str:
     runs = results["dependencies"]["runs"]
     names = sorted({name for run in runs for name in run["versions"]})
     rows = [
-        ["", *(f"Python {run['python']}, {RESOLUTIONS[run['resolution']]}" for run in runs)],
-        ["---"] * (len(runs) + 1),
-        *([name, *(run["versions"].get(name, "") for run in runs)] for name in names),
-        ["tests", *(run["summary"] for run in runs)],
+        *((name, *(run["versions"].get(name, "") for run in runs)) for name in names),
+        ("tests", *(run["summary"] for run in runs)),
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return common.table(("", *(f"Python {run['python']}, {RESOLUTIONS[run['resolution']]}" for run in runs)), rows)
 
 
 def main() -> int:
@@ -109,7 +107,7 @@ def main() -> int:
             results.append(test_combination(wheel, python, resolution, options.pytest))
             print(f"Python {python}, {resolution}: {results[-1]['summary']}", file=sys.stderr, flush=True)
     figures = {"runs": results, "options": options.pytest}
-    save_results("dependencies", figures)
+    common.save_results("dependencies", figures)
     print(table({"dependencies": figures}))
     return 0 if all(result["passed"] for result in results) else 1
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import ClassVar, Self, TypedDict
+from typing import ClassVar, Self, TypedDict, Unpack
 
 from edgeinfer.outputs.line_file import LINE_END
-from edgeinfer.outputs.line_writer import FLUSH_S, LineWriter
+from edgeinfer.outputs.line_writer import LineWriter
 from edgeinfer.outputs.rotation import Rotation
 
 
 class LineOptions(TypedDict, total=False):
-    """Options of a `LineSink`, for subclasses that have more of them."""
+    """Options of a `LineSink`.
+
+    Attributes:
+        append: Append to an existing file instead of replacing it; False by default.
+        rotation: Rules for splitting the file; None by default.
+        flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600; 1 by default.
+        no_overwrite: Refuse an existing file; False by default.
+    """
 
     append: bool
     rotation: Rotation | None
@@ -24,32 +31,18 @@ class LineSink(AbstractContextManager["LineSink"]):
 
     _record_end: ClassVar[bytes] = LINE_END
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        append: bool = False,
-        rotation: Rotation | None = None,
-        flush_s: float = FLUSH_S,
-        no_overwrite: bool = False,
-    ) -> None:
+    def __init__(self, target: str, **options: Unpack[LineOptions]) -> None:
         """Validate the arguments; the file is opened by `__enter__`.
 
         Args:
             target: Path, or "-" for stdout.
-            append: Append to an existing file instead of replacing it.
-            rotation: Rules for splitting the file, or None.
-            flush_s: Longest time that a line for a file stays in the buffer, in seconds, 0..3600.
-            no_overwrite: Refuse an existing file.
+            options: Options of the `LineWriter`, of the same names.
 
         Raises:
             UsageError: `flush_s` is out of range.
             OutputError: The folder of the file does not exist.
         """
-        self._lines = LineWriter(
-            target, append=append, rotation=rotation, flush_s=flush_s, no_overwrite=no_overwrite,
-            record_end=self._record_end,
-        )  # fmt: skip
+        self._lines = LineWriter(target, record_end=self._record_end, **options)
 
     def __enter__(self) -> Self:
         """Open the file.
