@@ -15,9 +15,10 @@ from edgeinfer_train.datasets.answers import Answers
 from edgeinfer_train.datasets.augment import RandomAffine
 from edgeinfer_train.datasets.load import load_split, read_info
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.evaluation.evaluate import RUN_MODEL, Network, batches, network_from_keras
-from edgeinfer_train.networks.model import load_model, with_precision
+from edgeinfer_train.evaluation.evaluate import Network, batches, network_from_keras
+from edgeinfer_train.networks.model import with_precision
 from edgeinfer_train.training.data import LEFT_OUT_FILE
+from edgeinfer_train.training.distillation import load_teacher
 
 
 def ask_teachers(
@@ -46,7 +47,7 @@ def ask_teachers(
         ModelError: A teacher cannot be loaded.
     """
     labels = read_info(data).labels
-    networks = [_load_teacher(path, precision) for path in teachers]
+    networks = [_network(path, precision) for path in teachers]
     for network in networks:
         if set(network.labels) != set(labels):
             raise DataError(
@@ -77,10 +78,9 @@ def ask_teachers(
     return Answers(labels, names, means.astype(np.float16))
 
 
-def _load_teacher(path: Path, precision: Precision) -> Network:
-    file = path / RUN_MODEL if path.is_dir() else path
-    core, info = load_model(file)
-    return network_from_keras(file, with_precision(core, precision), info)
+def _network(path: Path, precision: Precision) -> Network:
+    core, info = load_teacher(path)
+    return network_from_keras(path, with_precision(core, precision), info)
 
 
 def _left_out(teacher: Path) -> list[str]:

@@ -17,7 +17,7 @@ from edgeinfer_train.config import FitConfig, Precision
 from edgeinfer_train.datasets.augment import augmentation
 from edgeinfer_train.datasets.load import Faces
 from edgeinfer_train.errors import DataError
-from edgeinfer_train.networks.model import MODEL_FILE, load_model, with_precision
+from edgeinfer_train.networks.model import MODEL_FILE, ModelInfo, load_model, with_precision
 
 
 class Teachers:
@@ -39,7 +39,7 @@ class Teachers:
             ModelError: A file was not written by this package, or is an `.onnx` file.
             DataError: The labels of a teacher differ from those of the data.
         """
-        networks = [with_precision(_load_teacher(Path(path), labels), precision) for path in paths]
+        networks = [with_precision(_teacher_of(Path(path), labels), precision) for path in paths]
         # Submodels of one model need unique names.
         self._networks = [keras.Model(n.input, n.output, name=f"teacher_{i}") for i, n in enumerate(networks)]
 
@@ -140,15 +140,26 @@ class TeacherViews:
                 np.save(partial, array)
 
 
-def _load_teacher(path: Path, labels: tuple[str, ...]) -> keras.Model:
-    if path.suffix.lower() == ".onnx":
-        raise ModelError(
-            f"{path} cannot be used as a teacher: expected a run folder or a .keras file, not an .onnx file"
-        )
-    network, info = load_model(path / MODEL_FILE if path.is_dir() else path)
+def _teacher_of(path: Path, labels: tuple[str, ...]) -> keras.Model:
+    """Load a teacher and validate its labels."""
+    network, info = load_teacher(path)
     if info.labels != labels:
         raise DataError(
             f"the teacher {path} has the labels {' '.join(info.labels)}, but the data have {' '.join(labels)}"
         )
     network.trainable = False
     return network
+
+
+def load_teacher(path: Path) -> tuple[keras.Model, ModelInfo]:
+    """Load the network of a run folder or a `.keras` file.
+
+    Raises:
+        ModelNotFoundError: The file does not exist.
+        ModelError: The file was not written by this package, or is an `.onnx` file.
+    """
+    if path.suffix.lower() == ".onnx":
+        raise ModelError(
+            f"{path} cannot be used as a teacher: expected a run folder or a .keras file, not an .onnx file"
+        )
+    return load_model(path / MODEL_FILE if path.is_dir() else path)
