@@ -21,8 +21,8 @@ def load_tool(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def narrow_tool() -> ModuleType:
-    return load_tool("narrow")
+def width_tool() -> ModuleType:
+    return load_tool("set_width")
 
 
 @pytest.fixture(scope="session")

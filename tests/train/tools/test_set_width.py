@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer.errors import ModelError, OutputError, UsageError
+from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.networks.model import ModelInfo, build_core, load_model, save_model
 
 LABELS = ("neutral", "happy")
@@ -35,10 +36,10 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_channels_with_scale_0_are_removed(
-    narrow_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
+    width_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
 ) -> None:
     out = tmp_path / "slim.keras"
-    narrow_tool.narrow(wide, out, width=0.75)
+    width_tool.set_width(wide, out, width=0.75)
     before, _ = load_model(wide)
     after, info = load_model(out)
     assert after.count_params() < 0.65 * before.count_params()
@@ -46,36 +47,50 @@ def test_channels_with_scale_0_are_removed(
     assert (info.settings["width"], info.validation, info.labels) == (0.75, {}, LABELS)
 
 
-@pytest.mark.parametrize("width", [1.0, 2.0, 0.0, -1.0])
-def test_width_must_be_below_the_width_of_the_model(
-    narrow_tool: ModuleType, wide: Path, tmp_path: Path, width: float
+def test_wider_network_computes_the_same_outputs_and_learns(
+    width_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
 ) -> None:
-    with pytest.raises(UsageError, match="expected a value above 0 and below 1"):
-        narrow_tool.narrow(wide, tmp_path / "x.keras", width=width)
+    out = tmp_path / "wider.keras"
+    width_tool.set_width(wide, out, width=1.25)
+    before, _ = load_model(wide)
+    after, info = load_model(out)
+    assert after.count_params() > before.count_params()
+    np.testing.assert_allclose(np.asarray(after(grey_faces)), np.asarray(before(grey_faces)), atol=1e-4)
+    assert info.settings["width"] == 1.25
+    start = after.get_layer("logits").get_weights()[0]
+    after.compile("sgd", "mse")
+    after.fit(grey_faces, np.eye(2, dtype=np.float32)[[0] * len(grey_faces)], epochs=2, verbose=0)
+    new = after.get_layer("logits").get_weights()[0][before.get_layer("logits").kernel.shape[0] :]
+    assert not start[-len(new) :].any()
+    assert new.any(axis=1).mean() > 0.5
 
 
-def test_width_must_not_change_the_layers(narrow_tool: ModuleType, wide: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [0.0, -1.0, 17.0])
+def test_width_must_be_in_range(width_tool: ModuleType, wide: Path, tmp_path: Path, width: float) -> None:
+    with pytest.raises(ConfigError, match="expected a value above 0"):
+        width_tool.set_width(wide, tmp_path / "x.keras", width=width)
+
+
+def test_width_must_not_change_the_layers(width_tool: ModuleType, wide: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="changes the layers"):
-        narrow_tool.narrow(wide, tmp_path / "x.keras", width=0.5)
+        width_tool.set_width(wide, tmp_path / "x.keras", width=0.5)
 
 
-def test_narrow_rejects_other_backbones_and_invalid_outputs(
-    narrow_tool: ModuleType, wide: Path, tmp_path: Path
-) -> None:
+def test_tool_rejects_other_backbones_and_invalid_outputs(width_tool: ModuleType, wide: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.keras"
     save_model(build_core("edgenet-sep", 2), ModelInfo("edgenet-sep", LABELS, "toy", "argmax", PRIOR, {}), other)
-    with pytest.raises(ModelError, match="only edgenet"):
-        narrow_tool.narrow(other, tmp_path / "x.keras", width=0.5)
+    with pytest.raises(ModelError, match="only the width of edgenet"):
+        width_tool.set_width(other, tmp_path / "x.keras", width=0.5)
     with pytest.raises(OutputError, match="cannot write"):
-        narrow_tool.narrow(wide, tmp_path / "none" / "x.keras", width=0.75)
+        width_tool.set_width(wide, tmp_path / "none" / "x.keras", width=0.75)
     (tmp_path / "folder.keras").mkdir()
     with pytest.raises(OutputError, match="cannot write"):
-        narrow_tool.narrow(wide, tmp_path / "folder.keras", width=0.75)
+        width_tool.set_width(wide, tmp_path / "folder.keras", width=0.75)
 
 
 @pytest.mark.parametrize(("out", "code"), [("slim.keras", 0), ("slim.onnx", 2), ("none/slim.keras", 6)])
-def test_narrow_command_exit_codes(
-    run_tool: Callable[..., int], narrow_tool: ModuleType, wide: Path, tmp_path: Path, out: str, code: int
+def test_command_exit_codes(
+    run_tool: Callable[..., int], width_tool: ModuleType, wide: Path, tmp_path: Path, out: str, code: int
 ) -> None:
-    assert run_tool(narrow_tool, wide, "--width", 0.75, "--out", tmp_path / out) == code
+    assert run_tool(width_tool, wide, "--width", 0.75, "--out", tmp_path / out) == code
     assert (tmp_path / out).is_file() == (code == 0)

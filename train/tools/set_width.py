@@ -1,6 +1,6 @@
-"""Reduction of a trained edge network to a smaller width, as a starting point for training.
+"""Change of the width of a trained edge network, as a starting point for training.
 
-python train/tools/narrow.py RUN --width 0.92 --out start.keras
+python train/tools/set_width.py RUN --width 0.92 --out start.keras
 edgeinfer-train fit DATA --width 0.92 --weights start.keras --run RUN2
 """
 
@@ -18,83 +18,90 @@ from numpy.typing import NDArray
 
 from edgeinfer.cli.terminal import execute
 from edgeinfer.errors import ModelError, OutputError, UsageError
+from edgeinfer_train.config import RANGES
 from edgeinfer_train.networks.model import MODEL_FILE, build_core, check_model_path, load_model, save_model
 
 Channels = NDArray[np.int64]
 
 
-def narrow(model: Path, out: Path, *, width: float) -> None:
-    """Keep the channels with the largest batch normalization scales (Liu et al. 2017, arXiv:1708.06519).
+def set_width(model: Path, out: Path, *, width: float) -> None:
+    """Copy a network into a narrower or wider one.
 
-    Channels of blocks that are added to each other are selected together, by the sum of their scales. Accuracy
-    drops; train the network again with `weights` set to the new file.
+    A narrower network keeps the channels with the largest batch normalization scales (Liu et al. 2017,
+    arXiv:1708.06519); channels of blocks that are added to each other are selected together, by the sum of their
+    scales. A wider one computes the same outputs: its new channels have random inputs and no influence yet (after Chen
+    et al. 2016, arXiv:1511.05641). Train either again with `weights` set to the new file.
 
     Args:
         model: Run folder or `.keras` file of the backbone "edgenet".
         out: The `.keras` file to write.
-        width: Channel multiplier of the new network, above 0 and below that of the old one.
+        width: Channel multiplier of the new network, above 0.
 
     Raises:
         ModelNotFoundError: The model does not exist.
         ModelError: The file was not written by `edgeinfer-train fit`, or the backbone is not "edgenet".
-        UsageError: `width` is not below the model's width, `width` changes the layers of the network, or `out` is
-            not a `.keras` file.
+        ConfigError: `width` is not positive, or too large.
+        UsageError: `width` changes the layers of the network, or `out` is not a `.keras` file.
         OutputError: The file cannot be written.
     """
     check_model_path(out)
-    wide, info = load_model(model / MODEL_FILE if model.is_dir() else model)
+    old, info = load_model(model / MODEL_FILE if model.is_dir() else model)
     if info.backbone != "edgenet":
-        raise ModelError(f"{model} has the backbone {info.backbone}; only edgenet can be narrowed")
-    old_width = float(info.settings.get("width", 1.0))
-    if not 0 < width < old_width:
-        raise UsageError(
-            f"invalid `width` {width:g}: expected a value above 0 and below {old_width:g}, that of {model}"
-        )
-    slim = build_core(
-        "edgenet", len(info.labels), image_size=wide.input_shape[1], width=width,
+        raise ModelError(f"{model} has the backbone {info.backbone}; only the width of edgenet can be changed")
+    RANGES["width"].check("`width`", width)
+    keras.utils.set_random_seed(0)
+    new = build_core(
+        "edgenet", len(info.labels), image_size=old.input_shape[1], width=width,
         dropout=float(info.settings.get("dropout", 0.0)),
     )  # fmt: skip
-    if [type(layer) for layer in wide.layers] != [type(layer) for layer in slim.layers]:
-        raise UsageError(f"a `width` of {width:g} changes the layers of the network; choose a larger one")
-    _copy_channels(wide, slim)
-    # The validation results of the wide network do not apply to the narrow one.
-    slim_info = dataclasses.replace(info, settings={**info.settings, "width": width}, validation={})
+    if [type(layer) for layer in old.layers] != [type(layer) for layer in new.layers]:
+        raise UsageError(
+            f"a `width` of {width:g} changes the layers of the network; choose one closer to the old width"
+        )
+    _copy_channels(old, new)
+    # The validation results of the old network do not apply to the new one.
+    new_info = dataclasses.replace(info, settings={**info.settings, "width": width}, validation={})
     try:
-        save_model(slim, slim_info, out)
+        save_model(new, new_info, out)
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
 
 
-def _copy_channels(wide: keras.Model, slim: keras.Model) -> None:
-    """Copy the selected channels of a wide network into a narrow one, layer by layer."""
-    scales = _channel_scales(wide)
+def _copy_channels(old: keras.Model, new: keras.Model) -> None:
+    """Copy the channels that both networks have, layer by layer. They are the first ones of a wider network."""
+    scales = _channel_scales(old)
     kept: dict[str, Channels] = {}
-    for layer, target in zip(wide.layers, slim.layers, strict=True):
+    for layer, target in zip(old.layers, new.layers, strict=True):
         if isinstance(layer, layers.InputLayer):
             kept[layer.name] = np.arange(layer.output.shape[-1])
             continue
         incoming = kept[_input_layers(layer)[0].name]
         kept[layer.name] = incoming
-        weights = layer.get_weights()
+        weights, values = layer.get_weights(), target.get_weights()
         if isinstance(layer, layers.Conv2D):
-            count = target.kernel.shape[-1]
+            count = values[0].shape[-1]
             kept[layer.name] = selected = np.sort(np.argsort(-scales[layer.name], kind="stable")[:count])
-            target.set_weights([weights[0][:, :, incoming][..., selected]])
+            values[0][:, :, len(incoming) :] = 0
+            values[0][:, :, : len(incoming), : len(selected)] = weights[0][:, :, incoming][..., selected]
         elif isinstance(layer, layers.BatchNormalization):
-            target.set_weights([values[incoming] for values in weights])
+            for value, source in zip(values, weights, strict=True):
+                value[: len(incoming)] = source[incoming]
         elif isinstance(layer, layers.Dense):
-            target.set_weights([weights[0][incoming], weights[1]])
+            values[0][len(incoming) :] = 0
+            values[0][: len(incoming)] = weights[0][incoming]
+            values[1] = weights[1]
+        target.set_weights(values)
 
 
-def _channel_scales(wide: keras.Model) -> dict[str, NDArray[np.float64]]:
+def _channel_scales(network: keras.Model) -> dict[str, NDArray[np.float64]]:
     """Return the importance of each channel of each convolution, by layer name."""
     followers: dict[str, keras.Layer] = {}
-    for layer in wide.layers:
+    for layer in network.layers:
         if not isinstance(layer, layers.InputLayer):
             followers |= {source.name: layer for source in _input_layers(layer)}
     scales: dict[str, NDArray[np.float64]] = {}
     sums: dict[int, NDArray[np.float64]] = {}
-    for layer in wide.layers:
+    for layer in network.layers:
         if not isinstance(layer, layers.Conv2D):
             continue
         normalization = followers[layer.name]
@@ -115,15 +122,15 @@ def _input_layers(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse the command line and write the narrower network."""
-    parser = argparse.ArgumentParser(description="Make a narrower edge network from a trained one.")
+    """Parse the command line and write the new network."""
+    parser = argparse.ArgumentParser(description="Copy a trained edge network into a narrower or wider one.")
     parser.add_argument("model", type=Path, metavar="RUN|FILE.keras", help="run folder or .keras file of an edgenet")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.keras", help="file to write")
     parser.add_argument("--width", type=float, required=True, metavar="W", help="channel multiplier of the new network")
     options = parser.parse_args(arguments)
-    narrow(options.model, options.out, width=options.width)
+    set_width(options.model, options.out, width=options.width)
     print(f"wrote {options.out}; train it with --weights {options.out}")
 
 
 if __name__ == "__main__":
-    sys.exit(execute(main, "narrow.py"))
+    sys.exit(execute(main, "set_width.py"))
