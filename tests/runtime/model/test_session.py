@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinfer import EmotionClassifier, ModelError, ModelNotFoundError, bundled_models, read_card
-from edgeinfer.model.card import DEFAULT_MODEL, find_model
+from edgeinfer import CapabilityError, EmotionClassifier, ModelError, ModelNotFoundError, bundled_models, read_card
+from edgeinfer.model.card import ACCURATE_PACKAGE, DEFAULT_MODEL, find_model
 from edgeinfer.model.onnx_reader import summarize
 from edgeinfer.model.session import load_session
 from tools.tiny_model import metadata, model_bytes, node, put, tensor, value_info, write_model
@@ -240,6 +241,31 @@ def test_bundled_model_is_found_by_name_and_by_default() -> None:
     assert find_model(None).name == DEFAULT_MODEL
     assert find_model(None) == find_model(Path(DEFAULT_MODEL).stem)
     assert find_model(None) in bundled_models()
+
+
+def test_larger_model_is_found_in_its_package_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / ACCURATE_PACKAGE
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    path = write_model(package / "accurate.onnx")
+    assert find_model("accurate") == path
+    assert bundled_models()[0] == path
+    assert EmotionClassifier.load("accurate").card.name == "accurate"
+
+
+def test_missing_larger_model_is_reported_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeinfer.model.card.ACCURATE_PACKAGE", "missing_package")
+    with pytest.raises(CapabilityError, match=r"pip install 'edgeinfer\[accurate\]'"):
+        find_model("accurate")
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "accurate")
+    assert find_model("accurate") == Path("accurate")
 
 
 def test_summary_of_a_model() -> None:

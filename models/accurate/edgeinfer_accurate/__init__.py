@@ -1,0 +1,1 @@
+"""Model file of `edgeinfer run --model accurate`; edgeinfer finds it without importing this package."""
