@@ -209,7 +209,12 @@ class _Job:
         batches = _batches(self.run, config, student, self.data, devices)
         callbacks = [
             EpochSeedCallback(batches.start_epoch),
-            ValidationCallback(student.core, student.kept, faces=lambda: batches.faces, valid=self.data.valid),
+            ValidationCallback(
+                student.core,
+                student.kept,
+                samples=lambda: student.statistics_samples(batches.faces),
+                valid=self.data.valid,
+            ),
             *self._tensorboard(),
             CheckpointCallback(state, lambda history: self._save(history[-1]), self._report),
         ]

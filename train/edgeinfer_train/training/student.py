@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from edgeinfer_train.config import FitConfig, Precision
 from edgeinfer_train.datasets.augment import augmentation
+from edgeinfer_train.datasets.load import Faces
 from edgeinfer_train.networks.fused import with_fused_normalization
 from edgeinfer_train.networks.model import build_core, freeze
 from edgeinfer_train.networks.start import Start
+from edgeinfer_train.networks.statistics import STATISTICS_BATCH, STATISTICS_FACES
 from edgeinfer_train.networks.weights import initialize
 from edgeinfer_train.training.distillation import DistillationModel, Teachers
 from edgeinfer_train.training.optimizers import Phase, build_optimizer
@@ -75,6 +81,24 @@ class Student:
             metrics=["accuracy"],
         )
         self.model.optimizer.build(self.model.trainable_variables)
+
+    def statistics_samples(self, faces: Faces) -> list[NDArray[np.uint8]]:
+        """Return (N, H, W, C) faces for the batch normalization statistics: unmodified, and augmented ones.
+
+        Args:
+            faces: Training faces of the epoch.
+        """
+        images = faces.images[np.random.default_rng(0).permutation(len(faces))[:STATISTICS_FACES]]
+        *layers, _ = self.model.layers
+        if not layers:
+            return [images]
+        batches = []
+        for first in range(0, len(images), STATISTICS_BATCH):
+            augmented: Any = images[first : first + STATISTICS_BATCH]
+            for layer in layers:
+                augmented = layer(augmented, training=True)
+            batches.append(keras.ops.convert_to_numpy(augmented).round().clip(0, 255).astype(np.uint8))
+        return [images, np.concatenate(batches)]
 
     def reset_optimizer(self) -> None:
         """Set the state of the optimizer to that before its first step."""
