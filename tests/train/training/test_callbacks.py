@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,8 +39,15 @@ def optimizer_after_three_steps(core: keras.Model, *, ema_momentum: float) -> ke
     return optimizer
 
 
-def validate(core: keras.Model, kept: keras.Model, faces: Faces, *, ema_momentum: float) -> dict[str, float]:
-    callback = ValidationCallback(core, kept, faces=lambda: faces, valid=faces)
+def validate(
+    core: keras.Model,
+    kept: keras.Model,
+    faces: Faces,
+    *,
+    ema_momentum: float,
+    samples: Sequence[NDArray[np.uint8]] = (),
+) -> dict[str, float]:
+    callback = ValidationCallback(core, kept, samples=lambda: list(samples or [faces.images]), valid=faces)
     callback.set_model(SimpleNamespace(optimizer=optimizer_after_three_steps(core, ema_momentum=ema_momentum)))
     logs: dict[str, Any] = {"loss": 1.0}
     callback.on_epoch_end(0, logs)
@@ -69,6 +77,28 @@ def test_kept_model_has_averaged_weights_and_new_statistics(faces: Faces) -> Non
     figures = score(np.asarray(kept(faces.images)), faces.labels, ("a", "b", "c"))
     assert logs["val_accuracy"] == pytest.approx(figures.accuracy)
     assert logs["val_loss"] == pytest.approx(figures.loss, rel=1e-4)
+
+
+def test_statistics_with_the_lowest_loss_are_kept(faces: Faces) -> None:
+    samples = [faces.images, faces.images // 8, faces.images // 2 + 100]
+    core = network()
+
+    def loss(*chosen: NDArray[np.uint8]) -> tuple[float, list[NDArray[np.float32]]]:
+        kept = network()
+        return validate(core, kept, faces, ema_momentum=0.5, samples=chosen)["val_loss"], kept.get_weights()
+
+    start = core.get_weights()
+    found = []
+    for chosen in ([sample] for sample in samples):
+        core.set_weights(start)
+        found.append(loss(*chosen))
+    core.set_weights(start)
+    best, weights = loss(*samples)
+    assert len({round(each, 6) for each, _ in found}) == len(samples)
+    lowest = min(found, key=lambda each: each[0])
+    assert best == pytest.approx(lowest[0], rel=1e-5)
+    for left, right in zip(weights, lowest[1], strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
 
 
 def test_weights_are_copied_without_averaging(faces: Faces) -> None:
