@@ -2,16 +2,16 @@
 
     python benchmarks/doubt.py MODEL.onnx DATA [CLIP...]
 
-Validation faces are made small, blurred or dark, then classified. Non-faces are windows that the cascade accepts with
-a low threshold in clips (by default the demo clip), away from all faces that the pipeline tracks there, and validation
-faces whose tiles are shuffled. For each threshold, the script prints the share of results at or above it and how many
-of those are correct, with a 95 % interval (Wilson 1927).
+Validation faces are made small, blurred or dark, half covered or turned upside down, then classified. Non-faces are
+windows that the cascade accepts with a low threshold in clips (by default the demo clip), away from all faces that the
+pipeline tracks there, and validation faces whose tiles are shuffled. For each threshold, the script prints the share of
+results at or above it and how many of those are correct, with a 95 % interval (Wilson 1927). For error rates of 5 and
+10 %, it prints the lowest `unknown_below` at which the unmodified faces that keep their label have at most this rate.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from edgeinfer.model.card import asset_path
 from edgeinfer.results import Box, Emotion, Image
 from edgeinfer_train.datasets.augment import shuffle_tiles
 from edgeinfer_train.datasets.load import load_split, read_info
+from edgeinfer_train.evaluation.metrics import wilson_interval
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
+ERROR_RATES = (0.05, 0.1)
 MAX_WINDOWS, FRAME_STEP = 2000, 10
 
 
@@ -47,10 +49,17 @@ def darken(face: Image) -> Image:
     return np.clip(face * 0.1 + noise, 0, 255).astype(np.uint8)
 
 
+def cover(face: Image) -> Image:
+    """Return a face whose lower half is mid-grey, as under a mask."""
+    covered = face.copy()
+    covered[face.shape[0] // 2 :] = 128
+    return covered
+
+
 DEGRADATIONS: dict[str, Callable[[Image], Image]] = {
     "unmodified": lambda face: face, "24 pixels": shrink(24), "16 pixels": shrink(16), "12 pixels": shrink(12),
     "blur of 1 pixel": blur(1), "blur of 2 pixels": blur(2), "blur of 3 pixels": blur(3),
-    "10 % brightness": darken,
+    "10 % brightness": darken, "lower half covered": cover, "upside down": lambda face: face[::-1].copy(),
 }  # fmt: skip
 
 
@@ -78,16 +87,6 @@ def enlarge(box: Box) -> Box:
     return Box(box.x - box.w // 2, box.y - box.h // 2, 2 * box.w, 2 * box.h)
 
 
-def wilson(correct: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share."""
-    if not count:
-        return 0.0, 1.0
-    share, z = correct / count, 1.96
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half_width = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return centre - half_width, centre + half_width
-
-
 def evaluate(emotions: list[Emotion], truth: list[str] | None) -> dict[str, Any]:
     """Return the mean confidence and, for each threshold, the share and the precision of the results above it."""
     confidences = np.array([emotion.confidence for emotion in emotions])
@@ -101,9 +100,22 @@ def evaluate(emotions: list[Emotion], truth: list[str] | None) -> dict[str, Any]
         row: dict[str, Any] = {"share": float(kept.mean())}
         if hits is not None:
             correct, count = int(hits[kept].sum()), int(kept.sum())
-            row |= {"precision": correct / max(1, count), "interval": wilson(correct, count)}
+            row |= {"precision": correct / max(1, count), "interval": wilson_interval(correct, count)}
         figures[str(threshold)] = row
     return figures
+
+
+def suggest_thresholds(emotions: list[Emotion], truth: list[str]) -> list[dict[str, float]]:
+    """Return the lowest threshold in steps of 0.01 for each error rate, and the share of the faces at or above it."""
+    confidences = np.array([emotion.confidence for emotion in emotions])
+    wrong = np.array([emotion.label != label for emotion, label in zip(emotions, truth, strict=True)])
+    found = []
+    for rate in ERROR_RATES:
+        threshold = next((t for t in np.arange(0, 1, 0.01).round(2) if wrong[confidences >= t].mean() <= rate), 1.0)
+        found.append(
+            {"error": rate, "unknown_below": float(threshold), "share": float((confidences >= threshold).mean())}
+        )
+    return found
 
 
 def main() -> None:
@@ -138,9 +150,21 @@ def main() -> None:
         print(
             f"{name:21}{figures['count']:5}  confidence {figures['mean_confidence']:.3f}  {accuracy}  {'  '.join(rows)}"
         )
+    suggestions = suggest_thresholds(classifier.classify(tiles), truth)
+    for each in suggestions:
+        print(
+            f"at most {each['error']:.0%} errors: unknown_below {each['unknown_below']}, {each['share']:.2f} of faces"
+        )
     card = classifier.card
     save_results(
-        "doubt", {"model": card.name, "sha256": card.sha256, "data": f"{info.name} validation", "faces": report}
+        "doubt",
+        {
+            "model": card.name,
+            "sha256": card.sha256,
+            "data": f"{info.name} validation",
+            "faces": report,
+            "suggestions": suggestions,
+        },
     )
 
 

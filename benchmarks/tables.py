@@ -131,6 +131,28 @@ def doubt(results: dict[str, Any]) -> str:
     return table(("faces", "count", "accuracy", "mean confidence", *heads), rows)
 
 
+def thresholds(results: dict[str, Any]) -> str:
+    """Return the suggestions for `unknown_below`."""
+    rows = [
+        (f"{row['error']:.0%}", f"{row['unknown_below']:.2f}", f"{row['share']:.2f}")
+        for row in results["doubt"]["suggestions"]
+    ]
+    return table(("errors among known labels", "`--unknown-below`", "share of faces with a known label"), rows)
+
+
+def model_choice(results: dict[str, Any]) -> str:
+    """Return the accuracy, time and memory of the default and the larger model."""
+    found = results["model_choice"]
+    rows = [
+        (
+            name, f"{model['size_bytes'] / 1000:.0f} kB", interval(model["7"]), f"{model['7']['macro_f1']:.3f}",
+            interval(model["8"]), f"{model['ratio']:.2f}", f"{model['peak_mb']:.0f} MB",
+        )
+        for name, model in ((name, found[name]) for name in ("default", "accurate"))
+    ]  # fmt: skip
+    return table(("model", "size", "accuracy", "macro-F1", "accuracy, majority", "relative latency", "memory"), rows)
+
+
 def crops(results: dict[str, Any]) -> str:
     """Return the accuracy by crop margin, on faces that the cascade detected."""
     figures = results["crop_margin"]
@@ -295,8 +317,8 @@ def own_faces(results: dict[str, Any]) -> str:
 
 
 TABLES = {
-    "measured": measured, "figures": figures, "forms": forms, "labels": labels, "doubt": doubt, "crops": crops,
-    "quantization": quantization, "soak": soak,
+    "measured": measured, "figures": figures, "forms": forms, "labels": labels, "doubt": doubt, "thresholds": thresholds, "crops": crops,
+    "model_choice": model_choice, "quantization": quantization, "soak": soak,
     "peers": peers, "steady": steady, "scaling": scaling,
     "speed": detector_tables.speed, "found": detector_tables.found, "sizes": detector_tables.sizes,
     "batch": batch, "pose": pose, "confidence": confidence, "crop_shapes": crop_shapes,
