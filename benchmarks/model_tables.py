@@ -1,0 +1,124 @@
+"""Tables of the accuracy, confidence, time and memory of the bundled models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common import table
+from edgeinfer import LABELS
+
+NAMES = {
+    "as they are": "unmodified",
+    "a tenth of the light": "10 % brightness",
+    "cut and rearranged": "shuffled tiles",
+    "no face, in clips": "non-faces in clips",
+}
+"""Names of degradations in results from earlier versions, and their current names."""
+
+
+def forms(results: dict[str, Any]) -> str:
+    """Return the accuracy of the teachers and each variant of the bundled network."""
+    rows = []
+    for name, form in results["bundled_model"]["forms"].items():
+        seven, eight = form["7"], form["8"]
+        rows.append((name, f"{form['size_bytes'] / 1000:.0f} kB", interval(seven), f"{seven['macro_f1']:.4f}",
+                     f"{seven['mean_recall']:.4f}", interval(eight)))  # fmt: skip
+    return table(("network", "size", "seven labels", "macro-F1", "mean recall", "eight labels"), rows)
+
+
+def interval(figures: dict[str, Any]) -> str:
+    """Return the accuracy with its interval."""
+    low, high = figures["accuracy_interval"]
+    return f"{figures['accuracy']:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def labels(results: dict[str, Any]) -> str:
+    """Return the figures of the int8 variant by label."""
+    scores = results["bundled_model"]["forms"]["student, int8"]["7"]["per_class"]
+    rows = [(n, str(s["count"]), f"{s['precision']:.3f}", f"{s['recall']:.3f}") for n in LABELS for s in [scores[n]]]
+    return table(("label", "faces", "precision", "recall"), rows)
+
+
+def doubt(results: dict[str, Any]) -> str:
+    """Return the confidence on degraded faces and non-faces, and the effect of thresholds."""
+    rows = []
+    for name, figures in results["doubt"]["faces"].items():
+        cells = []
+        for threshold in ("0.5", "0.6", "0.7"):
+            row = figures[threshold]
+            cells.append(f"{row['share']:.2f}" + (f" ({row['precision']:.3f})" if "precision" in row else ""))
+        accuracy = f"{figures['accuracy']:.3f}" if "accuracy" in figures else ""
+        rows.append(
+            (NAMES.get(name, name), f"{figures['count']:,}", accuracy, f"{figures['mean_confidence']:.3f}", *cells)
+        )
+    heads = (f"share at {threshold} or above (precision)" for threshold in ("0.5", "0.6", "0.7"))
+    return table(("faces", "count", "accuracy", "mean confidence", *heads), rows)
+
+
+def thresholds(results: dict[str, Any]) -> str:
+    """Return the suggestions for `unknown_below`."""
+    rows = [
+        (f"{row['error']:.0%}", f"{row['unknown_below']:.2f}", f"{row['share']:.2f}")
+        for row in results["doubt"]["suggestions"]
+    ]
+    return table(("errors among known labels", "`--unknown-below`", "share of faces with a known label"), rows)
+
+
+def model_choice(results: dict[str, Any]) -> str:
+    """Return the accuracy, time and memory of the default and the larger model."""
+    found = results["model_choice"]
+    rows = [
+        (
+            name, f"{model['size_bytes'] / 1000:.0f} kB", interval(model["7"]), f"{model['7']['macro_f1']:.3f}",
+            interval(model["8"]), f"{model['ratio']:.2f}", f"{model['peak_mb']:.0f} MB",
+        )
+        for name, model in ((name, found[name]) for name in ("default", "accurate"))
+    ]  # fmt: skip
+    return table(("model", "size", "accuracy", "macro-F1", "accuracy, majority", "relative latency", "memory"), rows)
+
+
+def crops(results: dict[str, Any]) -> str:
+    """Return the accuracy by crop margin, on faces that the cascade detected."""
+    figures = results["crop_margin"]
+    by_margin = sorted((float(margin), value) for margin, value in figures["accuracy_by_margin"].items())
+    rows = [(f"{margin:+.2f}", f"{value:.3f}") for margin, value in by_margin]
+    return table(("margin", "accuracy"), rows)
+
+
+def quantization(results: dict[str, Any]) -> str:
+    """Return the variants of the bundled network by calibration method."""
+    rows = []
+    for calibration, forms in results["quantization"]["forms"].items():
+        for form in forms:
+            if form["name"] in ("fp32", "int8-dynamic", "float16") and calibration != "minmax":
+                continue  # variants without calibration
+            change = form["change"]
+            rows.append((
+                form["name"], calibration if form["name"] in ("int8", "int8-signed") else "",
+                f"{form['size_bytes'] / 1000:.0f} kB",
+                f"{form['accuracy']:.4f}", f"{change['accuracy']:+.4f} [{change['accuracy_interval'][0]:+.4f}, "
+                f"{change['accuracy_interval'][1]:+.4f}]" if change else "", f"{form['macro_f1']:.4f}",
+                f"{form['ratio']:.2f}", f"{form['p95_ms'] / form['p50_ms']:.2f}",
+            ))  # fmt: skip
+    return table(
+        ("variant", "calibration", "size", "accuracy", "change", "macro-F1", "relative latency (p50)", "p95 / p50"),
+        rows,
+    )
+
+
+def corruptions(results: dict[str, Any]) -> str:
+    """Return the accuracy and calibration of the bundled model on corrupted faces."""
+    groups = results["corruptions"]["models"]["edgenet-ferplus-int8"]
+    rows = [
+        (kind, *(cell for group in groups.values()
+                 for cell in (f"{group[kind]['accuracy']:.3f}", f"{group[kind]['calibration_error']:.3f}")))
+        for kind in groups["all"] if kind != "difference"
+    ]  # fmt: skip
+    head = (
+        "corruption",
+        "accuracy",
+        "calibration error",
+        "accuracy without copies",
+        "calibration error without copies",
+    )
+    return table(head, rows)
