@@ -47,8 +47,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_installed(installed: Path, folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+def run_installed(
+    installed: Path, folder: Path, module: str, *arguments: str, other: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the installed wheel; `other` is the folder with another package."""
+    path = os.pathsep.join(str(each) for each in (installed, other) if each)
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-P", "-c", f"from {module} import main; main()", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -83,6 +87,19 @@ def test_commands_work_outside_a_checkout(installed: Path, tmp_path: Path) -> No
         assert output in done.stdout
     version = run_installed(installed, tmp_path, "edgeinfer.__main__", "--version").stdout.strip()
     assert version.replace(".", "").isdigit(), "a wheel names no commit"
+
+
+def test_larger_model_is_a_package_of_its_own(installed: Path, wheel: Path, tmp_path: Path) -> None:
+    arguments = "edgeinfer.__main__", "models", "accurate"
+    missing = run_installed(installed, tmp_path, *arguments)
+    assert (missing.returncode, missing.stderr.count("\n")) == (3, 1)
+    assert "pip install 'edgeinfer[accurate]'" in missing.stderr
+    package = build(ROOT / "models" / "accurate", "wheel", tmp_path / "wheel")
+    assert max(package.stat().st_size, wheel.stat().st_size) < 4_000_000
+    with zipfile.ZipFile(package) as file:
+        file.extractall(tmp_path / "site")
+    found = run_installed(installed, tmp_path, *arguments, other=tmp_path / "site")
+    assert found.stdout.startswith("# accurate\n"), found.stderr
 
 
 @pytest.mark.parametrize(

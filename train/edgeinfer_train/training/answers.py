@@ -20,6 +20,9 @@ from edgeinfer_train.networks.model import with_precision
 from edgeinfer_train.training.data import LEFT_OUT_FILE
 from edgeinfer_train.training.distillation import load_teacher
 
+STEPS = 256
+"""Answers are multiples of 1/256, which halves their file."""
+
 
 def ask_teachers(
     data: Path,
@@ -75,7 +78,7 @@ def ask_teachers(
         )
     names = tuple(sorted(counts))
     means = np.stack([total[name] / counts[name] for name in names])
-    return Answers(labels, names, means.astype(np.float16))
+    return Answers(labels, names, (np.round(means * STEPS) / STEPS).astype(np.float16))
 
 
 def _network(path: Path, precision: Precision) -> Network:
