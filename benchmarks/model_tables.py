@@ -7,14 +7,6 @@ from typing import Any
 from common import table
 from edgeinfer import LABELS
 
-NAMES = {
-    "as they are": "unmodified",
-    "a tenth of the light": "10 % brightness",
-    "cut and rearranged": "shuffled tiles",
-    "no face, in clips": "non-faces in clips",
-}
-"""Names of degradations in results from earlier versions, and their current names."""
-
 
 def forms(results: dict[str, Any]) -> str:
     """Return the accuracy of the teachers and each variant of the bundled network."""
@@ -48,9 +40,7 @@ def doubt(results: dict[str, Any]) -> str:
             row = figures[threshold]
             cells.append(f"{row['share']:.2f}" + (f" ({row['precision']:.3f})" if "precision" in row else ""))
         accuracy = f"{figures['accuracy']:.3f}" if "accuracy" in figures else ""
-        rows.append(
-            (NAMES.get(name, name), f"{figures['count']:,}", accuracy, f"{figures['mean_confidence']:.3f}", *cells)
-        )
+        rows.append((name, f"{figures['count']:,}", accuracy, f"{figures['mean_confidence']:.3f}", *cells))
     heads = (f"share at {threshold} or above (precision)" for threshold in ("0.5", "0.6", "0.7"))
     return table(("faces", "count", "accuracy", "mean confidence", *heads), rows)
 
@@ -74,7 +64,12 @@ def model_choice(results: dict[str, Any]) -> str:
         )
         for name, model in ((name, found[name]) for name in ("default", "accurate"))
     ]  # fmt: skip
-    return table(("model", "size", "accuracy", "macro-F1", "accuracy, majority", "relative latency", "memory"), rows)
+    head = ("model", "size", "accuracy", "macro-F1", "accuracy, majority", "relative latency", "memory")
+    changes = (
+        f"{change['accuracy']:+.4f} [{change['accuracy_interval'][0]:+.4f}, {change['accuracy_interval'][1]:+.4f}]"
+        for change in found["difference"].values()
+    )
+    return f"{table(head, rows)}\n\nDifference in accuracy, paired by face: {', majority '.join(changes)}."
 
 
 def crops(results: dict[str, Any]) -> str:
@@ -106,9 +101,9 @@ def quantization(results: dict[str, Any]) -> str:
     )
 
 
-def corruptions(results: dict[str, Any]) -> str:
-    """Return the accuracy and calibration of the bundled model on corrupted faces."""
-    groups = results["corruptions"]["models"]["edgenet-ferplus-int8"]
+def corruptions(results: dict[str, Any], model: str = "edgenet-ferplus-int8") -> str:
+    """Return the accuracy and calibration of a bundled model on corrupted faces."""
+    groups = results["corruptions"]["models"][model]
     rows = [
         (kind, *(cell for group in groups.values()
                  for cell in (f"{group[kind]['accuracy']:.3f}", f"{group[kind]['calibration_error']:.3f}")))
@@ -122,3 +117,8 @@ def corruptions(results: dict[str, Any]) -> str:
         "calibration error without copies",
     )
     return table(head, rows)
+
+
+def corruptions_accurate(results: dict[str, Any]) -> str:
+    """Return the table of `corruptions` for the larger model."""
+    return corruptions(results, "accurate")

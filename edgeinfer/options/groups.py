@@ -130,6 +130,7 @@ class ModelOptions:
         "Model file, or name of a bundled model; accurate is larger and slower. Default: the bundled int8 model.",
         metavar="NAME|PATH",
         check="edgeinfer.model.card:find_model",
+        link="choice-of-the-model",
     )
     prior: str = option(
         "natural",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -139,6 +139,8 @@ class FineTuning:
             end: Weights after the training.
         """
         found = candidates(self.origin.start, self.origin.adapted, end)
+        if self._config.recipe == "full" and self._config.ema_momentum:
+            found = [self._with_statistics(each) if each.averaged else each for each in found]
         faces, mask, folds = self._data.valid, None, 0
         logits = predict(self._student.kept, found, faces.images)
         if self._out_of_fold and self._data.folds is not None:
@@ -150,6 +152,13 @@ class FineTuning:
         kept = found[chosen]
         self._notify(f"keeps {kept.description}")
         return kept, Selection(kept.description, faces.labels, logits[0], logits[chosen], folds)
+
+    def _with_statistics(self, candidate: Candidate) -> Candidate:
+        """Return averaged weights with the statistics of the faces that the training saw, which suit them best."""
+        network = self._student.kept
+        network.set_weights(candidate.weights)
+        estimate_statistics(network, self._student.statistics_samples(self._data.train)[-1])
+        return replace(candidate, weights=network.get_weights())
 
 
 def _adapt(network: keras.Model, train: Faces) -> None:

@@ -31,10 +31,12 @@ class Candidate:
     Attributes:
         description: Origin of the weights, for the sentence "kept ...".
         weights: Weights of the network.
+        averaged: True for weights between the start and the end.
     """
 
     description: str
     weights: Weights
+    averaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def candidates(start: Weights, adapted: Weights | None, end: Weights) -> list[Ca
         found.append(Candidate("the start with the pixel statistics of these faces", adapted))
     for share in SHARES:
         text = TRAINED if share == 1 else f"the average of start and trained network, {share:.0%} trained"
-        found.append(Candidate(text, blend(origin, end, share)))
+        found.append(Candidate(text, blend(origin, end, share), averaged=share < 1))
     return found
 
 
