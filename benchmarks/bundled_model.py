@@ -156,7 +156,7 @@ def main() -> None:
             forms[name] = report(name, paths[7].stat().st_size, figures)
         times_ms = measure_latencies({BASELINE: mobile, "float32": plain[7], "int8": BUNDLED[7]}, data, options.rounds)
     print(f"the exported int8 graphs are {'identical to' if same else 'DIFFERENT from'} the bundled ones")
-    balanced = measure_balanced(data)
+    balanced = measure_balanced(BUNDLED[7], data)
     print(f"mean recall with the balanced prior, int8, seven labels: {balanced:.4f}")
     medians = {name: float(np.median(row)) for name, row in times_ms.items()}
     tails = {name: float(np.percentile(row, 95)) / medians[name] for name, row in times_ms.items()}
@@ -189,9 +189,9 @@ def main() -> None:
     )
 
 
-def measure_balanced(data: Path) -> float:
-    """Return the mean recall of the bundled model with the balanced prior."""
-    network, info = load_network(BUNDLED[7]), read_info(data)
+def measure_balanced(model: Path, data: Path) -> float:
+    """Return the mean recall of a model with seven labels and the balanced prior."""
+    network, info = load_network(model), read_info(data)
     faces = load_split(data, "valid", size_hw=network.size_hw, label_mode="argmax", labels=LABELS)
     return measure(network, faces, info, "valid", label_mode="argmax", prior="balanced").metrics.mean_recall
 

@@ -129,10 +129,8 @@ def main() -> None:
     faces = load_split(options.data, "valid", labels=classifier.labels)
     truth = [classifier.labels[label] for label in faces.labels]
     tiles = [image[:, :, 0] for image in faces.images]
-    report = {
-        name: evaluate(classifier.classify([degrade(tile) for tile in tiles]), truth)
-        for name, degrade in DEGRADATIONS.items()
-    }
+    emotions = {name: classifier.classify([degrade(tile) for tile in tiles]) for name, degrade in DEGRADATIONS.items()}
+    report = {name: evaluate(found, truth) for name, found in emotions.items()}
     random = np.random.default_rng(0)
     shuffled = [shuffle_tiles(image, random)[:, :, 0] for image in faces.images]
     report["shuffled tiles"] = evaluate(classifier.classify(shuffled), None)
@@ -150,7 +148,7 @@ def main() -> None:
         print(
             f"{name:21}{figures['count']:5}  confidence {figures['mean_confidence']:.3f}  {accuracy}  {'  '.join(rows)}"
         )
-    suggestions = suggest_thresholds(classifier.classify(tiles), truth)
+    suggestions = suggest_thresholds(emotions["unmodified"], truth)
     for each in suggestions:
         print(
             f"at most {each['error']:.0%} errors: unknown_below {each['unknown_below']}, {each['share']:.2f} of faces"

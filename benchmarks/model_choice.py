@@ -19,24 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundled_model import measure_latencies
+from bundled_model import measure_balanced, measure_latencies
 from common import save_results
 from edgeinfer import LABELS
 from edgeinfer.model.card import ACCURATE, DEFAULT_MODEL, asset_path, find_model
-from edgeinfer_train.datasets.load import load_split, read_info
-from edgeinfer_train.evaluation.evaluate import Network, load_network, measure
+from edgeinfer_train.datasets.load import load_split
+from edgeinfer_train.evaluation.evaluate import Network, load_network
 from edgeinfer_train.evaluation.metrics import change, score
 from edgeinfer_train.labels import EIGHT_LABELS, LabelMode
-from startup import run_process
+from startup import first_result, run_process
 
 MODELS = {"default": asset_path(DEFAULT_MODEL), ACCURATE: find_model(ACCURATE)}
 PROTOCOLS: dict[str, tuple[LabelMode, tuple[str, ...]]] = {"7": ("argmax", LABELS), "8": ("majority", EIGHT_LABELS)}
-FRAME = """
-import edgeinfer
-pipeline = edgeinfer.load_pipeline(model={model!r})
-with edgeinfer.open_source({clip!r}) as source:
-    assert pipeline(next(iter(source)).image).faces
-"""
 
 
 def predict(network: Network, images: NDArray[np.uint8], labels: tuple[str, ...]) -> NDArray[np.float32]:
@@ -57,11 +51,8 @@ def measure_accuracy(data: Path) -> dict[str, Any]:
         for name in MODELS:
             found[name][protocol] = score(logits[name], faces.labels, labels).to_mapping()
         found["difference"][protocol] = asdict(change(logits["default"], logits[ACCURATE], faces.labels))
-    info = read_info(data)
-    seven = load_split(data, "valid", size_hw=networks["default"].size_hw, label_mode="argmax", labels=LABELS)
-    for name, network in networks.items():
-        balanced = measure(network, seven, info, "valid", label_mode="argmax", prior="balanced").metrics
-        found[name]["balanced_mean_recall"] = balanced.mean_recall
+    for name, path in MODELS.items():
+        found[name]["balanced_mean_recall"] = measure_balanced(path, data)
     return found
 
 
@@ -73,14 +64,13 @@ def main() -> None:
     options = parser.parse_args()
     figures = measure_accuracy(options.data)
     times_ms = measure_latencies(MODELS, options.data, options.rounds)
-    clip = str(asset_path("demo.mp4"))
     for name, path in MODELS.items():
         median = float(np.median(times_ms[name]))
         figures[name] |= {
             "size_bytes": path.stat().st_size, "p50_ms": median,
             "ratio": median / float(np.median(times_ms["default"])),
             "p95_to_p50": float(np.percentile(times_ms[name], 95)) / median,
-            "peak_mb": max(run_process(FRAME.format(model=str(path), clip=clip))[1] for _ in range(3)),
+            "peak_mb": max(run_process(first_result(str(path)))[1] for _ in range(3)),
         }  # fmt: skip
         seven, eight = figures[name]["7"], figures[name]["8"]
         print(

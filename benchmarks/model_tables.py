@@ -24,6 +24,12 @@ def interval(figures: dict[str, Any]) -> str:
     return f"{figures['accuracy']:.4f} [{low:.4f}, {high:.4f}]"
 
 
+def signed_interval(change: dict[str, Any]) -> str:
+    """Return a difference in accuracy with its interval."""
+    low, high = change["accuracy_interval"]
+    return f"{change['accuracy']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
 def labels(results: dict[str, Any]) -> str:
     """Return the figures of the int8 variant by label."""
     scores = results["bundled_model"]["forms"]["student, int8"]["7"]["per_class"]
@@ -65,11 +71,8 @@ def model_choice(results: dict[str, Any]) -> str:
         for name, model in ((name, found[name]) for name in ("default", "accurate"))
     ]  # fmt: skip
     head = ("model", "size", "accuracy", "macro-F1", "accuracy, majority", "relative latency", "memory")
-    changes = (
-        f"{change['accuracy']:+.4f} [{change['accuracy_interval'][0]:+.4f}, {change['accuracy_interval'][1]:+.4f}]"
-        for change in found["difference"].values()
-    )
-    return f"{table(head, rows)}\n\nDifference in accuracy, paired by face: {', majority '.join(changes)}."
+    differences = ", majority ".join(signed_interval(change) for change in found["difference"].values())
+    return f"{table(head, rows)}\n\nDifference in accuracy, paired by face: {differences}."
 
 
 def crops(results: dict[str, Any]) -> str:
@@ -91,8 +94,7 @@ def quantization(results: dict[str, Any]) -> str:
             rows.append((
                 form["name"], calibration if form["name"] in ("int8", "int8-signed") else "",
                 f"{form['size_bytes'] / 1000:.0f} kB",
-                f"{form['accuracy']:.4f}", f"{change['accuracy']:+.4f} [{change['accuracy_interval'][0]:+.4f}, "
-                f"{change['accuracy_interval'][1]:+.4f}]" if change else "", f"{form['macro_f1']:.4f}",
+                f"{form['accuracy']:.4f}", signed_interval(change) if change else "", f"{form['macro_f1']:.4f}",
                 f"{form['ratio']:.2f}", f"{form['p95_ms'] / form['p50_ms']:.2f}",
             ))  # fmt: skip
     return table(
@@ -101,9 +103,9 @@ def quantization(results: dict[str, Any]) -> str:
     )
 
 
-def corruptions(results: dict[str, Any], model: str = "edgenet-ferplus-int8") -> str:
-    """Return the accuracy and calibration of a bundled model on corrupted faces."""
-    groups = results["corruptions"]["models"][model]
+def corruptions(results: dict[str, Any]) -> str:
+    """Return the accuracy and calibration of the bundled model on corrupted faces."""
+    groups = results["corruptions"]["models"]["edgenet-ferplus-int8"]
     rows = [
         (kind, *(cell for group in groups.values()
                  for cell in (f"{group[kind]['accuracy']:.3f}", f"{group[kind]['calibration_error']:.3f}")))
@@ -117,8 +119,3 @@ def corruptions(results: dict[str, Any], model: str = "edgenet-ferplus-int8") ->
         "calibration error without copies",
     )
     return table(head, rows)
-
-
-def corruptions_accurate(results: dict[str, Any]) -> str:
-    """Return the table of `corruptions` for the larger model."""
-    return corruptions(results, "accurate")

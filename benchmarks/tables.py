@@ -209,7 +209,7 @@ TABLES = {
     "slow_board": slow_board.table, "forms": model_tables.forms, "labels": model_tables.labels,
     "doubt": model_tables.doubt, "thresholds": model_tables.thresholds, "crops": model_tables.crops,
     "model_choice": model_tables.model_choice, "quantization": model_tables.quantization,
-    "corruptions": model_tables.corruptions, "corruptions_accurate": model_tables.corruptions_accurate,
+    "corruptions": model_tables.corruptions,
 }  # fmt: skip
 
 

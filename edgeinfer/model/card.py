@@ -88,10 +88,10 @@ def bundled_models() -> tuple[Path, ...]:
         >>> edgeinfer.bundled_models()[-1].name
         'edgenet-ferplus8-int8.onnx'
     """
-    accurate = _accurate_model()
-    return tuple(
-        sorted([*asset_path("").glob("*.onnx"), *([accurate] if accurate else [])], key=lambda path: path.name)
-    )
+    paths = list(asset_path("").glob("*.onnx"))
+    if accurate := _accurate_model():
+        paths.append(accurate)
+    return tuple(sorted(paths, key=lambda path: path.name))
 
 
 def asset_path(name: str) -> Path:

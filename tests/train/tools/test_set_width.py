@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from edgeinfer_train.networks.model import ModelInfo, build_core, load_model, sa
 
 LABELS = ("neutral", "happy")
 PRIOR = {"neutral": 0.5, "happy": 0.5}
+Change = Callable[[float], tuple[keras.Model, keras.Model, ModelInfo]]
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +37,29 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_channels_with_scale_0_are_removed(
-    width_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
-) -> None:
-    out = tmp_path / "slim.keras"
-    width_tool.set_width(wide, out, width=0.75)
-    before, _ = load_model(wide)
-    after, info = load_model(out)
+@pytest.fixture
+def changed(width_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]) -> Change:
+    """Return a function that changes the width, checks that the outputs stay, and returns both networks."""
+
+    def change(width: float) -> tuple[keras.Model, keras.Model, ModelInfo]:
+        width_tool.set_width(wide, tmp_path / "changed.keras", width=width)
+        before, _ = load_model(wide)
+        after, info = load_model(tmp_path / "changed.keras")
+        np.testing.assert_allclose(np.asarray(after(grey_faces)), np.asarray(before(grey_faces)), atol=1e-4)
+        return before, after, info
+
+    return change
+
+
+def test_channels_with_scale_0_are_removed(changed: Change) -> None:
+    before, after, info = changed(0.75)
     assert after.count_params() < 0.65 * before.count_params()
-    np.testing.assert_allclose(np.asarray(after(grey_faces)), np.asarray(before(grey_faces)), atol=1e-4)
     assert (info.settings["width"], info.validation, info.labels) == (0.75, {}, LABELS)
 
 
-def test_wider_network_computes_the_same_outputs_and_learns(
-    width_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
-) -> None:
-    out = tmp_path / "wider.keras"
-    width_tool.set_width(wide, out, width=1.25)
-    before, _ = load_model(wide)
-    after, info = load_model(out)
+def test_wider_network_computes_the_same_outputs_and_learns(changed: Change, grey_faces: NDArray[np.uint8]) -> None:
+    before, after, info = changed(1.25)
     assert after.count_params() > before.count_params()
-    np.testing.assert_allclose(np.asarray(after(grey_faces)), np.asarray(before(grey_faces)), atol=1e-4)
     assert info.settings["width"] == 1.25
     start = after.get_layer("logits").get_weights()[0]
     after.compile("sgd", "mse")

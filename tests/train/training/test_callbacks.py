@@ -46,10 +46,11 @@ def validate(
     *,
     ema_momentum: float,
     samples: Sequence[NDArray[np.uint8]] = (),
+    loss: float = 1.0,
 ) -> dict[str, float]:
     callback = ValidationCallback(core, kept, samples=lambda: list(samples or [faces.images]), valid=faces)
     callback.set_model(SimpleNamespace(optimizer=optimizer_after_three_steps(core, ema_momentum=ema_momentum)))
-    logs: dict[str, Any] = {"loss": 1.0}
+    logs: dict[str, Any] = {"loss": loss}
     callback.on_epoch_end(0, logs)
     return logs
 
@@ -113,3 +114,8 @@ def test_infinite_metrics_raise_an_error(faces: Faces) -> None:
     core.layers[-1].bias.assign([np.nan, 0.0, 0.0])
     with pytest.raises(DivergedError, match="epoch 1: start a new run with a lower `learning_rate`"):
         validate(core, kept, faces, ema_momentum=0.0)
+
+
+def test_infinite_training_loss_raises_an_error(faces: Faces) -> None:
+    with pytest.raises(DivergedError, match="epoch 1"):
+        validate(network(), network(), faces, ema_momentum=0.5, loss=float("nan"))

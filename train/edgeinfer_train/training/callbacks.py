@@ -66,21 +66,20 @@ class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
         Raises:
             DivergedError: A metric is not finite.
         """
+        metrics = {} if logs is None else logs
         optimizer = self.model.optimizer  # on JAX, accessing the model also synchronizes its variables
         self._kept.set_weights(self._core.get_weights())
         if optimizer.use_ema:
             optimizer.finalize_variable_values(self._kept.trainable_variables)
             self._kept.set_weights(self._kept.get_weights())  # copies the averages, whose buffers JAX would donate
-            metrics = self._estimate_statistics()
+            metrics.update(self._estimate_statistics())
         else:
-            metrics = self._measure()
-        if not np.isfinite(list(metrics.values())).all():
+            metrics.update(self._measure())
+        if not np.isfinite([float(v) for v in metrics.values()]).all():
             raise DivergedError(
                 f"the loss is not finite in epoch {epoch + 1}: start a new run with a lower `learning_rate`; "
                 "the best model before this epoch is kept"
             )
-        if logs is not None:
-            logs.update(metrics)
 
     def _estimate_statistics(self) -> dict[str, float]:
         """Set the statistics with the lowest loss, and return its metrics."""

@@ -140,7 +140,8 @@ class FineTuning:
         """
         found = candidates(self.origin.start, self.origin.adapted, end)
         if self._config.recipe == "full" and self._config.ema_momentum:
-            found = [self._with_statistics(each) if each.averaged else each for each in found]
+            images = self._student.statistics_samples(self._data.train)[-1]
+            found = [self._with_statistics(each, images) if each.averaged else each for each in found]
         faces, mask, folds = self._data.valid, None, 0
         logits = predict(self._student.kept, found, faces.images)
         if self._out_of_fold and self._data.folds is not None:
@@ -153,11 +154,11 @@ class FineTuning:
         self._notify(f"keeps {kept.description}")
         return kept, Selection(kept.description, faces.labels, logits[0], logits[chosen], folds)
 
-    def _with_statistics(self, candidate: Candidate) -> Candidate:
-        """Return averaged weights with the statistics of the faces that the training saw, which suit them best."""
+    def _with_statistics(self, candidate: Candidate, images: NDArray[np.uint8]) -> Candidate:
+        """Return averaged weights with the statistics of faces as the training saw them, which suit them best."""
         network = self._student.kept
         network.set_weights(candidate.weights)
-        estimate_statistics(network, self._student.statistics_samples(self._data.train)[-1])
+        estimate_statistics(network, images)
         return replace(candidate, weights=network.get_weights())
 
 
