@@ -2,9 +2,8 @@ PYTHON ?= python3
 SOURCE ?=
 # The recipes read the source from the environment, so that the shell does not split or expand it.
 override export SOURCE := $(value SOURCE)
-WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
-# Most runtime tests spend more time waiting than computing.
-RUNTIME_WORKERS ?= $(shell expr $(WORKERS) + 1)
+# One more than the cores: many tests wait for programs, sockets and clocks.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 PYTEST_ARGS ?=
 MINUTES ?= 10
 SEED ?= 1
@@ -30,7 +29,7 @@ check:                       ## everything that CI runs; the runtime tests leave
 test: test-wheel test-dev    ## the whole suite
 
 test-wheel: wheel            ## the runtime tests, against the wheel
-	cd tests && ../.venv-wheel/bin/python $(PYTEST) $(RUNTIME_WORKERS) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
+	cd tests && ../.venv-wheel/bin/python $(PYTEST) $(WORKERS) -c ../pyproject.toml --rootdir .. runtime $(PYTEST_ARGS)
 
 test-dev: .venv-dev/.ready   ## all other tests, in .venv-dev
 	.venv-dev/bin/python $(PYTEST) $(WORKERS) --ignore tests/runtime tests $(DOCTESTS) $(PYTEST_ARGS)
