@@ -72,8 +72,8 @@ def run(
         str | None,
         typer.Argument(
             metavar="[SOURCE]...",
-            help="Video, picture, folder, glob, camera number or stream URL; or several pictures. Default: the demo "
-            "clip.",
+            help="Video, picture, folder, glob, camera number or stream URL; or several pictures. Default: demo, "
+            "the bundled clip.",
             show_default=False,
         ),
     ] = None,
@@ -91,12 +91,12 @@ def run(
     """Process a source and write the expressions of its faces."""
     from edgeinfer import runner
     from edgeinfer.cli.progress import ProgressBar, format_summary
-    from edgeinfer.model.card import asset_path
     from edgeinfer.outputs.base import AfterRun
+    from edgeinfer.sources.factory import source_or_demo
     from edgeinfer.system.hardware import limit_opencv_threads
     from edgeinfer.system.thermal import ThermalGovernor
 
-    name = str(asset_path("demo.mp4")) if source is None else source
+    name = source_or_demo(source)
     settings = build.build_capture(capture)
     sinks = build.build_sinks(outputs, integrations, content, [name, *ctx.args], settings)
     check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)

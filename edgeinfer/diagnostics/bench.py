@@ -19,7 +19,6 @@ import cv2
 
 from edgeinfer.diagnostics.measurement import Measurement, Noise, Report
 from edgeinfer.errors import OutputError
-from edgeinfer.model.card import asset_path
 from edgeinfer.options.build import build_capture, build_pipeline
 from edgeinfer.options.groups import CaptureOptions, DetectionOptions, ModelOptions
 from edgeinfer.outputs.jsonl import JsonlSink
@@ -27,7 +26,7 @@ from edgeinfer.pipeline import Pipeline
 from edgeinfer.results import Frame, Result
 from edgeinfer.runner import run
 from edgeinfer.sources.base import Source
-from edgeinfer.sources.factory import open_source
+from edgeinfer.sources.factory import open_source, source_or_demo
 from edgeinfer.system.files import write_file
 from edgeinfer.system.hardware import (
     cpu_name,
@@ -71,7 +70,7 @@ def benchmark(
     is opened again, repeatedly if necessary, until enough frames are measured.
 
     Args:
-        source: As for `open_source`; None for the demo clip. Every frame is read in order.
+        source: As for `open_source`; None or "demo" for the demo clip. Every frame is read in order.
         model: Expression model options; `threads` None means 1 thread for the model and OpenCV's default.
         detection: Detector options.
         capture: Format and orientation of the frames.
@@ -86,7 +85,7 @@ def benchmark(
         UsageError: An option is out of range or does not apply to the detector.
         CapabilityError: OpenCV lacks a feature that the detector needs.
     """
-    name = str(asset_path("demo.mp4") if source is None else source)
+    name = source_or_demo(source)
     model, detection = model or ModelOptions(), detection or DetectionOptions()
     capture = capture or CaptureOptions()
     limit_opencv_threads(model.threads, live=False)

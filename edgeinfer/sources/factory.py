@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgeinfer.errors import SourceError, SourceNotFoundError, UsageError, shown_path
+from edgeinfer.model.card import asset_path
 from edgeinfer.plugins import plugin
 from edgeinfer.sources.base import CSI, MODES, Capture, Mode, Source
 from edgeinfer.sources.connection import open_within
@@ -80,6 +81,13 @@ def open_source(
     if mode == "live" or (mode == "auto" and opened.live):
         return LiveSource(opened, reopen=reopen if opened.live else None, patience=patience, paced=not opened.live)
     return opened
+
+
+def source_or_demo(source: str | int | Path | None) -> str:
+    """Return a source as text; the path of the demo clip for None, and for "demo" if no file has this name."""
+    if source is None or (source == "demo" and not os.path.lexists(source)):
+        return str(asset_path("demo.mp4"))
+    return str(source)
 
 
 def open_playback(

@@ -17,13 +17,19 @@ from tools.patience import PATIENCE
 from tools.programs import running
 
 
-def test_run_without_arguments_processes_the_demo_clip() -> None:
-    done = edgeinfer("run")
+@pytest.mark.parametrize("source", [(), ("demo",)])
+def test_run_processes_the_demo_clip(source: tuple[str, ...]) -> None:
+    done = edgeinfer("run", *source)
     assert done.returncode == 0, done.stderr
     assert "125 frames" in done.stdout
     assert "dominant expression: happy" in done.stdout
     assert "frames/s" in done.stdout
     assert done.stderr == ""
+
+
+def test_file_named_demo_has_precedence_over_the_demo_clip(clip: Path, tmp_path: Path) -> None:
+    shutil.copy(clip, tmp_path / "demo")
+    assert "25 frames" in edgeinfer("run", "demo", cwd=tmp_path).stdout
 
 
 def test_out_dash_writes_only_jsonl_to_stdout(clip: Path) -> None:
