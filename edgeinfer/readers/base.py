@@ -16,6 +16,9 @@ LARGEST_TIME_S = 1e11
 """Largest timestamp that is accepted, in seconds; it allows for Unix times."""
 LARGEST_ANGLE = 180.0
 """Largest roll, yaw or pitch that is accepted, in degrees."""
+SUFFIXES = (".jsonl", ".parquet", ".csv")
+"""Suffixes of results; where a source has several formats, the first of these is read."""
+EXPECTED = "expected a .jsonl, .csv or .parquet file"
 COLUMNS = ("frame", "time_s", *FACE_COLUMNS)
 """Columns that every CSV and Parquet result has."""
 
@@ -127,6 +130,13 @@ class NotAResultError(SourceError):
 
     def __init__(self, path: Path, cause: str) -> None:
         super().__init__(f"{shown_path(path)} is not a result of edgeinfer: {cause}")
+
+
+class OtherContentError(NotAResultError):
+    """The content of a file is not that of a result; with the suffix of another kind of file, the suffix is why."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(path, cause if path.suffix.lower() in SUFFIXES else EXPECTED)
 
 
 ANONYMOUS = "it has anonymous counts per minute; faces are only in results without `anonymous`"

@@ -8,7 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
-from edgeinfer.readers.base import ANONYMOUS, COLUMNS, NotAResultError, Receiver, RunInfo
+from edgeinfer.readers.base import ANONYMOUS, COLUMNS, NotAResultError, OtherContentError, Receiver, RunInfo
 from edgeinfer.readers.rows import RowGrouper, TableRow, further_columns, label_columns
 from edgeinfer.representation import column_label
 
@@ -30,8 +30,9 @@ def read_csv(path: Path, receiver: Receiver) -> Iterator[None]:
         rows = _rows(file)
         columns = next(rows, None)
         if columns is None or not set(COLUMNS) <= set(columns):
-            is_anonymous = columns is not None and columns[:3] == _MINUTE_COLUMNS
-            raise NotAResultError(path, ANONYMOUS if is_anonymous else "it lacks the columns of one")
+            if columns is not None and columns[:3] == _MINUTE_COLUMNS:
+                raise NotAResultError(path, ANONYMOUS)
+            raise OtherContentError(path, "it lacks the columns of one")
         yield from _read_rows(rows, columns, receiver)
 
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeinfer.errors import SourceError, SourceNotFoundError, path_text, shown_path
+from edgeinfer.readers.base import EXPECTED, SUFFIXES
 from edgeinfer.sources.order import natural_key
 from edgeinfer.system.paths import local_path
 
-SUFFIXES = (".jsonl", ".parquet", ".csv")
-"""Suffixes of results; where a source has several formats, the first of these is read."""
 STATE_FOLDER = ".edgeinfer"
 """Hidden folder with the state of a batch."""
 SUMMARY_COLUMNS = (
@@ -119,7 +118,7 @@ def find_inputs(arguments: Sequence[str]) -> Inputs:
         elif argument and os.path.lexists(path):
             raise SourceError(f"{shown_path(path)} is neither a file nor a folder")
         else:
-            raise SourceNotFoundError(f"no result at {shown_path(argument)}: expected a .jsonl, .csv or .parquet file")
+            raise SourceNotFoundError(f"no result at {shown_path(argument)}: {EXPECTED}")
     inputs.files = [file for file in _preferred(inputs.files) if _is_new(file.path, seen)]
     return inputs
 

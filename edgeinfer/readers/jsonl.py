@@ -13,6 +13,7 @@ from edgeinfer.readers.base import (
     FaceRow,
     FrameRow,
     NotAResultError,
+    OtherContentError,
     Receiver,
     face_details,
     face_row,
@@ -39,7 +40,7 @@ def read_jsonl(path: Path, receiver: Receiver) -> Iterator[None]:
         values = _objects(file)
         first = next(values, None)
         if first is None or first.get("type") != "header":
-            raise NotAResultError(path, "it does not begin with a header line")
+            raise OtherContentError(path, "it does not begin with a header line")
         _begin(path, first, receiver)
         for value in values:
             yield

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinfer.errors import EdgeInferError, OutputError, SourceError, UsageError, shown_path
+from edgeinfer.errors import EdgeInferError, OutputError, SourceError, SourceNotFoundError, UsageError, shown_path
 from edgeinfer.options.groups import ReportOptions
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.readers.base import NotAResultError
@@ -65,13 +66,14 @@ def create_report(results: Sequence[str], options: ReportOptions) -> ReportSumma
         UsageError: No output is requested, an output has a wrong suffix or is an input, or the group is not a regular
             expression.
         CapabilityError: A package is not installed.
-        SourceError: A result does not exist, cannot be read or is not a result.
+        SourceError: A result or the folder of the sources does not exist, or a file cannot be read or is not a result.
         OutputError: An output cannot be written.
     """
     page_path, table_path = _output_path(options.out, ".html", "out"), _output_path(options.csv, ".csv", "csv")
     if page_path is None and table_path is None:
         raise UsageError("no output: set `out` to a file such as report.html, or `csv` to one such as summary.csv")
     pattern = None if options.group is None else compile_group(options.group)
+    sources = _sources_folder(options.sources)
     page = None
     if page_path is not None:
         from edgeinfer.report.page import Page  # noqa: PLC0415 - needs Jinja2
@@ -85,7 +87,7 @@ def create_report(results: Sequence[str], options: ReportOptions) -> ReportSumma
         reading = _Reading(pattern, table)
         reading.read(inputs)
         if page is not None and page_path is not None:
-            images, notes = _images(reading.detailed, options)
+            images, notes = _images(reading.detailed, sources) if options.thumbnails else ({}, ())
             groups = compare_groups(reading.shares, reading.overview.labels()) if pattern is not None else []
             _write_page(page_path, page.render(reading.overview, reading.detailed, groups, images, notes))
     recordings = len(reading.overview.results)
@@ -172,13 +174,21 @@ def _check_outputs(page: Path | None, table: Path | None, inputs: Inputs) -> Non
     check_distinct(outputs, (NamedPath("the result", str(path)) for path in files))
 
 
-def _images(recordings: Sequence[Recording], options: ReportOptions) -> tuple[Mapping[int, Images], tuple[str, ...]]:
-    """Return pictures of faces, and sentences about missing ones, if they are requested."""
-    if not options.thumbnails:
-        return {}, ()
+def _sources_folder(folder: Path | None) -> Path | None:
+    """Return the folder of the sources after checking that it exists."""
+    if folder is None:
+        return None
+    path = local_path(folder, SourceError)
+    if not os.path.isdir(path):  # noqa: PTH112 - false, not an error, without permission
+        raise SourceNotFoundError(f"invalid `sources` {shown_path(folder)}: expected an existing folder")
+    return path
+
+
+def _images(recordings: Sequence[Recording], sources: Path | None) -> tuple[Mapping[int, Images], tuple[str, ...]]:
+    """Return pictures of faces, and sentences about missing ones."""
     from edgeinfer.report.thumbnails import crop_faces  # noqa: PLC0415 - loads OpenCV
 
-    return crop_faces(recordings, options.sources)
+    return crop_faces(recordings, sources)
 
 
 def _write_page(path: Path, text: str) -> None:

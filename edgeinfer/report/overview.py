@@ -87,7 +87,7 @@ class Overview:
     picture_shares: dict[str, Share] = field(default_factory=dict)
     model_labels: set[str] = field(default_factory=set)
     _runs: Counter[ModelRun] = field(default_factory=Counter)
-    _frames_with_face: int = 0
+    _frames_with_face: Counter[bool] = field(default_factory=Counter)  # by `has_pictures`
 
     def add(self, recording: Recording) -> None:
         """Add a recording."""
@@ -98,7 +98,7 @@ class Overview:
         if len(self.model_labels) + len(info.labels) <= MAX_MODEL_LABELS:
             self.model_labels.update(info.labels)
         self._runs[ModelRun(info.model, info.sha256, info.version, info.unknown_below)] += 1
-        self._frames_with_face += recording.frames_with_face
+        self._frames_with_face[recording.has_pictures] += recording.frames_with_face
         self.rows.append(
             OverviewRow(
                 shown_name(recording.name), recording.status, recording.group, recording.has_pictures,
@@ -116,11 +116,10 @@ class Overview:
         """Rows of the recordings, without the failed sources."""
         return [row for row in self.rows if row.status != "failed"]
 
-    @property
-    def coverage(self) -> float | None:
-        """Share of all frames and pictures with a face, or None without frames."""
-        frames = sum(row.frames for row in self.rows)
-        return min(1.0, self._frames_with_face / frames) if frames else None
+    def coverage(self, *, has_pictures: bool) -> float | None:
+        """Return the share of the frames of all videos, or of all pictures, with a face; None without any."""
+        frames = sum(row.frames for row in self.rows if row.has_pictures == has_pictures)
+        return min(1.0, self._frames_with_face[has_pictures] / frames) if frames else None
 
     @property
     def models(self) -> list[tuple[ModelRun, int]]:

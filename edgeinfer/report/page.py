@@ -171,8 +171,10 @@ def _cards(overview: Overview) -> list[tuple[str, str, str]]:
     if pictures:
         cards.append(("Pictures", f"{sum(row.frames for row in pictures):,}", ""))
         cards.append(("Faces in pictures", f"{sum(row.faces for row in pictures):,}", ""))
-    if overview.coverage is not None:
-        cards.append(("With a face", percent(overview.coverage), "of frames"))
+    for has_pictures, unit in ((False, "of frames"), (True, "of pictures")):
+        coverage = overview.coverage(has_pictures=has_pictures)
+        if coverage is not None:
+            cards.append(("With a face", percent(coverage), unit))
     remarks = sum(bool(row.remarks) for row in results)
     if remarks:
         cards.append(("With remarks", f"{remarks:,}", ""))

@@ -109,6 +109,9 @@ def test_folder_of_a_batch(tmp_path: Path) -> None:
         pytest.param(["--csv", "link.csv"], 2, "it would be overwritten", id="output is a link to the result"),
         pytest.param(["missing.csv", "--csv", "s.csv"], 4, "no result at missing.csv", id="missing result"),
         pytest.param(["text.csv", "--csv", "s.csv"], 4, "text.csv is not a result", id="not a result"),
+        pytest.param(["text.mp4", "--csv", "s.csv"], 4, "expected a .jsonl, .csv or .parquet file", id="a recording"),
+        pytest.param(["--csv", "s.csv", "--sources", "none"], 4, "invalid --sources none", id="folder of the sources"),
+        pytest.param(["--csv", "s.csv", "--sources", "text.csv"], 4, "an existing folder", id="sources are a file"),
     ],
 )
 def test_error_is_one_sentence_and_leaves_no_output(
@@ -117,11 +120,12 @@ def test_error_is_one_sentence_and_leaves_no_output(
     pytest.importorskip("jinja2")
     result = write_csv(tmp_path / "faces.csv", steady(FRAMES))
     (tmp_path / "link.csv").symlink_to("faces.csv")
-    (tmp_path / "text.csv").write_text("text\n")
+    for name in ("text.csv", "text.mp4"):
+        (tmp_path / name).write_text("text\n")
     before = result.read_text()
     assert words in error_of(edgeinfer("report", "faces.csv", *arguments, cwd=tmp_path), code)
     assert result.read_text() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces.csv", "link.csv", "text.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces.csv", "link.csv", "text.csv", "text.mp4"]
 
 
 def test_list_of_the_batch_is_not_overwritten(tmp_path: Path) -> None:

@@ -204,6 +204,22 @@ def test_pictures_have_no_time_axis(tmp_path: Path, read: Read) -> None:
     assert "<td>0:0" not in page
 
 
+def test_shares_with_a_face_of_videos_and_pictures_are_separate(
+    tmp_path: Path, read: Read, recording: Recording
+) -> None:
+    names = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    faces: list[Faces] = [[face("happy")], [face("sad")], [face("sad")], []]
+    (pictures,) = read(write_jsonl(tmp_path / "b.jsonl", steady(faces), pictures=names))
+    frames, files = ("50 %", "of frames"), ("75 %", "of pictures")
+    for recordings, expected in (
+        ([recording], [frames]),
+        ([pictures], [files]),
+        ([pictures, recording], [frames, files]),
+    ):
+        cards = re.findall("<dt>With a face</dt><dd>(.*?) <small>(.*?)</small>", render(recordings))
+        assert cards == expected
+
+
 def test_labels_have_a_fixed_order_and_a_limited_number() -> None:
     assert ordered_labels({"unknown": 0.5, "fear": 0.1, "bored": 0.3, "contempt": 0.1}) == [
         "fear", "contempt", "bored", "unknown",

@@ -164,10 +164,19 @@ MINUTE = '{"type":"minute","from_s":0.0,"to_s":60.0,"faces":2,"label_s":{}}'
 def test_file_that_is_not_a_result_is_named(tmp_path: Path, read: Read, content: str, cause: str) -> None:
     if content.startswith("PAR1"):
         pytest.importorskip("pyarrow")
-    path = tmp_path / "strange.dat"
+    path = tmp_path / "strange.csv"
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(SourceError, match=rf"strange\.dat is not a result of edgeinfer: .*{cause}"):
+    with pytest.raises(SourceError, match=rf"strange\.csv is not a result of edgeinfer: .*{cause}"):
         read(path)
+
+
+@pytest.mark.parametrize("content", ["a,b\n", '{"a": 1}\n', "\0\0\0 ftypisom"])
+def test_other_file_is_refused_with_the_suffixes_of_results(tmp_path: Path, read: Read, content: str) -> None:
+    path = tmp_path / "strange.dat"
+    path.write_text(content)
+    with pytest.raises(SourceError, match=r"strange\.dat is not .*: expected a \.jsonl, \.csv or \.parquet file"):
+        read(path)
+    assert len(read(write_jsonl(path, FRAMES))) == 1
 
 
 def write_parquet(path: Path, sources: list[str], *, header: bool = True, **columns: list[object]) -> Path:
