@@ -104,6 +104,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def other_files(number: int) -> str:
+    """Return the end of a message about files that were found but cannot be used, or "" for none.
+
+    >>> other_files(2)
+    '; 2 other files were found'
+    """
+    return f"; {number} other {'file was' if number == 1 else 'files were'} found" if number else ""
+
+
 def check_size(size_bytes: int) -> None:
     """Raise UsageError if a file size is less than 1000 bytes."""
     if size_bytes < MIN_SIZE_BYTES:

@@ -15,7 +15,7 @@ from edgeinfer.batch.jobs import BatchSource
 from edgeinfer.batch.naming import RESERVED_FOLDERS, RESULT_SUFFIXES, ignores_case, result_names
 from edgeinfer.errors import SourceNotFoundError, UsageError, shown_path
 from edgeinfer.sources.order import listed, natural_key
-from edgeinfer.units import counted
+from edgeinfer.units import counted, other_files
 from edgeinfer.url import without_credentials
 
 _FINGERPRINT_CHARACTERS = 16
@@ -199,7 +199,6 @@ def _unreadable(finder: Finder) -> str:
 
 
 def _nothing_found(arguments: Sequence[str], finder: Finder) -> str:
-    message = f"no video or picture at {listed([without_credentials(argument) for argument in arguments], ', ')}"
-    if others := len(finder.skipped):
-        message += f"; {others} other {'file was' if others == 1 else 'files were'} found"
+    places = listed([without_credentials(argument) for argument in arguments], ", ")
+    message = f"no video or picture at {places}{other_files(len(finder.skipped))}"
     return f"{message}; {_unreadable(finder)}" if finder.walker.unreadable else message

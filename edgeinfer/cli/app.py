@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 import typer
 
 from edgeinfer.cli.lazy import LazyGroup
 from edgeinfer.cli.terminal import execute
+from edgeinfer.cli.version import VersionOption
 
 
 class _Commands(LazyGroup):
@@ -49,26 +50,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(requested: bool) -> None:
-    if requested:
-        from edgeinfer.system.checkout import package_version
-
-        typer.echo(package_version())
-        raise typer.Exit
-
-
 @app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            callback=_print_version,
-            is_eager=True,
-            help="Print the version, with the commit in a checkout.",
-        ),
-    ] = False,
-) -> None:
+def _options(version: VersionOption = False) -> None:
     pass
 
 

@@ -152,7 +152,7 @@ def _check_formats(plan: Plan, formats: Sequence[ResultFormat]) -> None:
 
     without = next((source for source in plan.sources if not formats_of(source.kind, formats)), None)
     if without is not None:
-        raise UsageError(f"cannot write subtitles of pictures ({shown_path(without.path)}): add `format` csv")
+        raise UsageError(f"pictures have no subtitles; for {shown_path(without.path)} add `format` csv or jsonl")
 
 
 def _check_packages(options: BatchOptions, formats: Sequence[ResultFormat]) -> None:

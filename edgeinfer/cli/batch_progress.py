@@ -83,7 +83,7 @@ def format_batch_summary(summary: BatchSummary, folder: str) -> str:
         ("frames", str(summary.frames)),
         ("faces", f"{summary.faces}, {counted(summary.tracks, 'track')} in videos"),
         ("time", format_seconds(summary.elapsed_s)),
-        ("speed", _speed(summary)),
+        *([("speed", _speed(summary))] if summary.frames else []),
         *(("failed", _failure(path, reason)) for path, reason in summary.failures),
     ]
     if more := summary.failed - len(summary.failures):
@@ -99,7 +99,7 @@ def format_seconds(duration_s: float) -> str:
     ('4.21 s', '3 min 20 s', '2 h 5 min')
     """
     if duration_s < _MINUTE_S:
-        return f"{duration_s:.3g} s"
+        return f"{duration_s:.3g} s" if duration_s >= 0.01 else "less than 0.01 s"
     whole = round(duration_s)
     if whole < _HOUR_S:
         return f"{whole // _MINUTE_S} min {whole % _MINUTE_S} s"
@@ -113,8 +113,6 @@ def _status(progress: BatchProgress) -> str:
 
 
 def _speed(summary: BatchSummary) -> str:
-    if summary.elapsed_s <= 0:
-        return "0.0 frames/s"
     fps = f"{summary.frames / summary.elapsed_s:.1f} frames/s"
     if not summary.duration_s:
         return fps

@@ -21,7 +21,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON list of o
 @expand_groups
 def bench(
     source: Annotated[
-        str | None, typer.Argument(help="As for run. Default: demo, the bundled clip.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="As for run. Default: demo, the bundled clip.", show_default=False),
     ] = None,
     *,
     json_file: Annotated[

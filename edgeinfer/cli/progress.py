@@ -70,10 +70,5 @@ def format_summary(summary: RunSummary, results: Iterable[str] = (), *, pictures
         lines.append(f"{counted(summary.frames, 'picture')} read, {summary.skipped or 0} skipped")
     if summary.delay_ms:
         delay = " and ".join(f"{value:.0f} ms ({name})" for name, value in summary.delay_ms.items())
-        lines.append(f"live: {delay} from capture to result, {summary.dropped} frames dropped")
-    return "\n".join(filter(None, [*lines, format_results(results)]))
-
-
-def format_results(results: Iterable[str]) -> str:
-    """Return one line per result; see `ResultWriter`."""
-    return "\n".join(f"wrote {one_line(result)}" for result in results)
+        lines.append(f"live: {delay} from capture to result, {counted(summary.dropped or 0, 'frame')} dropped")
+    return "\n".join([*lines, *(f"wrote {one_line(result)}" for result in results)])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -28,6 +28,7 @@ from edgeinfer.system import interrupts
 
 if TYPE_CHECKING:
     from edgeinfer.outputs.base import Sink
+    from edgeinfer.outputs.summary import RunHeader, RunSummary
     from edgeinfer.results import Frame, Result
     from edgeinfer.sources.base import Capture, Source
 
@@ -102,7 +103,13 @@ def run(
     check_files(outputs, [name, *ctx.args], model, detection, config=config_files(config), summary=not control.quiet)
     check_new(outputs, [name, *ctx.args])
     opened = _open(name, ctx.args, live, settings, plays=integrations.preview is not None)
-    with _results_named_after_interruption(sinks, outputs, quiet=control.quiet), opened as frames:
+
+    def report(summary: RunSummary) -> None:
+        if not control.quiet:
+            text = format_summary(summary, _results(sinks), pictures=not opened.continuous)
+            typer.echo(text, err="-" in outputs.out)
+
+    with _reported_after_interruption(report) as latest, opened as frames:
         limit_opencv_threads(model.threads, live=frames.live)
         pipeline = build.build_pipeline(model, detection, continuous=frames.continuous)
         with ProgressBar(frames, control.max_frames, enabled=not control.quiet) as progress, interrupts.guarded():
@@ -113,10 +120,9 @@ def run(
                 if governor:
                     governor.pause(result)
 
-            summary = runner.run(frames, pipeline, sinks, max_frames=control.max_frames, on_result=after_frame)
-    if not control.quiet:
-        text = format_summary(summary, _results(sinks), pictures=not frames.continuous)
-        typer.echo(text, err="-" in outputs.out)
+            every_sink = [*sinks, latest]
+            summary = runner.run(frames, pipeline, every_sink, max_frames=control.max_frames, on_result=after_frame)
+    report(summary)
     for sink in sinks:
         if isinstance(sink, AfterRun):
             sink.after_run()
@@ -141,15 +147,33 @@ def _results(sinks: Iterable[Sink]) -> list[str]:
     return [line for sink in sinks if isinstance(sink, ResultWriter) for line in sink.written]
 
 
-@contextmanager
-def _results_named_after_interruption(sinks: Iterable[Sink], outputs: OutputOptions, *, quiet: bool) -> Iterator[None]:
-    """Print the results that a run has written when SIGINT or SIGTERM ends it."""
-    from edgeinfer.cli.progress import format_results
+class _LatestSummary:
+    """Sink that keeps the summary of a run that is interrupted."""
 
+    def __init__(self) -> None:
+        self.summary: Callable[[], RunSummary] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def start(self, header: RunHeader, summary: Callable[[], RunSummary]) -> None:
+        """Keep the function that returns the summary."""
+        self.summary = summary
+
+    def write(self, frame: Frame, result: Result) -> None:
+        """Ignore a frame; the run counts it."""
+
+    def __exit__(self, *_: object) -> None:
+        """Keep the summary."""
+
+
+@contextmanager
+def _reported_after_interruption(report: Callable[[RunSummary], None]) -> Iterator[_LatestSummary]:
+    """Report the summary of a run that SIGINT or SIGTERM ends; yield the sink that keeps it."""
+    latest = _LatestSummary()
     try:
-        yield
+        yield latest
     except interrupts.Interrupted:
-        results = format_results(_results(sinks))
-        if results and not quiet:
-            typer.echo(results, err="-" in outputs.out)
+        if latest.summary is not None:
+            report(latest.summary())
         raise

@@ -35,7 +35,7 @@ def execute(application: Callable[[], None], name: str, *, guarded: bool = True)
     else:
         raise_in_main_thread()
     _silence_opencv()
-    _print_logs(name)
+    _print_logs(application, name)
     with checked_streams():
         code, sentence = _run(application)
         try:
@@ -99,11 +99,14 @@ class _StderrHandler(logging.Handler):
         print(one_line(masked(self.format(record))), file=sys.stderr)
 
 
-def _print_logs(name: str) -> None:
+def _print_logs(application: Callable[[], None], name: str) -> None:
     """Print warnings, the preview address and duty cycle changes to stderr, prefixed with the program name."""
-    warnings.showwarning = lambda message, *_args, **_kwargs: print(
-        f"{name}: warning: {one_line(masked(str(message)))}", file=sys.stderr
-    )
+
+    def show(message: Warning | str, *_args: object, **_kwargs: object) -> None:
+        text = _name_flags_of(application, str(message))
+        print(f"{name}: warning: {one_line(masked(text))}", file=sys.stderr)
+
+    warnings.showwarning = show
     handler = _StderrHandler()
     handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
@@ -179,4 +180,4 @@ def parse_detect_every(text: str) -> DetectEvery:
 
 def is_cascade_path(cascade: str | Path) -> bool:
     """Return True if a cascade is named by a path, False if by the name of a file that comes with OpenCV."""
-    return str(cascade).endswith(".xml") or "/" in str(cascade)
+    return str(cascade).endswith(".xml") or "/" in str(cascade) or os.path.isfile(cascade)  # noqa: PTH113 - fits any text

@@ -114,7 +114,7 @@ class SnapshotSink(AbstractContextManager["SnapshotSink"]):
             OutputError: The folder cannot be created or is not writable.
         """
         try:
-            self._folder.mkdir(exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot create the folder {shown_path(self._folder)}: {error.strerror}") from error
         check_writable(self._folder / "snapshot.jpg")

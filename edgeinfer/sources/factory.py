@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from edgeinfer.sources.pictures import PictureSource
 from edgeinfer.sources.retry import Patience
 from edgeinfer.sources.video import open_camera, open_file, open_numbered_camera, open_stream
 from edgeinfer.sources.video_suffix import batch_command, has_video_suffix
-from edgeinfer.units import counted
+from edgeinfer.units import counted, other_files
 from edgeinfer.url import hide_addresses, scheme, without_credentials
 
 STDIN = "-"
@@ -69,6 +70,8 @@ def open_source(
     reopen = _reopener(text, capture)
     if reopen is None:
         opened = _open_local(text, capture)
+        if text != STDIN:
+            _warn_of_ignored(capture, opened.name)
     else:
         name = f"/dev/video{text}" if text.isdecimal() and sys.platform == "linux" else without_credentials(text)
         try:
@@ -106,6 +109,13 @@ def open_playback(
     opened = open_source(source, capture=capture, patience=patience)
     is_video_file = opened.continuous and not opened.live and str(source) != STDIN
     return PacedSource(opened) if is_video_file else opened
+
+
+def _warn_of_ignored(capture: Capture, name: str) -> None:
+    given = {"size": capture.size_wh, "fps": capture.fps, "pixels": capture.pixels}
+    if ignored := [f"`{option}`" for option, value in given.items() if value is not None]:
+        has = "has" if len(ignored) == 1 else "have"
+        warnings.warn(f"{' and '.join(ignored)} {has} no effect on {shown_path(name)}, only on cameras", stacklevel=3)
 
 
 def _check_mode(source: Source, mode: Mode) -> None:
@@ -184,8 +194,8 @@ def _open_local(text: str, capture: Capture) -> Source:
     if glob.has_magic(path):
         return _open_matches(_glob_files(path), text, capture)
     raise SourceNotFoundError(
-        f"no source at {shown_path(without_credentials(text))}: expected a video, a picture, a folder, a camera number "
-        "or a stream URL"
+        f"no source at {shown_path(without_credentials(text)) or 'an empty name'}: expected a video, a picture, a "
+        "folder, a camera number or a stream URL"
     )
 
 
@@ -250,8 +260,8 @@ def _open_matches(files: Sequence[str], text: str, capture: Capture) -> Source:
         )
     advice = f"; to include its subfolders use: {batch_command(text)}" if _has_subfolder(text) else ""
     raise SourceNotFoundError(
-        f"no pictures at {shown}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}; "
-        f"{len(others)} other files were found{advice}"
+        f"no pictures at {shown}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))}"
+        f"{other_files(len(others))}{advice}"
     )
 
 

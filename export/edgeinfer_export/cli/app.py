@@ -13,6 +13,7 @@ import typer
 
 from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.cli.terminal import execute, name_flags
+from edgeinfer.cli.version import VersionOption
 from edgeinfer.errors import CapabilityError
 from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import (
@@ -37,6 +38,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _options(version: VersionOption = False) -> None:
+    pass
+
 
 FILES = "Files"
 Out = Annotated[

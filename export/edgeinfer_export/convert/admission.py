@@ -56,7 +56,7 @@ def check_model_file(path: Path) -> None:
         ExportError: The file is damaged, too large, or contains something that cannot be exported.
     """
     if not path.is_file():
-        raise ModelNotFoundError(f"no model at {path}: expected a .keras file written by edgeinfer-train fit")
+        raise ModelNotFoundError(f"no model at {path}: expected a run folder, or a .keras, .h5 or .onnx file")
     try:
         with path.open("rb") as file:
             signature = file.read(8)
@@ -67,7 +67,9 @@ def check_model_file(path: Path) -> None:
         elif signature.startswith(ZIP_SIGNATURE):
             raise ModelError(f"{path} is damaged: the end of the archive is missing")
         else:
-            raise ModelError(f"{path} is not a .keras file")
+            raise ModelError(
+                f"{path} is not a model: expected a file that edgeinfer-train fit or Keras wrote, or an .onnx file"
+            )
         _check_config(path, config)
     except EdgeInferError:
         raise

@@ -80,7 +80,7 @@ def test_best_lists_rejected_runs(runs: dict[str, Path], small_data: Path, out: 
     rejected = [line for line in result.stdout.splitlines() if line.startswith("rejected: ")]
     assert len(rejected) == 2
     assert rejected[0] == (
-        f"rejected: {missing}: no model at {missing}: expected a .keras file written by edgeinfer-train fit"
+        f"rejected: {missing}: no model at {missing}: expected a run folder, or a .keras, .h5 or .onnx file"
     )
     assert "less accurate" in rejected[1]
     assert load_session(out)[1].labels == LABELS
@@ -161,5 +161,8 @@ def test_invalid_model_has_exit_code_5(tmp_path: Path, out: Path) -> None:
     invalid.write_bytes(b"no model")
     result = CliRunner().invoke(app, ["convert", str(invalid), "--out", str(out)])
     assert getattr(result.exception, "exit_code", None) == 5
-    assert str(result.exception) == f"{invalid} is not a .keras file"
+    assert (
+        str(result.exception)
+        == f"{invalid} is not a model: expected a file that edgeinfer-train fit or Keras wrote, or an .onnx file"
+    )
     assert list(out.parent.iterdir()) == []

@@ -157,7 +157,7 @@ def test_dry_run_of_all_shards_lists_each_source_once(folder: Path) -> None:
         pytest.param(["in", "--out", "x" * 300], 6, "too long", id="long-out"),
         pytest.param(["in", "--out", "out", "--format", "parquet"], 3, "edgeinfer[batch]", id="no-pyarrow"),
         pytest.param(
-            ["in", "--out", "out", "--format", "srt"], 2, "subtitles of pictures (photos/pictures): add", id="no-video"
+            ["in", "--out", "out", "--format", "srt"], 2, "for photos/pictures add --format csv or jsonl", id="no-video"
         ),
         pytest.param(["in", "--out", "out", "--ray", "local"], 3, "edgeinfer[ray]", id="no-ray"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -191,7 +192,7 @@ def test_names_in_the_summary_are_safe(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_interrupted_run_names_its_results(folder: Path, face_picture: Path) -> None:
+def test_interrupted_run_prints_its_summary(folder: Path, face_picture: Path) -> None:
     frame = cv2.imencode(".jpg", cv2.imread(str(face_picture)))[1].tobytes()  # type: ignore[arg-type]
     command = [sys.executable, "-m", "edgeinfer", "run", "-", "--out", "x.csv", "--snapshots", "shots"]
     with running(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -201,7 +202,9 @@ def test_interrupted_run_names_its_results(folder: Path, face_picture: Path) -> 
         until(lambda: any((folder / "shots").glob("*-happy.jpg")))
         process.send_signal(signal.SIGINT)
         assert process.wait(30 * PATIENCE) == 130  # before stdin is closed
-        first, second = process.stdout.read().splitlines()
+        counts, expression, table, pictures = process.stdout.read().splitlines()
     (snapshot,) = (folder / "shots").iterdir()
-    assert first.startswith("wrote x.csv (")
-    assert second == f"wrote shots/{snapshot.name} (1 snapshot)"
+    assert re.match(r"[12] frames?, [12] faces?, ", counts)
+    assert expression == "dominant expression: happy (happy 100%)"
+    assert table.startswith("wrote x.csv (")
+    assert pictures == f"wrote shots/{snapshot.name} (1 snapshot)"

@@ -108,6 +108,12 @@ def test_damaged_cascade_exits_with_5(tmp_path: Path, face_picture: Path, conten
     assert message in error_of(edgeinfer("run", face_picture, "--quiet", "--cascade", path), 5)
 
 
+def test_cascade_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faces.txt").write_text(small())
+    assert not load_cascade("faces.txt").empty()
+
+
 def test_cascade_that_accepts_everything_is_rejected(grey: Image, tmp_path: Path) -> None:
     path = tmp_path / "all.xml"
     text = lbp_cascade()

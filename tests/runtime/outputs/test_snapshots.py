@@ -96,6 +96,11 @@ def test_keep_below_one_is_rejected(tmp_path: Path) -> None:
         SnapshotSink(tmp_path, keep=0)
 
 
+def test_missing_parent_folders_are_created(tmp_path: Path, pipeline: Pipeline) -> None:
+    run(FakeSource(FRAMES), pipeline, [SnapshotSink(tmp_path / "new" / "shots")])
+    assert file_names(tmp_path / "new" / "shots")
+
+
 def test_constructor_creates_no_folder(tmp_path: Path) -> None:
     SnapshotSink(tmp_path / "shots")
     assert file_names(tmp_path) == []

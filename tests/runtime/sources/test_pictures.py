@@ -99,14 +99,28 @@ def test_folder_of_unreadable_pictures_is_rejected(tmp_path: Path) -> None:
 def test_picture_with_another_suffix_is_read_if_named_alone(tmp_path: Path, face_picture: Path, name: str) -> None:
     shutil.copy(face_picture, tmp_path / name)
     assert names(open_source(tmp_path / name)) == [(0, 0.0, name)]
-    with pytest.raises(SourceNotFoundError, match=r"no pictures at .*(1 other files were found$|, but 1 video;)"):
+    with pytest.raises(SourceNotFoundError, match=r"no pictures at .*(1 other file was found$|, but 1 video;)"):
         open_source(tmp_path)
+
+
+def test_camera_settings_have_no_effect_on_files(face_picture: Path) -> None:
+    capture = Capture(size_wh=(64, 48), fps=5)
+    message = r"`size` and `fps` have no effect on .*, only on cameras"
+    with pytest.warns(UserWarning, match=message), open_source(face_picture, capture=capture) as source:
+        assert next(iter(source)).image.shape != (48, 64, 3)
+
+
+def test_empty_folder_and_empty_name_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match=r"no pictures at .*: expected files ending in [.\w, ]+$"):
+        open_source(tmp_path)
+    with pytest.raises(SourceNotFoundError, match="no source at an empty name"):
+        open_source("")
 
 
 def test_folder_or_glob_of_videos_refers_to_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my clips", "day 1").mkdir(parents=True)
-    with pytest.raises(SourceNotFoundError, match=r"; 0 other files .*: edgeinfer batch 'my clips' --out DIR"):
+    with pytest.raises(SourceNotFoundError, match=r"; to include its .*: edgeinfer batch 'my clips' --out DIR"):
         open_source("my clips")
     for name in ("a.mp4", "b.MOV", "notes.txt"):
         Path("my clips", name).write_bytes(b"x")

@@ -127,6 +127,12 @@ def test_missing_folder_is_rejected(tmp_path: Path) -> None:
         read_info(tmp_path / "nowhere")
 
 
+def test_file_in_place_of_a_folder_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "faces.zip").touch()
+    with pytest.raises(DataError, match="is not a folder"):
+        read_info(tmp_path / "faces.zip")
+
+
 VOTES = {
     "single votes are set to 0": ([8, 1, 1], [1, 0, 0]),
     "shares of the rest": ([6, 3, 1], [2 / 3, 1 / 3, 0]),

@@ -10,6 +10,7 @@ import typer
 
 from edgeinfer.cli.lazy import LazyGroup
 from edgeinfer.cli.terminal import execute
+from edgeinfer.cli.version import VersionOption
 
 
 class _Commands(LazyGroup):
@@ -48,8 +49,8 @@ app = typer.Typer(
 )
 
 
-@app.callback()  # Typer requires a command or a callback
-def _options() -> None:
+@app.callback()
+def _options(version: VersionOption = False) -> None:
     pass
 
 

@@ -103,7 +103,7 @@ def read_info(data: Path) -> DatasetInfo:
     """
     path = data / DATASET_FILE
     if not path.is_file():
-        state = "has no dataset.json" if data.is_dir() else "does not exist"
+        state = "has no dataset.json" if data.is_dir() else "is not a folder" if data.exists() else "does not exist"
         raise DataError(f"{data} {state}: create a data folder with edgeinfer-train prepare")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

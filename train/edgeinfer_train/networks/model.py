@@ -193,7 +193,7 @@ def read_model_info(path: Path) -> ModelInfo:
         lists = {"labels": tuple(values["labels"]), "held_out": tuple(values.get("held_out", ()))}
         return ModelInfo(**{**values, **lists})
     except zipfile.BadZipFile as error:
-        raise ModelError(f"{path} is not a .keras file") from error
+        raise ModelError(f"{path} is not a .keras file: expected one written by edgeinfer-train fit") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} has no labels or data set name: expected a file written by edgeinfer-train fit"
