@@ -54,7 +54,8 @@ def bench(
 @app.command()
 def models(
     model: Annotated[
-        str | None, typer.Argument(help="Model file or name; without it, the bundled models are listed.")
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="Model file or name; without it, the bundled models are listed."),
     ] = None,
     verify: Annotated[
         bool,

@@ -21,6 +21,11 @@ _PARSER_ERRORS: Any = typer.BadParameter.__mro__[1]  # UsageError, which typer d
 class GroupedCommand(TyperCommand):
     """Command whose help text lists options under the title of their group, without Rich."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for parameter in self.params:
+            _name_values(parameter)
+
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         """Parse the arguments; the messages of the parser, which quote invalid arguments, contain no credentials."""
         try:
@@ -42,6 +47,23 @@ class GroupedCommand(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _name_values(parameter: Any) -> None:
+    """Replace the parser's placeholder for a value, such as "int range", in the help and in messages."""
+    if parameter.param_type_name == "argument":
+        parameter.metavar = parameter.metavar or parameter.name.upper()
+    kind = parameter.type.name.removesuffix(" range")
+    if kind in _PLACEHOLDERS:
+        placeholder, parameter.type.name = _PLACEHOLDERS[kind]
+        parameter.metavar = parameter.metavar or placeholder
+
+
+_PLACEHOLDERS = {
+    "int": ("N", "integer"), "integer": ("N", "integer"), "float": ("X", "number"), "number": ("X", "number"),
+    "str": ("NAME", "text"), "text": ("NAME", "text"), "path": ("PATH", "path"),
+}  # fmt: skip
+"""Placeholder in the help, and name in messages, of each type of the parser."""
 
 
 def expand_groups(function: Callable[..., None]) -> Callable[..., None]:

@@ -25,6 +25,19 @@ def test_help_lists_options_in_titled_groups(command: str, groups: tuple[type[Op
         assert f"  {field.flag} " in text
 
 
+@pytest.mark.parametrize("command", ["run", "batch", "bench", "report", "models", "devices", "doctor"])
+def test_help_contains_no_type_of_the_parser(command: str) -> None:
+    text = edgeinfer(command, "--help").stdout
+    assert not re.search(r"<(int|float|path|str)", text)
+    assert not re.search(r"[[{][a-z]", text.splitlines()[0]), "arguments are in capitals"
+
+
+def test_wrong_number_is_named_plainly() -> None:
+    done = edgeinfer("run", "--max-frames", "abc")
+    assert done.returncode == 2
+    assert "Invalid value for '--max-frames': 'abc' is not a valid integer." in done.stderr
+
+
 def test_help_of_run_begins_with_the_outputs() -> None:
     text = edgeinfer("run", "--help").stdout
     output, detection = text.index("\nOutput:"), text.index("\nDetection:")

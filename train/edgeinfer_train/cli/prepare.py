@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -40,7 +40,9 @@ def prepare(
     kind: Annotated[
         SourceKind,
         typer.Argument(
-            help="Layout of the source; merge (or --merge) combines prepared data folders.", show_default=False
+            help=f"Layout of the source: {', '.join(get_args(SourceKind))}. merge (or --merge) combines prepared data "
+            "folders.",
+            show_default=False,
         ),
     ],
     sources: Annotated[
