@@ -29,7 +29,7 @@ def test_help_lists_options_in_titled_groups(command: str, groups: tuple[type[Op
 def test_help_contains_no_type_of_the_parser(command: str) -> None:
     text = edgeinfer(command, "--help").stdout
     assert not re.search(r"<(int|float|path|str)", text)
-    assert not re.search(r"[[{][a-z]", text.splitlines()[0]), "arguments are in capitals"
+    assert not re.search(r"[\[{][a-z]", text.splitlines()[0]), "arguments are in capitals"
 
 
 def test_wrong_number_is_named_plainly() -> None:
