@@ -19,6 +19,7 @@ LARGEST_ANGLE = 180.0
 SUFFIXES = (".jsonl", ".parquet", ".csv")
 """Suffixes of results; where a source has several formats, the first of these is read."""
 EXPECTED = "expected a .jsonl, .csv or .parquet file"
+SUBTITLES = "subtitles cannot be read back; write a .jsonl, .csv or .parquet file too"
 COLUMNS = ("frame", "time_s", *FACE_COLUMNS)
 """Columns that every CSV and Parquet result has."""
 
@@ -76,23 +77,25 @@ class RunInfo:
     """Header of a run. CSV has none, so that most fields are unknown.
 
     Attributes:
-        source: Source as given to the run, or None if unknown.
+        source: Name of the source, or None if unknown.
+        given: Source as given to the run, if it can differ from `source`, as in a batch; or None.
         model: Name of the model, or None if unknown.
         sha256: SHA-256 of the model file, or "".
         version: Version of edgeinfer, or None if unknown.
         unknown_below: Confidence threshold of the label "unknown", or None if unknown or not set.
-        has_pictures: True if the results are known to be those of pictures before the first frame.
+        has_pictures: True for pictures, False for a video; None if it is unknown before the first frame.
         lists_all_frames: True if frames without a face have rows too.
         has_summary: True if a completed run ends with a summary, so that its absence shows a killed run.
         labels: Labels of the model; empty if unknown.
     """
 
     source: str | None = None
+    given: str | None = None
     model: str | None = None
     sha256: str = ""
     version: str | None = None
     unknown_below: float | None = None
-    has_pictures: bool = False
+    has_pictures: bool | None = None
     lists_all_frames: bool = False
     has_summary: bool = False
     labels: tuple[str, ...] = ()

@@ -11,7 +11,8 @@ from typing import Any
 
 from edgeinfer.errors import SourceError, shown_path
 from edgeinfer.readers.base import FaceDetails, FaceRow, FrameRow, NotAResultError, RunInfo
-from edgeinfer.readers.inputs import ResultFile, find_inputs
+from edgeinfer.readers.files import ResultFile
+from edgeinfer.readers.inputs import find_inputs
 from edgeinfer.readers.select import read_steps
 from edgeinfer.results import Box, Emotion, Face, Pose, Result
 from edgeinfer.units import counted
@@ -31,13 +32,13 @@ def read_results(path: str | Path) -> Iterator[Result]:
 
     Args:
         path: JSONL, CSV or Parquet file; or a folder of them, such as that of a batch, in the natural order of the
-            names. Of files that differ only in their format, the JSONL file is read, or else the Parquet file.
+            names. Of the results of one source in several formats, the JSONL file is read, or else the Parquet file.
 
     Returns:
         An iterator over the frames with all runs of a file, in order.
 
     Raises:
-        SourceNotFoundError: The file does not exist, or the folder contains no result.
+        SourceNotFoundError: The file does not exist, or the folder contains no result, or only subtitles.
         SourceError: The file cannot be read or is not a result, for example subtitles or anonymous counts; this is
             raised when the iterator reaches that place.
         CapabilityError: The file is Parquet and pyarrow is not installed.

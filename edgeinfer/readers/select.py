@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeinfer.outputs.subtitles import FORMATS as SUBTITLE_FORMATS
-from edgeinfer.readers.base import NotAResultError, Receiver
+from edgeinfer.readers.base import SUBTITLES, NotAResultError, Receiver
 from edgeinfer.readers.csv import read_csv
 from edgeinfer.readers.jsonl import read_jsonl
 from edgeinfer.system import interrupts
@@ -36,7 +36,7 @@ def read_result(path: Path, receiver: Receiver) -> None:
 def read_steps(path: Path, receiver: Receiver) -> Iterator[None]:
     """Read a result file in any format, a line or row per step; see `read_result`."""
     if path.suffix.lower() in SUBTITLE_FORMATS:
-        raise NotAResultError(path, "subtitles cannot be read back; write a .jsonl, .csv or .parquet file too")
+        raise NotAResultError(path, SUBTITLES)
     with path.open("rb") as file:
         start = file.read(4)
     if start == _PARQUET_START:

@@ -8,7 +8,8 @@ from typing import Any
 
 from edgeinfer.outputs.anonymous import LONGEST_STEP_S
 from edgeinfer.readers.base import FaceRow, FrameRow, RunInfo
-from edgeinfer.readers.inputs import BatchEntry, ResultFile
+from edgeinfer.readers.batch_list import BatchEntry
+from edgeinfer.readers.files import ResultFile
 from edgeinfer.report.bins import CHANNELS, TimeGrid
 from edgeinfer.report.recording import Moment, Recording, Share, Track
 from edgeinfer.report.remarks import Counts, remarks_of
@@ -90,7 +91,7 @@ class _Run:
     def __init__(self, file: ResultFile, info: RunInfo, number: int, picture_face: PictureFace | None) -> None:
         name = file.name or info.source or file.shown
         self.recording = Recording(name if number == 1 else f"{name} ({number})", file.shown, info)
-        self.recording.has_pictures, self.recording.lists_all_frames = info.has_pictures, info.lists_all_frames
+        self.recording.has_pictures, self.recording.lists_all_frames = bool(info.has_pictures), info.lists_all_frames
         self.counts = Counts()
         self._entry: BatchEntry | None = file.entry
         self._picture_face = picture_face

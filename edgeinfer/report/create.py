@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,12 @@ from edgeinfer.errors import EdgeInferError, OutputError, SourceError, SourceNot
 from edgeinfer.options.groups import ReportOptions
 from edgeinfer.outputs.base import check_writable
 from edgeinfer.readers.base import NotAResultError
-from edgeinfer.readers.inputs import FailedSource, Inputs, ResultFile, find_inputs
+from edgeinfer.readers.files import ResultFile
+from edgeinfer.readers.inputs import FailedSource, Inputs, find_inputs
 from edgeinfer.readers.select import read_result
 from edgeinfer.report.builder import RecordingBuilder
 from edgeinfer.report.groups import compare_groups, compile_group, group_of
-from edgeinfer.report.overview import Overview
+from edgeinfer.report.overview import NOT_READABLE, Overview
 from edgeinfer.report.recording import Recording, shares_of
 from edgeinfer.report.table import SummaryTable
 from edgeinfer.report.timeline import compact
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 DETAILED_RECORDINGS = 100
 """Number of recordings with details on the page."""
+SHOWN_UNREADABLE = 10
+"""Number of sources that the message about sources without a readable result names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class ReportSummary:
         failed: Number of failed sources.
         rows: Number of rows of the summary as CSV.
         ignored: Files in folders that are not results.
-        notes: Sentences about pictures of faces that could not be made.
+        notes: Sentences about results that were left out, and pictures of faces that could not be made.
     """
 
     recordings: int
@@ -90,9 +93,9 @@ def create_report(results: Sequence[str], options: ReportOptions) -> ReportSumma
             images, notes = _images(reading.detailed, sources) if options.thumbnails else ({}, ())
             groups = compare_groups(reading.shares, reading.overview.labels()) if pattern is not None else []
             _write_page(page_path, page.render(reading.overview, reading.detailed, groups, images, notes))
-    recordings = len(reading.overview.results)
-    failed = len(reading.overview.rows) - recordings
-    return ReportSummary(recordings, failed, table.rows, tuple(reading.ignored), notes)
+    overview = reading.overview
+    notes = (*_notes_about(inputs), *notes)
+    return ReportSummary(len(overview.results), len(overview.failed), table.rows, tuple(reading.ignored), notes)
 
 
 class _Reading:
@@ -122,10 +125,14 @@ class _Reading:
         for file in inputs.files:
             self._read_file(file)
         for source in (*inputs.failed, *self._damaged):
-            group = None if self._pattern is None else group_of(self._pattern, source.name)
-            self.overview.add_failed(source, group)
+            self.overview.add_failed(source, self._group_of(source))
         if not self.overview.rows:
             raise NotAResultError(self.ignored[0], "and no other file of the folder is one")
+        for source in inputs.unreadable:
+            self.overview.add_failed(source, self._group_of(source), NOT_READABLE)
+
+    def _group_of(self, source: FailedSource) -> str | None:
+        return None if self._pattern is None else group_of(self._pattern, source.name)
 
     def _read_file(self, file: ResultFile) -> None:
         builder = RecordingBuilder(file, self._add, self._table.add_picture_face)
@@ -170,7 +177,8 @@ def _output_path(name: str | None, suffix: str, option: str) -> Path | None:
 def _check_outputs(page: Path | None, table: Path | None, inputs: Inputs) -> None:
     """Check that no output replaces a result."""
     outputs = [NamedPath(f"`{name}`", str(path)) for name, path in (("out", page), ("csv", table)) if path is not None]
-    files = [*(file.path for file in inputs.files), *inputs.tables]
+    results = [*inputs.files, *(file for file, _ in inputs.left_out)]
+    files = [*(file.path for file in results), *inputs.tables]
     check_distinct(outputs, (NamedPath("the result", str(path)) for path in files))
 
 
@@ -182,6 +190,18 @@ def _sources_folder(folder: Path | None) -> Path | None:
     if not os.path.isdir(path):  # noqa: PTH112 - false, not an error, without permission
         raise SourceNotFoundError(f"invalid `sources` {shown_path(folder)}: expected an existing folder")
     return path
+
+
+def _notes_about(inputs: Inputs) -> Iterator[str]:
+    """Yield sentences about named files that were left out, and about sources that cannot be read."""
+    for file, other in inputs.left_out:
+        if file.named:
+            yield f"{shown_path(file.path)} was left out: {shown_path(other.path)} has the same source"
+    sources = inputs.unreadable
+    if sources:
+        names = ", ".join(shown_path(source.name) for source in sources[:SHOWN_UNREADABLE])
+        more = f" and {len(sources) - SHOWN_UNREADABLE:,} more" if len(sources) > SHOWN_UNREADABLE else ""
+        yield f"no result of {names}{more}: {sources[0].reason}"
 
 
 def _images(recordings: Sequence[Recording], sources: Path | None) -> tuple[Mapping[int, Images], tuple[str, ...]]:

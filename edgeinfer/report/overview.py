@@ -18,16 +18,20 @@ MAX_LABELS = 24
 MAX_MODEL_LABELS = 1000
 MAX_NAME_CHARACTERS = 1000
 OTHER_LABEL = "other"
+NOT_READABLE = "not readable"
+"""Status of a source of which a batch wrote only subtitles."""
+WITHOUT_RESULT = ("failed", NOT_READABLE)
+"""Statuses of sources without a result on the page."""
 LABEL_ORDER = (*LABELS, "contempt")
 
 
 @dataclass(frozen=True, slots=True)
 class OverviewRow:
-    """One recording in the overview; failed sources have only a name, a group and a reason.
+    """One recording in the overview; sources without a result have only a name, a group and a reason.
 
     Attributes:
         name: Name of the source on one line.
-        status: "complete", "no faces", "incomplete" or "failed".
+        status: "complete", "no faces" or "incomplete"; without a result "failed" or "not readable".
         group: Name of the group, or None.
         has_pictures: True for pictures.
         duration_s: Length in seconds, or 0.
@@ -37,7 +41,7 @@ class OverviewRow:
         coverage: Share of the frames with a face, or None.
         confidence: Mean confidence, or None.
         shares: Share by label.
-        remarks: Titles of the remarks; for a failed source the reason.
+        remarks: Titles of the remarks; for a source without a result the reason.
     """
 
     name: str
@@ -76,7 +80,7 @@ class Overview:
     """Sums over all recordings.
 
     Attributes:
-        rows: Recordings and failed sources in the order of reading.
+        rows: Recordings and sources without a result in the order of reading.
         video_shares: Seconds by label, over all videos.
         picture_shares: Faces by label, over all pictures.
         model_labels: Labels of the models, whether or not a face has them; at most `MAX_MODEL_LABELS`.
@@ -107,14 +111,24 @@ class Overview:
             )
         )  # fmt: skip
 
-    def add_failed(self, source: FailedSource, group: str | None) -> None:
-        """Add a source without a result."""
-        self.rows.append(OverviewRow(shown_name(source.name), "failed", group, remarks=(shown_name(source.reason),)))
+    def add_failed(self, source: FailedSource, group: str | None, status: str = "failed") -> None:
+        """Add a source without a result; its status is one of `WITHOUT_RESULT`."""
+        self.rows.append(OverviewRow(shown_name(source.name), status, group, remarks=(shown_name(source.reason),)))
 
     @property
     def results(self) -> list[OverviewRow]:
-        """Rows of the recordings, without the failed sources."""
-        return [row for row in self.rows if row.status != "failed"]
+        """Rows of the recordings, without the sources that have no result."""
+        return [row for row in self.rows if row.status not in WITHOUT_RESULT]
+
+    @property
+    def failed(self) -> list[OverviewRow]:
+        """Rows of the failed sources."""
+        return [row for row in self.rows if row.status == "failed"]
+
+    @property
+    def unreadable(self) -> list[OverviewRow]:
+        """Rows of the sources whose results cannot be read."""
+        return [row for row in self.rows if row.status == NOT_READABLE]
 
     def coverage(self, *, has_pictures: bool) -> float | None:
         """Return the share of the frames of all videos, or of all pictures, with a face; None without any."""
@@ -175,7 +189,7 @@ def table_data(overview: Overview, labels: Sequence[str], detailed: int) -> dict
     rows, number = [], 0
     for row in overview.rows:
         detail = 0
-        if row.status != "failed":
+        if row.status not in WITHOUT_RESULT:
             number += 1
             detail = number if number <= detailed else 0
         rows.append(

@@ -24,7 +24,7 @@ from edgeinfer.system import interrupts
 
 _PACKAGE = "edgeinfer.report"
 MAX_FAILED = 200
-"""Number of failed sources in their own list; the table of recordings has all."""
+"""Number of sources without a result in a list of their own; the table of recordings has all."""
 MAX_MODELS = 20
 RENDERINGS = 4
 """Maximum number of times that the details are rendered to make them small enough."""
@@ -80,8 +80,6 @@ class Page:
         styles = styles_of(labels, overview.model_labels)
         css = f"{template_text(_PACKAGE, 'report.css')}\n{style_rules(styles)}\n"
         script = template_text(_PACKAGE, "report.js")
-        failed = [row for row in overview.rows if row.status == "failed"]
-        results = overview.results
         values: dict[str, Any] = {
             "policy": content_policy(css, script),
             "version": metadata.version("edgeinfer"),
@@ -95,9 +93,14 @@ class Page:
             "totals": list(_totals(overview, labels)),
             "groups": group_values(groups, labels) if groups else None,
             "columns": _columns(has_groups=bool(groups)),
-            "failed": failed[:MAX_FAILED],
-            "failed_count": len(failed),
-            "result_count": len(results),
+            "missing": [
+                (title, kind, rows[:MAX_FAILED], len(rows))
+                for title, kind, rows in (
+                    ("Failed sources", "failed", overview.failed),
+                    ("Sources that cannot be read", "unreadable", overview.unreadable),
+                )
+            ],
+            "result_count": len(overview.results),
             "details": self._details(recordings, labels, images),
             "models": _model_rows(overview),
             "model_note": _model_note(overview),
@@ -158,12 +161,13 @@ def _columns(*, has_groups: bool) -> list[tuple[str, str, str]]:
 
 def _cards(overview: Overview) -> list[tuple[str, str, str]]:
     """Return name, value and unit of the totals."""
-    results = overview.results
-    failed = len(overview.rows) - len(results)
+    results, failed, unreadable = overview.results, len(overview.failed), len(overview.unreadable)
     videos, pictures = [row for row in results if not row.has_pictures], [row for row in results if row.has_pictures]
     cards = [("Recordings", f"{len(results):,}", "")]
     if failed:
         cards.append(("Failed", f"{failed:,}", ""))
+    if unreadable:
+        cards.append(("Not readable", f"{unreadable:,}", ""))
     if videos:
         cards.append(("Length", clock(sum(row.duration_s for row in videos)), ""))
         cards.append(("Frames", f"{sum(row.frames for row in videos):,}", ""))

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeinfer.errors import one_line
 from edgeinfer.readers.base import integer
-from edgeinfer.readers.inputs import BatchEntry
+from edgeinfer.readers.batch_list import BatchEntry
 from edgeinfer.report.recording import Recording, Remark
 
 SMALL_FACE_PX = 32

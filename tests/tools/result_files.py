@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import pytest
+
 from edgeinfer.results import LABELS
 
 Faces = Sequence[Mapping[str, Any]]
@@ -75,6 +77,38 @@ def write_csv(
                 table.writerow([*first, each["track"], *each["box"], each["label"], each["confidence"], *shares])
             if empty_frames and not faces:
                 table.writerow([*first, *[""] * (len(COLUMNS) - 2)])
+    return path
+
+
+def write_parquet(
+    path: Path, sources: Sequence[str], *, header: bool = True, given: str = "given.mp4", **columns: Sequence[object]
+) -> Path:
+    """Write a Parquet result with a row per source; without pyarrow, skip the test.
+
+    Args:
+        path: Path of the file.
+        sources: Values of the column source.
+        header: Add the header and the summary.
+        given: Source in the header.
+        columns: Values that replace those of other columns.
+    """
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    count = len(sources)
+    values = {
+        "source": sources, "picture": [None] * count, "frame": list(range(count)),
+        "time_s": [0.1 * number for number in range(count)], "track": [1] * count, "x": [0] * count, "y": [0] * count,
+        "w": [40] * count, "h": [40] * count, "label": ["happy"] * count, "confidence": [0.5] * count, **columns,
+    }  # fmt: skip
+    table = pa.table(values)
+    if header:
+        metadata = {
+            "edgeinfer.header": jsonl_lines([], source=given)[0],
+            "edgeinfer.summary": json.dumps({"frames": 9}),
+        }
+        table = table.replace_schema_metadata(metadata)
+    pq.write_table(table, path)
     return path
 
 

@@ -5,6 +5,7 @@ const NAME = 0, STATUS = 1, GROUP = 2, PICTURES = 3, LENGTH = 4, FRAMES = 5, TRA
   SHARES = 9, REMARKS = 10, DETAIL = 11;
 const PAGE_ROWS = 100, PRINTED_ROWS = 2000, SHOWN_THOUSANDTHS = 10, REMARKS_FILTER = "remarks";
 const TEXT_KEYS = ["name", "group", "status"];
+const WITHOUT_RESULT = ["failed", "not readable"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const element = (id) => document.getElementById(id);
@@ -42,6 +43,10 @@ function plural(count, unit) {
 
 // Overview
 
+function hasResult(row) {
+  return !WITHOUT_RESULT.includes(row[STATUS]);
+}
+
 function describeShares(shares) {
   return data.labels.map((label, i) => [shares[i], label]).filter(([share]) => share > 0).sort((a, b) => b[0] - a[0])
     .map(([share, label]) => `${label} ${percent(share)}`).join(", ");
@@ -66,7 +71,7 @@ function nameCell(row) {
   cell.append(row[DETAIL] ? create("a", { href: `#r${row[DETAIL]}` }, name) : name);
   const chips = create("div", {});
   if (row[STATUS] !== "complete") chips.append(create("span", { className: "chip small-only", textContent: row[STATUS] }));
-  if (row[STATUS] !== "failed") {
+  if (hasResult(row)) {
     chips.append(...row[REMARKS].map((remark) => create("span", { className: "chip", textContent: remark })));
   } else {
     chips.append(create("span", { className: "share-value", textContent: row[REMARKS][0] }));
@@ -76,7 +81,7 @@ function nameCell(row) {
 }
 
 function lengthText(row) {
-  if (row[STATUS] === "failed") return "–";
+  if (!hasResult(row)) return "–";
   return row[PICTURES] ? plural(row[FRAMES], "picture") : clock(row[LENGTH]);
 }
 
@@ -91,21 +96,20 @@ function expressionCell(row) {
 
 function createRow(row) {
   const cell = (className, textContent) => create("td", { role: "cell", className, textContent });
-  const failed = row[STATUS] === "failed";
   const line = create("tr", { role: "row" }, nameCell(row));
   if (element("group")) line.append(create("td", { role: "cell", className: "group" }, create("bdi", { textContent: row[GROUP] < 0 ? "" : data.groups[row[GROUP]] })));
   line.append(
     cell("status", row[STATUS]), cell("number", lengthText(row)),
-    cell("number minor", failed || row[PICTURES] ? "–" : row[TRACKS].toLocaleString("en")),
+    cell("number minor", !hasResult(row) || row[PICTURES] ? "–" : row[TRACKS].toLocaleString("en")),
     cell("number minor", percent(row[COVERAGE])), cell("number minor", percent(row[CONFIDENCE])), expressionCell(row),
   );
   return line;
 }
 
-// Value of a row in the sorted column; null, which a failed source has in every column of numbers, sorts last.
+// Value of a row in the sorted column; null, for the numbers of a source without a result, sorts last.
 function sortValue(row) {
   const chosen = element("expression").value;
-  if (row[STATUS] === "failed" && !TEXT_KEYS.includes(sortKey)) return null;
+  if (!hasResult(row) && !TEXT_KEYS.includes(sortKey)) return null;
   return {
     name: row[NAME], group: row[GROUP], status: row[STATUS], length: row[PICTURES] ? row[FRAMES] : row[LENGTH],
     tracks: row[TRACKS], coverage: row[COVERAGE], confidence: row[CONFIDENCE],
@@ -166,9 +170,9 @@ function startOverview() {
   fillSelect("expression", data.labels.map((label, i) => [i, label]));
   fillSelect("group", data.groups.map((group, i) => [i, group]));
   const found = new Set(data.rows.map((row) => row[STATUS]));
-  const states = ["complete", "no faces", "incomplete", "failed"].filter((status) => found.has(status));
+  const states = ["complete", "no faces", "incomplete", ...WITHOUT_RESULT].filter((status) => found.has(status));
   fillSelect("status", states.map((status) => [status, status]));
-  if (data.rows.some((row) => row[STATUS] !== "failed" && row[REMARKS].length)) fillSelect("status", [[REMARKS_FILTER, "with remarks"]]);
+  if (data.rows.some((row) => hasResult(row) && row[REMARKS].length)) fillSelect("status", [[REMARKS_FILTER, "with remarks"]]);
   const change = () => { shownRows = PAGE_ROWS; update(); };
   const form = document.querySelector("form.tools");
   form.addEventListener("input", change);

@@ -153,6 +153,14 @@ def test_file_that_is_not_a_result_is_refused(tmp_path: Path, name: str, content
         list(read_lazily(path))
 
 
+def test_results_of_different_sources_with_one_name_are_all_read(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", FRAMES)
+    write_jsonl(tmp_path / "a.jsonl", FRAMES[:1], source="p", pictures=["p/1.jpg"])
+    assert {(result.source, result.picture) for result in read_results(tmp_path)} == {
+        (str(tmp_path / "a.csv"), None), ("p", "p/1.jpg"),
+    }  # fmt: skip
+
+
 def test_missing_file_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no result at"):
         read_lazily(tmp_path / "none.csv")

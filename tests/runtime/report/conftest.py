@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.readers.inputs import BatchEntry, ResultFile
+from edgeinfer.readers.batch_list import BatchEntry
+from edgeinfer.readers.files import ResultFile
 from edgeinfer.readers.select import read_result
 from edgeinfer.report.builder import RecordingBuilder
 from edgeinfer.report.recording import Recording

@@ -97,6 +97,40 @@ def test_folder_of_a_batch(tmp_path: Path) -> None:
         assert words in text
 
 
+def test_results_of_two_sources_with_one_name_are_both_reported(tmp_path: Path) -> None:
+    files = [write_csv(tmp_path / "a.csv", steady(FRAMES))]
+    files.append(write_jsonl(tmp_path / "a.jsonl", steady(FRAMES), pictures=["1.jpg", "2.jpg", "3.jpg", "4.jpg"]))
+    done = edgeinfer("report", *files, "--csv", tmp_path / "s.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {row[0] for row in table(tmp_path / "s.csv")[1:]} == {str(files[0]), "1.jpg", "2.jpg", "3.jpg", "4.jpg"}
+
+
+def test_named_result_that_is_left_out_is_named_and_not_overwritten(tmp_path: Path, result: Path) -> None:
+    other = write_csv(tmp_path / "faces.csv", steady(FRAMES))
+    done = edgeinfer("report", other, result, "--csv", tmp_path / "s.csv")
+    assert done.stderr == f"edgeinfer: {other} was left out: {result} has the same source\n"
+    assert (done.returncode, len(table(tmp_path / "s.csv"))) == (0, 3)
+    assert "it would be overwritten" in error_of(edgeinfer("report", other, result, "--csv", other), 2)
+
+
+def test_subtitles_of_a_batch_are_not_failures(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.srt").write_text("1\n")
+    (tmp_path / "notes.csv").write_text("not,a,result\n")
+    write_batch_table(tmp_path, ["a.mp4", "done"], ["b.mp4", "done"], ["c.mp4", "done"])
+    page = tmp_path / "r.html"
+    done = edgeinfer("report", tmp_path, "--out", page)
+    assert (done.returncode, done.stdout) == (0, f"{page}: 0 recordings, 1 failed\n")
+    assert "no result of a.mp4, b.mp4: subtitles cannot be read back" in done.stderr
+    assert '["a.mp4","not readable"' in page.read_text()
+    assert "Sources that cannot be read" in page.read_text()
+    write_batch_table(tmp_path, ["a.mp4", "done"], ["b.mp4", "done"])
+    assert "notes.csv" in error_of(edgeinfer("report", tmp_path, "--out", page), 4)
+    (tmp_path / "notes.csv").unlink()
+    assert "subtitles cannot be read back" in error_of(edgeinfer("report", tmp_path, "--out", page), 4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

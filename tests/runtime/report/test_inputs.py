@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgeinfer.errors import SourceError, SourceNotFoundError
+from edgeinfer.readers.base import SUBTITLES
 from edgeinfer.readers.inputs import find_inputs
-from tools.result_files import write_batch_table
+from tools.result_files import face, steady, write_batch_table, write_csv, write_jsonl, write_parquet
+
+ONE = steady([[], [face("happy", 0.8)], [face("sad", 0.7)]])
+OTHER = steady([[], [face("happy", 0.7)]])
+EMPTY = steady([[], []])
+NAMES = ("p/1.jpg", "p/2.jpg", "p/3.jpg")
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -111,6 +118,100 @@ def test_each_file_is_read_once(tmp_path: Path) -> None:
     touch(tmp_path, "a.csv", "b/c.csv")
     (tmp_path / "link.csv").symlink_to("a.csv")
     assert found(tmp_path, tmp_path / "a.csv", tmp_path / "b") == ["a.csv", "b/c.csv"]
+
+
+def write_video_and_pictures(folder: Path) -> None:
+    write_csv(folder / "a.csv", ONE)
+    write_jsonl(folder / "a.jsonl", ONE, pictures=NAMES)
+
+
+def write_two_videos(folder: Path) -> None:
+    write_csv(folder / "a.csv", OTHER)
+    write_jsonl(folder / "a.jsonl", ONE)
+
+
+def write_video_without_faces(folder: Path) -> None:
+    write_csv(folder / "a.csv", EMPTY)
+    write_jsonl(folder / "a.jsonl", EMPTY, pictures=NAMES)
+
+
+def write_two_headers(folder: Path) -> None:
+    write_parquet(folder / "a.parquet", ["one.mp4"])
+    write_jsonl(folder / "a.jsonl", ONE, source="other/one.mp4")
+
+
+def write_damaged_file(folder: Path) -> None:
+    write_csv(folder / "a.csv", ONE)
+    touch(folder, "a.jsonl")
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["folder", "files"])
+@pytest.mark.parametrize(
+    "write",
+    [write_video_and_pictures, write_two_videos, write_video_without_faces, write_two_headers, write_damaged_file],
+)
+def test_results_of_different_sources_are_all_read(tmp_path: Path, write: Callable[[Path], None], named: bool) -> None:
+    write(tmp_path)
+    arguments = sorted(map(str, tmp_path.iterdir())) if named else [str(tmp_path)]
+    inputs = find_inputs(arguments)
+    assert sorted(file.path.name for file in inputs.files) == sorted(path.name for path in tmp_path.iterdir())
+    assert inputs.left_out == []
+
+
+def test_named_result_of_the_same_source_is_left_out_with_a_note(tmp_path: Path) -> None:
+    paths = [write_csv(tmp_path / "a.csv", ONE), write_jsonl(tmp_path / "a.jsonl", [*ONE, (0.3, [])])]
+    for arguments, named in ((paths, True), ([tmp_path], False), ([tmp_path, paths[0]], True)):
+        inputs = find_inputs(list(map(str, arguments)))
+        assert [file.path.name for file in inputs.files] == ["a.jsonl"]
+        assert [(file.path, file.named, other.path) for file, other in inputs.left_out] == [
+            (*paths[:1], named, paths[1])
+        ]
+
+
+def test_results_with_the_same_header_are_of_the_same_source(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", ["a.mp4"], given="clips/a.mp4")
+    write_jsonl(tmp_path / "a.jsonl", ONE, source="clips/a.mp4")
+    write_csv(tmp_path / "a.csv", ONE)
+    assert found(tmp_path) == ["a.jsonl"]
+
+
+def test_results_that_nothing_distinguishes_are_alternatives_in_a_folder_only(tmp_path: Path) -> None:
+    paths = [write_csv(tmp_path / "a.csv", EMPTY), write_jsonl(tmp_path / "a.jsonl", EMPTY)]
+    assert found(tmp_path) == ["a.jsonl"]
+    assert len(find_inputs(list(map(str, paths))).files) == 2
+
+
+def test_results_of_one_source_of_a_batch_are_alternatives(tmp_path: Path) -> None:
+    write_two_videos(tmp_path)
+    write_batch_table(tmp_path, ["a.mp4", "done"])
+    assert found(tmp_path) == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("recorded", [["srt"], ["csv", "srt"], None], ids=["subtitles", "CSV too", "no state"])
+def test_source_with_subtitles_only_has_not_failed(tmp_path: Path, recorded: list[str] | None) -> None:
+    touch(tmp_path, "a.csv", "b/1.SRT", "b/2.vtt", "other.srt")
+    rows = [["a.mp4", "done"], ["b/1.mp4", "done"], ["b/2.mp4", "no_faces"], ["c.mp4", "failed", "damaged"]]
+    write_batch_table(tmp_path, *rows)
+    if recorded is not None:
+        touch(tmp_path, ".edgeinfer/manifest.jsonl")
+        lines = [json.dumps({"source": row[0], "result": row[0][:-4], "formats": recorded}) for row in rows]
+        (tmp_path / ".edgeinfer" / "manifest.jsonl").write_text("\n".join(lines))
+    inputs = find_inputs([str(tmp_path)])
+    assert [file.name for file in inputs.files] == ["a.mp4"]
+    missing = ["b/1.mp4", "b/2.mp4"]
+    with_csv = recorded is not None and "csv" in recorded
+    assert [source.name for source in inputs.unreadable] == ([] if with_csv else missing)
+    assert [source.name for source in inputs.failed] == [*(missing if with_csv else []), "c.mp4"]
+    assert {source.reason for source in inputs.unreadable} <= {SUBTITLES}
+
+
+def test_batch_with_subtitles_only_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "a.srt")
+    write_batch_table(tmp_path, ["a.mp4", "done"])
+    with pytest.raises(
+        SourceNotFoundError, match=r"no result of a\.mp4: subtitles cannot be read back; write a \.jsonl"
+    ):
+        find_inputs([str(tmp_path)])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from edgeinfer.errors import CapabilityError, SourceError
 from edgeinfer.readers import jsonl as jsonl_module
 from edgeinfer.report import builder as builder_module
 from edgeinfer.report.recording import Recording, shares_of
-from tools.result_files import COLUMNS, face, jsonl_lines, steady, write_csv, write_jsonl
+from tools.result_files import COLUMNS, face, jsonl_lines, steady, write_csv, write_jsonl, write_parquet
 
 Read = Callable[..., list[Recording]]
 FRAMES = steady([[face("happy")], [face("sad")]])
@@ -177,27 +176,6 @@ def test_other_file_is_refused_with_the_suffixes_of_results(tmp_path: Path, read
     with pytest.raises(SourceError, match=r"strange\.dat is not .*: expected a \.jsonl, \.csv or \.parquet file"):
         read(path)
     assert len(read(write_jsonl(path, FRAMES))) == 1
-
-
-def write_parquet(path: Path, sources: list[str], *, header: bool = True, **columns: list[object]) -> Path:
-    pa = pytest.importorskip("pyarrow")
-    import pyarrow.parquet as pq
-
-    count = len(sources)
-    values = {
-        "source": sources, "picture": [None] * count, "frame": list(range(count)),
-        "time_s": [0.1 * number for number in range(count)], "track": [1] * count, "x": [0] * count, "y": [0] * count,
-        "w": [40] * count, "h": [40] * count, "label": ["happy"] * count, "confidence": [0.5] * count, **columns,
-    }  # fmt: skip
-    table = pa.table(values)
-    if header:
-        metadata = {
-            "edgeinfer.header": jsonl_lines([], source="given.mp4")[0],
-            "edgeinfer.summary": json.dumps({"frames": 9}),
-        }
-        table = table.replace_schema_metadata(metadata)
-    pq.write_table(table, path)
-    return path
 
 
 def test_parquet_result(tmp_path: Path, read: Read) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.readers.inputs import BatchEntry
+from edgeinfer.readers.batch_list import BatchEntry
 from edgeinfer.report.bins import CHANNELS, MAX_BINS, BinnedTimes, TimeGrid
 from edgeinfer.report.recording import Recording, shares_of
 from tools.result_files import Faces, face, steady, write_csv, write_jsonl
