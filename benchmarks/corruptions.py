@@ -1,6 +1,6 @@
 """Accuracy and calibration of models on corrupted faces: 15 corruptions in 5 strengths.
 
-    python benchmarks/corruptions.py DATA [MODEL.onnx...] [--seeds N]
+    python benchmarks/corruptions.py DATA [MODEL.onnx...] [--seeds N] [--peers NAME...] [--cache FOLDER]
 
 DATA is a prepared folder with the labels of the models (by default the bundled model). All validation faces are
 corrupted, with other random numbers for each face, strength and seed, but the same for all models, and classified as
@@ -8,11 +8,15 @@ corrupted, with other random numbers for each face, strength and seed, but the s
 expected calibration errors over them. Intervals are 95 %, by bootstrap over faces; for the second and later models,
 that of the difference to the first one is printed too. All figures are given for all faces, and for those of which the
 training split contains no pixel copy.
+
+With --peers, the networks of other packages, which peers.py installs in the cache, classify fewer faces, once in each
+strength, and all models the same faces.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import model_tables
+import peers
 from common import save_results
 from edgeinfer import EmotionClassifier
 from edgeinfer.model.card import asset_path
@@ -217,12 +223,46 @@ def measure(models: dict[str, EmotionClassifier], data: Path, seeds: int) -> dic
     return figures
 
 
+def compare(models: dict[str, EmotionClassifier], options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return the accuracy of models and other packages for each corruption on the same randomly chosen faces."""
+    problems: dict[str, str] = {}
+    commands = {name: [*command, "whole"]
+                for name, command in peers.prepare(options.peers, options, problems).items()}  # fmt: skip
+    labels = next(iter(models.values())).labels
+    faces = load_split(options.data, "valid", labels=labels)
+    chosen = np.random.default_rng(0).permutation(len(faces.images))[: options.peer_faces]
+    tiles, truth = faces.images[chosen, ..., 0], np.array([labels[label] for label in faces.labels[chosen]])
+    versions = {"none": list(tiles)}
+    for kind in CORRUPTIONS:
+        versions[kind] = [face for strength in range(STRENGTHS) for face in corrupt(tiles, kind, strength, 0)]
+    crops = [crop for version in versions.values() for crop in version]
+    answers = {name: [emotion.label for emotion in model.classify(crops)] for name, model in models.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = np.repeat(np.stack(crops)[..., None], 3, axis=3)
+        peers.write_pictures(Path(folder), frames=pictures[:0], faces=pictures)
+        results = peers.measure(commands, Path(folder), 1, problems)
+    answers |= {f"{name} {found['version']}": found["labels"] for name, [found] in results.items()}
+    for name, reason in problems.items():
+        print(f"{name} not measured: {reason}")
+    ends = np.cumsum([len(version) for version in versions.values()])[:-1]
+    accuracy = {
+        name: {kind: float((part.reshape(-1, len(chosen)) == truth).mean())
+               for kind, part in zip(versions, np.split(np.array(given), ends), strict=True)}
+        for name, given in answers.items()
+    }  # fmt: skip
+    return {name: {**row, "mean": float(np.mean([row[kind] for kind in CORRUPTIONS]))}
+            for name, row in accuracy.items()}  # fmt: skip
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("models", type=Path, nargs="*", default=[asset_path("edgenet-ferplus-int8.onnx")])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--peers", nargs="+", choices=("fer", "face-api"), default=[])
+    parser.add_argument("--peer-faces", type=int, default=300)
+    parser.add_argument("--cache", type=Path, default=peers.ROOT / "build" / "peers")
     options = parser.parse_args()
     models = {path.stem: EmotionClassifier.load(path) for path in options.models}
     figures = measure(models, options.data, options.seeds)
@@ -240,6 +280,9 @@ def main() -> None:
             change, lower, upper = found["difference"]
             print(f"{group}: mean of corruptions [{low:.3f}, {high:.3f}], difference to the first model {change:+.4f} "
                   f"[{lower:+.4f}, {upper:+.4f}]")  # fmt: skip
+    if options.peers:
+        figures["peers"] = {"faces": options.peer_faces, "accuracy": compare(models, options)}
+        print(f"\nOn {options.peer_faces} faces, accuracy:\n{model_tables.peer_corruptions({'corruptions': figures})}")
     save_results("corruptions", {"data": f"{info.name} validation", "seeds": options.seeds, **figures})
 
 

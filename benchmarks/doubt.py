@@ -1,12 +1,14 @@
 """Confidence of a model on degraded faces and on non-faces, and the effect of a confidence threshold.
 
-    python benchmarks/doubt.py MODEL.onnx DATA [CLIP...]
+    python benchmarks/doubt.py MODEL.onnx DATA [CLIP...] [--turned CLIP...]
 
 Validation faces are made small, blurred or dark, half covered or turned upside down, then classified. Non-faces are
 windows that the cascade accepts with a low threshold in clips (by default the demo clip), away from all faces that the
-pipeline tracks there, and validation faces whose tiles are shuffled. For each threshold, the script prints the share of
-results at or above it and how many of those are correct, with a 95 % interval (Wilson 1927). For error rates of 5 and
-10 %, it prints the lowest `unknown_below` at which the unmodified faces that keep their label have at most this rate.
+pipeline tracks there, and validation faces whose tiles are shuffled. Turned faces are those that YuNet finds in the
+clips of --turned with a yaw above 30 or a pitch above 25 degrees; their labels are not known. For each threshold, the
+script prints the share of results at or above it and how many of those are correct, with a 95 % interval (Wilson 1927).
+For error rates of 5 and 10 %, it prints the lowest `unknown_below` at which the unmodified faces that keep their label
+have at most this rate.
 """
 
 from __future__ import annotations
@@ -82,6 +84,17 @@ def find_non_faces(clips: list[Path], margin: float) -> list[Image]:
     return crops[::step]
 
 
+def read_turned_faces(clips: list[Path], model: Path) -> list[Emotion]:
+    """Return the expressions of turned faces in clips, as a run with YuNet and without tracking reports them."""
+    pipeline, emotions = load_pipeline(model=model, detector="yunet", detect_every=1, track=False), []
+    for clip in clips:
+        with open_source(clip) as source:
+            for frame in source:
+                if frame.index % FRAME_STEP == 0:
+                    emotions += [face.emotion for face in pipeline(frame.image).faces if face.turned]
+    return emotions
+
+
 def enlarge(box: Box) -> Box:
     """Return a box of twice the side with the same centre."""
     return Box(box.x - box.w // 2, box.y - box.h // 2, 2 * box.w, 2 * box.h)
@@ -124,6 +137,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("clips", type=Path, nargs="*", default=[asset_path("demo.mp4")])
+    parser.add_argument("--turned", type=Path, nargs="+", default=[], metavar="CLIP")
     options = parser.parse_args()
     classifier, info = EmotionClassifier.load(options.model), read_info(options.data)
     faces = load_split(options.data, "valid", labels=classifier.labels)
@@ -136,6 +150,8 @@ def main() -> None:
     report["shuffled tiles"] = evaluate(classifier.classify(shuffled), None)
     if non_faces := find_non_faces(options.clips, classifier.margin):
         report["non-faces in clips"] = evaluate(classifier.classify(non_faces), None)
+    if turned := read_turned_faces(options.turned, options.model):
+        report["turned faces in clips"] = evaluate(turned, None)
     print(f"{info.name} validation, {len(tiles)} faces, {info.label_mode}; share of results kept (precision)")
     for name, figures in report.items():
         accuracy = f"accuracy {figures['accuracy']:.3f}" if "accuracy" in figures else " " * 14

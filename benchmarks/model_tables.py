@@ -104,18 +104,22 @@ def quantization(results: dict[str, Any]) -> str:
 
 
 def corruptions(results: dict[str, Any]) -> str:
-    """Return the accuracy and calibration of the bundled model on corrupted faces."""
-    groups = results["corruptions"]["models"]["edgenet-ferplus-int8"]
+    """Return the accuracy and calibration error of the default and the larger model on corrupted faces."""
+    models = [results["corruptions"]["models"][name] for name in ("edgenet-ferplus-int8", "accurate")]
+    columns = [model[group] for group in ("all", "no_copy") for model in models]
     rows = [
-        (kind, *(cell for group in groups.values()
-                 for cell in (f"{group[kind]['accuracy']:.3f}", f"{group[kind]['calibration_error']:.3f}")))
-        for kind in groups["all"] if kind != "difference"
+        (kind, *(f"{column[kind]['accuracy']:.3f} ({column[kind]['calibration_error']:.3f})" for column in columns))
+        for kind in columns[0] if kind != "difference"
     ]  # fmt: skip
-    head = (
-        "corruption",
-        "accuracy",
-        "calibration error",
-        "accuracy without copies",
-        "calibration error without copies",
-    )
-    return table(head, rows)
+    head = ("corruption", "default", "accurate", "default, without copies", "accurate, without copies")
+    change, low, high = models[1]["all"]["difference"]
+    return f"{table(head, rows)}\n\nDifference in the mean, paired by face: {change:+.4f} [{low:+.4f}, {high:+.4f}]."
+
+
+def peer_corruptions(results: dict[str, Any]) -> str:
+    """Return the accuracy of the models and other packages on corrupted faces."""
+    accuracy = results["corruptions"]["peers"]["accuracy"]
+    kinds = next(iter(accuracy.values()))
+    rows = [(kind, *(f"{row[kind]:.2f}" for row in accuracy.values())) for kind in kinds]
+    names = ("default" if name == "edgenet-ferplus-int8" else name for name in accuracy)
+    return table(("corruption", *names), rows)

@@ -210,6 +210,7 @@ TABLES = {
     "doubt": model_tables.doubt, "thresholds": model_tables.thresholds, "crops": model_tables.crops,
     "model_choice": model_tables.model_choice, "quantization": model_tables.quantization,
     "corruptions": model_tables.corruptions,
+    "peer_corruptions": model_tables.peer_corruptions,
 }  # fmt: skip
 
 

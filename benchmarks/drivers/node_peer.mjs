@@ -1,16 +1,20 @@
 // Driver of face-api and Human; peers.py starts it.
 //
 //     node node_peer.mjs face-api|human MODULES WORK RESULT.json
+//     node node_peer.mjs face-api MODULES whole WORK RESULT.json
 //
 // WORK contains frames.rgb and faces.rgb with raw (height, width, 3) uint8 pictures, and sizes.json. Both packages use the
-// WASM backend of TensorFlow.js with one thread, because the native backend is downloaded from outside the registry.
+// WASM backend of TensorFlow.js with one thread, because the native backend is downloaded from outside the registry. With
+// `whole`, each picture is one face, which is not searched for.
 
 import { readFileSync, writeFileSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { basename, join } from 'node:path';
 
-const [name, modules, work, result] = process.argv.slice(2);
+const [name, modules, ...rest] = process.argv.slice(2);
+const [work, result] = rest.slice(-2);
+const whole = rest[0] === 'whole';
 const require = createRequire(join(modules, 'package.json'));
 console.log = () => {}; // both libraries log there
 const tf = require('@tensorflow/tfjs');
@@ -29,6 +33,7 @@ async function faceApi() {
   await faceapi.nets.faceExpressionNet.loadFromDisk(models);
   const options = new faceapi.TinyFaceDetectorOptions();
   const read = async (tensor) => {
+    if (whole) return [Object.entries(await faceapi.nets.faceExpressionNet.predictExpressions(tensor))];
     const found = await faceapi.detectAllFaces(tensor, options).withFaceExpressions();
     return found.map((face) => Object.entries(face.expressions));
   };
