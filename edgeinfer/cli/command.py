@@ -19,10 +19,7 @@ ENVIRONMENT = "EDGEINFER"
 CONFIGURABLE = ("run", "batch")
 """Commands that read config files."""
 ARGUMENTS, ORIGINS = "edgeinfer.arguments", "edgeinfer.origins"
-_KINDS: dict[str, files.Kind] = {
-    "boolean": "boolean", "integer": "whole number", "integer range": "whole number",
-    "float": "number", "float range": "number",
-}  # fmt: skip
+_KINDS: dict[str, files.Kind] = {"boolean": "boolean", "integer": "whole number", "number": "number"}
 
 
 class ConfigurableCommand(GroupedCommand):
