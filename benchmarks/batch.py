@@ -35,8 +35,8 @@ from batch_scale import measure_scale
 from common import save_results
 from edgeinfer import open_source
 from edgeinfer.batch.manifest import Manifests
-from edgeinfer.batch.state import STATE_FOLDER
 from edgeinfer.model.card import asset_path
+from edgeinfer.readers.batch_list import STATE_FOLDER
 from edgeinfer.results import Image
 
 CLIPS = 24

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeinfer.batch.state import STATE_FOLDER
+from edgeinfer.readers.batch_list import STATE_FOLDER
 
 FACE = Path(__file__).parents[1] / "tests" / "assets" / "face.jpg"
 SIDE = 96

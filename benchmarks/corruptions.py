@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,13 @@ def corrupt(faces: NDArray[np.uint8], name: str, strength: int, seed: int) -> li
     return [to_bytes(function(face.astype(float), random, parameters[strength])) for face in faces]
 
 
+def corrupt_all(faces: NDArray[np.uint8], name: str, seeds: int) -> list[list[Image]]:
+    """Return (N, 48, 48) faces with one corruption in each strength and with each seed; unmodified once for "none"."""
+    if name == "none":
+        return [list(faces)]
+    return [corrupt(faces, name, strength, seed) for strength in range(STRENGTHS) for seed in range(seeds)]
+
+
 def judge(model: EmotionClassifier, faces: list[Image], truth: list[str]) -> NDArray[np.float64]:
     """Return for each face 1 if its label is right, else 0, and the confidence; (N, 2)."""
     emotions = model.classify(faces)
@@ -202,9 +210,7 @@ def measure(models: dict[str, EmotionClassifier], data: Path, seeds: int) -> dic
     truth, tiles = [labels[label] for label in faces.labels], faces.images[..., 0]
     answers: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in models}
     for kind in ("none", *CORRUPTIONS):
-        versions = [list(tiles)]
-        if kind != "none":
-            versions = [corrupt(tiles, kind, strength, seed) for strength in range(STRENGTHS) for seed in range(seeds)]
+        versions = corrupt_all(tiles, kind, seeds)
         for name, model in models.items():
             answers[name][kind] = np.stack([judge(model, version, truth) for version in versions])
     figures: dict[str, Any] = {"faces": {group: int(chosen.sum()) for group, chosen in groups.items()}, "models": {}}
@@ -232,10 +238,8 @@ def compare(models: dict[str, EmotionClassifier], options: argparse.Namespace) -
     faces = load_split(options.data, "valid", labels=labels)
     chosen = np.random.default_rng(0).permutation(len(faces.images))[: options.peer_faces]
     tiles, truth = faces.images[chosen, ..., 0], np.array([labels[label] for label in faces.labels[chosen]])
-    versions = {"none": list(tiles)}
-    for kind in CORRUPTIONS:
-        versions[kind] = [face for strength in range(STRENGTHS) for face in corrupt(tiles, kind, strength, 0)]
-    crops = [crop for version in versions.values() for crop in version]
+    versions = {kind: list(chain.from_iterable(corrupt_all(tiles, kind, 1))) for kind in ("none", *CORRUPTIONS)}
+    crops = list(chain.from_iterable(versions.values()))
     answers = {name: [emotion.label for emotion in model.classify(crops)] for name, model in models.items()}
     with tempfile.TemporaryDirectory() as folder:
         pictures = np.repeat(np.stack(crops)[..., None], 3, axis=3)

@@ -150,7 +150,7 @@ def main() -> None:
     report["shuffled tiles"] = evaluate(classifier.classify(shuffled), None)
     if non_faces := find_non_faces(options.clips, classifier.margin):
         report["non-faces in clips"] = evaluate(classifier.classify(non_faces), None)
-    if turned := read_turned_faces(options.turned, options.model):
+    if options.turned and (turned := read_turned_faces(options.turned, options.model)):
         report["turned faces in clips"] = evaluate(turned, None)
     print(f"{info.name} validation, {len(tiles)} faces, {info.label_mode}; share of results kept (precision)")
     for name, figures in report.items():

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import get_args
 
 from edgeinfer.options.groups import ResultFormat
+from edgeinfer.readers.batch_list import STATE_FOLDER
 
 MAX_NAME_BYTES = 220
 """Longest name of a file without the suffix of its format, with room for a hash and the prefix of temporary files."""
@@ -23,7 +24,7 @@ COPIES = "annotated"
 """Folder of the annotated copies, in the folder of the batch."""
 COPY_SUFFIX = ".mp4"
 """Suffix of the annotated copies of videos, whose names are those of the results."""
-RESERVED_FOLDERS = frozenset({COPIES, ".edgeinfer"})
+RESERVED_FOLDERS = frozenset({COPIES, STATE_FOLDER})
 """Folders of annotated copies and of the state, in the folder of the batch."""
 
 _RESERVED_NAME = re.compile(r"batch(\.\d+-of-\d+)?")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeinfer.batch.manifest import ManifestFile
-from edgeinfer.batch.state import STATE_FOLDER
 from edgeinfer.errors import OutputError, shown_path
+from edgeinfer.readers.batch_list import STATE_FOLDER
 
 
 def recorded_names(folder: Path) -> dict[str, str]:

@@ -18,9 +18,9 @@ from edgeinfer.batch.manifest import Entry, Manifests
 from edgeinfer.batch.table import Shard, Tables, shard_of
 from edgeinfer.errors import EdgeInferError, OutputError, shown_path
 from edgeinfer.options.groups import ResultFormat
+from edgeinfer.readers.batch_list import STATE_FOLDER
 from edgeinfer.system.files import hidden_name
 
-STATE_FOLDER = ".edgeinfer"
 Annotated = Callable[[BatchSource], Sequence[Path]]
 """Function from a source to the final paths of its annotated copies, in the order of its files; empty for none."""
 

@@ -83,7 +83,7 @@ def format_batch_summary(summary: BatchSummary, folder: str) -> str:
         ("frames", str(summary.frames)),
         ("faces", f"{summary.faces}, {counted(summary.tracks, 'track')} in videos"),
         ("time", format_seconds(summary.elapsed_s)),
-        *([("speed", _speed(summary))] if summary.frames else []),
+        *([("speed", _speed(summary))] if summary.frames and summary.elapsed_s > 0 else []),
         *(("failed", _failure(path, reason)) for path, reason in summary.failures),
     ]
     if more := summary.failed - len(summary.failures):

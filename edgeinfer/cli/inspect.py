@@ -22,7 +22,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON list of o
 def bench(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="As for run. Default: demo, the bundled clip.", show_default=False),
+        typer.Argument(help="As for run. Default: demo, the bundled clip.", show_default=False),
     ] = None,
     *,
     json_file: Annotated[

@@ -15,9 +15,15 @@ def _print_version(requested: bool) -> None:
         raise typer.Exit
 
 
-VersionOption = Annotated[
-    bool,
-    typer.Option(
-        "--version", callback=_print_version, is_eager=True, help="Print the version, with the commit in a checkout."
-    ),
-]
+def version_option(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, with the commit in a checkout.",
+        ),
+    ] = False,
+) -> None:
+    """Accept the options of a program before its command."""

@@ -74,9 +74,8 @@ def _info(header: Mapping[str, Any], source: Any) -> RunInfo:
     if not header:
         return RunInfo(source=name)
     info = run_info({**header, **({"source": name} if name else {})}, lists_all_frames=False)
-    return replace(
-        info, given=text_of(header.get("source")), has_summary=False
-    )  # a Parquet file is complete, or cannot be read
+    # A Parquet file is complete, or cannot be read.
+    return replace(info, given=text_of(header.get("source")), has_summary=False)
 
 
 def _rows(batch: Any, labels: Sequence[str], angles: Sequence[str]) -> Iterator[tuple[Any, TableRow]]:

@@ -21,6 +21,7 @@ from edgeinfer.report.overview import NOT_READABLE, Overview
 from edgeinfer.report.recording import Recording, shares_of
 from edgeinfer.report.table import SummaryTable
 from edgeinfer.report.timeline import compact
+from edgeinfer.sources.order import listed
 from edgeinfer.system.files import write_file
 from edgeinfer.system.identity import NamedPath, check_distinct
 from edgeinfer.system.paths import local_path
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 DETAILED_RECORDINGS = 100
 """Number of recordings with details on the page."""
-SHOWN_UNREADABLE = 10
-"""Number of sources that the message about sources without a readable result names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +196,8 @@ def _notes_about(inputs: Inputs) -> Iterator[str]:
     for file, other in inputs.left_out:
         if file.named:
             yield f"{shown_path(file.path)} was left out: {shown_path(other.path)} has the same source"
-    sources = inputs.unreadable
-    if sources:
-        names = ", ".join(shown_path(source.name) for source in sources[:SHOWN_UNREADABLE])
-        more = f" and {len(sources) - SHOWN_UNREADABLE:,} more" if len(sources) > SHOWN_UNREADABLE else ""
-        yield f"no result of {names}{more}: {sources[0].reason}"
+    if sources := inputs.unreadable:
+        yield f"no result of {listed([source.name for source in sources], ', ')}: {sources[0].reason}"
 
 
 def _images(recordings: Sequence[Recording], sources: Path | None) -> tuple[Mapping[int, Images], tuple[str, ...]]:

@@ -13,7 +13,7 @@ import typer
 
 from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.cli.terminal import execute, name_flags
-from edgeinfer.cli.version import VersionOption
+from edgeinfer.cli.version import version_option
 from edgeinfer.errors import CapabilityError
 from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import (
@@ -39,11 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-
-@app.callback()
-def _options(version: VersionOption = False) -> None:
-    pass
-
+app.callback()(version_option)
 
 FILES = "Files"
 Out = Annotated[

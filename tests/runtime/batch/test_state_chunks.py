@@ -10,7 +10,8 @@ import pytest
 
 from edgeinfer.batch import chunks
 from edgeinfer.batch.jobs import BatchSource, Outcome
-from edgeinfer.batch.state import STATE_FOLDER, BatchState
+from edgeinfer.batch.state import BatchState
+from edgeinfer.readers.batch_list import STATE_FOLDER
 from edgeinfer.system.files import partial_path
 from tools.batch_sources import DONE, FAILED, Batch, commit, found
 

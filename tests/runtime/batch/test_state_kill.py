@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edgeinfer.batch.jobs import BatchSource
-from edgeinfer.batch.state import STATE_FOLDER
+from edgeinfer.readers.batch_list import STATE_FOLDER
 from tools.batch_sources import Batch, result_text, source
 
 

@@ -10,7 +10,7 @@ import typer
 
 from edgeinfer.cli.lazy import LazyGroup
 from edgeinfer.cli.terminal import execute
-from edgeinfer.cli.version import VersionOption
+from edgeinfer.cli.version import version_option
 
 
 class _Commands(LazyGroup):
@@ -49,9 +49,7 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _options(version: VersionOption = False) -> None:
-    pass
+app.callback()(version_option)
 
 
 def main() -> NoReturn:

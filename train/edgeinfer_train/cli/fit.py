@@ -28,7 +28,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(cls=GroupedCommand)
 @expand_groups
 def fit(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared data folder.", show_default=False)],
+    data: Annotated[Path, typer.Argument(help="Prepared data folder.", show_default=False)],
     *,
     run: Annotated[Path, typer.Option(help="Run folder to write.", show_default=False)],
     config: Annotated[Path | None, typer.Option(help="TOML file of settings; options override it.")] = None,
