@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common import save_results
+import common
 from edgeinfer import Box, Emotion, EmotionClassifier, Pipeline, Result, open_source
 from edgeinfer.detection.factory import create_detector
 from edgeinfer.detection.yunet_file import find_yunet
@@ -37,8 +37,6 @@ from edgeinfer.results import Frame, Image
 from face_runs import Boxes, frames, ground_truth, score
 
 CLIPS = (asset_path("demo.mp4"), Path(__file__).parents[1] / "tests" / "assets" / "clip.mp4")
-
-
 WINDOW_S = 1.0
 """Time to each side of a result over which the achieved frame rate is measured, in seconds."""
 REFERENCE = np.random.default_rng(0).integers(0, 255, (180, 320), np.uint8)
@@ -230,8 +228,7 @@ def table(results: dict[str, Any]) -> str:
              f"{on['latency_intervals']['p95']:.1f}", f"{on['dropped'] / on['frames']:.0%}")
         )  # fmt: skip
     heads = ("found (false)", "results per s", "latency p95, ms", "classified per s", "in intervals", "dropped")
-    lines = (("clip", "detector", "times slower", *heads), ("---",) * 9, *rows)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return common.table(("clip", "detector", "times slower", *heads), rows)
 
 
 def main() -> None:
@@ -254,7 +251,7 @@ def main() -> None:
             figures = measure(images, fps, truth, detector, factor, budget=budget, seconds=options.seconds)
             rows.append({"clip": clip.stem, "detector": detector, "factor": factor, "budget": budget, **figures})
             print(row(rows[-1]), flush=True)
-    save_results("slow_board", {"seconds": options.seconds, "rows": rows})
+    common.save_results("slow_board", {"seconds": options.seconds, "rows": rows})
 
 
 if __name__ == "__main__":
