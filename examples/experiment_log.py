@@ -51,19 +51,24 @@ class ExpressionLog:
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
-        """Start the camera and wait for its first frame."""
+        """Start the camera and wait for its first frame; raise the error if it has none."""
         self._thread.start()
         self._ready.wait()
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
         return self
 
     def mark(self, trial: int, stimulus: str, onset_s: float) -> None:
-        """Begin a trial.
+        """Begin a trial; raise the error if the camera was lost.
 
         Args:
             trial: Number of the trial, from 1.
             stimulus: Name of its stimulus.
             onset_s: Time at which it became visible, in seconds of `time.monotonic()`.
         """
+        if self._error is not None:
+            raise self._error
         self._onsets.append(Onset(trial, stimulus, onset_s))
 
     def __exit__(self, *_: object) -> None:

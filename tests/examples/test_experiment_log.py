@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import runpy
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import edgeinfer
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 FAKES = Path(__file__).parent / "fakes"
@@ -48,5 +54,25 @@ def test_missing_source_ends_the_experiment(examples: Path, run: Run, tmp_path: 
     trials = tmp_path / "trials.csv"
     trials.write_text("stimulus,duration_s\n+,0\n", encoding="utf-8")
     done = run(examples / "experiment_log.py", trials, tmp_path / "log.csv", "--source", tmp_path / "none.mp4")
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (1, "")  # no stimulus was shown
     assert "SourceNotFoundError" in done.stderr
+
+
+def test_lost_camera_ends_the_experiment_at_the_next_trial(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expression_log = runpy.run_path(str(examples / "experiment_log.py"))["ExpressionLog"]
+    lost = threading.Event()
+
+    def frames() -> Iterator[edgeinfer.Frame]:
+        yield edgeinfer.Frame(np.zeros((48, 48, 3), np.uint8), 0, 0.0)
+        lost.wait(30)
+        raise edgeinfer.SourceLostError("camera 0 was lost")
+
+    monkeypatch.setattr(edgeinfer, "open_source", lambda *_, **__: contextlib.nullcontext(frames()))
+    log = expression_log(tmp_path / "log.csv", "0").__enter__()
+    log.mark(1, "+", 0.0)
+    lost.set()
+    log._thread.join()
+    with pytest.raises(edgeinfer.SourceLostError, match="camera 0 was lost"):
+        log.mark(2, "+", 0.0)
