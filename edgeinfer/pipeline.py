@@ -6,12 +6,11 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
+from typing import Protocol, runtime_checkable
 
 from edgeinfer.detection.base import CropProvider, DetectEvery, FaceDetector, StillDetector
 from edgeinfer.detection.factory import create_detector
+from edgeinfer.detection.pyramid import check_image
 from edgeinfer.errors import UsageError
 from edgeinfer.expression.cache import ExpressionCache
 from edgeinfer.expression.classifier import Classifier, EmotionClassifier
@@ -138,7 +137,7 @@ class Pipeline:
         Raises:
             UsageError: the image has an invalid shape or dtype.
         """
-        _validate_frame(image)
+        check_image(image, "frame")
         now_s = self._next_s if timestamp_s is None else timestamp_s
         self._next_s = now_s + 1 / DEFAULT_FPS
         if self._locator is None:
@@ -224,12 +223,3 @@ def load_pipeline(
         face_detector, classifier, track=track, detect_every=detect_every, unknown_below=unknown_below,
         min_face=min_face,
     )  # fmt: skip
-
-
-def _validate_frame(image: Any) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise UsageError(
-            f"invalid frame of type {getattr(image, 'dtype', type(image).__name__)}: expected a uint8 array"
-        )
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or 0 in image.shape:
-        raise UsageError(f"invalid frame of shape {image.shape}: expected (H, W) or (H, W, 3) with at least one pixel")

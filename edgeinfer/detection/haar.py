@@ -9,7 +9,7 @@ from edgeinfer.detection.bounded_search import search_bounded
 from edgeinfer.detection.cascade_files import DEFAULT_CASCADE, find_cascade, is_bundled, load_cascade
 from edgeinfer.detection.cascade_search import CascadeSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
-from edgeinfer.detection.pyramid import in_grey
+from edgeinfer.detection.pyramid import check_image, in_grey
 from edgeinfer.detection.stills import StillSearch
 from edgeinfer.errors import UsageError
 from edgeinfer.results import Box, Image
@@ -81,8 +81,10 @@ class HaarDetector:
             Bounding boxes of the faces in pixels, inside the frame, in no particular order.
 
         Raises:
+            UsageError: the image has an invalid shape or dtype.
             ModelError: a cascade that is not part of OpenCV is too slow or unusable, see `search_bounded`.
         """
+        check_image(image, "image")
         grey = in_grey(image)
         low, high, factor, neighbors = self._min_size, self._max_size, self._scale_factor, self._min_neighbors
         if not self._trusted:
@@ -105,8 +107,10 @@ class HaarDetector:
             Bounding boxes of the faces in pixels, inside the picture, the most certain first.
 
         Raises:
+            UsageError: the image has an invalid shape or dtype.
             ModelError: this OpenCV lacks a cascade file; or see `detect`.
         """
+        check_image(image, "image")
         if not self._has_default_options:
             return self.detect(image)
         if self._still_search is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
+from edgeinfer.detection.pyramid import check_image
 from edgeinfer.results import Box, Image
 
 
@@ -25,7 +26,11 @@ class WholeFrameDetector:
 
         Returns:
             A list of one box, (0, 0, W, H) in pixels.
+
+        Raises:
+            UsageError: the image has an invalid shape or dtype.
         """
+        check_image(image, "image")
         return [Box(0, 0, image.shape[1], image.shape[0])]
 
     def create_search(self) -> FaceSearch:

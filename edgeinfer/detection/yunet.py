@@ -7,7 +7,7 @@ from pathlib import Path
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.network_search import NetworkSearch
 from edgeinfer.detection.network_stills import NetworkStillSearch, reduced
-from edgeinfer.detection.pyramid import in_colour
+from edgeinfer.detection.pyramid import check_image, in_colour
 from edgeinfer.detection.yunet_file import find_yunet
 from edgeinfer.detection.yunet_network import Detection, YuNetNetwork
 from edgeinfer.errors import ModelNotFoundError, UsageError, shown_path
@@ -79,8 +79,10 @@ class YuNetDetector:
             Bounding boxes of the faces in pixels, inside the frame, the highest score first.
 
         Raises:
+            UsageError: the image has an invalid shape or dtype.
             ModelError: the network fails.
         """
+        check_image(image, "image")
         height, width = image.shape[:2]
         boxes = (found.clipped(width, height) for found in self.find(image))
         return [box for box in boxes if min(box.w, box.h) >= self._min_size]
@@ -101,8 +103,10 @@ class YuNetDetector:
             Bounding boxes of the faces in pixels, inside the picture, the highest score first.
 
         Raises:
+            UsageError: the image has an invalid shape or dtype.
             ModelError: the network fails.
         """
+        check_image(image, "image")
         return NetworkStillSearch(self._network, min_score=self._min_score, min_size=self._min_size).detect(image)
 
     def crop_box(self, box: Box) -> Box:

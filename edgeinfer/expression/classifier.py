@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinfer.detection.pyramid import check_image
 from edgeinfer.errors import ModelError, UsageError
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.expression.prior import LabelPrior, logit_offsets
@@ -152,7 +153,7 @@ class EmotionClassifier:
     def _batch(self, crops: Sequence[Image]) -> NDArray[np.uint8]:
         """Return the input of the network, (N, H, W, C)."""
         for crop in crops:
-            _validate_crop(crop)
+            check_image(crop, "crop")
         card = self.card
         return np.stack([model_input(crop, size_hw=card.size_hw, colour=card.colour) for crop in crops])
 
@@ -161,11 +162,3 @@ def to_emotion(probabilities: NDArray[np.float64], labels: tuple[str, ...]) -> E
     """Return the `Emotion` with the most probable label of one row of probabilities, (K,)."""
     best = int(probabilities.argmax())
     return Emotion(labels[best], float(probabilities[best]), dict(zip(labels, probabilities.tolist(), strict=True)))
-
-
-def _validate_crop(crop: Any) -> None:
-    shape = getattr(crop, "shape", None)
-    if shape is None or getattr(crop, "dtype", None) != np.uint8:
-        raise UsageError(f"invalid crop of type {getattr(crop, 'dtype', type(crop).__name__)}: expected a uint8 array")
-    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) or 0 in shape:
-        raise UsageError(f"invalid crop of shape {shape}: expected (H, W) or (H, W, 3) with at least one pixel")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edgeinfer.detection.pyramid import in_colour
+from edgeinfer.detection.pyramid import check_image, in_colour
 from edgeinfer.outputs.palette import label_colours, text_colour
 from edgeinfer.outputs.placement import Area, place_label
 from edgeinfer.outputs.text import Bgr, draw_text, printable, text_width
@@ -46,6 +46,9 @@ def annotate(image: Image, result: Result, *, track_ids: bool = True) -> Image:
     Returns:
         A new (H, W, 3) BGR uint8 array.
 
+    Raises:
+        UsageError: the image has an invalid shape or dtype.
+
     Examples:
         >>> import numpy as np
         >>> import edgeinfer
@@ -55,6 +58,7 @@ def annotate(image: Image, result: Result, *, track_ids: bool = True) -> Image:
         >>> edgeinfer.annotate(image, edgeinfer.Result((face,), timestamp_s=0.0)).shape
         (120, 160, 3)
     """
+    check_image(image, "image")
     picture = in_colour(image.copy())
     draw_faces(picture, result, track_ids=track_ids)
     return picture

@@ -7,7 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinfer import Box, EmotionClassifier, HaarDetector, Pipeline, UsageError, load_pipeline
+from edgeinfer import (
+    Box,
+    EmotionClassifier,
+    HaarDetector,
+    Pipeline,
+    Result,
+    UsageError,
+    WholeFrameDetector,
+    annotate,
+    load_pipeline,
+)
 from edgeinfer.results import Image
 from tools.fakes import FakeDetector
 from tools.tiny_model import metadata, write_model
@@ -156,12 +166,23 @@ def test_reset_loads_no_cascade(
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8), None],
-    ids=["float", "four-channels", "empty", "none"],
+    [
+        *(np.zeros((4, 4, 3), dtype) for dtype in (np.float32, np.int64)),
+        *(np.zeros(shape, np.uint8) for shape in ((4, 4, 1), (4, 4, 4), (0, 4), (4,))),
+        None,
+        "text",
+    ],
+    ids=["float", "int64", "one-channel", "four-channels", "empty", "one-dimension", "none", "text"],
 )
-def test_invalid_frames_are_rejected(classifier: EmotionClassifier, image: Any) -> None:
+def test_invalid_images_are_rejected(classifier: EmotionClassifier, image: Any) -> None:
     with pytest.raises(UsageError, match="invalid frame"):
         Pipeline(FakeDetector([]), classifier)(image)
+    with pytest.raises(UsageError, match="invalid image"):
+        annotate(image, Result((), 0.0))
+    haar = HaarDetector()
+    for detect in (haar.detect, haar.detect_still, WholeFrameDetector().detect):
+        with pytest.raises(UsageError, match="invalid image"):
+            detect(image)
 
 
 def test_frames_are_not_modified(classifier: EmotionClassifier, portrait: Image) -> None:
