@@ -18,9 +18,11 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from typer import Typer
 from typer.main import get_command
 
 import edgeinfer
+from edgeinfer_export.cli.app import app as export_app
 from edgeinfer_train.cli.app import app as train_app
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for path, text in texts.items():
         files.append(File.generated(config, site_path(path), content=text))
     files.append(File.generated(config, "python.md", content=python_page()))
-    files.append(File.generated(config, "training-commands.md", content=training_page()))
+    for folder, title, app in (("train", "Training", train_app), ("export", "Export", export_app)):
+        page = commands_page(folder, title, app)
+        files.append(File.generated(config, f"{title.lower()}-commands.md", content=page))
     texts |= {f"docs/{f.src_uri}": Path(f.abs_src_path).read_text(encoding="utf-8")
               for f in files.documentation_pages() if f.abs_src_path and f.generated_by is None}  # fmt: skip
     linked = {target for path, text in texts.items() for target in targets(path, text)}
@@ -136,21 +140,21 @@ def python_page() -> str:
     return f"# Python API\n\n{inspect.cleandoc(edgeinfer.__doc__ or '')}\n\n{sections}\n"
 
 
-def training_page() -> str:
-    """Return the page of the options of `edgeinfer-train`."""
-    command: Any = get_command(train_app)
-    sections = [training_section(name, command.commands[name]) for name in command.commands]
-    return "\n\n".join(("# Training commands", "[Training](train/README.md) explains their use.", *sections)) + "\n"
+def commands_page(folder: str, title: str, app: Typer) -> str:
+    """Return the page of the options of `edgeinfer-train` or `edgeinfer-export`."""
+    command: Any = get_command(app)
+    sections = [command_section(f"edgeinfer-{folder} {name}", each) for name, each in command.commands.items()]
+    return "\n\n".join((f"# {title} commands", f"[{title}]({folder}/README.md) explains their use.", *sections)) + "\n"
 
 
-def training_section(name: str, command: Any) -> str:
+def command_section(name: str, command: Any) -> str:
     """Return the section of one command: help text, synopsis and a table of its options."""
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option"]
-    synopsis = " ".join(("edgeinfer-train", name, *(p.metavar or p.name.upper() for p in arguments), "[OPTIONS]"))
+    synopsis = " ".join((name, *(p.metavar or p.name.upper() for p in arguments), "[OPTIONS]"))
     rows = [option_row(p) for p in options]
     head = ("| option | default | meaning |", "|---|---|---|")
-    return "\n".join((f"## {name}\n\n{command.help}\n\n```text\n{synopsis}\n```\n", *head, *rows))
+    return "\n".join((f"## {command.name}\n\n{command.help}\n\n```text\n{synopsis}\n```\n", *head, *rows))
 
 
 def option_row(option: Any) -> str:

@@ -77,17 +77,6 @@ def test_reference_lists_every_option_and_exit_code() -> None:
     assert {code for code in ("0", "1", "2", "3", "4", "5", "6", "7") if f"| {code} |" not in text} == set()
 
 
-def test_export_guide_lists_every_option() -> None:
-    from typer.main import get_command
-
-    from edgeinfer_export.cli.app import app
-
-    text = (ROOT / "export" / "README.md").read_text(encoding="utf-8")
-    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
-        options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
-        assert {name for name in options - {"--help"} if name not in text} == set()
-
-
 def test_published_model_cards_match_the_bundled_files() -> None:
     from edgeinfer import bundled_models, read_card
     from edgeinfer.model.markdown import markdown

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import edgeinfer
+from edgeinfer.plugins import Group
 
 ROOT = Path(__file__).parents[2]
 
 
 def table_rows(page: str, heading: str) -> list[list[str]]:
     """Return the cells of the first table below a heading, without its head."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"# {heading}\n")[2]
     rows = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert rows is not None
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows[0].splitlines()[2:]]
@@ -26,6 +28,11 @@ def test_metrics_are_those_of_the_preview() -> None:
     metrics = [[ast.literal_eval(argument) for argument in arguments] for arguments in named]
     assert len(metrics) > 10
     assert sorted(table_rows("preview.md", "Metrics")) == sorted([f"`{name}`", *rest] for name, *rest in metrics)
+
+
+def test_entry_point_groups_are_those_of_the_plugins() -> None:
+    groups = [row[0] for row in table_rows("plugins.md", "Plug-ins")]
+    assert sorted(groups) == sorted(f"`edgeinfer.{group}`" for group in get_args(Group))
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
