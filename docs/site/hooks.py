@@ -1,12 +1,13 @@
 """Hooks of the site's build: pages from outside docs/, files that pages link to, and the generated reference.
 
-A page keeps the links that work in the repository; here they become links of the site. A link to a script or a settings
-file leads to a page with its text, one to any other file to a copy.
+A page keeps the links that work in the repository; here they become links of the site. A link to a script, a settings
+file or a notebook leads to a page with its text, one to any other file to a copy.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import posixpath
 import re
 from collections.abc import Callable
@@ -36,6 +37,7 @@ PAGES = (
 LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 """Languages of the linked files that become pages."""
 
+NOTEBOOK = ".ipynb"
 MAX_CHOICES_CHARACTERS = 40
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 EXTERNAL = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
@@ -96,6 +98,8 @@ def site_path(path: str) -> str:
     if path.endswith(".md"):
         folder, name = posixpath.split(path.removeprefix("docs/"))
         return posixpath.join(folder, "index.md" if name == "README.md" else name.lower())
+    if path.endswith(NOTEBOOK):
+        return path.replace(NOTEBOOK, ".md")
     if posixpath.splitext(path)[1] in LANGUAGES:
         return f"{path}.md"
     return path.removeprefix("docs/") if posixpath.splitext(path)[1] else f"{path}.file.md"
@@ -123,12 +127,20 @@ def outside_fences(text: str, change: Callable[[str], str]) -> str:
 
 
 def linked_file(config: MkDocsConfig, path: str) -> File:
-    """Return the page with the text of a script or settings file, or a copy of another file."""
+    """Return the page with the text of a script, settings file or notebook, or a copy of another file."""
     if not site_path(path).endswith(".md"):
         return File.generated(config, site_path(path), abs_src_path=str(ROOT / path))
     text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(NOTEBOOK):
+        return File.generated(config, site_path(path), content=notebook_page(text))
     language = LANGUAGES.get(posixpath.splitext(path)[1], "text")
     return File.generated(config, site_path(path), content=f"# {path}\n\n````{language}\n{text}````\n")
+
+
+def notebook_page(text: str) -> str:
+    """Return the page of a notebook: its texts unchanged, its code as blocks."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells) + "\n"
 
 
 def python_page() -> str:
