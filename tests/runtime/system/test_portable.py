@@ -1,4 +1,4 @@
-"""Calls that differ between systems, and a run without the modules that Windows lacks."""
+"""Calls that differ between systems, and runs without what Windows and macOS lack."""
 
 from __future__ import annotations
 
@@ -69,13 +69,42 @@ sys.addaudithook(refuse)
 """
 """Start of each process of a simulated Windows, except that paths are those of POSIX."""
 
+MACOS = """
+import os, resource, select, signal, socket, sys, types
 
-@pytest.fixture
-def windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty folder, and an environment whose Python processes behave as on Windows with an old console."""
+stat = os.stat
+
+def refuse(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(("/proc", "/sys", "/dev/video")):
+        raise FileNotFoundError(2, "no such file", arguments[0])
+
+def visible_stat(path, **options):
+    refuse("open", (path,))
+    return stat(path, **options)
+
+for module, prefixes in {
+    os: "sched_ pidfd_ eventfd memfd_ posix_f fdatasync getxattr setxattr listxattr removexattr pipe2 splice getrandom "
+    "copy_file_range getresuid setresuid O_TMPFILE O_PATH O_NOATIME",
+    resource: "prlimit RUSAGE_THREAD",
+    select: "epoll EPOLL",
+    signal: "sigtimedwait sigwaitinfo SIGRT SIGPWR SIGPOLL SIGCLD",
+    socket: "SOCK_CLOEXEC SOCK_NONBLOCK AF_NETLINK AF_PACKET AF_VSOCK",
+}.items():
+    for name in [name for name in vars(module) if name.startswith(tuple(prefixes.split()))]:
+        delattr(module, name)
+sys.modules["_scproxy"] = types.SimpleNamespace(_get_proxies=dict, _get_proxy_settings=dict)
+os.stat, sys.platform = visible_stat, "darwin"
+sys.addaudithook(refuse)
+"""
+"""Start of each process of a simulated macOS: without the calls and folders that only Linux has."""
+
+
+@pytest.fixture(params=[WINDOWS, MACOS], ids=["windows", "macos"])
+def system(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty folder, and an environment whose Python processes behave as on Windows or macOS, with an old console."""
     start = tmp_path / "start"
     start.mkdir()
-    (start / "sitecustomize.py").write_text(WINDOWS)
+    (start / "sitecustomize.py").write_text(request.param)
     monkeypatch.setenv("PYTHONPATH", str(start))
     monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
     monkeypatch.setenv("PYTHONUTF8", "0")
@@ -90,22 +119,22 @@ def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_run_needs_no_posix_module(windows: Path, clip: Path) -> None:
+def test_run_needs_nothing_of_linux(system: Path) -> None:
     outputs = ("--out", "faces.csv", "--out", "faces.jsonl", "--save-video", "copy.mp4", "--snapshots", "shots")
-    done = run_command("run", clip, *outputs, "--max-frames", "10")
+    done = run_command("run", "demo", *outputs, "--max-frames", "10")
     assert done.returncode == 0, done.stderr
-    assert len((windows / "faces.jsonl").read_text().splitlines()) == 12
-    assert (windows / "copy.mp4").stat().st_size > 0
+    assert len((system / "faces.jsonl").read_text().splitlines()) == 12
+    assert (system / "copy.mp4").stat().st_size > 0
 
 
 @pytest.mark.slow
-def test_batch_renames_no_open_file_and_prints_any_name(windows: Path, portrait: Image) -> None:
+def test_batch_renames_no_open_file_and_prints_any_name(system: Path, portrait: Image) -> None:
     for name in ("one.png", "学.png"):
-        (windows / name).write_bytes(cv2.imencode(".png", portrait)[1].tobytes())
+        (system / name).write_bytes(cv2.imencode(".png", portrait)[1].tobytes())
     for _ in range(2):  # the second call replaces the tables of the first
         done = run_command("batch", ".", "--out", "results", "--per-picture", "--workers", "1", "--fresh")
         assert done.returncode == 0, done.stderr
-    assert len((windows / "results" / "batch.csv").read_text(encoding="utf-8").splitlines()) == 3
+    assert len((system / "results" / "batch.csv").read_text(encoding="utf-8").splitlines()) == 3
     listed = run_command("batch", ".", "--out", "results", "--per-picture", "--dry-run")
     assert listed.returncode == 0, listed.stderr
     assert "one.png -> " in listed.stdout
@@ -127,10 +156,11 @@ def test_batch_names_the_remedy_for_a_table_that_a_spreadsheet_has_open(
 
 
 @pytest.mark.slow
-def test_ctrl_break_ends_a_run_with_readable_results(windows: Path) -> None:
+@pytest.mark.parametrize("system", [WINDOWS], ids=["windows"], indirect=True)
+def test_ctrl_break_ends_a_run_with_readable_results(system: Path) -> None:
     """SIGTERM stands for SIGBREAK."""
     command = [sys.executable, "-m", "edgeinfer", "run", "--mode", "live", "--out", "faces.jsonl"]
-    results = windows / "faces.jsonl"
+    results = system / "faces.jsonl"
     with running(command, stderr=subprocess.PIPE) as process:
         until(lambda: results.is_file() and results.read_bytes().count(b"\n") > 3)
         process.send_signal(signal.SIGTERM)
@@ -139,7 +169,7 @@ def test_ctrl_break_ends_a_run_with_readable_results(windows: Path) -> None:
 
 
 @pytest.mark.slow
-def test_machine_is_described_without_system_files(windows: Path) -> None:
+def test_machine_is_described_without_system_files(system: Path) -> None:
     done = run_command("doctor", "--json")
     assert done.returncode == 0, done.stderr
     found = {finding["name"]: finding["detail"] for finding in json.loads(done.stdout)}
@@ -147,7 +177,7 @@ def test_machine_is_described_without_system_files(windows: Path) -> None:
     assert found["thermal"] == "no temperature sensor"
 
 
-def test_service_is_refused_without_systemd(windows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_is_refused_without_systemd(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     done = run_command("service", "install")
     assert done.returncode == 3
