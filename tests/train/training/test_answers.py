@@ -131,27 +131,47 @@ def test_copies_of_a_face_are_in_one_fold(tmp_path: Path, make_toy_data: Callabl
     assert {f"copy-{name}" for name in names if not name.startswith("copy-")} == {n for n in names if n[:5] == "copy-"}
 
 
-def test_teachers_of_folds_answer_only_unseen_faces(
-    tmp_path: Path, toy_run: Path, toy_data: Path, toy_config: FitConfig
-) -> None:
-    """Use a teacher of the first fold that has swapped its answers."""
-    runs, info = [tmp_path / "first", tmp_path / "second"], read_info(toy_data)
-    for fold, run in enumerate(runs, 1):
-        config = replace(toy_config, image_size=48, label_mode="argmax", leave_out=f"{fold}/2")
-        create_run_folder(run, config, load_training_data(toy_data, info, config))
-        shutil.copy(toy_run / "model.keras", run)
+@pytest.fixture(scope="module")
+def fold_runs(tmp_path_factory: pytest.TempPathFactory, toy_run: Path, toy_data: Path, toy_config: FitConfig) -> Path:
+    """Folder of the runs `1` and `2`, teachers of two folds; the first one has swapped its answers."""
+    folder, info = tmp_path_factory.mktemp("folds"), read_info(toy_data)
     core, saved = load_model(toy_run / "model.keras")
     head = core.layers[-1]
-    head.set_weights([-weights for weights in head.get_weights()])
-    save_model(core, saved, runs[0] / "model.keras")
+    for fold in (1, 2):
+        head.set_weights([-weights for weights in head.get_weights()])
+        config = replace(toy_config, image_size=48, label_mode="argmax", leave_out=f"{fold}/2")
+        create_run_folder(folder / str(fold), config, load_training_data(toy_data, info, config))
+        save_model(core, replace(saved, settings=config.to_mapping()), folder / str(fold) / "model.keras")
+    return folder
+
+
+@pytest.mark.parametrize("form", ["", "model.keras"], ids=["run", "file"])
+def test_teachers_of_folds_answer_only_unseen_faces(fold_runs: Path, toy_data: Path, form: str) -> None:
+    runs = [fold_runs / fold / form for fold in ("1", "2")]
     found = ask_teachers(toy_data, runs, copies=1, precision="float32")
     right = found.probabilities.argmax(axis=1) == [LABELS.index(name.split("/")[1]) for name in found.names]
-    with (runs[0] / "left-out.csv").open(encoding="utf-8", newline="") as file:
+    with (fold_runs / "1" / "left-out.csv").open(encoding="utf-8", newline="") as file:
         swapped = {row["file"] for row in csv.DictReader(file)}
     assert 0 < len(swapped) < len(found.names)
     np.testing.assert_array_equal(right, [name not in swapped for name in found.names])
     with pytest.raises(DataError, match="training faces have no teacher: add those of the other folds"):
         ask_teachers(toy_data, runs[:1])
+
+
+def test_teacher_of_a_fold_without_its_list_is_rejected(fold_runs: Path, toy_data: Path, tmp_path: Path) -> None:
+    shutil.copy(fold_runs / "1" / "model.keras", tmp_path)
+    with pytest.raises(DataError, match=r"left-out\.csv, which lists them, is missing: name the run folder"):
+        ask_teachers(toy_data, [tmp_path / "model.keras"])
+
+
+def test_teacher_of_a_fold_of_other_data_is_rejected(
+    fold_runs: Path, make_toy_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = make_toy_data(tmp_path / "data", train=4, valid=2)
+    for path in list((data / "train").glob("*/*.png")):
+        path.rename(path.with_stem(f"other-{path.stem}"))
+    with pytest.raises(DataError, match=r"left out \d+ faces, none of which is in"):
+        ask_teachers(data, [fold_runs / "1"])
 
 
 @pytest.mark.parametrize("text", ["0/5", "6/5", "1/1", "2", "a/b", "1/5/2", "-1/5"])

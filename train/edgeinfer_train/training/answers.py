@@ -16,7 +16,7 @@ from edgeinfer_train.datasets.augment import RandomAffine
 from edgeinfer_train.datasets.load import load_split, read_info
 from edgeinfer_train.errors import DataError
 from edgeinfer_train.evaluation.evaluate import Network, batches, network_from_keras
-from edgeinfer_train.networks.model import with_precision
+from edgeinfer_train.networks.model import ModelInfo, with_precision
 from edgeinfer_train.training.data import LEFT_OUT_FILE
 from edgeinfer_train.training.distillation import load_teacher
 
@@ -45,12 +45,17 @@ def ask_teachers(
         on_teacher: Callback, called with a sentence about each finished teacher.
 
     Raises:
-        DataError: The data cannot be used, a teacher has other labels, or a face has no teacher.
+        DataError: The data cannot be used, a teacher has other labels, the list of the faces that it left out is
+            lost or belongs to other data, or a face has no teacher.
         ModelNotFoundError: A teacher does not exist.
         ModelError: A teacher cannot be loaded.
     """
     labels = read_info(data).labels
-    networks = [_network(path, precision) for path in teachers]
+    networks, left_out = [], []
+    for path in teachers:
+        core, info = load_teacher(path)
+        networks.append(network_from_keras(path, with_precision(core, precision), info))
+        left_out.append(_left_out(path, info))
     for network in networks:
         if set(network.labels) != set(labels):
             raise DataError(
@@ -59,12 +64,13 @@ def ask_teachers(
             )
     total: dict[str, NDArray[np.float32]] = {}
     counts: dict[str, int] = {}
-    for path, network in zip(teachers, networks, strict=True):
+    for path, network, unseen in zip(teachers, networks, left_out, strict=True):
         faces = load_split(data, "train", size_hw=network.size_hw, colour=network.colour, label_mode="argmax")
         for name in faces.names:
             counts.setdefault(name, 0)
-        unseen = _left_out(path)
         asked = faces.take(np.isin(np.array(faces.names), unseen)) if unseen else faces
+        if not len(asked):
+            raise DataError(f"the teacher {path} left out {len(unseen)} faces, none of which is in {data}")
         answers = _predict(network.with_labels(labels), asked.images, copies)
         for name, row in zip(asked.names, answers, strict=True):
             total[name] = total.get(name, 0.0) + row
@@ -81,16 +87,20 @@ def ask_teachers(
     return Answers(labels, names, (np.round(means * STEPS) / STEPS).astype(np.float16))
 
 
-def _network(path: Path, precision: Precision) -> Network:
-    core, info = load_teacher(path)
-    return network_from_keras(path, with_precision(core, precision), info)
+def _left_out(teacher: Path, info: ModelInfo) -> list[str]:
+    """Return the training faces that a teacher left out, empty if it left out none.
 
-
-def _left_out(teacher: Path) -> list[str]:
-    """Return the training faces that a run left out, empty if it left out none."""
-    path = teacher / LEFT_OUT_FILE
-    if not path.is_file():
+    Raises:
+        DataError: The list in the run folder is missing. A copied `.keras` file has none.
+    """
+    path = (teacher if teacher.is_dir() else teacher.parent) / LEFT_OUT_FILE
+    if not info.settings.get("leave_out"):
         return []
+    if not path.is_file():
+        raise DataError(
+            f"the teacher {teacher} left out faces of the training, but {path}, which lists them, is missing: "
+            "name the run folder"
+        )
     with path.open(encoding="utf-8", newline="") as file:
         return [row["file"] for row in csv.DictReader(file)]
 
