@@ -87,6 +87,8 @@ class FitConfig:
         distil_weight: Share of the distillation loss in the total loss, or of the answers in the targets, 0..1.
         distil_views: Number of augmented copies of each face for which the teachers' predictions are computed once;
             epochs use them in turn. 0 computes the predictions in each training step.
+        kept_share: Share of the trained weights in their average with those of the trained model in `weights`, 0..1; 0
+            selects a share, or the start itself, on the validation faces.
         patience: Epochs without improvement of `monitor` before training stops.
         monitor: Validation metric that selects the kept epoch.
         precision: Keras dtype policy of the training step; the saved model is float32.
@@ -170,6 +172,7 @@ class FitConfig:
     distil_temperature: float = 4.0
     distil_weight: float = 0.5
     distil_views: int = 0
+    kept_share: float = 0.0
     patience: int = option(12, "Epochs without improvement before training stops.", title="Training")
     monitor: Monitor = "val_accuracy"
     precision: Precision = option(
@@ -275,7 +278,7 @@ RANGES = {
     "patience": Range(0, _EPOCHS), "seed": Range(0, 2**31 - 1), "distil_temperature": Range(0, 1000, above=True),
     "distil_views": Range(0, 1000), "folds": Range(0, 100),
     "dropout": _HALF_OPEN, "momentum": _HALF_OPEN, "ema_momentum": _HALF_OPEN,
-    "label_smoothing": _HALF_OPEN, "distil_weight": Range(0, 1),
+    "label_smoothing": _HALF_OPEN, "distil_weight": Range(0, 1), "kept_share": Range(0, 1),
 }  # fmt: skip
 """Valid values of the other numbers."""
 

@@ -66,7 +66,7 @@ def test_run_with_permuted_labels_keeps_the_head_and_reports_baselines(
 
 
 @pytest.mark.usefixtures("without_plots")
-def test_start_is_kept_if_training_harms(
+def test_start_is_kept_if_training_harms_unless_a_share_is_set(
     tmp_path: Path, make_toy_data: Callable[..., Path], toy_run: Path, small_config: FitConfig
 ) -> None:
     """Exchange the training labels only, so that every step makes the network worse on the validation faces."""
@@ -74,11 +74,20 @@ def test_start_is_kept_if_training_harms(
     for one, other in (("neutral", "swap"), ("happy", "neutral"), ("swap", "happy")):
         shutil.move(data / "train" / one, data / "train" / other)
     notes: list[str] = []
-    fit(data, tmp_path / "run", replace(small_config, learning_rate=0.5, trainable_layers=0), notify=notes.append)
-    assert notes[-1] == "keeps the start: nothing was better on the validation faces"
-    kept, before = (load_model(folder / "model.keras")[0].get_weights() for folder in (tmp_path / "run", toy_run))
-    for left, right in zip(kept, before, strict=True):
-        np.testing.assert_array_equal(left, right)
+    heads = [load_model(toy_run / "model.keras")[0].get_weights()[-2:]]
+    for share in (0.0, 0.25, 1.0):
+        config = replace(small_config, learning_rate=0.5, trainable_layers=0, kept_share=share)
+        fit(data, tmp_path / str(share), config, notify=notes.append)
+        heads.append(load_model(tmp_path / str(share) / "model.keras")[0].get_weights()[-2:])
+    assert [note for note in notes if note.startswith("keeps")] == [
+        "keeps the start: nothing was better on the validation faces",
+        "keeps the average of start and trained network, 25% trained",
+        "keeps the trained network",
+    ]
+    for start, kept, quarter, end in zip(*heads, strict=True):
+        np.testing.assert_array_equal(kept, start)
+        assert np.abs(end - start).max() > 0.01
+        np.testing.assert_allclose(quarter, start + 0.25 * (end - start), atol=1e-5)
 
 
 @pytest.mark.usefixtures("without_plots")

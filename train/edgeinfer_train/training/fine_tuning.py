@@ -122,7 +122,7 @@ class FineTuning:
                 batches, epochs=epochs, shuffle=False, verbose=verbose, class_weight=weights,
                 callbacks=[EpochSeedCallback(batches.start_epoch)],
             )  # fmt: skip
-            found = candidates(origin.start, origin.adapted, student.core.get_weights())
+            found = candidates(origin.start, origin.adapted, student.core.get_weights(), self._config.kept_share)
             for index, each in enumerate(predict(student.kept, found, faces.images[test])):
                 if len(logits) <= index:
                     logits.append(np.zeros((len(faces), each.shape[1]), np.float32))
@@ -135,10 +135,12 @@ class FineTuning:
     def select(self, end: Weights) -> tuple[Candidate, Selection]:
         """Return the best of the start, the end and the weights between both, and their predictions.
 
+        With `kept_share`, the average of this share is returned.
+
         Args:
             end: Weights after the training.
         """
-        found = candidates(self.origin.start, self.origin.adapted, end)
+        found = candidates(self.origin.start, self.origin.adapted, end, self._config.kept_share)
         if self._config.recipe == "full" and self._config.ema_momentum:
             images = self._student.statistics_samples(self._data.train)[-1]
             found = [self._with_statistics(each, images) if each.averaged else each for each in found]
@@ -149,7 +151,7 @@ class FineTuning:
             mask = np.arange(len(faces) + len(self._data.train)) < len(faces)
             faces = concatenate(faces, self._data.train)
             logits = [np.concatenate(pair) for pair in zip(logits, self._out_of_fold, strict=True)]
-        chosen = choose(logits, faces, mask)
+        chosen = len(found) - 1 if self._config.kept_share else choose(logits, faces, mask)
         kept = found[chosen]
         self._notify(f"keeps {kept.description}")
         return kept, Selection(kept.description, faces.labels, logits[0], logits[chosen], folds)

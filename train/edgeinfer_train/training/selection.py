@@ -91,14 +91,21 @@ class Selection:
             )
 
 
-def candidates(start: Weights, adapted: Weights | None, end: Weights) -> list[Candidate]:
-    """Return the start, the adapted start if there is one, and weights on the way from it to the end."""
+def candidates(start: Weights, adapted: Weights | None, end: Weights, only: float = 0.0) -> list[Candidate]:
+    """Return the start, the adapted start if there is one, and weights on the way from it to the end.
+
+    Args:
+        start: Weights of the start.
+        adapted: Weights of the start with the pixel statistics of the training faces, if those are better.
+        end: Weights after the training.
+        only: Only position between the start and the end, 0..1; 0 for those in `SHARES`.
+    """
     found = [Candidate("the start: nothing was better on the validation faces", start)]
     origin = start
     if adapted is not None:
         origin = adapted
         found.append(Candidate("the start with the pixel statistics of these faces", adapted))
-    for share in SHARES:
+    for share in (only,) if only else SHARES:
         text = TRAINED if share == 1 else f"the average of start and trained network, {share:.0%} trained"
         found.append(Candidate(text, blend(origin, end, share), averaged=share < 1))
     return found
