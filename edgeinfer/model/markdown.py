@@ -117,8 +117,8 @@ def _verdict(report: dict[str, Any]) -> str:
 
 def _training(report: dict[str, Any]) -> str:
     training = report["training"]
-    commit, dirty, _ = training["commit"].partition("-dirty")
-    code = f" Code: commit {commit}{' with changes that were not committed' if dirty else ''}." if commit else ""
+    commit = training["commit"]
+    code = f" Code: commit {commit}." if commit and not commit.endswith("-dirty") else ""
     summary = (
         f"Backbone {training['backbone']}, exported from {report['source']}. Labels: {training['label_mode']}.{code}"
     )

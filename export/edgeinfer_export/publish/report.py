@@ -50,7 +50,7 @@ class Training:
     Attributes:
         backbone: Registry name; "unnamed" for a model that `edgeinfer-train fit` did not write.
         label_mode: Rule that derived the training labels.
-        commit: Commit of the training code; "" if unknown.
+        commit: Commit of the training code; "" if unknown, or if the code had changes that were not committed.
         settings: Settings of the training run; empty if unknown.
     """
 

@@ -20,6 +20,7 @@ from edgeinfer_export.verify.confidence import ConfidenceCalibration
 from edgeinfer_export.verify.measure import Candidate
 from edgeinfer_export.verify.verdict import PREFERRED_SPLITS, VERDICT_FACES, EvaluationSet
 
+UNCOMMITTED = "the code of the training had changes that were not committed, so no commit identifies it"
 PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
 
 
@@ -35,7 +36,7 @@ def build_report(
         confidence: Confidence calibration of `chosen`, or None.
     """
     evaluation_set, info, options = evaluation.evaluation_set, evaluation.source.info, evaluation.options
-    faces = evaluation.calibration_faces
+    faces, uncommitted = evaluation.calibration_faces, info.commit.endswith("-dirty")
     calibration = {"method": options.calibration, "faces": faces, "seed": options.seed, "split": "train"}
     return ExportReport(
         source=evaluation.source.name,
@@ -55,11 +56,11 @@ def build_report(
         operators=dict(sorted(Counter(node.op_type for node in chosen.graph.graph.node).items())),
         calibration=calibration if faces else None,
         confidence=confidence,
-        training=Training(info.backbone, info.label_mode, info.commit, info.settings),
+        training=Training(info.backbone, info.label_mode, "" if uncommitted else info.commit, info.settings),
         limits=known_limits(info, chosen.scores, confidence),
         warnings=(
             *baseline_warnings(evaluation.source.name),
-            *_commit_warnings(info.commit),
+            *([UNCOMMITTED] if uncommitted else []),
             *_data_warnings(evaluation_set, confidence),
             *_quantization_warnings(evaluation, chosen),
         ),
@@ -104,13 +105,6 @@ def _variants(evaluation: Evaluation, choice: Choice) -> tuple[Variant, ...]:
             )
         )  # fmt: skip
     return tuple(variants)
-
-
-def _commit_warnings(commit: str) -> list[str]:
-    """Return a warning if the code of the training was changed after its commit."""
-    if not commit.endswith("-dirty"):
-        return []
-    return [f"the training code had changes after commit {commit[:7]}: commit them and train again before publishing"]
 
 
 def _data_warnings(evaluation_set: EvaluationSet, confidence: ConfidenceCalibration | None) -> list[str]:

@@ -122,7 +122,8 @@ def test_export_without_data_is_marked_as_not_verified(run: Path, out: Path, tmp
     assert "accuracy" not in metrics
     assert report.variants[0].accuracy is None
     assert len(report.warnings) == 2
-    assert "changes after commit 0123456" in report.warnings[0]
+    assert "no commit identifies it" in report.warnings[0]
+    assert report.training.commit == read_metadata(out).report["training"]["commit"] == ""
     assert "not verified on faces" in report.warnings[1]
 
 

@@ -61,10 +61,10 @@ def test_card_contains_the_whole_report(tmp_path: Path) -> None:
         assert expected in text
 
 
-def test_commit_with_later_changes_is_named_as_such(tmp_path: Path) -> None:
+def test_commit_with_later_changes_is_not_named(tmp_path: Path) -> None:
     text = render(tmp_path, {**REPORT, "training": {**REPORT["training"], "commit": "abc-dirty"}})
-    assert "Code: commit abc with changes that were not committed." in text
-    assert "dirty" not in text
+    assert "Labels: argmax.\n" in text
+    assert "abc" not in text
 
 
 def test_model_without_report_has_a_short_card(tmp_path: Path) -> None:
