@@ -115,7 +115,10 @@ def find_model(model: str | Path | None) -> Path:
     path = named.get(str(model)) or local_path(model, ModelNotFoundError, expand_home=False)
     if not path.is_file():
         if str(model) == ACCURATE:
-            raise CapabilityError("the model accurate is an extra; install it with: pip install 'edgeinfer[accurate]'")
+            raise CapabilityError(
+                "the model accurate is an extra; install it with: pip install 'edgeinfer[accurate]', or in a clone: "
+                "pip install ./models/accurate"
+            )
         names = ", ".join(sorted({*named, ACCURATE}))
         raise ModelNotFoundError(f"no model at {shown_path(model)}: expected an .onnx file or one of {names}")
     return path

@@ -11,8 +11,10 @@ import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"edgeinfer", "edgeinfer_train", "edgeinfer_export"}
@@ -98,6 +100,10 @@ def test_larger_model_is_a_package_of_its_own(installed: Path, wheel: Path, tmp_
     assert max(package.stat().st_size, wheel.stat().st_size) < 4_000_000
     with zipfile.ZipFile(package) as file:
         file.extractall(tmp_path / "site")
+    (licenses,) = (tmp_path / "site").glob("*.dist-info/licenses")
+    assert (licenses / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    notice, whole = ((path / "NOTICE").read_text(encoding="utf-8") for path in (licenses, ROOT))
+    assert [part for part in notice.strip().split("\n\n") if part not in whole] == []
     found = run_installed(installed, tmp_path, *arguments, other=tmp_path / "site")
     assert found.stdout.startswith("# accurate\n"), found.stderr
 
@@ -122,8 +128,16 @@ def test_missing_extra_is_named_in_one_line(
     assert f"pip install 'edgeinfer[{extra}]'" in done.stderr
 
 
+def read_project(folder: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project
+
+
 def test_version_is_the_same_in_all_files() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    project = read_project(ROOT)
+    version = project["version"]
+    assert read_project(ROOT / "models" / "accurate")["version"] == version
+    assert Requirement(project["optional-dependencies"]["accurate"][0]).specifier.contains(version)
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert (
         re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0] == version
