@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "train/README.md", "export/README.md",
     "examples/README.md", "examples/plugin/README.md", "models/README.md", "models/EXPERIMENTS.md",
-    "models/edgenet-ferplus-int8.md", "models/edgenet-ferplus8-int8.md", "benchmarks/README.md",
+    "models/edgenet-ferplus-int8.md", "models/edgenet-ferplus8-int8.md", "models/accurate.md", "benchmarks/README.md",
 )  # fmt: skip
 """Pages from outside docs/."""
 
@@ -127,7 +127,13 @@ def outside_fences(text: str, change: Callable[[str], str]) -> str:
 
 
 def linked_file(config: MkDocsConfig, path: str) -> File:
-    """Return the page with the text of a script, settings file or notebook, or a copy of another file."""
+    """Return the page with the text of a script, settings file or notebook, or a copy of another file.
+
+    Raises:
+        PluginError: The file is a page of the repository, which must be in `PAGES`.
+    """
+    if path.endswith(".md"):
+        raise PluginError(f"a page links to {path}, which is not listed in PAGES of docs/site/hooks.py")
     if not site_path(path).endswith(".md"):
         return File.generated(config, site_path(path), abs_src_path=str(ROOT / path))
     text = (ROOT / path).read_text(encoding="utf-8")
