@@ -24,7 +24,7 @@ def find_cascade(cascade: str | Path | None) -> Path:
     if not hasattr(cv2, "CascadeClassifier"):
         raise CapabilityError(
             f"OpenCV {cv2.__version__} has no cascade classifier (removed in 5.0); "
-            "run: pip install 'opencv-python-headless>=4.10,<5'"
+            "run: pip install 'opencv-python-headless>=4.12,<5'"
         )
     if cascade is not None and is_cascade_path(cascade):
         path = local_path(cascade, ModelNotFoundError)
@@ -34,7 +34,7 @@ def find_cascade(cascade: str | Path | None) -> Path:
     if cascade is None and DEFAULT_CASCADE not in bundled:
         raise CapabilityError(
             f"OpenCV {cv2.__version__} was installed without its cascade files; run: pip install --force-reinstall "
-            "'opencv-python-headless>=4.10,<5', or set `cascade` to the path of an XML file"
+            "'opencv-python-headless>=4.12,<5', or set `cascade` to the path of an XML file"
         )
     name = DEFAULT_CASCADE if cascade is None else str(cascade).removesuffix(".xml")
     if name not in bundled:

@@ -92,7 +92,7 @@ def _opencv() -> Finding:
     names = {distribution.name.lower().replace("_", "-") for distribution in metadata.distributions()}
     installed = sorted(name for name in names if re.fullmatch("opencv(-contrib)?-python(-headless)?", name))
     if len(installed) > 1:
-        advice = f"pip uninstall {' '.join(installed)}; pip install 'opencv-python-headless>=4.10,<5'"
+        advice = f"pip uninstall {' '.join(installed)}; pip install 'opencv-python-headless>=4.12,<5'"
         return Finding("opencv", "note", f"{' and '.join(installed)} overwrite each other's files; run: {advice}")
     return Finding("opencv", "ok", f"{installed[0] if installed else 'not from pip'}, {cv2.__version__}")
 

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_anchor_links_exist(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text(encoding="utf-8"))
     missing = [(to, name) for to, name in links if name not in heading_anchors(path.parent / to if to else path)]
     assert missing == []
+
+
+def test_opencv_is_required_in_the_same_versions_everywhere() -> None:
+    texts = (p.read_text(encoding="utf-8") for p in (*DOCUMENTS, *(ROOT / "edgeinfer").rglob("*.py")))
+    named = {bound for text in texts for bound in re.findall(r"opencv-python(?:-headless)?(>=[\d.]+,<\d+)", text)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert named == {line.removeprefix("opencv-python-headless") for line in project["dependencies"] if "cv" in line}
 
 
 @pytest.mark.parametrize("path", [ROOT / "docs" / "data.md", ROOT / "export" / "README.md"], ids=lambda p: p.stem)

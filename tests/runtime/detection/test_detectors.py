@@ -74,7 +74,7 @@ def test_invalid_cascade_file_is_rejected(tmp_path: Path, content: bytes) -> Non
 
 def test_opencv_without_cascade_classifier_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "CascadeClassifier")
-    with pytest.raises(CapabilityError, match=r"opencv-python-headless>=4.10,<5"):
+    with pytest.raises(CapabilityError, match=r"opencv-python-headless>=4.12,<5"):
         HaarDetector()
 
 
