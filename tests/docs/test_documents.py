@@ -36,6 +36,15 @@ def test_anchor_links_exist(path: Path) -> None:
     assert missing == []
 
 
+def test_layout_names_every_subpackage() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for package in ("edgeinfer", "train/edgeinfer_train", "export/edgeinfer_export"):
+        part = re.search(rf"^{package}/ .*\n((?:  .*\n)+)", text, re.MULTILINE)
+        assert part is not None
+        listed = set(re.findall(r"^  (\w+)/", part[1], re.MULTILINE))
+        assert listed == {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+
+
 def test_opencv_is_required_in_the_same_versions_everywhere() -> None:
     texts = (p.read_text(encoding="utf-8") for p in (*DOCUMENTS, *(ROOT / "edgeinfer").rglob("*.py")))
     named = {bound for text in texts for bound in re.findall(r"opencv-python(?:-headless)?(>=[\d.]+,<\d+)", text)}
