@@ -148,7 +148,7 @@ class MqttLink:
         try:
             from edgeinfer.outputs.mqtt_client import BoundedClient  # noqa: PLC0415 - optional dependency
         except ImportError as error:
-            raise CapabilityError("MQTT requires the package paho-mqtt: run pip install paho-mqtt") from error
+            raise CapabilityError("MQTT needs paho-mqtt; install it with: pip install 'edgeinfer[mqtt]'") from error
         client = BoundedClient(address.client_id)
         client.connect_async(address.host, address.port, KEEPALIVE_S)
         client.will_set(f"{address.base}/availability", "offline", qos=1, retain=True)

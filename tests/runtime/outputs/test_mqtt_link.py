@@ -67,7 +67,7 @@ def test_tls_verifies_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_missing_package_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     monkeypatch.delitem(sys.modules, "edgeinfer.outputs.mqtt_client", raising=False)
-    with pytest.raises(CapabilityError, match=r"pip install paho-mqtt"):
+    with pytest.raises(CapabilityError, match=r"pip install 'edgeinfer\[mqtt\]'"):
         MqttSink("mqtt://h")
 
 
