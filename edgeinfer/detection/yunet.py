@@ -26,8 +26,7 @@ CROP_SHARE = 0.9
 class YuNetDetector:
     """The YuNet network (Wu et al. 2023, doi:10.1007/s11633-023-1423-y) on onnxruntime.
 
-    Its boxes have the pose of the head. Its model file is not part of edgeinfer; `pip install 'edgeinfer[yunet]'`
-    installs it.
+    Its boxes have the pose of the head. Its model file is not part of edgeinfer; the extra `yunet` installs it.
 
     Examples:
         >>> import edgeinfer

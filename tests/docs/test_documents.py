@@ -36,6 +36,14 @@ def test_anchor_links_exist(path: Path) -> None:
     assert missing == []
 
 
+def test_commands_install_from_the_clone() -> None:
+    blocks = re.compile(r"^```\w*sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    shell = "".join(block for path in DOCUMENTS for block in blocks.findall(path.read_text(encoding="utf-8")))
+    installing = [line for line in shell.splitlines() if "pip install" in line]
+    assert len(installing) > 5
+    assert [line for line in installing if re.search(r"install '?edgeinfer", line)] == []
+
+
 def test_layout_names_every_subpackage() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for package in ("edgeinfer", "train/edgeinfer_train", "export/edgeinfer_export"):
