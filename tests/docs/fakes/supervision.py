@@ -1,4 +1,4 @@
-"""Stand-in for supervision 0.31: `Detections` with the checks of its constructor."""
+"""Stand-in for supervision 0.31, if it is not installed: `Detections` with the checks of its constructor."""
 
 from __future__ import annotations
 
