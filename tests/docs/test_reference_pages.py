@@ -36,6 +36,14 @@ def test_entry_point_groups_are_those_of_the_plugins() -> None:
     assert sorted(groups) == sorted(f"`edgeinfer.{group}`" for group in get_args(Group))
 
 
+def test_topics_are_those_of_mqtt() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edgeinfer" / "outputs").glob("mqtt*.py"))
+    topics = re.findall(r'"(?:\{[\w.]+\.base\}/|(?=homeassistant/))([^"]+)"', source)
+    section = (ROOT / "docs" / "mqtt.md").read_text(encoding="utf-8").partition("## Topics\n")[2].partition("\n## ")[0]
+    documented = re.findall(r"^\| `([^`]+)`", section, re.MULTILINE)
+    assert sorted(documented) == sorted({re.sub(r"\{.*?\}", "<id>", topic) for topic in topics})
+
+
 def test_exit_codes_are_those_of_the_errors() -> None:
     codes = {row[0] for row in table_rows("reference.md", "Exit codes")}
     errors = {getattr(edgeinfer, name) for name in edgeinfer.__all__ if name.endswith("Error")}
