@@ -5,10 +5,10 @@
 DATA has eight labels (`edgeinfer-train prepare ferplus SOURCE --classes 8`). The script exports
 models/edgenet-ferplus.keras with seven and with eight labels, as float32 and as int8, and checks that the int8 graphs
 are bit-identical to the bundled ones. The student, and the teachers if models/ contains them (models/README.md restores
-them from the history), are evaluated on the validation split: seven labels by argmax over ten votes, without contempt,
-and eight labels by Microsoft's majority rule. Latencies are for one face per call of EmotionClassifier on one thread;
-calls alternate between the models, so that noise affects all equally. The baseline is MobileNetV2 at 96x96 in float32
-on onnxruntime.
+them from the history), are evaluated on the validation split: seven labels by argmax over ten votes, without contempt;
+the same without the faces of which the training split contains a pixel copy; and eight labels by Microsoft's majority
+rule. Latencies are for one face per call of EmotionClassifier on one thread; calls alternate between the models, so
+that noise affects all equally. The baseline is MobileNetV2 at 96x96 in float32 on onnxruntime.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import save_results
+from corruptions import find_originals
 from edgeinfer import LABELS, EmotionClassifier
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.expression.probabilities import log_softmax
@@ -33,7 +34,7 @@ from edgeinfer.system.stderr import silenced
 from edgeinfer_export.options import ExportOptions
 from edgeinfer_export.publish.export import export_model
 from edgeinfer_export.publish.report import ExportReport
-from edgeinfer_train.datasets.load import load_split, read_info
+from edgeinfer_train.datasets.load import Faces, load_split, read_info
 from edgeinfer_train.evaluation.evaluate import Network, load_network, measure
 from edgeinfer_train.evaluation.metrics import Metrics
 from edgeinfer_train.labels import EIGHT_LABELS, LabelMode
@@ -44,6 +45,8 @@ MODELS = Path(__file__).parents[1] / "models"
 KERAS = MODELS / "edgenet-ferplus.keras"
 BUNDLED = {7: asset_path("edgenet-ferplus-int8.onnx"), 8: asset_path("edgenet-ferplus8-int8.onnx")}
 NAMES = {7: LABELS, 8: EIGHT_LABELS}
+PROTOCOLS: dict[str, tuple[LabelMode, int]] = {"7": ("argmax", 7), "no_copy": ("argmax", 7), "8": ("majority", 8)}
+"""Label mode and number of labels by protocol. "no_copy" has the faces without a pixel copy in training."""
 BASELINE, BASELINE_SIDE = "mobilenetv2 96x96 float32", 96
 
 
@@ -77,12 +80,19 @@ def resized(images: NDArray[np.uint8], network: Network) -> NDArray[np.uint8]:
     return np.stack([model_input(image.squeeze(), size_hw=network.size_hw, colour=network.colour) for image in images])
 
 
-def evaluate(network: Network, data: Path, count: int) -> Metrics:
-    """Return the metrics for seven labels by argmax, or for eight labels by majority."""
-    mode: LabelMode = "argmax" if count == 7 else "majority"
+def load_faces(network: Network, data: Path, protocol: str) -> Faces:
+    """Return the validation faces of a protocol as inputs of a network."""
+    mode, count = PROTOCOLS[protocol]
     faces = load_split(
         data, "valid", size_hw=network.size_hw, colour=network.colour, label_mode=mode, labels=NAMES[count]
     )
+    return faces.take(find_originals(data, faces.names)) if protocol == "no_copy" else faces
+
+
+def evaluate(network: Network, data: Path, protocol: str) -> Metrics:
+    """Return the metrics of a network under a protocol."""
+    mode, count = PROTOCOLS[protocol]
+    faces = load_faces(network, data, protocol)
     return measure(network.with_labels(NAMES[count]), faces, read_info(data), "valid", label_mode=mode).metrics
 
 
@@ -110,14 +120,21 @@ def measure_latencies(models: dict[str, Path], data: Path, rounds: int) -> dict[
     return times_ms
 
 
-def report(name: str, size: int, metrics: dict[int, Metrics]) -> dict[str, Any]:
+def to_json(metrics: Metrics, protocol: str) -> dict[str, Any]:
+    """Return the metrics as JSON values; for the faces without a copy, only the accuracy."""
+    figures = metrics.to_mapping()
+    kept = ("count", "accuracy", "accuracy_interval") if protocol == "no_copy" else figures
+    return {name: figures[name] for name in kept}
+
+
+def report(name: str, size: int, metrics: dict[str, Metrics]) -> dict[str, Any]:
     """Print the figures of a network and return them as JSON values."""
     parts = []
-    for count, figures in metrics.items():
+    for protocol, figures in metrics.items():
         low, high = figures.accuracy_interval
-        parts.append(f"{count} labels {figures.accuracy:.4f} [{low:.4f}, {high:.4f}] macro-F1 {figures.macro_f1:.4f}")
+        parts.append(f"{protocol}: {figures.accuracy:.4f} [{low:.4f}, {high:.4f}] macro-F1 {figures.macro_f1:.4f}")
     print(f"{name:18}{size / 1000:8.0f} kB  {'  '.join(parts)}")
-    return {"size_bytes": size, **{str(count): figures.to_mapping() for count, figures in metrics.items()}}
+    return {"size_bytes": size, **{protocol: to_json(figures, protocol) for protocol, figures in metrics.items()}}
 
 
 def report_keras(data: Path) -> dict[str, Any]:
@@ -125,13 +142,13 @@ def report_keras(data: Path) -> dict[str, Any]:
     teachers = [load_network(path) for path in sorted(MODELS.glob("teacher-*.keras"))]
     forms = {}
     for teacher in teachers:
-        metrics = {count: evaluate(teacher, data, count) for count in NAMES}
+        metrics = {protocol: evaluate(teacher, data, protocol) for protocol in PROTOCOLS}
         forms[teacher.path.stem] = report(teacher.path.stem, teacher.path.stat().st_size, metrics)
     if len(teachers) > 1:
-        together = {count: evaluate(average(teachers), data, count) for count in NAMES}
+        together = {protocol: evaluate(average(teachers), data, protocol) for protocol in PROTOCOLS}
         size = sum(teacher.path.stat().st_size for teacher in teachers)
         forms["teachers, averaged"] = report("teachers, averaged", size, together)
-    student = {count: evaluate(load_network(KERAS), data, count) for count in NAMES}
+    student = {protocol: evaluate(load_network(KERAS), data, protocol) for protocol in PROTOCOLS}
     forms["student, Keras"] = report("student, Keras", KERAS.stat().st_size, student)
     return forms
 
@@ -152,7 +169,7 @@ def main() -> None:
             mobile = export_baseline(folder)
         same = all(graph_digest(again[n][0].read_bytes()) == graph_digest(BUNDLED[n].read_bytes()) for n in NAMES)
         for name, paths in (("student, float32", plain), ("student, int8", BUNDLED)):
-            figures = {count: evaluate(load_network(paths[count]), data, count) for count in NAMES}
+            figures = {key: evaluate(load_network(paths[count]), data, key) for key, (_, count) in PROTOCOLS.items()}
             forms[name] = report(name, paths[7].stat().st_size, figures)
         times_ms = measure_latencies({BASELINE: mobile, "float32": plain[7], "int8": BUNDLED[7]}, data, options.rounds)
     print(f"the exported int8 graphs are {'identical to' if same else 'DIFFERENT from'} the bundled ones")

@@ -27,11 +27,18 @@ def machine_name() -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", words.lower())).strip("-")
 
 
+def read_results() -> dict[str, Any]:
+    """Return the saved figures of all benchmarks on this machine, by name."""
+    path = RESULTS / f"{machine_name()}.json"
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return results
+
+
 def save_results(name: str, figures: dict[str, Any]) -> None:
     """Save the figures of a benchmark in the results file for this machine, next to those from other benchmarks."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{machine_name()}.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    results = read_results()
     results[name] = {"measured": datetime.now(UTC).date().isoformat(), "versions": versions(), **figures}
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"saved in {path}")

@@ -1,16 +1,18 @@
 """Accuracy and calibration of models on corrupted faces: 15 corruptions in 5 strengths.
 
-    python benchmarks/corruptions.py DATA [MODEL.onnx...] [--seeds N] [--peers NAME...] [--cache FOLDER]
+    python benchmarks/corruptions.py DATA [MODEL.onnx...] [--peers NAME...] [--cache FOLDER]
 
-DATA is a prepared folder with the labels of the models (by default the bundled model). All validation faces are
-corrupted, with other random numbers for each face, strength and seed, but the same for all models, and classified as
-48x48 pixels in grey. The accuracy of each corruption is the mean over strengths and seeds; calibration errors are
-expected calibration errors over them. Intervals are 95 %, by bootstrap over faces; for the second and later models,
-that of the difference to the first one is printed too. All figures are given for all faces, and for those of which the
-training split contains no pixel copy.
+DATA is a prepared folder with the labels of the models. The default model is always measured, as reference of the
+differences, and with it each MODEL (by default `accurate`). All validation faces are corrupted, with other random
+numbers for each face, strength and seed, but the same for all models, and classified as 48x48 pixels in grey. The
+accuracy of each corruption is the mean over strengths and seeds. Its expected calibration error is that of all answers
+pooled, so too high a confidence at one strength and too low a confidence at another cancel. Intervals are 95 %, by
+bootstrap over faces. All figures are given for all faces, and for those of which the training split contains no pixel
+copy.
 
 With --peers, the networks of other packages, which peers.py installs in the cache, classify fewer faces, once in each
-strength, and all models the same faces.
+strength, and all models the same faces. Saved figures of models and peers that a run does not measure are kept if they
+are of the same data set.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,14 +31,14 @@ from numpy.typing import NDArray
 
 import model_tables
 import peers
-from common import save_results
+from common import read_results, save_results
 from edgeinfer import EmotionClassifier
-from edgeinfer.model.card import asset_path
+from edgeinfer.model.card import ACCURATE, find_model
 from edgeinfer.results import Image
 from edgeinfer_train.datasets.load import load_split, pixel_digest, read_image, read_info, split_files
 from edgeinfer_train.evaluation.metrics import bootstrap_interval, calibration_error
 
-STRENGTHS = 5
+STRENGTHS, SEEDS = 5, 2
 Corruption = Callable[[NDArray[np.float64], np.random.Generator, float], NDArray[np.float64]]
 
 
@@ -198,19 +201,25 @@ def summarize(answers: NDArray[np.float64], chosen: NDArray[np.bool_]) -> dict[s
     }  # fmt: skip
 
 
-def measure(models: dict[str, EmotionClassifier], data: Path, seeds: int) -> dict[str, Any]:
+@cache
+def find_originals(data: Path, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return for each face of a data folder whether its training split contains no pixel copy of it.
+
+    `edgeinfer-train prepare` keeps the copies in the folder; they are excluded when the training faces are loaded.
+    """
+    known = {pixel_digest(read_image(data / name)) for name, _ in split_files(data, "train", read_info(data).labels)}
+    return np.array([pixel_digest(read_image(data / name)) not in known for name in names])
+
+
+def measure(models: dict[str, EmotionClassifier], data: Path) -> dict[str, Any]:
     """Return the figures of each model and corruption for all faces and for those without a copy."""
     labels = next(iter(models.values())).labels
     faces = load_split(data, "valid", labels=labels)
-    known = {pixel_digest(read_image(data / name)) for name, _ in split_files(data, "train", read_info(data).labels)}
-    groups = {
-        "all": np.ones(len(faces.images), bool),
-        "no_copy": np.array([pixel_digest(image[..., 0]) not in known for image in faces.images]),
-    }
+    groups = {"all": np.ones(len(faces.images), bool), "no_copy": find_originals(data, faces.names)}
     truth, tiles = [labels[label] for label in faces.labels], faces.images[..., 0]
     answers: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in models}
     for kind in ("none", *CORRUPTIONS):
-        versions = corrupt_all(tiles, kind, seeds)
+        versions = corrupt_all(tiles, kind, SEEDS)
         for name, model in models.items():
             answers[name][kind] = np.stack([judge(model, version, truth) for version in versions])
     figures: dict[str, Any] = {"faces": {group: int(chosen.sum()) for group, chosen in groups.items()}, "models": {}}
@@ -262,14 +271,13 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
-    parser.add_argument("models", type=Path, nargs="*", default=[asset_path("edgenet-ferplus-int8.onnx")])
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("models", type=Path, nargs="*", default=[find_model(ACCURATE)])
     parser.add_argument("--peers", nargs="+", choices=("fer", "face-api"), default=[])
     parser.add_argument("--peer-faces", type=int, default=300)
     parser.add_argument("--cache", type=Path, default=peers.ROOT / "build" / "peers")
     options = parser.parse_args()
-    models = {path.stem: EmotionClassifier.load(path) for path in options.models}
-    figures = measure(models, options.data, options.seeds)
+    models = {path.stem: EmotionClassifier.load(path) for path in (find_model(None), *options.models)}
+    figures = measure(models, options.data)
     info = read_info(options.data)
     print(f"{info.name} validation, {figures['faces']['all']} faces, {figures['faces']['no_copy']} without a copy in "
           f"training, {info.label_mode}; accuracy (expected calibration error)")  # fmt: skip
@@ -282,12 +290,17 @@ def main() -> None:
         for group, found in groups.items():
             low, high = found["mean"]["interval"]
             change, lower, upper = found["difference"]
-            print(f"{group}: mean of corruptions [{low:.3f}, {high:.3f}], difference to the first model {change:+.4f} "
+            print(f"{group}: mean of corruptions [{low:.3f}, {high:.3f}], difference to the default {change:+.4f} "
                   f"[{lower:+.4f}, {upper:+.4f}]")  # fmt: skip
     if options.peers:
         figures["peers"] = {"faces": options.peer_faces, "accuracy": compare(models, options)}
         print(f"\nOn {options.peer_faces} faces, accuracy:\n{model_tables.peer_corruptions({'corruptions': figures})}")
-    save_results("corruptions", {"data": f"{info.name} validation", "seeds": options.seeds, **figures})
+    data, saved = f"{info.name} validation", read_results().get("corruptions", {})
+    if saved.get("data") == data:
+        figures["models"] = saved["models"] | figures["models"]
+        if "peers" in saved:
+            figures.setdefault("peers", saved["peers"])
+    save_results("corruptions", {"data": data, "seeds": SEEDS, **figures})
 
 
 if __name__ == "__main__":

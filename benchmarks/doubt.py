@@ -8,7 +8,7 @@ pipeline tracks there, and validation faces whose tiles are shuffled. Turned fac
 clips of --turned with a yaw above 30 or a pitch above 25 degrees; their labels are not known. For each threshold, the
 script prints the share of results at or above it and how many of those are correct, with a 95 % interval (Wilson 1927).
 For error rates of 5 and 10 %, it prints the lowest `unknown_below` at which the unmodified faces that keep their label
-have at most this rate.
+have at most this rate. The figures are saved by name of the model; those of other models are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import save_results
+from common import read_results, save_results
 from edgeinfer import EmotionClassifier, HaarDetector, load_pipeline, open_source
 from edgeinfer.expression.preprocess import crop_face
 from edgeinfer.model.card import asset_path
@@ -170,16 +170,10 @@ def main() -> None:
             f"at most {each['error']:.0%} errors: unknown_below {each['unknown_below']}, {each['share']:.2f} of faces"
         )
     card = classifier.card
-    save_results(
-        "doubt",
-        {
-            "model": card.name,
-            "sha256": card.sha256,
-            "data": f"{info.name} validation",
-            "faces": report,
-            "suggestions": suggestions,
-        },
-    )
+    figures = {
+        "sha256": card.sha256, "data": f"{info.name} validation", "faces": report, "suggestions": suggestions,
+    }  # fmt: skip
+    save_results("doubt", {"models": read_results().get("doubt", {}).get("models", {}) | {card.name: figures}})
 
 
 if __name__ == "__main__":
