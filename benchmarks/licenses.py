@@ -20,7 +20,9 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "licenses.md"
 START, END = "<!-- licenses -->\n", "<!-- end -->"
-EXTRAS = ("mqtt", "osc", "yunet", "video", "batch", "ray", "report", "train", "export")
+EXTRAS = ("mqtt", "osc", "accurate", "yunet", "video", "batch", "ray", "report", "train", "export", "docs")
+LICENSE_TEXTS = {"namex": "Apache-2.0", "python-osc": "Unlicense"}
+"""Licenses, as SPDX expressions, of packages whose metadata contain the text of the license instead of its name."""
 
 
 def declared(extra: str) -> list[str]:
@@ -52,6 +54,8 @@ def collect(lines: list[str], found: dict[str, str], extras: Collection[str] = (
 def license_of(package: str) -> str:
     """Return the license that the metadata of an installed package state: an SPDX expression or the classifiers."""
     fields = metadata.metadata(package)
+    if package in LICENSE_TEXTS:
+        return LICENSE_TEXTS[package]
     if "License-Expression" in fields:
         return fields["License-Expression"]
     classifiers = [line.rsplit(" :: ", 1)[-1] for line in fields.get_all("Classifier") or () if line.startswith("Lic")]

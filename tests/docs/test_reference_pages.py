@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -48,3 +49,11 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     codes = {row[0] for row in table_rows("reference.md", "Exit codes")}
     errors = {getattr(edgeinfer, name) for name in edgeinfer.__all__ if name.endswith("Error")}
     assert {str(error.exit_code) for error in errors} | {"0", str(SOME_FAILED), "130, 143", "129"} == codes
+
+
+def test_license_inventory_covers_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = table_rows("licenses.md", "Packages that are installed")
+    extras = {f"extra `{name}`" for name in project["optional-dependencies"] if name != "dev"}
+    assert {needed_by for _, _, needed_by in rows} == {"runtime", *extras}
+    assert [package for package, name, _ in rows if name in ("see its license file", "Freely Distributable")] == []
