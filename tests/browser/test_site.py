@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,21 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("width", "colours"), [(390, "dark"), (1280, "light")])
-def test_pages_fit_the_window_and_load_only_files(browser: Any, width: int, colours: str) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    preference = {"features": [{"name": "prefers-color-scheme", "value": colours}]}
+@pytest.mark.parametrize("page", PAGES)
+def test_page_fits_every_window_and_loads_only_files(browser: Any, page: str) -> None:
     browser.get_log("browser")
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", preference)
+    browser.get(f"{SITE.as_uri()}/{page}.html")
     try:
-        for page in PAGES:
-            browser.get(f"{SITE.as_uri()}/{page}.html")
-            assert browser.execute_script("return document.documentElement.scrollWidth") <= width, page
-            assert browser.execute_script("return document.body.dataset.mdColorScheme") == COLOURS[colours]
-            loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
-            assert [name for name in loaded if not name.startswith(("file:", "data:", "blob:"))] == []
+        for width, (colours, scheme) in itertools.product((1280, 390), COLOURS.items()):
+            metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            preference = {"features": [{"name": "prefers-color-scheme", "value": colours}]}
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", preference)
+            until(lambda: browser.execute_script("return document.body.dataset.mdColorScheme") == scheme)  # noqa: B023
+            window, content = browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]")
+            assert content <= window == width
+        loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        assert [name for name in loaded if not name.startswith(("file:", "data:", "blob:"))] == []
         assert browser.get_log("browser") == []
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
