@@ -40,8 +40,17 @@ def save_results(name: str, figures: dict[str, Any]) -> None:
     path = RESULTS / f"{machine_name()}.json"
     results = read_results()
     results[name] = {"measured": datetime.now(UTC).date().isoformat(), "versions": versions(), **figures}
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(_rounded(results), indent=1) + "\n", encoding="utf-8")
     print(f"saved in {path}")
+
+
+def _rounded(value: Any) -> Any:
+    """Return JSON values with six significant digits."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
