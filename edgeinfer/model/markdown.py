@@ -131,7 +131,8 @@ def _training(report: dict[str, Any]) -> str:
 
 
 def _limits(report: dict[str, Any]) -> str:
-    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*report["limits"], *report["warnings"]))
+    warnings = [f"{warning[:1].upper()}{warning[1:]}." for warning in report["warnings"]]
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*report["limits"], *warnings))
 
 
 _SECTIONS: tuple[Callable[[dict[str, Any]], str], ...] = (_variants, _verdict, _training, _limits)

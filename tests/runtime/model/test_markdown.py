@@ -55,7 +55,7 @@ def test_card_contains_the_whole_report(tmp_path: Path) -> None:
         "0.116 at temperature 1 and 0.020 at the fitted temperature",
         "commit abc",
         'epochs = 40\nweights = "none"\n\n[augment]\nflip = true',
-        "- few faces\n- look out",
+        "- few faces\n- Look out.",
         "## Prohibited use\n\nanything else",
     ):
         assert expected in text
