@@ -20,9 +20,9 @@ import numpy as np
 
 from common import FACE_SIDE, embed_face, save_results
 from edgeinfer import Box, EmotionClassifier, HaarDetector, YuNetDetector, load_pipeline, open_source
-from edgeinfer.detection.pyramid import in_grey
 from edgeinfer.detection.yunet_network import Detection
 from edgeinfer.expression.preprocess import crop_face
+from edgeinfer.pixels import in_grey
 from edgeinfer.results import Image
 from edgeinfer_train.datasets.load import load_split, read_info
 

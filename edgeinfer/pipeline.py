@@ -10,12 +10,12 @@ from typing import Protocol, runtime_checkable
 
 from edgeinfer.detection.base import CropProvider, DetectEvery, FaceDetector, StillDetector
 from edgeinfer.detection.factory import create_detector
-from edgeinfer.detection.pyramid import check_image
 from edgeinfer.errors import UsageError
 from edgeinfer.expression.cache import ExpressionCache
 from edgeinfer.expression.classifier import Classifier, EmotionClassifier
 from edgeinfer.expression.face_classifier import FaceClassifier
 from edgeinfer.expression.prior import LabelPrior
+from edgeinfer.pixels import check_image
 from edgeinfer.results import Box, Face, Image, Result
 from edgeinfer.tracking.locator import FaceLocator
 

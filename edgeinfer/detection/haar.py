@@ -9,9 +9,9 @@ from edgeinfer.detection.bounded_search import search_bounded
 from edgeinfer.detection.cascade_files import DEFAULT_CASCADE, find_cascade, is_bundled, load_cascade
 from edgeinfer.detection.cascade_search import CascadeSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
-from edgeinfer.detection.pyramid import check_image, in_grey
 from edgeinfer.detection.stills import StillSearch
 from edgeinfer.errors import UsageError
+from edgeinfer.pixels import check_image, in_grey
 from edgeinfer.results import Box, Image
 
 DEFAULT_OPTIONS = (DEFAULT_CASCADE, 1.1, 5, 30, None)

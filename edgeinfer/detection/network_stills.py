@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from edgeinfer.detection.network_search import FaceNetwork
-from edgeinfer.detection.pyramid import in_colour
 from edgeinfer.detection.stills import without_duplicates
 from edgeinfer.detection.yunet_network import Detection
+from edgeinfer.pixels import in_colour
 from edgeinfer.results import Box, Image
 from edgeinfer.system import interrupts
 

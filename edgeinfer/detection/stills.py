@@ -10,8 +10,8 @@ import numpy as np
 
 from edgeinfer.detection.cascade_files import load_cascade
 from edgeinfer.detection.cascade_search import PROFILE_SHARE
-from edgeinfer.detection.pyramid import in_grey
 from edgeinfer.geometry import Place
+from edgeinfer.pixels import in_grey
 from edgeinfer.results import Box, Image
 from edgeinfer.system import interrupts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.frame_search import FullFrameSearch
-from edgeinfer.detection.pyramid import check_image
+from edgeinfer.pixels import check_image
 from edgeinfer.results import Box, Image
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from edgeinfer.detection.base import FaceSearch
 from edgeinfer.detection.network_search import NetworkSearch
 from edgeinfer.detection.network_stills import NetworkStillSearch, reduced
-from edgeinfer.detection.pyramid import check_image, in_colour
 from edgeinfer.detection.yunet_file import find_yunet
 from edgeinfer.detection.yunet_network import Detection, YuNetNetwork
 from edgeinfer.errors import ModelNotFoundError, UsageError, shown_path
+from edgeinfer.pixels import check_image, in_colour
 from edgeinfer.results import Box, Image
 from edgeinfer.system.paths import local_path
 

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.detection.pyramid import check_image
 from edgeinfer.errors import ModelError, UsageError
 from edgeinfer.expression.preprocess import model_input
 from edgeinfer.expression.prior import LabelPrior, logit_offsets
 from edgeinfer.expression.probabilities import softmax
 from edgeinfer.model.card import EMBEDDING_NAME, ModelCard, find_model
 from edgeinfer.model.session import infer, infer_embeddings, load_session
+from edgeinfer.pixels import check_image
 from edgeinfer.results import Emotion, Image
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edgeinfer.detection.pyramid import check_image, in_colour
 from edgeinfer.outputs.palette import label_colours, text_colour
 from edgeinfer.outputs.placement import Area, place_label
 from edgeinfer.outputs.text import Bgr, draw_text, printable, text_width
+from edgeinfer.pixels import check_image, in_colour
 from edgeinfer.results import UNKNOWN, Box, Emotion, Face, Frame, Image, Result
 
 LOW_CONFIDENCE = 0.5

@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeinfer.detection.pyramid import in_colour
 from edgeinfer.errors import SourceError, SourceLostError, SourceNotFoundError, path_text, shown_path
+from edgeinfer.pixels import in_colour
 from edgeinfer.results import Frame, Image
 from edgeinfer.sources.base import Capture
 from edgeinfer.sources.timestamps import PresentationClock, plausible_fps

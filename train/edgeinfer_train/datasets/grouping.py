@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinfer.detection.pyramid import in_grey
+from edgeinfer.pixels import in_grey
 from edgeinfer.results import Image
 from edgeinfer_train.errors import ConfigError, DataError
 
