@@ -1,6 +1,6 @@
 """Accuracy and calibration of models on corrupted faces: 15 corruptions in 5 strengths.
 
-    python benchmarks/corruptions.py DATA [MODEL.onnx...] [--peers NAME...] [--cache FOLDER]
+    python benchmarks/corruptions.py DATA [MODEL.onnx...] [--seeds N] [--peers NAME...] [--cache FOLDER]
 
 DATA is a prepared folder with the labels of the models. The default model is always measured, as reference of the
 differences, and with it each MODEL (by default `accurate`). All validation faces are corrupted, with other random
@@ -12,7 +12,7 @@ copy.
 
 With --peers, the networks of other packages, which peers.py installs in the cache, classify fewer faces, once in each
 strength, and all models the same faces. Saved figures of models and peers that a run does not measure are kept if they
-are of the same data set.
+are of the same data set and number of seeds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from edgeinfer.results import Image
 from edgeinfer_train.datasets.load import load_split, pixel_digest, read_image, read_info, split_files
 from edgeinfer_train.evaluation.metrics import bootstrap_interval, calibration_error
 
-STRENGTHS, SEEDS = 5, 2
+STRENGTHS = 5
 Corruption = Callable[[NDArray[np.float64], np.random.Generator, float], NDArray[np.float64]]
 
 
@@ -211,7 +211,7 @@ def find_originals(data: Path, names: tuple[str, ...]) -> NDArray[np.bool_]:
     return np.array([pixel_digest(read_image(data / name)) not in known for name in names])
 
 
-def measure(models: dict[str, EmotionClassifier], data: Path) -> dict[str, Any]:
+def measure(models: dict[str, EmotionClassifier], data: Path, seeds: int) -> dict[str, Any]:
     """Return the figures of each model and corruption for all faces and for those without a copy."""
     labels = next(iter(models.values())).labels
     faces = load_split(data, "valid", labels=labels)
@@ -219,7 +219,7 @@ def measure(models: dict[str, EmotionClassifier], data: Path) -> dict[str, Any]:
     truth, tiles = [labels[label] for label in faces.labels], faces.images[..., 0]
     answers: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in models}
     for kind in ("none", *CORRUPTIONS):
-        versions = corrupt_all(tiles, kind, SEEDS)
+        versions = corrupt_all(tiles, kind, seeds)
         for name, model in models.items():
             answers[name][kind] = np.stack([judge(model, version, truth) for version in versions])
     figures: dict[str, Any] = {"faces": {group: int(chosen.sum()) for group, chosen in groups.items()}, "models": {}}
@@ -272,12 +272,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("models", type=Path, nargs="*", default=[find_model(ACCURATE)])
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--peers", nargs="+", choices=("fer", "face-api"), default=[])
     parser.add_argument("--peer-faces", type=int, default=300)
     parser.add_argument("--cache", type=Path, default=peers.ROOT / "build" / "peers")
     options = parser.parse_args()
     models = {path.stem: EmotionClassifier.load(path) for path in (find_model(None), *options.models)}
-    figures = measure(models, options.data)
+    figures = measure(models, options.data, options.seeds)
     info = read_info(options.data)
     print(f"{info.name} validation, {figures['faces']['all']} faces, {figures['faces']['no_copy']} without a copy in "
           f"training, {info.label_mode}; accuracy (expected calibration error)")  # fmt: skip
@@ -295,12 +296,13 @@ def main() -> None:
     if options.peers:
         figures["peers"] = {"faces": options.peer_faces, "accuracy": compare(models, options)}
         print(f"\nOn {options.peer_faces} faces, accuracy:\n{model_tables.peer_corruptions({'corruptions': figures})}")
-    data, saved = f"{info.name} validation", read_results().get("corruptions", {})
-    if saved.get("data") == data:
+    data = {"data": f"{info.name} validation", "seeds": options.seeds}
+    saved = read_results().get("corruptions", {})
+    if data.items() <= saved.items():
         figures["models"] = saved["models"] | figures["models"]
         if "peers" in saved:
             figures.setdefault("peers", saved["peers"])
-    save_results("corruptions", {"data": data, "seeds": SEEDS, **figures})
+    save_results("corruptions", {**data, **figures})
 
 
 if __name__ == "__main__":
