@@ -121,10 +121,10 @@ def measure_latencies(models: dict[str, Path], data: Path, rounds: int) -> dict[
 
 
 def to_json(metrics: Metrics, protocol: str) -> dict[str, Any]:
-    """Return the metrics as JSON values; for the faces without a copy, only the accuracy."""
+    """Return the metrics without the reliability diagram; for the faces without a copy, only the accuracy."""
     figures = metrics.to_mapping()
-    kept = ("count", "accuracy", "accuracy_interval") if protocol == "no_copy" else figures
-    return {name: figures[name] for name in kept}
+    kept = {"count", "accuracy", "accuracy_interval"} if protocol == "no_copy" else figures.keys() - {"reliability"}
+    return {name: value for name, value in figures.items() if name in kept}
 
 
 def report(name: str, size: int, metrics: dict[str, Metrics]) -> dict[str, Any]:
