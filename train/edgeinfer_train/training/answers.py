@@ -51,33 +51,23 @@ def ask_teachers(
         ModelError: A teacher cannot be loaded.
     """
     labels = read_info(data).labels
-    networks, left_out = [], []
-    for path in teachers:
-        core, info = load_teacher(path)
-        networks.append(network_from_keras(path, with_precision(core, precision), info))
-        left_out.append(_left_out(path, info))
-    for network in networks:
-        if set(network.labels) != set(labels):
-            raise DataError(
-                f"the teacher {network.path} has the labels {' '.join(network.labels)}, "
-                f"but the data have {' '.join(labels)}"
-            )
+    loaded = [_load(path, labels, precision) for path in teachers]
     total: dict[str, NDArray[np.float32]] = {}
     counts: dict[str, int] = {}
-    for path, network, unseen in zip(teachers, networks, left_out, strict=True):
+    for network, unseen in loaded:
         faces = load_split(data, "train", size_hw=network.size_hw, colour=network.colour, label_mode="argmax")
         for name in faces.names:
             counts.setdefault(name, 0)
         asked = faces.take(np.isin(np.array(faces.names), unseen)) if unseen else faces
         if not len(asked):
-            raise DataError(f"the teacher {path} left out {len(unseen)} faces, none of which is in {data}")
+            raise DataError(f"the teacher {network.path} left out {len(unseen)} faces, none of which is in {data}")
         answers = _predict(network.with_labels(labels), asked.images, copies)
         for name, row in zip(asked.names, answers, strict=True):
             total[name] = total.get(name, 0.0) + row
             counts[name] += 1
         if on_teacher:
             agreed = float(np.mean(answers.argmax(axis=1) == asked.labels))
-            on_teacher(f"{path} answered {len(asked):,} faces, {agreed:.1%} of them with their label")
+            on_teacher(f"{network.path} answered {len(asked):,} faces, {agreed:.1%} of them with their label")
     if unanswered := sum(count == 0 for count in counts.values()):
         raise DataError(
             f"{unanswered:,} of {len(counts):,} training faces have no teacher: add those of the other folds"
@@ -87,15 +77,26 @@ def ask_teachers(
     return Answers(labels, names, (np.round(means * STEPS) / STEPS).astype(np.float16))
 
 
+def _load(teacher: Path, labels: Sequence[str], precision: Precision) -> tuple[Network, list[str]]:
+    """Return the network of a teacher and the training faces that it left out."""
+    core, info = load_teacher(teacher)
+    network = network_from_keras(teacher, with_precision(core, precision), info)
+    if set(network.labels) != set(labels):
+        raise DataError(
+            f"the teacher {teacher} has the labels {' '.join(network.labels)}, but the data have {' '.join(labels)}"
+        )
+    return network, _left_out(teacher, info)
+
+
 def _left_out(teacher: Path, info: ModelInfo) -> list[str]:
     """Return the training faces that a teacher left out, empty if it left out none.
 
     Raises:
         DataError: The list in the run folder is missing. A copied `.keras` file has none.
     """
-    path = (teacher if teacher.is_dir() else teacher.parent) / LEFT_OUT_FILE
     if not info.settings.get("leave_out"):
         return []
+    path = (teacher if teacher.is_dir() else teacher.parent) / LEFT_OUT_FILE
     if not path.is_file():
         raise DataError(
             f"the teacher {teacher} left out faces of the training, but {path}, which lists them, is missing: "
