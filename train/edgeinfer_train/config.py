@@ -1,4 +1,4 @@
-"""Settings of a training run, read from TOML and saved with the run."""
+"""Settings of a training run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any, ClassVar, Literal, get_args
 
 from edgeinfer.errors import shown_path
 from edgeinfer.options.fields import option
-from edgeinfer.system.files import write_file
-from edgeinfer.system.toml import read_toml
 from edgeinfer_train.augmentation import AugmentConfig
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.labels import LabelMode
@@ -293,40 +291,6 @@ FINE_TUNING: dict[str, Any] = {
 
 RATES: dict[str, dict[str, float]] = {"vgg16": {"learning_rate": 0.001, "head_learning_rate": 0.001}}
 """Learning rates of networks without batch normalization, which diverge at higher ones."""
-
-
-def load_config(path: Path) -> FitConfig:
-    """Read settings from a TOML file; see `read_toml`.
-
-    Raises:
-        ConfigError: The file cannot be read, is not TOML, or contains an invalid setting.
-    """
-    return FitConfig.from_mapping(read_settings(path))
-
-
-def read_settings(path: Path, what: str = "config") -> dict[str, Any]:
-    """Read the settings that a TOML file contains, without defaults.
-
-    Args:
-        path: The .toml file.
-        what: Kind of the file, for the error message.
-
-    Raises:
-        ConfigError: The file cannot be read or is not TOML.
-    """
-    try:
-        return read_toml(path)
-    except OSError as error:
-        raise ConfigError(f"cannot read the {what} {shown_path(path)}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{shown_path(path)} is not valid TOML: {error}") from error
-
-
-def save_config(config: FitConfig, path: Path) -> None:
-    """Write settings as TOML."""
-    import tomli_w  # noqa: PLC0415 - only needed by `fit`
-
-    write_file(path, tomli_w.dumps(config.to_mapping()))
 
 
 def _is_fold(text: str) -> bool:

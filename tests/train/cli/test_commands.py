@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from edgeinfer.system.interrupts import Interrupted
-from edgeinfer_train.config import FitConfig, load_config, save_config
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.config_file import load_config, save_config
 from edgeinfer_train.training import fit as training
 
 from ..conftest import SHALLOW

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinfer_train.augmentation import AugmentConfig
-from edgeinfer_train.config import BackboneName, EdgeName, FitConfig, load_config
+from edgeinfer_train.config import BackboneName, EdgeName, FitConfig
+from edgeinfer_train.config_file import load_config
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.evaluation import evaluate as evaluation
 from edgeinfer_train.evaluation.evaluate import evaluate, network_from_keras

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from edgeinfer.errors import CapabilityError
-from edgeinfer_train.config import FitConfig, save_config
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.config_file import save_config
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.evaluation.evaluate import evaluate
 from edgeinfer_train.training import devices
@@ -28,7 +29,7 @@ FIT = """
     from pathlib import Path
     from edgeinfer_train.networks import edgenet
     from edgeinfer_train.training import fit
-    from edgeinfer_train.config import load_config
+    from edgeinfer_train.config_file import load_config
 
     edgenet.STAGES = SHALLOW
     device_counts = []

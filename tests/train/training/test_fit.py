@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from edgeinfer.errors import ModelNotFoundError
-from edgeinfer_train.config import FitConfig, load_config, save_config
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.config_file import load_config, save_config
 from edgeinfer_train.errors import DataError, DivergedError, RunError
 from edgeinfer_train.evaluation.evaluate import evaluate
 from edgeinfer_train.evaluation.history import best_epoch
@@ -78,7 +79,7 @@ KILLED = """
     from pathlib import Path
     from edgeinfer_train.networks import edgenet
     from edgeinfer_train.training import fit as training
-    from edgeinfer_train.config import load_config
+    from edgeinfer_train.config_file import load_config
 
     edgenet.STAGES = SHALLOW
     get_batch = training.FaceBatches.__getitem__

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from edgeinfer_train.config import FitConfig, load_config, save_config
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.config_file import load_config, save_config
 from edgeinfer_train.training.fit import fit
 
 MAX_FILE_BYTES = 20_000

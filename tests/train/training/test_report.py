@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgeinfer.errors import CapabilityError
-from edgeinfer_train.config import FitConfig, LabelChoice, load_config
+from edgeinfer_train.config import FitConfig, LabelChoice
+from edgeinfer_train.config_file import load_config
 from edgeinfer_train.datasets.load import read_info
 from edgeinfer_train.errors import RunError
 from edgeinfer_train.evaluation.evaluate import evaluate

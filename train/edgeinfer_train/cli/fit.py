@@ -17,7 +17,8 @@ import typer
 from edgeinfer.cli.parameters import GroupedCommand, expand_groups
 from edgeinfer.system.interrupts import Interrupted
 from edgeinfer_train.cli.terminal import print_notice, require_modules
-from edgeinfer_train.config import FitConfig, load_config, read_settings
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.config_file import load_config, read_settings
 
 if TYPE_CHECKING:
     from edgeinfer_train.evaluation.history import History

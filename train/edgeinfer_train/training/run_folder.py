@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from edgeinfer_train.config import FitConfig, load_config, save_config
+from edgeinfer_train.config import FitConfig
+from edgeinfer_train.config_file import load_config, save_config
 from edgeinfer_train.datasets.load import DatasetInfo
 from edgeinfer_train.datasets.prepare.files import write_csv
 from edgeinfer_train.errors import ConfigError, RunError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinfer.errors import shown_path
 from edgeinfer.units import counted
-from edgeinfer_train.config import read_settings
+from edgeinfer_train.config_file import read_settings
 from edgeinfer_train.errors import ConfigError, DataError
 from edgeinfer_train.labels import check_labels, class_label, order_labels
 
