@@ -17,7 +17,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from edgeinfer.cli.terminal import execute
-from edgeinfer.errors import ModelError, OutputError, UsageError
+from edgeinfer.errors import ModelError, OutputError
 from edgeinfer_train.config import RANGES
 from edgeinfer_train.networks.model import MODEL_FILE, build_core, check_model_path, load_model, save_model
 
@@ -30,7 +30,8 @@ def set_width(model: Path, out: Path, *, width: float) -> None:
     A narrower network keeps the channels with the largest batch normalization scales (Liu et al. 2017,
     arXiv:1708.06519); channels of blocks that are added to each other are selected together, by the sum of their
     scales. A wider one computes the same outputs: its new channels have random inputs and no influence yet (after Chen
-    et al. 2016, arXiv:1511.05641). Train either again with `weights` set to the new file.
+    et al. 2016, arXiv:1511.05641). Train either again with `weights` set to the new file. A network that was trained
+    before `edgenet` normalized each face gets that layer, too: training must adapt the other layers to it.
 
     Args:
         model: Run folder or `.keras` file of the backbone "edgenet".
@@ -39,9 +40,9 @@ def set_width(model: Path, out: Path, *, width: float) -> None:
 
     Raises:
         ModelNotFoundError: The model does not exist.
-        ModelError: The file was not written by `edgeinfer-train fit`, or the backbone is not "edgenet".
+        ModelError: The file was not written by `edgeinfer-train fit`, or is not an "edgenet".
         ConfigError: `width` is not positive, or too large.
-        UsageError: `width` changes the layers of the network, or `out` is not a `.keras` file.
+        UsageError: `out` is not a `.keras` file.
         OutputError: The file cannot be written.
     """
     check_model_path(out)
@@ -54,10 +55,8 @@ def set_width(model: Path, out: Path, *, width: float) -> None:
         "edgenet", len(info.labels), image_size=old.input_shape[1], width=width,
         dropout=float(info.settings.get("dropout", 0.0)),
     )  # fmt: skip
-    if [type(layer) for layer in old.layers] != [type(layer) for layer in new.layers]:
-        raise UsageError(
-            f"a `width` of {width:g} changes the layers of the network; choose one closer to the old width"
-        )
+    if [type(layer) for layer in _weighted(old)] != [type(layer) for layer in _weighted(new)]:
+        raise ModelError(f"{model} has other layers than the present edgenet")
     _copy_channels(old, new)
     # The validation results of the old network do not apply to the new one.
     new_info = dataclasses.replace(info, settings={**info.settings, "width": width}, validation={})
@@ -71,12 +70,16 @@ def _copy_channels(old: keras.Model, new: keras.Model) -> None:
     """Copy the channels that both networks have, layer by layer. They are the first ones of a wider network."""
     scales = _channel_scales(old)
     kept: dict[str, Channels] = {}
-    for layer, target in zip(old.layers, new.layers, strict=True):
+    targets = dict(zip((layer.name for layer in _weighted(old)), _weighted(new), strict=True))
+    for layer in old.layers:
         if isinstance(layer, layers.InputLayer):
             kept[layer.name] = np.arange(layer.output.shape[-1])
             continue
         incoming = kept[_input_layers(layer)[0].name]
         kept[layer.name] = incoming
+        if layer.name not in targets:
+            continue
+        target = targets[layer.name]
         weights, values = layer.get_weights(), target.get_weights()
         if isinstance(layer, layers.Conv2D):
             count = values[0].shape[-1]
@@ -91,6 +94,11 @@ def _copy_channels(old: keras.Model, new: keras.Model) -> None:
             values[0][: len(incoming)] = weights[0][incoming]
             values[1] = weights[1]
         target.set_weights(values)
+
+
+def _weighted(network: keras.Model) -> list[keras.Layer]:
+    """Return the layers with weights."""
+    return [layer for layer in network.layers if layer.weights]
 
 
 def _channel_scales(network: keras.Model) -> dict[str, NDArray[np.float64]]:

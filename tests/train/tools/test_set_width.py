@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeinfer.errors import ModelError, OutputError, UsageError
+from edgeinfer.errors import ModelError, OutputError
 from edgeinfer_train.errors import ConfigError
 from edgeinfer_train.networks.model import ModelInfo, build_core, load_model, save_model
 
@@ -69,21 +69,47 @@ def test_wider_network_computes_the_same_outputs_and_learns(changed: Change, gre
     assert new.any(axis=1).mean() > 0.5
 
 
+def test_network_without_face_normalization_gets_it(
+    width_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
+) -> None:
+    def clone(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, keras.layers.LayerNormalization):
+            return keras.layers.Identity()
+        return type(layer).from_config(layer.get_config())
+
+    core, info = load_model(wide)
+    old = keras.models.clone_model(core, clone_function=clone)
+    old.set_weights(core.get_weights())
+    save_model(old, info, tmp_path / "old.keras")
+    width_tool.set_width(tmp_path / "old.keras", tmp_path / "new.keras", width=1.0)
+    new, _ = load_model(tmp_path / "new.keras")
+    assert not np.allclose(np.asarray(old(grey_faces)), np.asarray(core(grey_faces)))
+    np.testing.assert_allclose(np.asarray(new(grey_faces)), np.asarray(core(grey_faces)), atol=1e-4)
+
+
 @pytest.mark.parametrize("width", [0.0, -1.0, 17.0])
 def test_width_must_be_in_range(width_tool: ModuleType, wide: Path, tmp_path: Path, width: float) -> None:
     with pytest.raises(ConfigError, match="expected a value above 0"):
         width_tool.set_width(wide, tmp_path / "x.keras", width=width)
 
 
-def test_width_must_not_change_the_layers(width_tool: ModuleType, wide: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="changes the layers"):
-        width_tool.set_width(wide, tmp_path / "x.keras", width=0.5)
+def test_narrow_network_with_a_pooling_layer_becomes_wider(
+    width_tool: ModuleType, wide: Path, tmp_path: Path, grey_faces: NDArray[np.uint8]
+) -> None:
+    width_tool.set_width(wide, tmp_path / "narrow.keras", width=0.5)
+    width_tool.set_width(tmp_path / "narrow.keras", tmp_path / "wide.keras", width=1.0)
+    narrow, again = load_model(tmp_path / "narrow.keras")[0], load_model(tmp_path / "wide.keras")[0]
+    assert len(narrow.layers) != len(again.layers)
+    np.testing.assert_allclose(np.asarray(again(grey_faces)), np.asarray(narrow(grey_faces)), atol=1e-4)
 
 
 def test_tool_rejects_other_backbones_and_invalid_outputs(width_tool: ModuleType, wide: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.keras"
     save_model(build_core("edgenet-sep", 2), ModelInfo("edgenet-sep", LABELS, "toy", "argmax", PRIOR, {}), other)
     with pytest.raises(ModelError, match="only the width of edgenet"):
+        width_tool.set_width(other, tmp_path / "x.keras", width=0.5)
+    save_model(load_model(other)[0], ModelInfo("edgenet", LABELS, "toy", "argmax", PRIOR, {}), other)
+    with pytest.raises(ModelError, match="other layers"):
         width_tool.set_width(other, tmp_path / "x.keras", width=0.5)
     with pytest.raises(OutputError, match="cannot write"):
         width_tool.set_width(wide, tmp_path / "none" / "x.keras", width=0.75)
